@@ -1,0 +1,219 @@
+"""Allocators as agents, and their evaluation on paired scenes.
+
+A solver (``solve(problem) -> Solution``) and a policy (``act(observation) -> action``) become the same thing here:
+something that decides an allocation for every lane of an environment. The comparison treats them alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from jcas_env import JCASEnv, JCASVectorEnv, Status
+from jcas_env.scenarios.scenario import Scenario
+from jcas_env.tree import put, take
+from jcas_env.types import status_counts
+
+LANES = 64
+"""Episodes that run side by side; a good size for the caches."""
+
+
+class Decision(NamedTuple):
+    """What an allocator has decided for an environment."""
+
+    allocation: Any
+    """Allocation of the scenario's type."""
+    objective: np.ndarray
+    """(...,): value of the allocator's stated model; NaN for a policy."""
+    status: np.ndarray
+    """(...,) integer: :class:`jcas_env.Status`."""
+
+
+@runtime_checkable
+class SolverLike(Protocol):
+    """A solver, by structure: this package does not import ``jcas_baselines``."""
+
+    def solve(self, problem: Any) -> Any:
+        """Return an object with ``allocation``, ``objective`` and ``status``."""
+        ...
+
+
+@runtime_checkable
+class Agent(Protocol):
+    """A policy: maps an observation to an action in [-1, 1]."""
+
+    def act(self, observation: Any) -> Any:
+        """Action for an observation, with the same leading axes."""
+        ...
+
+
+class Allocator(Protocol):
+    """Decides for a single environment or for all lanes of a vector environment."""
+
+    def decide(self, env: JCASEnv | JCASVectorEnv, observation: Any) -> Decision:
+        """Allocation for the slot that the environment is in."""
+        ...
+
+
+@dataclass(frozen=True)
+class SolverAgent:
+    """Plays a solver's allocation; where a solver finds nothing feasible, the scenario's fallback."""
+
+    solver: SolverLike
+
+    def decide(self, env: JCASEnv | JCASVectorEnv, observation: Any) -> Decision:  # noqa: ARG002
+        """Solve the known problem of the slot."""
+        problem = env.problem
+        solution = self.solver.solve(problem)
+        allocation, lost = solution.allocation, np.asarray(solution.status) == Status.INFEASIBLE
+        if lost.all():
+            allocation = env.scenario.fallback(problem)
+        elif lost.any():
+            allocation = put(allocation, lost, take(env.scenario.fallback(problem), lost))
+        return Decision(allocation, np.asarray(solution.objective), np.asarray(solution.status))
+
+
+@dataclass(frozen=True)
+class PolicyAgent:
+    """Plays the action of a policy."""
+
+    policy: Agent
+
+    def decide(self, env: JCASEnv | JCASVectorEnv, observation: Any) -> Decision:
+        """Decode the policy's action."""
+        allocation = env.scenario.decode(self.policy.act(observation), env.problem)
+        lanes = allocation[0].shape[:1] if isinstance(env, JCASVectorEnv) else ()
+        return Decision(allocation, np.full(lanes, np.nan), np.full(lanes, int(Status.FEASIBLE)))
+
+
+def as_allocator(candidate: Any) -> Allocator:
+    """Wrap a solver or a policy; raises ``TypeError`` for anything that neither solves nor acts nor decides."""
+    if hasattr(candidate, "decide"):
+        return candidate
+    if isinstance(candidate, SolverLike):
+        return SolverAgent(candidate)
+    if isinstance(candidate, Agent):
+        return PolicyAgent(candidate)
+    raise TypeError(
+        f"an allocator has `solve(problem)`, `act(observation)` or `decide(env, observation)`, got {candidate!r}"
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Episodes of one allocator; axis 0 is the episode, whose seed is the first seed plus its index."""
+
+    utility: np.ndarray
+    """(episodes,): true utility, mean over slots."""
+    rate: np.ndarray
+    """(episodes,): data rate, mean over users and slots [bit/s]."""
+    positioning_rate: np.ndarray
+    """(episodes,): positioning rate, mean over users and slots [bit/s]."""
+    p5_rate: np.ndarray
+    """(episodes,): 5th percentile over users of the data rate, mean over slots [bit/s]."""
+    jain: np.ndarray
+    """(episodes,): Jain's fairness index of the data rates, mean over slots."""
+    objective: np.ndarray
+    """(episodes,): the allocator's own stated objective, mean over slots; NaN for a policy."""
+    violation: float
+    """Largest relative violation of a constraint in any slot."""
+    status: dict[str, int]
+    """Number of decisions by status."""
+    user_rates: np.ndarray = field(repr=False)
+    """(slots, episodes, users): data rates [bit/s]."""
+
+    @property
+    def episodes(self) -> int:
+        """Number of episodes."""
+        return len(self.utility)
+
+
+def jain_index(rates: np.ndarray) -> np.ndarray:
+    r"""Jain's fairness index :math:`(\sum R)^2 / (n \sum R^2)` over the last axis; 1 where all are zero."""
+    square = rates.shape[-1] * np.sum(rates**2, axis=-1)
+    return np.where(square > 0, np.sum(rates, axis=-1) ** 2 / np.where(square > 0, square, 1.0), 1.0)
+
+
+def rollout(scenario: Scenario, allocator: Allocator, *, episodes: int, seed: int) -> Iterator[dict[str, np.ndarray]]:
+    """Play whole episodes side by side, lane i seeded with ``seed + i``; yields the records of each slot."""
+    env = JCASVectorEnv(scenario, num_envs=episodes, autoreset_mode="Disabled")
+    observation, _ = env.reset(seed=seed)
+    for _ in range(scenario.horizon):
+        decision = allocator.decide(env, observation)
+        observation, utility, _, _, info = env.step_allocation(decision.allocation)
+        yield {
+            "utility": utility,
+            "rate": info["rate"].mean(axis=-1),
+            "positioning_rate": info["positioning_rate"].mean(axis=-1),
+            "p5_rate": np.percentile(info["rate"], 5, axis=-1),
+            "jain": jain_index(info["rate"]),
+            "objective": decision.objective,
+            "violation": info["violation"],
+            "status": decision.status,
+            "user_rates": info["rate"],
+        }
+
+
+def evaluate(
+    scenario: Scenario,
+    allocator: Any,
+    *,
+    episodes: int,
+    seed: int,
+    on_slot: Callable[[int], None] | None = None,
+) -> Evaluation:
+    """Evaluate an allocator on the scenes of the seeds ``seed .. seed + episodes - 1``.
+
+    Two allocators that are evaluated with the same seeds meet the same channels, so their episodes are paired.
+
+    Parameters
+    ----------
+    scenario : Scenario
+    allocator : solver, policy or Allocator
+    episodes, seed : int
+    on_slot : function, optional
+        Called after each slot with the number of episodes that have moved on by one.
+
+    Returns
+    -------
+    Evaluation
+    """
+    allocator = as_allocator(allocator)
+    chunks = []
+    for start in range(0, episodes, LANES):
+        lanes = min(LANES, episodes - start)
+        slots = []
+        for record in rollout(scenario, allocator, episodes=lanes, seed=seed + start):
+            slots.append(record)
+            if on_slot is not None:
+                on_slot(lanes)
+        chunks.append({name: np.stack([slot[name] for slot in slots]) for name in slots[0]})
+    merged = {name: np.concatenate([chunk[name] for chunk in chunks], axis=1) for name in chunks[0]}
+    means = ("utility", "rate", "positioning_rate", "p5_rate", "jain", "objective")
+    return Evaluation(
+        **{name: merged[name].mean(axis=0) for name in means},
+        violation=float(merged["violation"].max()),
+        status=status_counts(merged["status"]),
+        user_rates=merged["user_rates"],
+    )
+
+
+def decision_time(scenario: Scenario, allocator: Any, *, seed: int, decisions: int = 21) -> float:
+    """Median wall time of a single decision, one scene at a time, without warm-up [s]."""
+    allocator = as_allocator(allocator)
+    env = JCASEnv(scenario)
+    observation, _ = env.reset(seed=seed)
+    times = []
+    for count in range(decisions + 1):
+        env.problem  # noqa: B018 (made before the clock starts: posing the problem is not deciding)
+        begin = perf_counter()
+        decision = allocator.decide(env, observation)
+        times.append(perf_counter() - begin)
+        observation, _, _, truncated, _ = env.step_allocation(decision.allocation)
+        if truncated:
+            observation, _ = env.reset(seed=seed + count + 1)
+    return float(np.median(times[1:]))

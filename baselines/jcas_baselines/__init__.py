@@ -1,0 +1,10 @@
+"""Optimisation allocators: the papers' solvers as baselines on exactly the environment's problem."""
+
+from __future__ import annotations
+
+from .admm import ADMM
+from .equal import EqualAllocation
+from .exact import Exact
+from .solver import Solution, Solver
+
+__all__ = ["ADMM", "EqualAllocation", "Exact", "Solution", "Solver"]

@@ -1,0 +1,233 @@
+"""Solvers of the relaxed problem, and how each of them becomes a solver of the multi-cell problem.
+
+A method states how it solves a :class:`RelaxedProblem`: any number of (cell, service) pairs in one batch.
+:class:`RelaxedSolver` turns that into the multi-cell problem by relaxing at a positioning share, and searches
+the share where it is free (DESIGN 7.2).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from math import inf
+from typing import ClassVar, NamedTuple
+
+from array_api_compat import array_namespace, device
+
+from jcas_env.physics.rates import Noise
+from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
+from jcas_env.scenarios.multicell.relaxed import relaxed_rates
+from jcas_env.types import COMMUNICATION, POSITIONING, Array, Status
+from jcas_env.units import MEGA
+
+from .solver import Solution, unsupported
+
+FLOOR_TOLERANCE = 1e-9
+"""Floors may exceed the budget by this share before an element counts as infeasible."""
+
+
+class Groups(NamedTuple):
+    """Groups of a relaxed problem in canonical form: labels 0, 1, ... in order of first appearance."""
+
+    label: Array
+    """(..., users) integer; -1 for absent users."""
+    member: Array
+    """(..., groups, users) bool; rows beyond an element's number of groups are empty."""
+    size: Array
+    """(..., groups): users in each group."""
+    count: Array
+    """(...,): number of groups."""
+    users: Array
+    """(...,): number of present users."""
+
+    def total(self, value: Array) -> Array:
+        """Sum ``(..., users)`` over each group, (..., groups)."""
+        xp = array_namespace(value)
+        return (xp.astype(self.member, value.dtype) @ value[..., None])[..., 0]
+
+    def spread(self, value: Array) -> Array:
+        """Give each user the value of its group: (..., groups) -> (..., users); 0 for absent users."""
+        xp = array_namespace(value)
+        return (value[..., None, :] @ xp.astype(self.member, value.dtype))[..., 0, :]
+
+
+def canonical_groups(relaxed: RelaxedProblem) -> Groups:
+    """Relabel groups, and count users and groups, of every batch element."""
+    xp = array_namespace(relaxed.group)
+    group, present = relaxed.group, relaxed.present
+    dtype = relaxed.coefficient.dtype
+    index = xp.arange(group.shape[-1], device=device(group))
+    mates = (group[..., :, None] == group[..., None, :]) & present[..., :, None]
+    opens = present & ~xp.any(mates & (index[None, :] < index[:, None]), axis=-1)
+    opened = xp.cumulative_sum(xp.astype(opens, xp.int64), axis=-1) - 1
+    label = xp.sum(xp.where(mates & opens[..., None, :], opened[..., None, :], 0), axis=-1)
+    label = xp.where(present, label, -1)
+    groups = int(xp.max(label)) + 1
+    member = label[..., None, :] == xp.arange(groups, dtype=label.dtype, device=device(group))[:, None]
+    size = xp.sum(xp.astype(member, dtype), axis=-1)
+    return Groups(
+        label,
+        member,
+        size,
+        xp.sum(xp.astype(opens, dtype), axis=-1),
+        xp.sum(xp.astype(present, dtype), axis=-1),
+    )
+
+
+class Floors(NamedTuple):
+    """Floors of present users and existing groups; 0 for padding."""
+
+    power: Array
+    """(..., users) [-]"""
+    band: Array
+    """(..., groups) [-]"""
+
+
+def floors_of(relaxed: RelaxedProblem, groups: Groups) -> Floors:
+    """Spread the floors of a relaxed problem over its users and groups."""
+    xp = array_namespace(relaxed.coefficient)
+    dtype = relaxed.coefficient.dtype
+    power, band = (xp.asarray(value, dtype=dtype) for value in (relaxed.power_floor, relaxed.band_floor))
+    return Floors(
+        xp.where(relaxed.present, power[..., None], xp.zeros_like(relaxed.coefficient)),
+        xp.where(groups.size > 0, band[..., None], xp.zeros_like(groups.size)),
+    )
+
+
+def feasible(relaxed: RelaxedProblem) -> Array:
+    """Whether the floors fit into the budgets, (...,) bool."""
+    xp = array_namespace(relaxed.coefficient)
+    floors = floors_of(relaxed, canonical_groups(relaxed))
+    limit = 1.0 + FLOOR_TOLERANCE
+    return (xp.sum(floors.power, axis=-1) <= limit) & (xp.sum(floors.band, axis=-1) <= limit)
+
+
+class RelaxedResult(NamedTuple):
+    """Answer to a batch of relaxed problems."""
+
+    allocation: RelaxedAllocation
+    bound: Array
+    """(...,): upper bound on the relaxed optimum, or inf [-]."""
+    status: Array
+    """(...,) integer"""
+    iterations: Array
+    """(...,) integer"""
+    details: dict[str, Array]
+
+
+class RelaxedSolver(ABC):
+    r"""Solver of relaxed problems, lifted to the multi-cell problem.
+
+    On a :class:`MultiCellProblem` the objective is the configured utility of the relaxed rates (Mbit/s, or its
+    logarithm); inside a service the methods maximise the weighted relaxed sum rate of luo2023 eq. 32 whatever
+    the utility. A free positioning share is searched for each cell: ``SHARES`` points with both ends, then
+    ``ZOOMS`` times as many around the best one. For the ``rate`` utility and fixed p, b the relaxed objective is
+    convex in the share (a sum of :math:`s \log(1 + a s/(d + e s))`), so the best share is an end but for the
+    floors, which move with it (spec multicell 4.9).
+    """
+
+    SHARES: ClassVar[int] = 9
+    ZOOMS: ClassVar[int] = 3
+
+    @property
+    def model(self) -> Noise:
+        """Form of the relaxed problem that the method works on."""
+        return "constant"
+
+    @abstractmethod
+    def solve_relaxed(self, relaxed: RelaxedProblem) -> RelaxedResult:
+        """Solve a batch of relaxed problems; the caller blanks infeasible elements."""
+
+    def search_relaxed(self, relaxed: RelaxedProblem) -> RelaxedAllocation:
+        """What the search over the share evaluates; overridden where an equivalent is cheaper."""
+        return self.solve_relaxed(relaxed).allocation
+
+    def solve(self, problem: MultiCellProblem | RelaxedProblem) -> Solution:
+        """Solve a batch; see :class:`Solution`."""
+        if isinstance(problem, RelaxedProblem):
+            result = self._checked(problem)
+            objective = problem.objective(result.allocation, self.model)
+            return Solution(
+                result.allocation, objective, result.bound, result.status, result.iterations, result.details
+            )
+        if isinstance(problem, MultiCellProblem):
+            return self._solve_cells(problem)
+        raise unsupported(self, problem, MultiCellProblem, RelaxedProblem)
+
+    def _checked(self, relaxed: RelaxedProblem) -> RelaxedResult:
+        """Solve, and mark the elements whose floors do not fit into the budgets."""
+        xp = array_namespace(relaxed.coefficient)
+        fits = feasible(relaxed)
+        result = self.solve_relaxed(relaxed)
+        nan = xp.asarray(float("nan"), dtype=relaxed.coefficient.dtype)
+        return RelaxedResult(
+            RelaxedAllocation(*(xp.where(fits[..., None], part, nan) for part in result.allocation)),
+            xp.where(fits, result.bound, nan),
+            xp.where(fits, result.status, int(Status.INFEASIBLE)),
+            result.iterations,
+            result.details,
+        )
+
+    def _solve_cells(self, problem: MultiCellProblem) -> Solution:
+        xp = array_namespace(problem.gain)
+        share = self._choose_share(problem)
+        relaxed = problem.relaxed(positioning_share=share, noise=self.model)
+        result = self._checked(relaxed)
+        status = xp.max(result.status, axis=(-2, -1))
+        free = xp.any(problem.share_is_free, axis=-1)
+        infeasible = status == int(Status.INFEASIBLE)
+        status = xp.where(free & (status == int(Status.OPTIMAL)), int(Status.STATIONARY), status)
+        allocation = problem.assemble(result.allocation, share)
+        nan = xp.asarray(float("nan"), dtype=problem.gain.dtype)
+        lost = infeasible[..., None, None]
+        allocation = allocation._replace(
+            power=xp.where(lost, nan, allocation.power), bandwidth=xp.where(lost, nan, allocation.bandwidth)
+        )
+        rates = relaxed_rates(problem, relaxed, result.allocation, share, self.model)
+        objective = xp.mean(problem.score(*rates), axis=-1)
+        bound = xp.where(free, inf, self._bound(problem, result.bound, share))
+        return Solution(
+            allocation,
+            xp.where(infeasible, nan, objective),
+            xp.where(infeasible, nan, bound),
+            status,
+            xp.max(result.iterations, axis=(-2, -1)),
+            {"positioning_share": share, "least_share": problem.least_share},
+        )
+
+    @staticmethod
+    def _bound(problem: MultiCellProblem, bound: Array, share: Array) -> Array:
+        """Bound on the utility at a given share from bounds (..., cells, 2) on the relaxed objectives."""
+        xp = array_namespace(problem.gain)
+        if problem.reward != "rate":
+            return xp.full(problem.batch, inf, dtype=problem.gain.dtype, device=device(problem.gain))
+        band = problem.per_cell(problem.band_budget) / MEGA
+        communication = problem.service_weight[0] * (1.0 - share) * band * bound[..., COMMUNICATION]
+        positioning = problem.service_weight[1] * 0.5 * share * band * bound[..., POSITIONING]
+        return xp.mean(communication + positioning, axis=-1)
+
+    def _choose_share(self, problem: MultiCellProblem) -> Array:
+        """Positioning share of every cell, (..., cells): the stated one, or the best found where it is free."""
+        xp = array_namespace(problem.gain)
+        free = problem.share_is_free
+        if not xp.any(free):
+            return problem.share
+        least = xp.where(free, xp.clip(problem.least_share, max=0.5), problem.share)
+        low, high = least, xp.where(free, 1.0 - least, problem.share)
+        step = xp.linspace(0.0, 1.0, self.SHARES, dtype=least.dtype, device=device(least))
+        step = xp.reshape(step, (self.SHARES, *(1,) * least.ndim))
+        share = low
+        settled = problem.reward == "rate" and self.model == "constant"  # convex: an end that is best stays best
+        for _ in range(1 + self.ZOOMS):
+            shares = low + (high - low) * step
+            relaxed = problem.relaxed(positioning_share=shares, noise=self.model)
+            rates = relaxed_rates(problem, relaxed, self.search_relaxed(relaxed), shares, self.model)
+            score = problem.score(*rates)
+            best = xp.argmax(xp.where(xp.isnan(score), -inf, score), axis=0)[None, ...]
+
+            def pick(index: Array, shares: Array = shares) -> Array:
+                return xp.take_along_axis(shares, xp.clip(index, min=0, max=self.SHARES - 1), axis=0)[0, ...]
+
+            low, share, high = pick(best - 1), pick(best), pick(best + 1)
+            if settled and bool(xp.all((low == share) | (high == share))):
+                break
+        return share

@@ -1,0 +1,97 @@
+"""What a solver is, what it returns, and the loop that iterative methods share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from array_api_compat import array_namespace, device
+
+from jcas_env.tree import take, tree_map
+from jcas_env.types import Array
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """Answer of a solver, one per batch element.
+
+    ``objective`` and ``bound`` belong to the solver's own stated model, which its docstring names; how good
+    the allocation really is, ``problem.utility`` on the truth says.
+    """
+
+    allocation: Any
+    """Allocation of the problem's type; NaN where the status is INFEASIBLE."""
+    objective: Array
+    """(...,): value of the stated model at the allocation, larger is better."""
+    bound: Array
+    """(...,): upper bound on the stated model's optimum; inf where the method has none."""
+    status: Array
+    """(...,) integer: codes of :class:`jcas_env.Status`, the weakest claim over cells and services."""
+    iterations: Array
+    """(...,) integer: iterations, the most over cells and services."""
+    details: dict[str, Array] = field(default_factory=dict)
+    """Figures of the method, e.g. ``positioning_share`` (..., cells), ``least_share`` where infeasible."""
+
+
+class Solver(Protocol):
+    """An immutable set of hyper-parameters with one verb."""
+
+    def solve(self, problem: Any) -> Solution:
+        """Allocate; raises ``TypeError`` for a problem type that the method does not support."""
+        ...
+
+
+def unsupported(solver: object, problem: object, *supported: type) -> TypeError:
+    """Error for a problem type that a solver does not know; names those it does."""
+    names = " and ".join(kind.__name__ for kind in supported)
+    return TypeError(f"{type(solver).__name__} solves {names}, got {type(problem).__name__}")
+
+
+def iterate(state: T, step: Callable[[T], tuple[T, Array]], *, limit: int) -> tuple[T, Array, Array]:
+    """Run a batched fixed-point iteration in which every element stops on its own.
+
+    Elements that are done leave the batch, so that a straggler does not hold up the others; nothing is
+    written in place.
+
+    Parameters
+    ----------
+    state : NamedTuple of arrays, shape (batch, ...)
+        Iterates and the data that the step needs.
+    step : function
+        Maps a state to the next one and a (batch,) bool of the elements that are done with it.
+    limit : int
+        Most iterations.
+
+    Returns
+    -------
+    state : NamedTuple of arrays
+        Last iterate of every element, in the order given.
+    iterations : Array, shape (batch,), int64
+    converged : Array, shape (batch,), bool
+        Whether an element was done before the limit.
+    """
+    leaf = _first_leaf(state)
+    xp = array_namespace(leaf)
+    index = xp.arange(leaf.shape[0], device=device(leaf))
+    retired: list[tuple[Array, T, int, bool]] = []
+    for iteration in range(1, limit + 1):
+        if index.shape[0] == 0:
+            break
+        state, done = step(state)
+        if xp.any(done):
+            retired.append((index[done], take(state, done), iteration, True))
+            index, state = index[~done], take(state, ~done)
+    if index.shape[0] or not retired:
+        retired.append((index, state, limit, False))
+    order = xp.argsort(xp.concat([piece[0] for piece in retired]))
+    merged = tree_map(lambda *leaves: xp.concat(leaves)[order], *(piece[1] for piece in retired))
+    iterations = xp.concat([xp.full_like(piece[0], piece[2]) for piece in retired])[order]
+    converged = xp.concat([xp.astype(xp.full_like(piece[0], piece[3]), xp.bool) for piece in retired])[order]
+    return merged, iterations, converged
+
+
+def _first_leaf(tree: Any) -> Array:
+    return _first_leaf(tree[0]) if isinstance(tree, tuple) else tree

@@ -1,0 +1,1 @@
+"""The outermost layer: the ``jcas`` command and the experiments behind it."""

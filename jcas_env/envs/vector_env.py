@@ -1,0 +1,266 @@
+"""Many networks in one call: the same functions on arrays with a leading axis."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from ..scenarios import make_scenario
+from ..scenarios.scenario import Scenario, require
+from ..tree import put, stack, take
+from .env import EnvState, check_render_mode
+from .spaces import action_space, observation_space
+
+
+class JCASVectorEnv(VectorEnv):
+    """Native vector environment; lane i seeded with s follows ``JCASEnv`` seeded with s + i.
+
+    Parameters
+    ----------
+    scenario : str or Scenario
+        Name of a scenario, or one that is already built.
+    num_envs : int
+        Number of lanes.
+    config, **fields
+        As for ``JCASEnv``.
+    autoreset_mode : AutoresetMode or str
+        ``NEXT_STEP`` (default): the step after an episode's end resets the lane and ignores its action.
+        ``SAME_STEP``: the lane is reset at once, and ``info["final_obs"]``, ``info["final_info"]`` keep the last
+        step. ``DISABLED``: reset finished lanes with ``reset(options={"reset_mask": mask})``.
+    max_episode_steps : int, optional
+        Replaces the scenario's horizon (``gymnasium.make_vec`` passes it).
+    render_mode : {None, "rgb_array"}
+
+    Notes
+    -----
+    Observations, ``info`` keys, their ``_key`` masks and the final entries are those of ``SyncVectorEnv`` over
+    ``JCASEnv``.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 (Gymnasium's type)
+
+    def __init__(
+        self,
+        scenario: str | Scenario = "multicell",
+        *,
+        num_envs: int = 1,
+        config: Any = None,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        max_episode_steps: int | None = None,
+        render_mode: str | None = None,
+        **fields: Any,
+    ) -> None:
+        super().__init__()
+        require(num_envs >= 1, f"`num_envs` must be at least 1, got {num_envs!r}")
+        if isinstance(scenario, str):
+            if max_episode_steps is not None:
+                fields["horizon"] = max_episode_steps
+            scenario = make_scenario(scenario, config, **fields)
+        self.scenario: Scenario = scenario
+        self.num_envs = num_envs
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        check_render_mode(render_mode, self.metadata)
+        self.render_mode = render_mode
+        self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
+        self.single_observation_space = observation_space(scenario)
+        self.single_action_space = action_space(scenario)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._generators: list[np.random.Generator | None] = [None] * num_envs
+        self._seeds: list[int] = [-1] * num_envs
+        self._state: Any = None
+        self._problem: Any = None
+        self._allocation: Any = None
+        self._finished = np.zeros(num_envs, dtype=bool)
+
+    # ---------------------------------------------------------------- Gymnasium
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Reset all lanes, or those of ``options["reset_mask"]`` ((num_envs,) bool, at least one true)."""
+        mask = self._reset_mask(options)
+        seeds: list[int | None] = [None] * self.num_envs
+        if isinstance(seed, int | np.integer):
+            seeds = [int(seed) + lane for lane in range(self.num_envs)]
+        elif seed is not None:
+            seeds = list(seed)
+        require(len(seeds) == self.num_envs, f"`seed` must hold {self.num_envs} seeds, got {len(seeds)}")
+        for lane in np.flatnonzero(mask):
+            if seeds[lane] is not None or self._generators[lane] is None:
+                self._generators[lane], self._seeds[lane] = seeding.np_random(seeds[lane])
+        self._restart(mask)
+        self._allocation = None
+        return self._observe(), {}
+
+    def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Decode actions, (num_envs, action_size), transmit, and move on by one slot."""
+        self._require_running()
+        actions = np.array(actions)
+        require(
+            actions.shape[:1] == (self.num_envs,),
+            f"`action` must have {self.num_envs} lanes, got {actions.shape}",
+        )
+        actions[self._finished] = 0  # what is sent to a lane that is about to be reset is nobody's action
+        return self.step_allocation(self.scenario.decode(actions, self.problem))
+
+    def step_allocation(self, allocation: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Transmit allocations in physical units with a leading (num_envs,) axis; see ``JCASEnv``."""
+        self._require_running()
+        scenario, state = self.scenario, self.state
+        restart, active = self._finished, ~self._finished
+        if restart.any():
+            allocation = put(scenario.fallback(self.problem), active, take(allocation, active))
+        allocation = scenario.check_allocation(allocation, self.problem)
+        outcome = scenario.outcome(state, allocation)
+        if active.any():
+            innovation = stack([scenario.draw(self._generator(lane), state) for lane in np.flatnonzero(active)])
+            if restart.any():
+                moved = scenario.transition(take(state, active), take(allocation, active), innovation)
+                state = put(state, active, moved)
+            else:
+                state = scenario.transition(state, allocation, innovation)
+        self._enter(state)
+        truncated = active & (np.asarray(state.slot) >= scenario.horizon)
+        reward = np.where(active, outcome.utility, 0.0).astype(np.float64)
+        info = {name: np.array(value) for name, value in scenario.info(outcome).items()}
+        self._allocation = allocation
+        if self.autoreset_mode is AutoresetMode.SAME_STEP and truncated.any():
+            infos = self._final(truncated, info)
+            self._restart(truncated)
+            infos.update(self._masked(info, active & ~truncated))
+        else:
+            infos = self._masked(info, active)
+            if restart.any():
+                self._restart(restart)
+            self._finished = truncated
+        return self._observe(), reward, np.zeros(self.num_envs, dtype=bool), truncated, infos
+
+    def render(self) -> tuple[np.ndarray, ...] | None:
+        """A map for every lane, (height, width, 3) uint8 each; None without a render mode."""
+        if self.render_mode is None:
+            return None
+        from ..render import frame
+
+        last = self._allocation
+        return tuple(
+            frame(self.scenario, take(self.state, lane), None if last is None else take(last, lane))
+            for lane in range(self.num_envs)
+        )
+
+    # ---------------------------------------------------------------- for allocators
+
+    @property
+    def state(self) -> Any:
+        """The scenario's State with a leading (num_envs,) axis."""
+        if self._state is None:
+            raise RuntimeError("call `reset` first: the environment has no state yet")
+        return self._state
+
+    @property
+    def problem(self) -> Any:
+        """What an allocator may know in this slot, in every lane."""
+        if self._problem is None:
+            self._problem = self.scenario.problem(self.state)
+        return self._problem
+
+    @property
+    def truth(self) -> Any:
+        """The same problem, filled with what the air does in this slot."""
+        return self.scenario.truth(self.state)
+
+    @property  # type: ignore[misc]
+    def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
+        """Generator of every lane."""
+        return tuple(self._generator(lane) for lane in range(self.num_envs))
+
+    @property
+    def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
+        """Seed of every lane; -1 where it is unknown."""
+        return tuple(self._seeds)
+
+    def get_state(self) -> EnvState:
+        """Snapshot of all lanes, generators included."""
+        return deepcopy(EnvState(self.state, self.np_random, self._finished))
+
+    def set_state(self, snapshot: EnvState) -> None:
+        """Continue from a snapshot; the snapshot can be used again."""
+        snapshot = deepcopy(snapshot)
+        self._enter(snapshot.state)
+        self._generators = list(snapshot.generators)
+        self._allocation, self._finished = None, snapshot.finished
+
+    # ---------------------------------------------------------------- internals
+
+    def _generator(self, lane: int | np.integer) -> np.random.Generator:
+        generator = self._generators[lane]
+        if generator is None:
+            generator, self._seeds[lane] = seeding.np_random()
+            self._generators[lane] = generator
+        return generator
+
+    def _restart(self, mask: np.ndarray) -> None:
+        """Draw new networks for the lanes of a mask."""
+        draws = [self.scenario.draw_initial(self._generator(lane)) for lane in np.flatnonzero(mask)]
+        fresh = self.scenario.initial(stack(draws))
+        self._enter(fresh if mask.all() else put(self.state, mask, fresh))
+        self._finished = self._finished & ~mask
+
+    def _enter(self, state: Any) -> None:
+        self._state, self._problem = state, None
+
+    def _observe(self) -> Any:
+        return self.scenario.observation(self.state)
+
+    def _masked(self, info: dict[str, np.ndarray], lanes: np.ndarray) -> dict[str, Any]:
+        """``info`` of some lanes in Gymnasium's form: zeros elsewhere, and a mask for each key."""
+        if not lanes.any():
+            return {}
+        infos: dict[str, Any] = {}
+        for name, value in info.items():
+            infos[name] = np.where(lanes.reshape(-1, *(1,) * (value.ndim - 1)), value, np.zeros_like(value))
+            infos[f"_{name}"] = lanes.copy()
+        return infos
+
+    def _final(self, lanes: np.ndarray, info: dict[str, np.ndarray]) -> dict[str, Any]:
+        """Last observation and info of finished lanes, put together by Gymnasium's own rule."""
+        infos: dict[str, Any] = {}
+        observation = self._observe()
+        for lane in np.flatnonzero(lanes):
+            last = {name: part[lane] for name, part in info.items()}
+            seen = (
+                {name: part[lane] for name, part in observation.items()}
+                if isinstance(observation, dict)
+                else observation[lane]
+            )
+            infos = self._add_info(infos, {"final_obs": seen, "final_info": last}, int(lane))
+        return infos
+
+    def _reset_mask(self, options: dict[str, Any] | None) -> np.ndarray:
+        """Lanes to reset; everything unless ``options`` say otherwise."""
+        if options is None or "reset_mask" not in options:
+            return np.ones(self.num_envs, dtype=bool)
+        mask = options["reset_mask"]
+        ok = isinstance(mask, np.ndarray) and mask.shape == (self.num_envs,) and mask.dtype == np.bool_
+        require(
+            ok and bool(mask.any()),
+            f"`options['reset_mask']` must be a bool array of shape ({self.num_envs},) with at least one True, "
+            f"got {mask!r}",
+        )
+        require(bool(mask.all()) or self._state is not None, "the first `reset` must reset every lane")
+        return mask
+
+    def _require_running(self) -> None:
+        if self._state is None:
+            raise gym.error.ResetNeeded("call `reset` before the first step")
+        if self.autoreset_mode is AutoresetMode.DISABLED and self._finished.any():
+            lanes = np.flatnonzero(self._finished).tolist()
+            raise gym.error.ResetNeeded(
+                f"the episode ended in lanes {lanes}: call `reset(options={{'reset_mask': mask}})` before the next step"
+            )

@@ -1,0 +1,301 @@
+"""Receive combiners, transmit beams, and the gains they leave between every beam and every user.
+
+Signal model of user ``j`` served by cell ``i``: ``y = w_j^H (sum_n H_{n,j} x_n + noise)``, so the channel
+that base station ``n`` effectively sees is ``h_{n,j} = H_{n,j}^H w_j`` and a beam ``f`` of that station
+reaches the user with gain ``|h_{n,j}^H f|^2``. One stream per user; vectors have unit norm
+(spec multicell 2.3, 2.4, 5.28).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from array_api_compat import array_namespace, device
+
+from ..types import Array
+
+Combiner = Literal["svd", "null_mrc", "gev"]
+Precoder = Literal["mrt", "zf"]
+
+NULL_TOLERANCE = 1e-9
+"""Singular values whose square is below this share of the largest square count as zero (spec multicell 2.3)."""
+
+
+def one_hot(index: Array, size: int) -> Array:
+    """Boolean membership, ``(..., size, users)``: whether ``index[..., user]`` equals the row number."""
+    xp = array_namespace(index)
+    return index[..., None, :] == xp.arange(size, dtype=index.dtype, device=device(index))[:, None]
+
+
+def serving_link(links: Array, cell: Array) -> Array:
+    """Select each user's serving base station: ``(..., cells, users, *rest)`` to ``(..., users, *rest)``.
+
+    ``cell`` has shape (..., users); ``links`` has two trailing axes behind users (channel matrices) or
+    one (effective channels, path gains).
+    """
+    xp = array_namespace(links, cell)
+    rest = links.ndim - cell.ndim - 1
+    index = xp.reshape(cell, (*cell.shape[:-1], 1, cell.shape[-1], *(1,) * rest))
+    index = xp.broadcast_to(index, (*links.shape[: links.ndim - rest - 2], 1, *links.shape[links.ndim - rest - 1 :]))
+    return xp.take_along_axis(links, index, axis=-2 - rest)[(..., 0, *(slice(None),) * (rest + 1))]
+
+
+def interference_covariance(channel: Array, cell: Array) -> Array:
+    r"""Gram matrix of the joint interference channel, :math:`T_j^H T_j = \sum_{n \ne i} H_{n,j} H_{n,j}^H`.
+
+    ``channel`` (..., cells, users, rx, tx), ``cell`` (..., users) -> (..., users, rx, rx), Hermitian.
+    """
+    xp = array_namespace(channel, cell)
+    gram = channel @ xp.conj(xp.matrix_transpose(channel))
+    other = ~one_hot(cell, channel.shape[-4])
+    return xp.sum(xp.where(other[..., None, None], gram, xp.zeros_like(gram)), axis=-4)
+
+
+def interference_spectrum(channel: Array, cell: Array) -> tuple[Array, Array]:
+    r"""Singular values and right singular vectors of the joint interference channel.
+
+    .. math:: T_j = \operatorname{vstack}_{n \ne i} H_{n,j}^H \in \mathbb{C}^{(C-1)M \times N}
+
+    Parameters
+    ----------
+    channel : Array, shape (..., cells, users, rx_antennas, tx_antennas), complex
+        Channel of every base station to every user [-].
+    cell : Array, shape (..., users), integer
+        Serving cell.
+
+    Returns
+    -------
+    values : Array, shape (..., users, rx_antennas)
+        Singular values in descending order [-].
+    vectors : Array, shape (..., users, rx_antennas, rx_antennas), complex
+        Right singular vectors in columns, a full unitary matrix.
+    """
+    xp = array_namespace(channel, cell)
+    *batch, cells, users, rx, tx = channel.shape
+    other = ~one_hot(cell, cells)
+    masked = xp.where(other[..., None, None], channel, xp.zeros_like(channel))
+    stacked = xp.reshape(xp.moveaxis(masked, -4, -2), (*batch, users, rx, cells * tx))
+    if cells * tx < rx:  # pad, so that the reduced factorisation holds all of the null space
+        padding = xp.zeros((*batch, users, rx, rx - cells * tx), dtype=channel.dtype, device=device(channel))
+        stacked = xp.concat([stacked, padding], axis=-1)
+    left, values, _ = xp.linalg.svd(stacked, full_matrices=False)  # T^H = U S V^H, so T = V S U^H
+    return values, left
+
+
+def dominant_eigenvector(matrix: Array) -> Array:
+    """Unit eigenvector of the largest eigenvalue of Hermitian ``(..., n, n)`` matrices, ``(..., n)``."""
+    xp = array_namespace(matrix)
+    return xp.linalg.eigh(matrix)[1][..., :, -1]
+
+
+def normalise(vector: Array) -> Array:
+    """Scale to unit norm along the last axis; a zero vector becomes the first unit vector e_1.
+
+    Zero links are legal (spec multicell 6.11): they get a valid direction and a gain of exactly zero.
+    """
+    xp = array_namespace(vector)
+    norm = xp.linalg.vector_norm(vector, axis=-1, keepdims=True)
+    first = xp.arange(vector.shape[-1], device=device(vector)) == 0
+    first = xp.astype(first, vector.dtype)
+    safe = xp.where(norm > 0, norm, xp.ones_like(norm))
+    return xp.where(norm > 0, vector / safe, first)
+
+
+def constant_modulus(vector: Array) -> Array:
+    r"""Phase-only version of a beam or combiner, :math:`e^{j \angle v_n}/\sqrt{n}` (spec multicell 5.28)."""
+    xp = array_namespace(vector)
+    modulus = xp.abs(vector)
+    phase = xp.where(modulus > 0, vector / xp.where(modulus > 0, modulus, 1.0), xp.ones_like(vector))
+    return phase / vector.shape[-1] ** 0.5
+
+
+def svd_combiner(channel: Array, cell: Array) -> Array:
+    """Receive vector that hears least of the other cells: the last right singular vector of T_j.
+
+    luo2023 Sec. III-A with one stream (spec multicell 2.3, 5.6). Arbitrary where the interference leaves
+    a null space of several dimensions; ``null_mrc_combiner`` is the choice there. Shapes as in
+    :func:`combiner`.
+    """
+    return interference_spectrum(channel, cell)[1][..., :, -1]
+
+
+def null_mrc_combiner(channel: Array, cell: Array) -> Array:
+    r"""Maximum-ratio combining inside the null space of the interference.
+
+    .. math:: V_0 = \{v_k : \sigma_k^2 \le 10^{-9} \sigma_1^2\}, \qquad
+              w = V_0\; \mathrm{eig}_{\max}\big(V_0^H H_{i,j} H_{i,j}^H V_0\big)
+
+    and ``V_0`` is the last right singular vector alone where the null space is empty. Computed with the
+    projector on ``V_0``, so that users with null spaces of different dimensions share one batch.
+    Shapes as in :func:`combiner` (spec multicell 2.3).
+    """
+    xp = array_namespace(channel, cell)
+    values, vectors = interference_spectrum(channel, cell)
+    null = values**2 <= NULL_TOLERANCE * values[..., :1] ** 2
+    last = xp.arange(values.shape[-1], device=device(values)) == values.shape[-1] - 1
+    basis = vectors * xp.astype(null | last, vectors.dtype)[..., None, :]
+    seen = xp.conj(xp.matrix_transpose(basis)) @ serving_link(channel, cell)
+    inner = dominant_eigenvector(seen @ xp.conj(xp.matrix_transpose(seen)))
+    return normalise((basis @ inner[..., None])[..., 0])
+
+
+def gev_combiner(channel: Array, cell: Array, *, power: Array | float, noise_power: Array | float) -> Array:
+    r"""Combiner of the largest signal to interference plus noise ratio.
+
+    .. math:: \max_{\lVert w \rVert = 1} \frac{w^H H_{i,j} H_{i,j}^H w}
+              {w^H \big( \tfrac{P}{M} T_j^H T_j + \sigma^2 I \big) w}
+
+    by whitening with the Cholesky factor of the denominator. Other cells are taken to radiate ``power``
+    isotropically. Shapes as in :func:`combiner` (spec multicell 2.3).
+    """
+    xp = array_namespace(channel, cell)
+    covariance = power / channel.shape[-1] * interference_covariance(channel, cell)
+    identity = xp.eye(channel.shape[-2], dtype=channel.dtype, device=device(channel))
+    factor = xp.linalg.cholesky(covariance / noise_power + identity)
+    white = xp.linalg.solve(factor, serving_link(channel, cell))
+    scale = xp.max(xp.abs(white), axis=(-2, -1), keepdims=True)
+    white = white / xp.where(scale > 0, scale, xp.ones_like(scale))
+    inner = dominant_eigenvector(white @ xp.conj(xp.matrix_transpose(white)))
+    return normalise(xp.linalg.solve(xp.conj(xp.matrix_transpose(factor)), inner[..., None])[..., 0])
+
+
+def combiner(
+    channel: Array, cell: Array, /, *, kind: Combiner, power: Array | float, noise_power: Array | float
+) -> Array:
+    """Receive combiner of every user.
+
+    Parameters
+    ----------
+    channel : Array, shape (..., cells, users, rx_antennas, tx_antennas), complex
+        Known channel of every base station to every user [-].
+    cell : Array, shape (..., users), integer
+        Serving cell.
+    kind : {"svd", "null_mrc", "gev"}
+        See the functions of these names.
+    power, noise_power : float
+        Power of a base station and noise power at the user [W]; used by ``gev`` alone.
+
+    Returns
+    -------
+    Array, shape (..., users, rx_antennas), complex
+        Unit norm. A user whose serving link is zero gets e_1.
+    """
+    xp = array_namespace(channel, cell)
+    if kind == "svd":
+        vector = svd_combiner(channel, cell)
+    elif kind == "null_mrc":
+        vector = null_mrc_combiner(channel, cell)
+    elif kind == "gev":
+        vector = gev_combiner(channel, cell, power=power, noise_power=noise_power)
+    else:
+        raise ValueError(f"`kind` must be svd, null_mrc or gev, got {kind!r}")
+    dead = xp.max(xp.abs(serving_link(channel, cell)), axis=(-2, -1)) == 0
+    return xp.where(dead[..., None], normalise(xp.zeros_like(vector)), vector)
+
+
+def effective_channel(channel: Array, combiner: Array, /) -> Array:
+    """Channel behind the combiner, ``h_{n,j} = H_{n,j}^H w_j``.
+
+    ``channel`` (..., cells, users, rx, tx) and ``combiner`` (..., users, rx) give
+    (..., cells, users, tx), complex [-].
+    """
+    xp = array_namespace(channel, combiner)
+    return xp.conj((xp.conj(combiner)[..., None, :, None, :] @ channel)[..., 0, :])
+
+
+def leakage(effective: Array, cell: Array, /) -> Array:
+    r"""What the combiner lets through of the other cells, :math:`\lambda_j^2 = \lVert T_j w_j \rVert^2`.
+
+    ``effective`` (..., cells, users, tx), ``cell`` (..., users) -> (..., users) [-].
+    """
+    xp = array_namespace(effective, cell)
+    energy = xp.sum(xp.abs(effective) ** 2, axis=-1)
+    return xp.sum(xp.where(one_hot(cell, effective.shape[-3]), xp.zeros_like(energy), energy), axis=-2)
+
+
+def channel_correlation(effective: Array, cell: Array, /) -> Array:
+    r"""Correlation of the users' serving channels.
+
+    .. math:: \rho_{jk} = \frac{|h_j^H h_k|}{\lVert h_j \rVert \lVert h_k \rVert}
+
+    Parameters
+    ----------
+    effective : Array, shape (..., cells, users, tx_antennas), complex
+        Effective channels [-].
+    cell : Array, shape (..., users), integer
+        Serving cell; meaningful between users of one cell.
+
+    Returns
+    -------
+    Array, shape (..., users, users)
+        In [0, 1]; zero in the row and column of a user whose channel is zero (luo2023 eq. 28-29 with one
+        stream, spec multicell 3.2, 5.16, 6.11).
+    """
+    xp = array_namespace(effective, cell)
+    h = serving_link(effective, cell)
+    norm = xp.linalg.vector_norm(h, axis=-1, keepdims=True)
+    unit = xp.where(norm > 0, h / xp.where(norm > 0, norm, xp.ones_like(norm)), xp.zeros_like(h))
+    return xp.abs(xp.conj(unit) @ xp.matrix_transpose(unit))
+
+
+def same_group(cell: Array, group: Array, /) -> Array:
+    """Whether two users share cell and group, ``(..., users, users)`` bool, true on the diagonal."""
+    return (cell[..., :, None] == cell[..., None, :]) & (group[..., :, None] == group[..., None, :])
+
+
+def beams(effective: Array, cell: Array, group: Array, /, *, precoder: Precoder) -> Array:
+    r"""Unit-norm transmit beam of every user.
+
+    ``mrt``: :math:`f_j = h_{i,j}/\lVert h_{i,j} \rVert`. ``zf``: with the channels of a cell's group in the
+    columns of A, :math:`F = A (A^H A)^+`, columns scaled to unit norm, so that the sum of the powers is
+    what a station radiates.
+
+    Parameters
+    ----------
+    effective : Array, shape (..., cells, users, tx_antennas), complex
+        Known effective channels [-].
+    cell, group : Array, shape (..., users), integer
+        Serving cell and group label inside it.
+    precoder : {"mrt", "zf"}
+
+    Returns
+    -------
+    Array, shape (..., users, tx_antennas), complex
+        A user whose channel is zero gets e_1 (luo2023 eq. 12 repaired, spec multicell 2.4, 5.4, 5.5).
+    """
+    xp = array_namespace(effective, cell, group)
+    matched = normalise(serving_link(effective, cell))
+    if precoder == "mrt":
+        return matched
+    if precoder != "zf":
+        raise ValueError(f"`precoder` must be mrt or zf, got {precoder!r}")
+    # Rows of `matched` are the channels, so the Gram matrix of the columns of A is conj(rows) rows^T. Masked
+    # to pairs of a group it is block diagonal, and the pseudo-inverse inverts every block on its own.
+    gram = xp.conj(matched) @ xp.matrix_transpose(matched)
+    gram = xp.where(same_group(cell, group), gram, xp.zeros_like(gram))
+    return normalise(xp.matrix_transpose(xp.linalg.pinv(gram)) @ matched)
+
+
+def effective_gain(effective: Array, beam: Array, cell: Array, /) -> Array:
+    r"""Power gain of every beam at every user, :math:`G_{jm} = |h_{c(m), j}^H f_m|^2`.
+
+    Parameters
+    ----------
+    effective : Array, shape (..., cells, users, tx_antennas), complex
+        Effective channels [-].
+    beam : Array, shape (..., users, tx_antennas), complex
+        Unit-norm beams [-].
+    cell : Array, shape (..., users), integer
+        Serving cell, which transmits the user's beam.
+
+    Returns
+    -------
+    Array, shape (..., users, users)
+        Receiver first [-] (spec multicell 2.4). Under MRT inside a cell it equals
+        ``G_jj rho_jk^2``.
+    """
+    xp = array_namespace(effective, beam, cell)
+    amplitude = xp.conj(effective) @ xp.matrix_transpose(beam)[..., None, :, :]
+    transmits = one_hot(cell, effective.shape[-3])[..., :, None, :]
+    gain = xp.real(amplitude) ** 2 + xp.imag(amplitude) ** 2
+    return xp.sum(xp.where(transmits, gain, xp.zeros_like(gain)), axis=-3)

@@ -1,0 +1,46 @@
+"""Cramér-Rao bounds of directions."""
+
+from __future__ import annotations
+
+from math import pi
+
+from array_api_compat import array_namespace
+
+from ..types import Array
+
+MIN_SINE_SQUARED = 1e-3
+"""Floor of sin^2(theta): at endfire a linear array loses its angular resolution (spec multicell 2.6)."""
+
+
+def angle_information(aod_cos: Array, /, *, antennas: int) -> Array:
+    r"""Angular sensitivity of a half-wavelength ULA whose complex amplitude is unknown.
+
+    .. math:: v^2 = \pi^2 \sin^2\theta\; \frac{M^2 - 1}{12}
+
+    A single snapshot with per-element signal to noise ratio :math:`\varrho` bounds the variance of the
+    angle by :math:`\mathrm{CRB}(\theta) = 1/(2 M v^2 \varrho)`.
+
+    Parameters
+    ----------
+    aod_cos : Array, shape (...,)
+        Direction cosine of the line of sight, theta from the array axis [-].
+    antennas : int
+        Number of elements M [-].
+
+    Returns
+    -------
+    Array, shape (...,)
+        [1/rad^2], with sin^2 floored at 1e-3 (luo2023 eq. 17 repaired, spec multicell 2.6, 5.11).
+    """
+    xp = array_namespace(aod_cos)
+    sine_squared = xp.clip(1.0 - aod_cos**2, min=MIN_SINE_SQUARED)
+    return pi**2 * (antennas**2 - 1) / 12.0 * sine_squared
+
+
+def angle_crb(aod_cos: Array, snr: Array, /, *, antennas: int) -> Array:
+    r"""Single-snapshot bound of the angle's variance, :math:`1/(2 M v^2 \varrho)` [rad^2].
+
+    ``snr`` is the signal to noise ratio per element [-], of the shape of ``aod_cos``; v^2 as in
+    :func:`angle_information`.
+    """
+    return 1.0 / (2.0 * antennas * angle_information(aod_cos, antennas=antennas) * snr)

@@ -1,0 +1,73 @@
+"""Multipath MIMO channels from path gains and angles."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+from array_api_compat import array_namespace
+
+from ..types import Array
+from .arrays import steering_vector
+
+
+def path_gains(
+    los_phase: Array, scatter: Array, path_loss_db: Array, /, *, antennas: int, rician_factor: float | None
+) -> Array:
+    r"""Complex gains of the paths of a link, line of sight first.
+
+    .. math:: g_0 = 10^{-PL/20} \sqrt{MN}\, \sqrt{\tfrac{K}{K+1}}\; e^{j\varphi}, \qquad
+              g_l = 10^{-PL/20} \sqrt{MN}\, \sqrt{\tfrac{1}{(K+1)(L-1)}}\; s_l
+
+    Parameters
+    ----------
+    los_phase : Array, shape (...,)
+        Phase of the line of sight [rad].
+    scatter : Array, shape (..., paths) or (..., paths - 1), complex
+        Small-scale fading, CN(0, 1) in each entry: of the scattered paths, or of all paths where
+        ``rician_factor`` is None.
+    path_loss_db : Array, shape (...,)
+        Path loss [dB].
+    antennas : int
+        M N, the number of entries of the channel matrix: steering vectors have unit norm, so this factor
+        restores the array gain that luo2023 eq. 4 lacks (spec multicell 5.1).
+    rician_factor : float or None
+        K, power of the line of sight over that of all scattered paths [-]. None: every path, path 0
+        included, is CN(0, 1/L), luo2023 eq. 4 to the letter (spec multicell 5.27); the phase is unused.
+
+    Returns
+    -------
+    Array, shape (..., paths), complex
+        Amplitude gains, so that ``E ||H||_F^2 = M N 10^(-PL/10)`` [-].
+    """
+    xp = array_namespace(los_phase, scatter, path_loss_db)
+    amplitude = (10.0 ** (-path_loss_db / 20.0) * sqrt(antennas))[..., None]
+    if rician_factor is None:
+        return amplitude * scatter / sqrt(scatter.shape[-1])
+    los = sqrt(rician_factor / (rician_factor + 1.0)) * xp.exp(1j * los_phase[..., None])
+    scattered = scatter / sqrt((rician_factor + 1.0) * max(scatter.shape[-1], 1))
+    return amplitude * xp.concat([los, scattered], axis=-1)
+
+
+def multipath_channel(gains: Array, aoa_cos: Array, aod_cos: Array, /, *, rx_antennas: int, tx_antennas: int) -> Array:
+    r"""Channel matrix of a sum of plane waves.
+
+    .. math:: H = \sum_l g_l\, a_N(w_l)\, a_M(v_l)^H
+
+    Parameters
+    ----------
+    gains : Array, shape (..., paths), complex
+        Path gains [-].
+    aoa_cos, aod_cos : Array, shape (..., paths)
+        Direction cosines of arrival w and departure v [-].
+    rx_antennas, tx_antennas : int
+        N at the user, M at the base station [-].
+
+    Returns
+    -------
+    Array, shape (..., rx_antennas, tx_antennas), complex
+        Amplitude ratio [-] (luo2023 eq. 4, spec multicell 2.2).
+    """
+    xp = array_namespace(gains, aoa_cos, aod_cos)
+    rx = steering_vector(aoa_cos, antennas=rx_antennas) * gains[..., None]
+    tx = steering_vector(aod_cos, antennas=tx_antennas)
+    return xp.matrix_transpose(rx) @ xp.conj(tx)

@@ -1,0 +1,46 @@
+"""Channel estimators, one file each.
+
+A module of this package that defines a function of its own name is an estimator of that name: nothing else has to
+be changed to add one. The arguments it names say what it may know, and a scenario supplies exactly those:
+
+=============== =====================================================================================
+received        data Z of the pilots, (..., rx_antennas, pilots) complex, links scaled to E|H_nm|^2 = 1
+beams           pilot beams F, (..., tx_antennas, pilots) complex, or None for one pilot per antenna
+noise_power     noise variance of a measurement, (...,)
+paths           number of paths to look for
+channel, gains, the truth, for references and statistical surrogates only: ``perfect`` asks for it
+aod_cos,
+aoa_cos
+=============== =====================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from inspect import signature
+from pkgutil import iter_modules
+
+from .estimate import Estimate
+from .perfect import perfect
+
+
+def _discover() -> dict[str, Callable[..., Estimate]]:
+    found = {}
+    for module in iter_modules(__path__):
+        function = getattr(import_module(f"{__name__}.{module.name}"), module.name, None)
+        if callable(function):
+            found[module.name] = function
+    return found
+
+
+ESTIMATORS = _discover()
+"""Estimators by name."""
+
+
+def asks_for(estimator: str, argument: str) -> bool:
+    """Whether an estimator names an argument, e.g. ``received``."""
+    return argument in signature(ESTIMATORS[estimator]).parameters
+
+
+__all__ = ["ESTIMATORS", "Estimate", "asks_for", "perfect"]

@@ -1,0 +1,99 @@
+"""Which cell serves a user, and which users of a cell share a band."""
+
+from __future__ import annotations
+
+from array_api_compat import array_namespace, device
+
+from ..types import Array
+from .beamforming import NULL_TOLERANCE, Combiner, combiner, effective_channel, interference_spectrum, leakage
+
+
+def assign_cells(channel: Array, /, *, kind: Combiner, power: float, noise_power: float) -> Array:
+    r"""Serve every user from the cell that exposes it least to the others (luo2023 Algorithm 2, stage 1).
+
+    For each candidate cell ``i`` the smallest singular value of the joint interference channel is found;
+    the smallest wins. Candidates whose square is below 1e-9 of the largest tie: their differences are
+    rounding noise, and the strongest signal :math:`\lVert H_{i,j}^H w \rVert^2` decides.
+
+    Parameters
+    ----------
+    channel : Array, shape (..., cells, users, rx_antennas, tx_antennas), complex
+        Known channel of every base station to every user [-].
+    kind, power, noise_power
+        Combiner and its parameters, as in :func:`combiner`.
+
+    Returns
+    -------
+    Array, shape (..., users), int64
+        Serving cell; cells get unequal numbers of users (spec multicell 3.1).
+    """
+    xp = array_namespace(channel)
+    *batch, cells, users, _, _ = channel.shape
+    smallest, signal = [], []
+    for candidate in range(cells):
+        cell = xp.full((*batch, users), candidate, dtype=xp.int64, device=device(channel))
+        values, _ = interference_spectrum(channel, cell)
+        square = values[..., -1] ** 2
+        tie = square <= NULL_TOLERANCE * values[..., 0] ** 2
+        smallest.append(xp.where(tie, xp.zeros_like(square), square))
+        w = combiner(channel, cell, kind=kind, power=power, noise_power=noise_power)
+        effective = effective_channel(channel, w)
+        signal.append(xp.sum(xp.abs(effective) ** 2, axis=(-3, -1)) - leakage(effective, cell))
+    least, strength = xp.stack(smallest, axis=-1), xp.stack(signal, axis=-1)
+    best = least == xp.min(least, axis=-1, keepdims=True)
+    return xp.argmax(xp.where(best, strength, -xp.ones_like(strength)), axis=-1)
+
+
+def first_fit_groups(correlation: Array, cell: Array, threshold: Array | float, /) -> Array:
+    r"""Partition the users of each cell into groups of weakly correlated channels.
+
+    Users are taken in index order; each joins the first group of its cell whose members all have
+    :math:`\rho < \alpha` with it, else it opens a new group.
+
+    Parameters
+    ----------
+    correlation : Array, shape (..., users, users)
+        Correlation of serving channels [-].
+    cell : Array, shape (..., users), integer
+        Serving cell.
+    threshold : float or Array, shape (..., users)
+        Grouping threshold alpha of the user's cell, positive; above 1 every cell is one group [-].
+
+    Returns
+    -------
+    Array, shape (..., users), int64
+        Group label inside the cell, ``0 .. groups - 1`` in order of opening (luo2023 Algorithm 2, stage 2,
+        as first fit: spec multicell 3.3, 5.15).
+    """
+    xp = array_namespace(correlation, cell)
+    users = cell.shape[-1]
+    if not isinstance(threshold, float | int):
+        threshold = threshold[..., None]
+    conflict = (correlation >= threshold) & (cell[..., :, None] == cell[..., None, :])
+    label = xp.arange(users, dtype=xp.int64, device=device(cell))
+    # `closed[u, k]`: some user already in group k of u's cell is too correlated with u.
+    closed = xp.zeros((*conflict.shape[:-1], users), dtype=xp.bool, device=device(cell))
+    chosen = []
+    for user in range(users):
+        own = xp.min(xp.where(closed[..., user, :], users, label), axis=-1, keepdims=True)
+        chosen.append(own)
+        closed = closed | (conflict[..., :, user, None] & (label == own)[..., None, :])
+    return xp.concat(chosen, axis=-1)
+
+
+def group_sizes(cell: Array, group: Array, /) -> tuple[Array, Array]:
+    """Size of each user's group, and number of groups in each user's cell.
+
+    ``cell`` and ``group`` of shape (..., users) -> two integer arrays of shape (..., users). A cell's
+    number of groups is the number of labels that occur in it.
+    """
+    xp = array_namespace(cell, group)
+    same_cell = cell[..., :, None] == cell[..., None, :]
+    mates = same_cell & (group[..., :, None] == group[..., None, :])
+    users = cell.shape[-1]
+    index = xp.arange(users, device=device(cell))
+    earlier = xp.any(mates & (index[None, :] < index[:, None]), axis=-1)  # not the first of its group
+    opens = xp.astype(~earlier, xp.int64)
+    size = xp.sum(xp.astype(mates, xp.int64), axis=-1)
+    count = xp.sum(xp.where(same_cell, opens[..., None, :], 0), axis=-1)
+    return size, count

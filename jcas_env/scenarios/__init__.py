@@ -1,0 +1,28 @@
+"""Scenarios: Markov decision processes written as pure functions on arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .multicell import MultiCell, MultiCellConfig
+from .scenario import suggest
+
+SCENARIOS: dict[str, tuple[type[MultiCell], type[MultiCellConfig]]] = {"multicell": (MultiCell, MultiCellConfig)}
+"""Scenario and configuration by name, as ``jcas compare NAME`` takes it."""
+
+
+def make_scenario(name: str, config: Any = None, **fields: Any) -> MultiCell:
+    """Build a scenario from a whole configuration, from fields, or from both (fields replace those of ``config``).
+
+    Raises ``ValueError`` for an unknown name or field, ``TypeError`` for a configuration of another scenario.
+    """
+    if name not in SCENARIOS:
+        raise ValueError(f"unknown scenario {name!r}: {suggest(name, list(SCENARIOS))}")
+    scenario, config_type = SCENARIOS[name]
+    config = config_type() if config is None else config
+    if not isinstance(config, config_type):
+        raise TypeError(f"`config` must be a {config_type.__name__}, got {type(config).__name__}")
+    return scenario(config.with_fields(fields))
+
+
+__all__ = ["SCENARIOS", "MultiCell", "MultiCellConfig", "make_scenario"]

@@ -1,0 +1,31 @@
+"""What an allocator decides, and what it earns."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ...types import Array
+
+
+class MultiCellAllocation(NamedTuple):
+    """What an allocator decides, in physical units, with the grouping that it was made for."""
+
+    power: Array
+    """(..., 2, users): power of each service, communication first [W]."""
+    bandwidth: Array
+    """(..., 2, users): band of the user's group for each service, repeated over its members [Hz]."""
+    group: Array
+    """(..., users) integer: group label inside the cell."""
+
+
+class MultiCellOutcome(NamedTuple):
+    """What an allocation earns."""
+
+    rate: Array
+    """(..., users): data rate R^C [bit/s]."""
+    positioning_rate: Array
+    """(..., users): positioning rate R^O [bit/s]."""
+    utility: Array
+    """(...,): configured reward, Mbit/s or its logarithm."""
+    violation: Array
+    """(...,): largest relative violation of a constraint; zero where feasible."""

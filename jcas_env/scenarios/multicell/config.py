@@ -1,0 +1,310 @@
+"""Configuration of the multi-cell scenario: every number that is not drawn at random."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from math import isfinite
+from typing import Any, Literal, get_args
+
+from ...physics.beamforming import Combiner, Precoder
+from ...physics.estimation import ESTIMATORS
+from ...physics.geometry import LAYOUTS
+from ...physics.rates import Noise, PositioningGain
+from ...units import db_to_linear, noise_density
+from ..scenario import require, suggest
+
+Reward = Literal["rate", "fair"]
+Intercell = Literal["printed", "bound"]
+Assignment = Literal["geometric", "svd"]
+Observation = Literal["dict", "flat"]
+Precision = Literal["float64", "float32"]
+
+KEEP_OUT = 2.0
+"""Least distance between a user and its base station [m] (spec multicell 2.1)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultiCellConfig:
+    """Multi-cell mmWave network that serves data and positions its users (luo2023, spec multicell 0).
+
+    Defaults are the physically right choices; ``MultiCellConfig.preset(name)`` gives the settings of the
+    paper's figures. Raises ``ValueError`` that names the field, the rule and the value.
+    """
+
+    cells: int = 3
+    """Number of cells, 1, 3 or 7."""
+    users_per_cell: int = 12
+    """Users dropped into each hexagon."""
+    radius: float = 30.0
+    """Circumradius of a hexagonal cell [m]."""
+    carrier_hz: float = 60e9
+    """Carrier frequency [Hz]."""
+    bs_antennas: int = 20
+    """Elements M of a base station's array."""
+    ue_antennas: int = 4
+    """Elements N of a user's array."""
+
+    paths: int = 3
+    """Paths L of a link: one line of sight and L - 1 scattered."""
+    rician_db: float | None = 9.0
+    """Power of the line of sight over that of all scattered paths [dB]. None: all paths are CN(0, 1/L),
+    luo2023 eq. 4 to the letter."""
+    clusters: tuple[int, int, float] | None = None
+    """(clusters, paths per cluster, angular spread [deg]): scattered angles gather in clusters; replaces
+    ``paths`` by the product. None: independent angles."""
+    noise_density_dbm_hz: float = -174.0
+    """Thermal noise power density [dBm/Hz]."""
+    noise_figure_db: float = 7.0
+    """Noise figure of a user's receiver [dB]."""
+
+    power_budget: float = 10.0
+    """Power of a base station [W]."""
+    band_budget: float = 10e6
+    """Band of a base station [Hz]; all of them use the same band."""
+    floor: float = 0.01
+    """Least power of a user and service, and least band of a group and service, as a share of the budget."""
+    subcarrier_spacing: float = 150e3
+    """Spacing of the subcarriers [Hz]."""
+    whole_subcarriers: bool = False
+    """Round bands to whole subcarriers on the air (largest remainder, at least one each)."""
+
+    positioning_share: float | None = None
+    """Share of power and band that positioning gets in every cell; None leaves it to the allocator."""
+    service_weight: tuple[float, float] = (1.0, 1.5)
+    """Weights of data rate and positioning rate in the reward. With (1, 1) and a free share the linear
+    reward always runs to the communication end."""
+    reward: Reward = "rate"
+    """``rate``: weighted sum of the rates; ``fair``: weighted sum of their logarithms."""
+    prior_variance: float = 0.01
+    """Variance of a user's angle before a slot's positioning [rad^2]."""
+
+    estimator: str = "perfect"
+    """Source of the channel knowledge: a file of ``jcas_env/physics/estimation``."""
+    csi_nmse: float = 0.0
+    """Power of an extra i.i.d. error on every known channel, relative to the channel."""
+    csi_delay: int = 1
+    """Age of the channel knowledge when an allocation acts [slots], 0 or 1."""
+    combiner: Combiner | None = None
+    """Receive combiner; None: ``null_mrc`` where the user has more antennas than the other cells have
+    paths, ``N > (C-1) L``, else ``gev``."""
+    precoder: Precoder = "mrt"
+    """Transmit beams."""
+    analog: bool = False
+    """Constant-modulus (phase-only) combiners and beams."""
+    noise: Noise = "per_hertz"
+    """Noise in the true rates: of the group's band, or of the whole band as in luo2023 eq. 14."""
+    positioning_gain: PositioningGain = "classical"
+    """Positioning factor, ``paper`` as printed in luo2023 eq. 17."""
+    intercell: Intercell = "printed"
+    """Inter-cell term of the relaxed problem: (C-1) lambda^2 P as printed, or the valid bound lambda^2 P."""
+    assignment: Assignment = "geometric"
+    """Serving cell: the hexagon of the drop, or luo2023 Algorithm 2 stage 1."""
+    grouping_threshold: float | tuple[float, ...] = 0.4
+    """Correlation from which users of a cell are put into different groups; one number or one per cell."""
+
+    horizon: int = 100
+    """Slots in an episode; 1 makes a one-step task."""
+    slot: float = 0.01
+    """Slot length [s]."""
+    speed: float = 1.0
+    """Root mean square speed of the users [m/s]."""
+    velocity_memory: float = 0.9
+    """Correlation of a user's velocity in successive slots."""
+    fading_correlation: float = 0.9
+    """Correlation of the scattered paths in successive slots; 1 freezes the fading. A modelling choice: at
+    60 GHz and 1 m/s fading decorrelates in about 2 ms."""
+    blockage: bool = False
+    """Block lines of sight at random."""
+    blockage_enter: float = 0.01
+    """Probability that a clear line of sight is blocked in the next slot."""
+    blockage_leave: float = 0.1
+    """Probability that a blocked line of sight is clear in the next slot."""
+    blockage_loss_db: float = 15.0
+    """Loss of a blocked line of sight [dB]."""
+
+    logit_scale: float = 5.0
+    """Logits per unit of an action."""
+    observation: Observation = "dict"
+    """``dict``: structured; ``flat``: one vector for MLPs."""
+    dtype: Precision = "float64"
+    """Precision of the simulation."""
+
+    def __post_init__(self) -> None:
+        _check_numbers(self)
+        _check_choices(self)
+        _check_floors(self)
+
+    @property
+    def users(self) -> int:
+        """Users in all cells."""
+        return self.cells * self.users_per_cell
+
+    @property
+    def total_paths(self) -> int:
+        """Paths of a link, clusters included."""
+        return self.paths if self.clusters is None else self.clusters[0] * self.clusters[1]
+
+    @property
+    def combiner_kind(self) -> Combiner:
+        """The receive combiner in force."""
+        if self.combiner is not None:
+            return self.combiner
+        return "null_mrc" if self.ue_antennas > (self.cells - 1) * self.total_paths else "gev"
+
+    @property
+    def rician_factor(self) -> float | None:
+        """Linear Rician factor, or None."""
+        return None if self.rician_db is None else db_to_linear(self.rician_db)
+
+    @property
+    def noise_density(self) -> float:
+        """Noise power density at a receiver [W/Hz]."""
+        return noise_density(self.noise_figure_db, self.noise_density_dbm_hz)
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> MultiCellConfig:
+        """Settings by name, with fields replaced by keyword; ``PRESETS`` lists the names.
+
+        Raises ``ValueError`` with the nearest known name.
+        """
+        require(name in PRESETS, f"unknown preset {name!r}: {suggest(name, list(PRESETS))}")
+        return cls().with_fields({**PRESETS[name], **changes})
+
+    def with_fields(self, changes: Mapping[str, Any]) -> MultiCellConfig:
+        """Replace fields; raises ``ValueError`` for an unknown one and names the nearest."""
+        known = [item.name for item in fields(self)]
+        for name in changes:
+            require(name in known, f"unknown config field {name!r}: {suggest(name, known)}")
+        return replace(self, **changes)
+
+
+_STATIC: dict[str, Any] = {
+    "estimator": "perfect",
+    "csi_delay": 0,
+    "horizon": 1,
+    "positioning_share": 0.5,
+    "service_weight": (1.0, 1.0),
+}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    # One slot, perfect channel knowledge of the same slot: the setting of the tables of spec multicell 10.
+    "luo2023-static": _STATIC,
+    # Every choice as printed in the paper, its mistakes included (spec multicell 0, last column but one).
+    "luo2023-paper": _STATIC
+    | {
+        "ue_antennas": 18,
+        "combiner": "svd",
+        "noise": "constant",
+        "positioning_gain": "paper",
+        "grouping_threshold": (0.4, 0.3, 0.5),
+    },
+    "luo2023-fig6": _STATIC
+    | {
+        "bs_antennas": 32,
+        "ue_antennas": 16,
+        "power_budget": 5.0,
+        "band_budget": 100e6,
+        "positioning_share": 0.1,
+        "floor": 1e-4,
+    },
+    "luo2023-fig7": _STATIC | {"ue_antennas": 16, "band_budget": 100e6, "grouping_threshold": (0.4, 0.3, 0.5)},
+    "luo2023-fig8": _STATIC | {"ue_antennas": 18},
+    "luo2023-fig9": _STATIC | {"ue_antennas": 18, "power_budget": 5.0, "grouping_threshold": (0.4, 0.3, 0.5)},
+}
+"""Settings by name; the figures' sweeps are made with keywords on top (spec multicell 10.8)."""
+
+_POSITIVE_INT = ("users_per_cell", "bs_antennas", "ue_antennas", "paths", "horizon")
+_POSITIVE = (
+    "radius",
+    "carrier_hz",
+    "power_budget",
+    "band_budget",
+    "subcarrier_spacing",
+    "prior_variance",
+    "slot",
+    "logit_scale",
+)
+_NON_NEGATIVE = ("floor", "csi_nmse", "speed", "blockage_loss_db")
+_UNIT = ("velocity_memory", "fading_correlation", "blockage_enter", "blockage_leave")
+_CHOICES = {
+    name: list(get_args(choices))
+    for name, choices in {
+        "reward": Reward,
+        "precoder": Precoder,
+        "noise": Noise,
+        "positioning_gain": PositioningGain,
+        "intercell": Intercell,
+        "assignment": Assignment,
+        "observation": Observation,
+        "dtype": Precision,
+    }.items()
+}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+def _check_numbers(config: MultiCellConfig) -> None:
+    for name in _POSITIVE_INT:
+        value = getattr(config, name)
+        ok = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+        require(ok, f"`{name}` must be a positive integer, got {value!r}")
+    for names, rule, holds in (
+        (_POSITIVE, "positive", lambda x: x > 0),
+        (_NON_NEGATIVE, "at least 0", lambda x: x >= 0),
+        (_UNIT, "in [0, 1]", lambda x: 0 <= x <= 1),
+        (("noise_density_dbm_hz", "noise_figure_db"), "finite", lambda _: True),
+    ):
+        for name in names:
+            value = getattr(config, name)
+            require(_is_number(value) and holds(value), f"`{name}` must be a number {rule}, got {value!r}")
+    rician = config.rician_db
+    require(rician is None or _is_number(rician), f"`rician_db` must be a number or None, got {rician!r}")
+    require(config.radius > 2 * KEEP_OUT, f"`radius` must exceed {2 * KEEP_OUT} m, got {config.radius}")
+    weights = config.service_weight
+    ok = len(weights) == 2 and all(_is_number(w) and w >= 0 for w in weights) and sum(weights) > 0
+    require(ok, f"`service_weight` must be two numbers, none negative and not both 0, got {weights!r}")
+    thresholds = config.grouping_threshold
+    if not isinstance(thresholds, tuple | list):
+        thresholds = (thresholds,) * config.cells
+    ok = len(thresholds) == config.cells and all(_is_number(a) and a > 0 for a in thresholds)
+    require(
+        ok,
+        f"`grouping_threshold` must be a positive number or {config.cells} of them, one per cell, "
+        f"got {config.grouping_threshold!r}",
+    )
+
+
+def _check_choices(config: MultiCellConfig) -> None:
+    require(config.cells in LAYOUTS, f"`cells` must be one of {LAYOUTS}, got {config.cells!r}")
+    for name, known in {"estimator": list(ESTIMATORS), **_CHOICES}.items():
+        value = getattr(config, name)
+        require(value in known, f"`{name}` must be one of {known}, got {value!r}: {suggest(value, known)}")
+    kinds = [None, *get_args(Combiner)]
+    require(config.combiner in kinds, f"`combiner` must be one of {kinds}, got {config.combiner!r}")
+    require(config.csi_delay in (0, 1), f"`csi_delay` must be 0 or 1 slots, got {config.csi_delay!r}")
+    if config.clusters is not None:
+        ok = len(config.clusters) == 3 and min(config.clusters[:2]) >= 1 and config.clusters[2] >= 0
+        require(
+            ok,
+            f"`clusters` must be (clusters, paths per cluster, spread in degrees), got {config.clusters!r}",
+        )
+
+
+def _check_floors(config: MultiCellConfig) -> None:
+    """Floors must fit into both services of every cell (spec multicell 0)."""
+    crowd = config.users_per_cell if config.assignment == "geometric" else config.users
+    least = crowd * config.floor
+    share = config.positioning_share
+    demand = f"{crowd} users with floors of {config.floor:g} of a budget need {least:g} in each service"
+    require(
+        least <= 0.5,
+        f"`floor` is too large: {demand}, and two services share a budget of 1; got {config.floor!r}",
+    )
+    if share is None:
+        return
+    ok = _is_number(share) and 0 < share < 1 and least <= share <= 1 - least
+    require(ok, f"`positioning_share` must lie in ({least:g}, {1 - least:g}): {demand}; got {share!r}")

@@ -1,0 +1,200 @@
+r"""What a policy sees: pairwise gains, who shares what, and physics features of every user (spec learning 1).
+
+Every number is known (estimated) and finite. Logarithms are of noise-normalised powers
+:math:`x = P G / (N_0 B_{\max})` with 1e-12 added, mapped by :math:`(\log_{10} x + 1.5)/6`: 0 dB stands at 0.25,
+-90 dB at -1.25. Values are clipped to ``[-LIMIT, LIMIT]``, which no sensible scene reaches.
+
+"Equal allocation" is share 1/2, equal power per user, band in proportion to the size of a group.
+"""
+
+from __future__ import annotations
+
+from array_api_compat import array_namespace, device
+
+from ...physics.beamforming import same_group
+from ...physics.rates import in_group_interference, intercell_density, spectral_efficiency
+from ...types import COMMUNICATION, POSITIONING, Array
+from ..scenario import ArraySpec
+from .config import MultiCellConfig
+from .problem import MultiCellProblem
+
+LIMIT = 4.0
+"""Bound of every observed number in absolute value."""
+
+FEATURES = (
+    "signal",
+    "in_group_and_noise",
+    "intercell",
+    "leakage_out",
+    "leakage_own_group",
+    "sinr",
+    "rate",
+    "positioning_rate",
+    "sensing_gain",
+    "group_size",
+    "group_share",
+    "group_rate",
+    "group_positioning_rate",
+    "group_both_rates",
+)
+"""Columns of ``users``; see :func:`user_features`."""
+
+FLAT_FEATURES = (
+    "signal",
+    "in_group",
+    "intercell",
+    "leakage_out",
+    "sinr",
+    "rate",
+    "positioning_rate",
+    "sensing_gain",
+    "group_size",
+    "group_both_rates",
+)
+"""Columns of a user's part of the flat view, before the one-hot of its group (DESIGN 7.11)."""
+
+RATE_SCALE = 20.0
+"""Spectral efficiency that maps to 1 [bit/s/Hz]."""
+
+
+def log_scale(value: Array) -> Array:
+    """Noise-normalised power to roughly [-1, 1]; any shape."""
+    xp = array_namespace(value)
+    return (xp.log10(value + 1e-12) + 1.5) / 6.0
+
+
+def noise_normalised_gain(problem: MultiCellProblem) -> Array:
+    r"""Received power of each beam at each user at equal allocation over the noise of the band.
+
+    .. math:: g_{jm} = \frac{G_{jm}}{N_0 B_{\max}} \frac{P_{\max}}{2 N_{i(m)}}
+
+    Returns (..., users, users), receiver first [-].
+    """
+    power = problem.per_user(problem.power_budget) / (2.0 * problem.crowd)
+    noise = problem.per_user(problem.noise_density) * problem.per_user(problem.band_budget)
+    return problem.gain * power[..., None, :] / noise[..., :, None]
+
+
+def user_features(problem: MultiCellProblem) -> dict[str, Array]:
+    """Physics features of every user at equal allocation, each (..., users).
+
+    ========================= ==========================================================================
+    signal                    own received power, :func:`log_scale`
+    in_group                  interference from the own group, :func:`log_scale`
+    in_group_and_noise        the same plus the noise of the group's band
+    intercell                 interference from other cells in the group's band
+    leakage_out               own beam at the users of other cells, summed
+    leakage_own_group         own beam at the other users of the group, summed
+    sinr                      signal to interference plus noise ratio
+    rate, positioning_rate    spectral efficiency of each service over ``RATE_SCALE``
+    sensing_gain              kappa, :func:`log_scale`
+    group_size                log2 of the number of users in the group over 4
+    group_share               group size over users in the cell
+    group_rate (also          sum of the group's spectral efficiencies over that of the cell, which is
+    group_positioning_rate)   the group's sum against the cell's mean, per user of the cell
+    group_both_rates          sum of the group's efficiencies of both services over 5 ``RATE_SCALE``
+    ========================= ==========================================================================
+    """
+    xp = array_namespace(problem.gain)
+    gain = noise_normalised_gain(problem)
+    ones = xp.ones((*gain.shape[:-2], 2, gain.shape[-1]), dtype=gain.dtype, device=device(gain))
+    mates = same_group(problem.cell, problem.group)
+    zero = xp.zeros_like(gain)
+    signal = xp.linalg.diagonal(gain)
+    in_group = in_group_interference(ones, gain, problem.cell, problem.group)[..., 0, :]
+    band = problem.group_size / (2.0 * problem.crowd)  # of B_max, for each service
+    intercell = band * intercell_density(ones, gain, problem.cell, band_budget=1.0)
+    in_group_and_noise = in_group + band
+    sinr = signal / (in_group_and_noise + intercell)
+    rate = spectral_efficiency(sinr)
+    positioning = 0.5 * spectral_efficiency(problem.sensing_gain * sinr)
+    other_cell = problem.cell[..., :, None] != problem.cell[..., None, :]
+    member = xp.astype(mates, gain.dtype)
+
+    def group_sum(value: Array) -> Array:
+        return (member @ value[..., None])[..., 0]
+
+    def cell_total(value: Array) -> Array:
+        return problem.of_cell(problem.cell_sum(value))
+
+    return {
+        "signal": log_scale(signal),
+        "in_group": log_scale(in_group),
+        "in_group_and_noise": log_scale(in_group_and_noise),
+        "intercell": log_scale(intercell),
+        "leakage_out": log_scale(xp.sum(xp.where(other_cell, gain, zero), axis=-2)),
+        "leakage_own_group": log_scale(xp.sum(xp.where(mates, gain, zero), axis=-2) - signal),
+        "sinr": log_scale(sinr),
+        "rate": rate / RATE_SCALE,
+        "positioning_rate": positioning / RATE_SCALE,
+        "sensing_gain": log_scale(problem.sensing_gain),
+        "group_size": xp.log2(problem.group_size) / 4.0,
+        "group_share": problem.group_size / problem.crowd,
+        "group_rate": group_sum(rate) / (cell_total(rate) + 1e-12),
+        "group_positioning_rate": group_sum(positioning) / (cell_total(positioning) + 1e-12),
+        "group_both_rates": group_sum(rate + positioning) / (5.0 * RATE_SCALE),
+    }
+
+
+def last_share(problem: MultiCellProblem) -> Array:
+    """Positioning share of the power on the air in the last slot, (..., cells)."""
+    spent = [problem.cell_sum(problem.last_power[..., s, :]) for s in (COMMUNICATION, POSITIONING)]
+    return spent[POSITIONING] / (spent[COMMUNICATION] + spent[POSITIONING])
+
+
+def structured(problem: MultiCellProblem) -> dict[str, Array]:
+    """Dict observation: ``gains``, ``group``, ``cell``, ``users``, ``cells`` as :func:`spec` lists them."""
+    xp = array_namespace(problem.gain)
+    features = user_features(problem)
+    same_cell = problem.cell[..., :, None] == problem.cell[..., None, :]
+    crowd = problem.cell_sum(xp.ones_like(problem.leakage))
+    groups = problem.cell_sum(1.0 / problem.group_size)
+    cells = [groups / xp.clip(crowd, min=1.0), problem.least_share, last_share(problem)]
+    parts = {
+        "gains": log_scale(noise_normalised_gain(problem)),
+        "group": same_group(problem.cell, problem.group),
+        "cell": same_cell,
+        "users": xp.stack([features[name] for name in FEATURES], axis=-1),
+        "cells": xp.stack(cells, axis=-1),
+    }
+    return {name: _bounded(part) for name, part in parts.items()}
+
+
+def flat(problem: MultiCellProblem, labels: int) -> Array:
+    """One vector for MLPs: per user ``FLAT_FEATURES`` and a one-hot of the group, (..., users * (10 + labels))."""
+    xp = array_namespace(problem.gain)
+    features = user_features(problem)
+    scalars = xp.stack([features[name] for name in FLAT_FEATURES], axis=-1)
+    label = xp.arange(labels, dtype=problem.group.dtype, device=device(problem.group))
+    hot = xp.astype(problem.group[..., None] == label, scalars.dtype)
+    rows = xp.concat([scalars, hot], axis=-1)
+    return _bounded(xp.reshape(rows, (*rows.shape[:-2], rows.shape[-2] * rows.shape[-1])))
+
+
+def _bounded(value: Array) -> Array:
+    xp = array_namespace(value)
+    return xp.clip(xp.astype(value, xp.float32), min=-LIMIT, max=LIMIT)
+
+
+def most_labels(config: MultiCellConfig) -> int:
+    """Largest possible number of groups in a cell."""
+    return config.users_per_cell if config.assignment == "geometric" else config.users
+
+
+def spec(config: MultiCellConfig) -> ArraySpec | dict[str, ArraySpec]:
+    """Shapes and bounds of the observation.
+
+    ``gains`` (U, U): log-scaled noise-normalised gain of beam m (column) at user j (row). ``group``,
+    ``cell`` (U, U): 1 where two users share cell and group, or the cell. ``users`` (U, 14): ``FEATURES``.
+    ``cells`` (C, 3): groups per user of the cell, least share of a service, last positioning share.
+    """
+    users = config.users
+    if config.observation == "flat":
+        return ArraySpec((users * (len(FLAT_FEATURES) + most_labels(config)),), -LIMIT, LIMIT)
+    return {
+        "gains": ArraySpec((users, users), -LIMIT, LIMIT),
+        "group": ArraySpec((users, users), 0.0, 1.0),
+        "cell": ArraySpec((users, users), 0.0, 1.0),
+        "users": ArraySpec((users, len(FEATURES)), -LIMIT, LIMIT),
+        "cells": ArraySpec((config.cells, 3), 0.0, 1.0),
+    }

@@ -1,0 +1,320 @@
+"""The allocation problem of a slot: who interferes with whom, what may be spent, what is earned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, device
+
+from ...physics.beamforming import Precoder, beams, constant_modulus, effective_gain
+from ...physics.grouping import first_fit_groups, group_sizes
+from ...physics.rates import Noise, data_rate, interference, positioning_rate, sinr
+from ...types import COMMUNICATION, POSITIONING, Array, as_array, is_array
+from ...units import MEGA
+from ..scenario import require
+from .allocation import MultiCellAllocation, MultiCellOutcome
+from .config import Intercell, Reward
+from .constraints import check_problem, violation
+from .relaxed import RelaxedAllocation, RelaxedProblem, Seating, relax, seat_users
+from .subcarriers import whole_subcarriers
+
+LEAST_RATE = 1e-6
+"""Rates are floored here before the logarithm of the ``fair`` reward [Mbit/s] (spec multicell 8)."""
+
+
+@dataclass(frozen=True, eq=False)
+class MultiCellProblem:
+    r"""One slot of the multi-cell network, known or true (spec multicell 2.5, 4.1, DESIGN 7.1).
+
+    The same type says what an allocator may know (estimated gains) and what the air does
+    (``env.unwrapped.truth``); ``utility`` on the truth is the reward. Constructible from plain arrays.
+    Numbers given per cell are a scalar or broadcast to ``(..., cells)``. Raises ``ValueError`` that names
+    field, index and value.
+    """
+
+    gain: Array
+    """(..., users, users): power gain of beam m at user j, receiver first [-]."""
+    leakage: Array
+    """(..., users): lambda_j^2, what the combiner lets through of the other cells [-]."""
+    sensing_gain: Array
+    """(..., users): positioning factor kappa [-]."""
+    cell: Array
+    """(..., users) integer: serving cell."""
+    group: Array
+    """(..., users) integer: group label inside the cell."""
+    last_power: Array
+    """(..., 2, users): powers on the air in the last slot [W]; for solvers that take other cells as given."""
+    weight: Array
+    """(..., users): a_u, summing to one in each cell [-]."""
+    service_weight: Array
+    """(2,): weights of data rate and positioning rate [-]."""
+    power_budget: Array | float
+    """Power of a base station [W]; scalar or per cell."""
+    band_budget: Array | float
+    """Band of a base station [Hz]; scalar or per cell."""
+    power_floor: Array | float
+    """Least power of each user and service [W]."""
+    band_floor: Array | float
+    """Least band of each group and service [Hz]."""
+    noise_density: Array | float
+    """Noise power density at a receiver [W/Hz]."""
+    positioning_share: Array | float
+    """Share of power and band for positioning [-], scalar or per cell; NaN where the allocator decides."""
+    queue: Array
+    """(..., users): backlog [bit]; zero where there are no queues."""
+
+    reward: Reward = "rate"
+    """Form of the utility."""
+    noise: Noise = "per_hertz"
+    """Noise in the rates: of the group's band, or of the whole band."""
+    intercell: Intercell = "printed"
+    """Inter-cell term of the relaxed problem."""
+    subcarrier_spacing: float = 0.0
+    """Spacing of whole subcarriers on the air [Hz]; 0: the band is continuous."""
+    precoder: Precoder = "mrt"
+    """How beams follow from channels when users are regrouped."""
+    analog: bool = False
+    """Whether beams have constant modulus."""
+    cell_count: int | None = None
+    """Number of cells; None: read off the other fields (a cell may be without users)."""
+    correlation: Array | None = None
+    """(..., users, users): channel correlation, for ``regroup`` [-]."""
+    beam_channel: Array | None = None
+    """(..., cells, users, antennas) complex: effective channels from which beams are made [-]."""
+    air_channel: Array | None = None
+    """(..., cells, users, antennas) complex: effective channels through which the beams pass [-]."""
+
+    def __post_init__(self) -> None:
+        check_problem(self)
+
+    # ---------------------------------------------------------------- sizes and per-cell quantities
+
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """Leading batch axes."""
+        return tuple(self.gain.shape[:-2])
+
+    @property
+    def users(self) -> int:
+        """Number of users in all cells."""
+        return int(self.gain.shape[-1])
+
+    @cached_property
+    def cells(self) -> int:
+        """Number of cells: as stated, else as the per-cell numbers say, else as many as serve users."""
+        if self.cell_count is not None:
+            return self.cell_count
+        for value in (self.power_budget, self.band_budget, self.positioning_share):
+            shape = np.shape(value)
+            if shape and shape[-1] > 1:
+                return int(shape[-1])
+        xp = array_namespace(self.cell)
+        return int(xp.max(self.cell)) + 1
+
+    def per_cell(self, value: Any) -> Array:
+        """Broadcast a scalar or ``(..., cells)`` to the batch and the cells; more leading axes are candidates."""
+        xp = array_namespace(self.gain)
+        value = as_array(value, self.gain)
+        return xp.broadcast_to(value, np.broadcast_shapes(tuple(value.shape), (*self.batch, self.cells)))
+
+    def of_cell(self, value: Array) -> Array:
+        """Spread ``(..., cells)`` over the users of each cell, ``(..., users)``."""
+        xp = array_namespace(value, self.cell)
+        batch = np.broadcast_shapes(value.shape[:-1], self.cell.shape[:-1])
+        cell = xp.broadcast_to(self.cell, (*batch, self.users))
+        return xp.take_along_axis(xp.broadcast_to(value, (*batch, value.shape[-1])), cell, axis=-1)
+
+    def per_user(self, value: Any) -> Array:
+        """A number given per cell, for each user: (..., users), or (1,) where it is the same for all."""
+        xp = array_namespace(self.gain)
+        if not is_array(value) or value.ndim == 0:
+            return xp.full(1, value, dtype=self.gain.dtype, device=device(self.gain))
+        return self.of_cell(self.per_cell(value))
+
+    def cell_sum(self, value: Array) -> Array:
+        """Sum ``(..., users)`` over the users of each cell, ``(..., cells)``."""
+        xp = array_namespace(value, self.cell)
+        index = xp.arange(self.cells, dtype=self.cell.dtype, device=device(self.cell))
+        member = xp.astype(self.cell[..., :, None] == index, value.dtype)
+        return (value[..., None, :] @ member)[..., 0, :]
+
+    @cached_property
+    def crowd(self) -> Array:
+        """(..., users): number of users in each user's cell."""
+        xp = array_namespace(self.cell)
+        same = self.cell[..., :, None] == self.cell[..., None, :]
+        return xp.sum(xp.astype(same, self.gain.dtype), axis=-1)
+
+    @cached_property
+    def group_size(self) -> Array:
+        """(..., users): number of users in each user's group."""
+        return self._sizes[0]
+
+    @cached_property
+    def groups(self) -> Array:
+        """(..., users): number of groups in each user's cell."""
+        return self._sizes[1]
+
+    @cached_property
+    def _sizes(self) -> tuple[Array, Array]:
+        xp = array_namespace(self.gain)
+        size, count = group_sizes(self.cell, self.group)
+        return xp.astype(size, self.gain.dtype), xp.astype(count, self.gain.dtype)
+
+    @cached_property
+    def least_share(self) -> Array:
+        r"""(..., cells): smallest share a service can have, ``max(N_i P_thr / P_max, G_i B_thr / B_max)``.
+
+        The positioning share must lie in ``[least_share, 1 - least_share]``; a value above one half means
+        that no share is feasible (spec multicell 7).
+        """
+        xp = array_namespace(self.gain)
+        users = self.cell_sum(xp.ones_like(self.leakage))
+        groups = self.cell_sum(1.0 / self.group_size)
+        power = users * self.per_cell(self.power_floor) / self.per_cell(self.power_budget)
+        band = groups * self.per_cell(self.band_floor) / self.per_cell(self.band_budget)
+        return xp.maximum(power, band)
+
+    @property
+    def share(self) -> Array:
+        """(..., cells): positioning share, NaN where it is free."""
+        return self.per_cell(self.positioning_share)
+
+    @property
+    def share_is_free(self) -> Array:
+        """(..., cells) bool: where the allocator decides the positioning share."""
+        xp = array_namespace(self.gain)
+        return xp.isnan(self.share)
+
+    # ---------------------------------------------------------------- what an allocation earns
+
+    def rates(self, allocation: MultiCellAllocation) -> tuple[Array, Array]:
+        """Data rate and positioning rate of every user, two arrays (..., users) [bit/s].
+
+        With the powers, bands and grouping of the allocation itself, in all cells (spec multicell 2.5). ZF
+        beams follow the allocation's grouping where the problem carries the channels.
+        """
+        allocation = self.on_air(allocation)
+        gain = self.gain if self._keeps_beams else self.regrouped(allocation.group).gain
+        level = interference(
+            allocation.power,
+            allocation.bandwidth,
+            gain,
+            self.cell,
+            allocation.group,
+            noise_density=self.per_user(self.noise_density),
+            band_budget=self.per_user(self.band_budget),
+            noise=self.noise,
+        )
+        x = sinr(allocation.power, gain, level)
+        bandwidth = allocation.bandwidth
+        return (
+            data_rate(bandwidth[..., COMMUNICATION, :], x[..., COMMUNICATION, :]),
+            positioning_rate(bandwidth[..., POSITIONING, :], x[..., POSITIONING, :], self.sensing_gain),
+        )
+
+    def on_air(self, allocation: MultiCellAllocation) -> MultiCellAllocation:
+        """The allocation as it is transmitted: bands rounded where subcarriers are whole."""
+        if not self.subcarrier_spacing:
+            return allocation
+        bandwidth = whole_subcarriers(
+            allocation.bandwidth, self.cell, allocation.group, spacing=self.subcarrier_spacing
+        )
+        return allocation._replace(bandwidth=bandwidth)
+
+    def score(self, rate: Array, positioning: Array) -> Array:
+        r"""Reward of each cell for given rates [bit/s], (..., cells).
+
+        ``rate``: :math:`\sum_u a_u (w_C R_u^C + w_O R_u^O)` in Mbit/s; ``fair``: the same with
+        :math:`\ln R` in place of R, rates floored at 1e-6 Mbit/s (spec multicell 8).
+        """
+        xp = array_namespace(rate, positioning)
+        services = [rate / MEGA, positioning / MEGA]
+        if self.reward == "fair":
+            services = [xp.log(xp.clip(value, min=LEAST_RATE)) for value in services]
+        mixed = self.service_weight[0] * services[0] + self.service_weight[1] * services[1]
+        return self.cell_sum(self.weight * mixed)
+
+    def outcome(self, allocation: MultiCellAllocation) -> MultiCellOutcome:
+        """Rates, utility and violation of an allocation."""
+        xp = array_namespace(self.gain)
+        rate, positioning = self.rates(allocation)
+        utility = xp.mean(self.score(rate, positioning), axis=-1)
+        return MultiCellOutcome(rate, positioning, utility, self.violation(allocation))
+
+    def utility(self, allocation: MultiCellAllocation) -> Array:
+        r"""Configured reward, the mean over cells of :meth:`score`, (...,).
+
+        Evaluated on the truth this is the environment's reward: one function, never two.
+        """
+        xp = array_namespace(self.gain)
+        return xp.mean(self.score(*self.rates(allocation)), axis=-1)
+
+    def violation(self, allocation: MultiCellAllocation) -> Array:
+        """Largest violation of a constraint relative to the budgets, (...,): see :func:`.constraints.violation`."""
+        return violation(self, allocation)
+
+    # ---------------------------------------------------------------- other groupings
+
+    @property
+    def _keeps_beams(self) -> bool:
+        """Whether the gains are the same for every grouping."""
+        return self.precoder == "mrt" or self.beam_channel is None or self.air_channel is None
+
+    def regrouped(self, group: Array) -> MultiCellProblem:
+        """The same slot with other groups, (..., users); ZF beams are recomputed from the known channels."""
+        xp = array_namespace(self.gain, group)
+        if group.shape == self.group.shape and bool(xp.all(group == self.group)):
+            return self
+        if self._keeps_beams:
+            return replace(self, group=group)
+        beam = beams(self.beam_channel, self.cell, group, precoder=self.precoder)
+        beam = constant_modulus(beam) if self.analog else beam
+        return replace(self, group=group, gain=effective_gain(self.air_channel, beam, self.cell))
+
+    def regroup(self, threshold: Array | float) -> MultiCellProblem:
+        """Group by another correlation threshold (scalar or (..., cells)) and return the new problem.
+
+        Raises ``ValueError`` for a problem that carries no correlations, or a threshold that is not positive.
+        """
+        require(self.correlation is not None, "`regroup` needs `correlation`, which this problem does not carry")
+        xp = array_namespace(self.gain)
+        per_cell = self.per_cell(threshold)
+        require(bool(xp.all(per_cell > 0)), f"`threshold` must be positive, got {threshold}")
+        return self.regrouped(first_fit_groups(self.correlation, self.cell, self.of_cell(per_cell)))
+
+    # ---------------------------------------------------------------- the relaxed problem and the way back
+
+    @cached_property
+    def seating(self) -> Seating:
+        """Index maps that gather the users of each cell into a row of its own."""
+        return seat_users(self.cell, self.cells)
+
+    def relaxed(self, *, positioning_share: Array | float | None = None, noise: Noise = "constant") -> RelaxedProblem:
+        """Freeze the interference and separate cells and services: see :func:`.relaxed.relax`.
+
+        ``positioning_share``, scalar or (..., cells), is required where the problem leaves the share free;
+        more leading axes than the problem has are candidates. Raises ``ValueError`` if it is missing.
+        """
+        xp = array_namespace(self.gain)
+        share = self.per_cell(self.positioning_share if positioning_share is None else positioning_share)
+        if xp.any(xp.isnan(share)):
+            raise ValueError("`positioning_share` is free in this problem: give the share to relax at, got NaN")
+        return relax(self, share, noise)
+
+    def assemble(self, allocation: RelaxedAllocation, positioning_share: Array) -> MultiCellAllocation:
+        """Physical allocation from normalised ones: (..., cells, 2, seats) and shares (..., cells)."""
+        xp = array_namespace(self.gain)
+        services = xp.stack([1.0 - positioning_share, positioning_share], axis=-1)
+
+        def physical(share: Array, budget: Array | float) -> Array:
+            value = share * (services * self.per_cell(budget)[..., None])[..., None]
+            return xp.stack([self.seating.scatter(value[..., s, :]) for s in range(2)], axis=-2)
+
+        power = physical(allocation.power, self.power_budget)
+        bandwidth = physical(allocation.bandwidth, self.band_budget)
+        group = xp.broadcast_to(self.group, (*power.shape[:-2], self.users))
+        return MultiCellAllocation(power, bandwidth, group)

@@ -1,0 +1,119 @@
+"""State of the network and the randomness of a reset and of a slot."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ...types import Array
+
+
+class Air(NamedTuple):
+    """What is physically there in a slot: users, paths, channels."""
+
+    position: Array
+    """(..., users, 2): positions [m]."""
+    velocity: Array
+    """(..., users, 2): velocities [m/s]."""
+    user_axis: Array
+    """(..., users): azimuth of the users' array axes, fixed in an episode [rad]."""
+    los_phase: Array
+    """(..., cells, users): phase of the line of sight [rad]."""
+    scatter: Array
+    """(..., cells, users, fading paths) complex: small-scale fading, CN(0, 1)."""
+    blocked: Array
+    """(..., cells, users) bool: blocked lines of sight."""
+    path_loss_db: Array
+    """(..., cells, users): path loss, without blockage [dB]."""
+    aod_cos: Array
+    """(..., cells, users, paths): direction cosines of departure, line of sight first [-]."""
+    aoa_cos: Array
+    """(..., cells, users, paths): direction cosines of arrival [-]."""
+    gains: Array
+    """(..., cells, users, paths) complex: path gains [-]."""
+    channel: Array
+    """(..., cells, users, ue_antennas, bs_antennas) complex: channel matrices [-]."""
+
+
+class Csi(NamedTuple):
+    """Channel knowledge that the network acts on, with what follows from it: combiners, beams, groups."""
+
+    channel: Array
+    """(..., cells, users, bs_antennas) complex: known effective channels, behind the combiners [-]."""
+    combiner: Array
+    """(..., users, ue_antennas) complex: receive combiners, unit norm."""
+    beam: Array
+    """(..., users, bs_antennas) complex: transmit beams, unit norm."""
+    group: Array
+    """(..., users) integer: group label inside the cell."""
+    correlation: Array
+    """(..., users, users): correlation of the serving channels [-]."""
+    gain: Array
+    """(..., users, users): power gain of every beam at every user, receiver first [-]."""
+    leakage: Array
+    """(..., users): lambda_j^2 [-]."""
+    sensing_gain: Array
+    """(..., users): positioning factor kappa at the estimated line of sight [-]."""
+
+
+class State(NamedTuple):
+    """A decision: knowledge of slot t - 1 (t without delay), truth of slot t, in which the allocation acts."""
+
+    slot: Array
+    """(...,) integer: slots played in this episode."""
+    cell: Array
+    """(..., users) integer: serving cell, fixed in an episode (no handover)."""
+    air: Air
+    """Truth of slot t."""
+    csi: Csi
+    """Knowledge on which the allocation of slot t acts."""
+    last_power: Array
+    """(..., 2, users): powers on the air in the last slot, equal in the first [W]."""
+    queue: Array
+    """(..., users): backlog [bit]."""
+
+
+class ChannelNoise(NamedTuple):
+    """Noise of a slot's channel estimate. Parts that the configuration does not use have size zero."""
+
+    pilots: Array
+    """(..., cells, users, ue_antennas, bs_antennas) complex CN(0, 1): receiver noise of the pilots."""
+    error: Array
+    """(..., cells, users, ue_antennas, bs_antennas) complex CN(0, 1): the i.i.d. error of ``csi_nmse``."""
+
+
+class Innovation(NamedTuple):
+    """All randomness of a slot. Parts that the configuration does not use have size zero."""
+
+    velocity: Array
+    """(..., users, 2): standard normals that drive the motion."""
+    los_phase: Array
+    """(..., cells, users): standard normals that drive the phase."""
+    scatter: Array
+    """(..., cells, users, fading paths) complex: CN(0, 1) that drive the fading."""
+    blockage: Array
+    """(..., cells, users) uniforms, or size 0 without blockage."""
+    noise: ChannelNoise
+    """Noise of the channel estimate that is made in this step."""
+
+
+class Initial(NamedTuple):
+    """All randomness of a reset: the drop, the angles, the first fading, and the step from slot -1 to 0."""
+
+    drop: Array
+    """(..., users, 2) uniforms: place in the hexagon."""
+    velocity: Array
+    """(..., users, 2): standard normals."""
+    user_axis: Array
+    """(..., users): azimuth of the users' array axes [rad]."""
+    aod_cos: Array
+    """(..., cells, users, paths): direction cosines of departure of the paths, entry 0 unused [-]."""
+    aoa_cos: Array
+    """(..., cells, users, paths): direction cosines of arrival, entry 0 unused [-]."""
+    los_phase: Array
+    """(..., cells, users): phases [rad]."""
+    scatter: Array
+    """(..., cells, users, fading paths) complex CN(0, 1)."""
+    noise: ChannelNoise
+    """Noise of the channel estimate in slot -1."""
+    first: Innovation
+    """From slot -1 to slot 0."""

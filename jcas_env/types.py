@@ -1,0 +1,71 @@
+"""Types shared by every layer, and the glossary of axes.
+
+Arrays follow the Python array API standard: NumPy by default, PyTorch on request. Shapes in docstrings
+are written ``(..., users)``: the dots are any number of leading batch axes (parallel environments,
+candidate actions, training scenes) and every function broadcasts over them.
+
+Axes come last, in this order:
+
+========== =================================================================
+cells      base stations, one per cell
+users      user equipments, all cells together, in global index order
+services   axis of length 2: index ``COMMUNICATION``, then ``POSITIONING``
+paths      propagation paths of a link; path 0 is the line of sight
+antennas   elements of a uniform linear array (receive before transmit)
+========== =================================================================
+
+A gain matrix is ``(..., users, users)``, receiver first: ``gain[..., j, m]`` is what user ``j`` hears of
+the beam made for user ``m``.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any, TypeAlias
+
+from array_api_compat import array_namespace, device, is_array_api_obj
+
+Array: TypeAlias = Any
+"""An array of any library that follows the array API standard."""
+
+
+def is_array(value: object) -> bool:
+    """Whether a value is an array of a supported library, and not a number or a list."""
+    return bool(is_array_api_obj(value))
+
+
+def as_array(value: Any, like: Array) -> Array:
+    """A number, list or array in the library, precision and device of ``like``; gradients are kept."""
+    xp = array_namespace(like)
+    if is_array(value) and array_namespace(value) is xp:
+        return xp.astype(value, like.dtype, copy=False)
+    return xp.asarray(value, dtype=like.dtype, device=device(like))
+
+
+COMMUNICATION, POSITIONING = 0, 1
+"""Indices on a services axis."""
+
+
+class Status(IntEnum):
+    """What a solver claims about an allocation, from the strongest claim to the weakest.
+
+    A batch element that is composed of cells and services carries the weakest claim among them, which
+    is the largest number.
+    """
+
+    OPTIMAL = 0
+    """Global optimum of the solver's stated model, to its tolerance."""
+    STATIONARY = 1
+    """A stationary point of the stated model; no better neighbour, no global claim."""
+    FEASIBLE = 2
+    """Satisfies the constraints; nothing is claimed about its value."""
+    ITERATION_LIMIT = 3
+    """Stopped before its own criterion was met; the allocation is feasible."""
+    INFEASIBLE = 4
+    """No allocation satisfies the constraints; the allocation is NaN."""
+
+
+def status_counts(status: Array) -> dict[str, int]:
+    """Count the names in an array of status codes, e.g. ``{"OPTIMAL": 3, "INFEASIBLE": 1}``."""
+    values = [int(value) for value in status.reshape(-1).tolist()]
+    return {kind.name: values.count(kind) for kind in Status if kind in values}

@@ -1,0 +1,260 @@
+"""The comparison and the command line, as a newcomer meets them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jcas_agents import PolicyAgent, SolverAgent, decision_time, evaluate
+from jcas_agents.agent import as_allocator, jain_index
+from jcas_baselines import ADMM, EqualAllocation, Exact, Solution
+from jcas_experiments import bench, cli
+from jcas_experiments.compare import Comparison, mean_interval, ratio_of_means
+from jcas_experiments.files import plain, replacing, write_json
+from rich.console import Console
+from typer.testing import CliRunner
+
+from jcas_env import MultiCellConfig, Status, make_scenario
+
+SMALL = {"users_per_cell": 4, "bs_antennas": 8, "ue_antennas": 2, "horizon": 3}
+ARGUMENTS = [word for item in SMALL.items() if item[0] != "horizon" for word in ("--set", f"{item[0]}={item[1]}")]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "140")
+    return lambda *arguments: CliRunner().invoke(cli.app, arguments)
+
+
+class TestEvaluation:
+    def test_episodes_are_paired_and_reproducible(self):
+        scenario = make_scenario("multicell", **SMALL)
+        a = evaluate(scenario, EqualAllocation(), episodes=3, seed=5)
+        b = evaluate(scenario, EqualAllocation(), episodes=3, seed=5)
+        np.testing.assert_array_equal(a.utility, b.utility)
+        shifted = evaluate(scenario, EqualAllocation(), episodes=2, seed=6)
+        np.testing.assert_allclose(shifted.utility, a.utility[1:], rtol=1e-9)  # episode i is seed + i
+        assert a.user_rates.shape == (3, 3, 12)
+        np.testing.assert_allclose(a.rate, a.user_rates.mean(axis=(0, 2)))
+        assert a.status == {"FEASIBLE": 9}
+        assert a.episodes == 3
+
+    def test_chunks_do_not_change_the_result(self, monkeypatch):
+        scenario = make_scenario("multicell", **SMALL)
+        whole = evaluate(scenario, ADMM(), episodes=5, seed=0)
+        monkeypatch.setattr("jcas_agents.agent.LANES", 2)
+        steps = []
+        parts = evaluate(scenario, ADMM(), episodes=5, seed=0, on_slot=steps.append)
+        np.testing.assert_allclose(parts.utility, whole.utility, rtol=1e-9)
+        assert sum(steps) == 15
+
+    def test_a_policy_is_an_allocator_too(self):
+        scenario = make_scenario("multicell", **SMALL)
+
+        class Zero:
+            def act(self, observation):
+                return np.zeros((*observation["gains"].shape[:-2], scenario.action_size))
+
+        result = evaluate(scenario, Zero(), episodes=2, seed=0)
+        assert np.isnan(result.objective).all()
+        assert result.violation < 1e-9
+        assert isinstance(as_allocator(Zero()), PolicyAgent)
+        assert isinstance(as_allocator(ADMM()), SolverAgent)
+        with pytest.raises(TypeError, match="solve"):
+            as_allocator(object())
+
+    def test_the_fallback_is_played_and_counted_where_nothing_is_feasible(self):
+        scenario = make_scenario("multicell", **SMALL)
+
+        class Stubborn:
+            def solve(self, problem):
+                solution = EqualAllocation().solve(problem)
+                power = solution.allocation.power.copy()
+                power[1] = np.nan
+                status = np.array([Status.FEASIBLE, Status.INFEASIBLE])
+                return Solution(solution.allocation._replace(power=power), *solution_parts(solution), status, status)
+
+        def solution_parts(solution):
+            return solution.objective, solution.bound
+
+        result = evaluate(scenario, Stubborn(), episodes=2, seed=0)
+        assert np.isfinite(result.utility).all()
+        assert result.status == {"FEASIBLE": 3, "INFEASIBLE": 3}
+
+    def test_decision_time_is_that_of_a_single_scene(self):
+        seconds = decision_time(make_scenario("multicell", **SMALL), Exact(), seed=0, decisions=3)
+        assert 0 < seconds < 5
+
+    def test_jain_index_by_hand(self):
+        np.testing.assert_allclose(jain_index(np.array([[1.0, 1.0], [1.0, 0.0], [0.0, 0.0]])), [1.0, 0.5, 1.0])
+
+
+class TestStatistics:
+    def test_interval_covers_the_mean_of_a_known_sample(self):
+        values = np.array([1.0, 2.0, 3.0, 4.0])
+        low, high = mean_interval(values)  # 2.5 +- 3.182 * 0.6455
+        assert (low, high) == (pytest.approx(0.446, abs=1e-3), pytest.approx(4.554, abs=1e-3))
+        assert mean_interval(values[:1]) == [None, None]
+
+    def test_ratio_is_of_means_and_paired(self, rng):
+        base = rng.uniform(1, 3, 200)
+        ratio, (low, high) = ratio_of_means(1.1 * base + rng.normal(0, 0.01, 200), base)
+        assert ratio == pytest.approx(1.1, abs=0.002)
+        assert high - low < 0.005  # unpaired it would be some ten times wider
+        assert low < 1.1 < high
+        assert ratio_of_means(base, None) == (None, None)
+        assert ratio_of_means(base, base) == (1.0, [1.0, 1.0])
+
+
+class TestCompareCommand:
+    def test_table_figure_and_json(self, run, tmp_path):
+        result = run("compare", "--episodes", "4", "--horizon", "2", "--json", "out/numbers.json", *ARGUMENTS)
+        assert result.exit_code == 0, result.output
+        for word in ("equal-group", "eba-pa", "exact", "admm", "/ADMM", "Jain", "relaxed", "feasible", "stationary"):
+            assert word in result.output
+        report = json.loads((tmp_path / "out" / "numbers.json").read_text())
+        assert report.keys() == {"scenario", "config", "seed", "episodes", "rows"}
+        assert (report["scenario"], report["seed"], report["episodes"]) == ("multicell", 0, 4)
+        assert report["config"]["users_per_cell"] == 4
+        assert report["config"]["horizon"] == 2
+        rows = {row["allocator"]: row for row in report["rows"]}
+        asked = {
+            "allocator", "utility", "utility_ci95", "ratio_to_admm", "rate_mbps", "positioning_rate_mbps",
+            "p5_rate_mbps", "jain", "decision_ms", "status",
+        }  # fmt: skip
+        for row in rows.values():
+            assert asked <= row.keys()
+            assert row["utility_ci95"][0] < row["utility"] < row["utility_ci95"][1]
+            assert sum(row["status"].values()) == 8
+            assert row["violation"] < 1e-9
+        assert rows["admm"]["ratio_to_admm"] == 1.0
+        assert rows["exact"]["ratio_to_admm"] == pytest.approx(1.0, abs=0.02)
+        picture = tmp_path / "results" / "compare-multicell.png"
+        assert picture.read_bytes()[:4] == b"\x89PNG"
+
+    def test_the_static_preset_is_the_setting_of_the_tables(self, run, tmp_path):
+        result = run("compare", "--preset", "luo2023-static", "--episodes", "30", "--allocators", "equal,admm",
+                     "--json", "n.json")  # fmt: skip
+        assert result.exit_code == 0, result.output
+        report = json.loads((tmp_path / "n.json").read_text())
+        assert (report["config"]["horizon"], report["config"]["positioning_share"]) == (1, 0.5)
+        rows = {row["allocator"]: row for row in report["rows"]}
+        assert rows["admm"]["utility"] == pytest.approx(18.55, rel=0.1)
+        assert rows["equal"]["ratio_to_admm"] == pytest.approx(0.873, abs=0.06)
+
+    def test_without_admm_there_is_no_ratio(self, run, tmp_path):
+        result = run("compare", "--episodes", "2", "--horizon", "1", "--allocators", "equal", "--json", "n.json",
+                     *ARGUMENTS)  # fmt: skip
+        assert result.exit_code == 0
+        assert json.loads((tmp_path / "n.json").read_text())["rows"][0]["ratio_to_admm"] is None
+
+    def test_ctrl_c_keeps_finished_rows(self, run, tmp_path, monkeypatch):
+        solve = ADMM.solve
+
+        def interrupted(self, problem):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(ADMM, "solve", interrupted)
+        result = run("compare", "--episodes", "2", "--horizon", "1", "--allocators", "equal,exact,admm",
+                     "--json", "n.json", *ARGUMENTS)  # fmt: skip
+        monkeypatch.setattr(ADMM, "solve", solve)
+        assert result.exit_code == 130
+        assert "2 of 3 allocators finished" in result.output
+        rows = json.loads((tmp_path / "n.json").read_text())["rows"]
+        assert [row["allocator"] for row in rows] == ["equal", "exact"]
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--allocators", "equl"], "unknown allocator 'equl': did you mean 'equal'?"),
+            (["--allocators", " , "], "`--allocators` is empty"),
+            (["multicel"], "unknown scenario 'multicel': did you mean 'multicell'?"),
+            (["--preset", "luo2023-fig88"], "unknown preset 'luo2023-fig88': did you mean"),
+            (["--set", "users=3"], "unknown config field 'users'"),
+            (["--set", "floor"], "`--set` takes FIELD=VALUE, got 'floor'"),
+            (["--set", "positioning_share=0.95"], "`positioning_share` must lie in (0.12, 0.88)"),
+        ],
+    )
+    def test_bad_input_is_one_line_and_exit_code_2(self, run, arguments, message):
+        result = run("compare", *arguments)
+        assert result.exit_code == 2
+        assert message in result.output
+        assert len(result.output.strip().splitlines()) == 1
+        assert "Traceback" not in result.output
+
+    def test_help_teaches(self, run):
+        text = run("compare", "--help").output
+        for word in ("--allocators", "--preset", "--set", "--json", "admm", "Examples", "Ctrl-C"):
+            assert word in text
+        assert "compare" in run("--help").output
+
+    def test_runs_as_a_module(self):
+        done = subprocess.run(
+            [sys.executable, "-m", "jcas_experiments", "--help"], capture_output=True, text=True, check=True
+        )
+        assert "compare" in done.stdout
+
+
+def test_narrow_terminals_get_the_short_table():
+    comparison = Comparison("multicell", make_scenario("multicell", **SMALL), 0, 2)
+    console = Console(width=100, record=True, force_terminal=False)
+    comparison.run(["equal"], console)
+    comparison.print(console)
+    text = console.export_text()
+    assert "95 % interval" not in text
+    assert "utility" in text
+
+
+class TestFiles:
+    def test_a_failed_write_leaves_the_old_file_and_nothing_else(self, tmp_path):
+        path = tmp_path / "a" / "numbers.json"
+        write_json(path, {"x": np.float64(1.5), "y": [float("nan"), np.arange(2)], "z": (1, None)})
+        assert json.loads(path.read_text()) == {"x": 1.5, "y": [None, [0, 1]], "z": [1, None]}
+
+        def break_off():
+            with replacing(path) as temporary:
+                temporary.write_text("half")
+                raise RuntimeError("power cut")
+
+        with pytest.raises(RuntimeError, match="power cut"):
+            break_off()
+        assert json.loads(path.read_text())["x"] == 1.5
+        assert [p.name for p in path.parent.iterdir()] == ["numbers.json"]
+
+    def test_plain_keeps_what_json_knows(self):
+        assert plain({"a": True, 2: "text"}) == {"a": True, "2": "text"}
+
+
+class TestBench:
+    def test_measures_ratios(self, run, tmp_path, monkeypatch):
+        monkeypatch.setattr(bench, "mobile_env_users_per_second", lambda: None)
+        monkeypatch.setattr(bench, "cpu_seconds", lambda work, **_: (work(), 0.5)[1])
+        result = run("bench", "--cells", "6", "--cone-cells", "1", "--lanes", "2", "--json", "b.json")
+        assert result.exit_code == 0, result.output
+        rows = json.loads((tmp_path / "b.json").read_text())["rows"]
+        assert {"benchmark", "value", "peer", "peer_value", "unit", "ratio", "target"} == rows[0].keys()
+        assert rows[0]["ratio"] is None
+        assert "not installed" in rows[0]["peer"]
+        assert rows[1]["ratio"] == pytest.approx(6.0)  # six cells in the time of one
+
+    def test_clock_counts_calls(self):
+        assert 0 < bench.cpu_seconds(lambda: sum(range(20_000)), least=0.005) < 0.1
+
+    def test_the_peer_is_measured_where_it_is_installed(self):
+        pytest.importorskip("mobile_env")
+        assert bench.mobile_env_users_per_second() > 0
+
+
+def test_default_config_of_the_comparison_is_the_environments(run, tmp_path):
+    run("compare", "--episodes", "1", "--horizon", "1", "--allocators", "equal", "--json", "n.json")
+    config = json.loads((tmp_path / "n.json").read_text())["config"]
+    from dataclasses import asdict
+
+    expected = plain(asdict(MultiCellConfig(horizon=1)))
+    assert config == expected
+    assert Path("results").exists()

@@ -1,0 +1,136 @@
+"""Configurations: defaults, presets, and one-line refusals."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import fields
+
+import pytest
+
+from jcas_env import MultiCellConfig, make_scenario
+from jcas_env.physics import estimation
+from jcas_env.scenarios.multicell import PRESETS
+
+
+def test_defaults_are_those_of_the_specification():
+    config = MultiCellConfig()
+    assert (config.cells, config.users_per_cell, config.users) == (3, 12, 36)
+    assert (config.bs_antennas, config.ue_antennas, config.paths) == (20, 4, 3)
+    assert config.positioning_share is None
+    assert config.service_weight == (1.0, 1.5)
+    assert config.noise_density * 10e6 == pytest.approx(1.995e-13, rel=1e-3)
+    assert config.combiner_kind == "gev"
+    assert MultiCellConfig(ue_antennas=7).combiner_kind == "null_mrc"
+    assert MultiCellConfig(ue_antennas=7, combiner="svd").combiner_kind == "svd"
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_every_preset_makes_a_scenario(name):
+    config = MultiCellConfig.preset(name)
+    assert make_scenario("multicell", config).config is not None
+    if name.startswith("luo2023"):
+        assert (config.csi_delay, config.horizon, config.service_weight) == (0, 1, (1.0, 1.0))
+
+
+def test_keywords_replace_fields_of_a_preset():
+    config = MultiCellConfig.preset("luo2023-fig8", grouping_threshold=0.35, positioning_share=0.25)
+    assert (config.ue_antennas, config.grouping_threshold, config.positioning_share) == (18, 0.35, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"cells": 4}, r"cells.*\(1, 3, 7\), got 4"),
+        ({"users_per_cell": 0}, "users_per_cell.*positive integer, got 0"),
+        ({"bs_antennas": 2.5}, "bs_antennas.*positive integer, got 2.5"),
+        ({"horizon": True}, "horizon.*positive integer, got True"),
+        ({"power_budget": -1.0}, "power_budget.*positive, got -1.0"),
+        ({"band_budget": float("nan")}, "band_budget.*got nan"),
+        ({"radius": 3.0}, "radius.*exceed 4.0 m"),
+        ({"floor": -0.01}, "floor.*at least 0"),
+        ({"fading_correlation": 1.5}, r"fading_correlation.*\[0, 1\], got 1.5"),
+        ({"speed": "fast"}, "speed.*got 'fast'"),
+        ({"grouping_threshold": 0.0}, "grouping_threshold.*positive"),
+        ({"grouping_threshold": (0.4, 0.3)}, "grouping_threshold.*3 of them"),
+        ({"service_weight": (1.0, -1.0)}, "service_weight.*negative"),
+        ({"service_weight": (0.0, 0.0)}, "service_weight.*not both 0"),
+        ({"csi_delay": 2}, "csi_delay.*0 or 1"),
+        ({"precoder": "mr"}, "precoder.*did you mean 'mrt'"),
+        ({"reward": "faire"}, "did you mean 'fair'"),
+        ({"combiner": "mmse"}, "combiner.*got 'mmse'"),
+        ({"estimator": "perfct"}, "did you mean 'perfect'"),
+        ({"clusters": (3, 0, 5.0)}, "clusters"),
+        ({"rician_db": "high"}, "rician_db"),
+    ],
+)
+def test_values_out_of_range_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        MultiCellConfig(**change)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.95, 0.0, 1.0, -0.2, float("nan")])
+def test_a_share_that_the_floors_do_not_allow_names_the_limit(share):
+    with pytest.raises(ValueError, match=r"positioning_share.*\(0.12, 0.88\): 12 users with floors of 0.01"):
+        MultiCellConfig(positioning_share=share)
+
+
+def test_floors_that_fill_the_budget_are_refused():
+    with pytest.raises(ValueError, match="floor.*too large: 12 users with floors of 0.05 of a budget need 0.6"):
+        MultiCellConfig(floor=0.05)
+    MultiCellConfig(positioning_share=0.12)
+    MultiCellConfig(positioning_share=0.88)
+
+
+def test_unknown_fields_presets_and_scenarios_suggest_the_nearest():
+    with pytest.raises(ValueError, match="unknown config field 'user_per_cell': did you mean 'users_per_cell'"):
+        make_scenario("multicell", user_per_cell=3)
+    with pytest.raises(ValueError, match="unknown preset 'luo2023-fg8': did you mean 'luo2023-fig8'"):
+        MultiCellConfig.preset("luo2023-fg8")
+    with pytest.raises(ValueError, match="unknown scenario 'multi-cell': did you mean 'multicell'"):
+        make_scenario("multi-cell")
+    with pytest.raises(TypeError, match="MultiCellConfig, got dict"):
+        make_scenario("multicell", {"cells": 3})
+
+
+def test_every_field_is_explained_with_a_string_beneath_it():
+    import ast
+    import inspect
+
+    from jcas_env.scenarios.multicell import config as module
+
+    body = next(
+        node.body
+        for node in ast.parse(inspect.getsource(module)).body
+        if isinstance(node, ast.ClassDef) and node.name == "MultiCellConfig"
+    )
+    explained = {
+        first.target.id
+        for first, second in itertools.pairwise(body)
+        if isinstance(first, ast.AnnAssign) and isinstance(second, ast.Expr) and isinstance(second.value, ast.Constant)
+    }
+    assert explained == {item.name for item in fields(MultiCellConfig)}
+
+
+def test_a_new_estimator_needs_nothing_but_its_function(monkeypatch):
+    """The seam for estimators that see pilots only: arguments are supplied by name, and noise is drawn for them."""
+    import numpy as np
+
+    from jcas_env.physics.estimation.perfect import perfect
+
+    seen = {}
+
+    def least_squares(received, beams, noise_power, *, paths):
+        seen.update(noise=noise_power, beams=beams, paths=paths)
+        u = np.zeros((*received.shape[:-2], paths))
+        return perfect(received, u, u, u.astype(complex))
+
+    monkeypatch.setitem(estimation.ESTIMATORS, "ls", least_squares)
+    scenario = make_scenario("multicell", estimator="ls", csi_delay=0, users_per_cell=3)
+    state = scenario.initial(scenario.draw_initial(np.random.default_rng(0)))
+    assert seen["beams"] is None
+    assert seen["paths"] == 3
+    # 97 dB below 10 W at 99 dB of path loss: about 10 dB below 0, scaled to E|H|^2 = 1 (spec estimation 8.2).
+    expected = scenario.config.noise_density * 10e6 / 10.0 * 10 ** (state.air.path_loss_db / 10)
+    np.testing.assert_allclose(seen["noise"], expected)
+    known, true = scenario.problem(state).gain, scenario.truth(state).gain
+    assert not np.allclose(known, true, rtol=1e-3, atol=0)

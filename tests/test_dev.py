@@ -1,0 +1,84 @@
+"""dev.py on machines that lack something."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """The files that dev.py needs, without an environment."""
+    for name in ("dev.py", "pyproject.toml", "constraints.txt"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    return tmp_path
+
+
+def call(checkout, *arguments, python=sys.executable, **environment):
+    return subprocess.run(
+        [python, str(checkout / "dev.py"), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+        timeout=120,
+    )
+
+
+def test_help_and_unknown_commands(checkout):
+    assert "python3 dev.py compare" in call(checkout, "--help").stdout
+    assert "python3 dev.py compare" in call(checkout).stdout
+    result = call(checkout, "tset")
+    assert result.returncode == 2
+    assert "unknown command 'tset'" in result.stderr
+    assert "test" in result.stderr
+
+
+def test_without_pip_it_says_how_to_get_it_and_leaves_nothing(checkout):
+    blocker = checkout / "blocked" / "pip"
+    blocker.mkdir(parents=True)
+    (blocker / "__init__.py").write_text("raise ImportError('no pip')")
+    result = call(checkout, "test", PYTHONPATH=str(blocker.parent))
+    assert result.returncode == 1
+    assert "has no pip" in result.stderr
+    assert "python3-pip" in result.stderr
+    assert not (checkout / ".venv").exists()
+
+
+def test_without_a_network_it_says_so_and_leaves_no_half_made_environment(checkout):
+    nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_EXTRA_INDEX_URL": "", "PIP_FIND_LINKS": ""}
+    result = call(checkout, "test", PIP_RETRIES="0", PIP_TIMEOUT="2", PIP_CONFIG_FILE=os.devnull, **nowhere)
+    assert result.returncode == 1
+    assert "no network" in result.stderr
+    assert not (checkout / ".venv").exists()
+
+
+def test_installs_once_and_again_only_when_the_files_change(checkout, monkeypatch):
+    monkeypatch.syspath_prepend(str(checkout))
+    sys.modules.pop("dev", None)
+    import dev
+
+    calls = []
+
+    def install(extras, fresh):
+        calls.append((extras, fresh))
+        dev.PYTHON.parent.mkdir(parents=True, exist_ok=True)
+        dev.PYTHON.touch()
+
+    monkeypatch.setattr(dev, "install", install)
+    dev.ensure(())
+    dev.ensure(())
+    assert calls == [(("test",), True)]
+    dev.ensure(("dev",))
+    dev.ensure(())
+    assert calls[1:] == [(("dev", "test"), False)]
+    (checkout / "constraints.txt").write_text("numpy==2.4.6\n")
+    dev.ensure(())
+    assert calls[2:] == [(("test",), False)]
+    sys.modules.pop("dev", None)
