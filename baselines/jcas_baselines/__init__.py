@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from .admm import ADMM
+from .bound import UpperBound
 from .equal import EqualAllocation
 from .exact import Exact
 from .search import GradientSearch, Joint
 from .solver import Solution, Solver
 
-__all__ = ["ADMM", "EqualAllocation", "Exact", "GradientSearch", "Joint", "Solution", "Solver"]
+__all__ = ["ADMM", "EqualAllocation", "Exact", "GradientSearch", "Joint", "Solution", "Solver", "UpperBound"]

@@ -130,10 +130,9 @@ def winners(units: Units, base: Ground, widest: Room, price: np.ndarray, effort:
     )
     forest = search(items, len(price), effort)
     grant = price[own] * base.granted
-    bound = np.zeros(len(price))
-    np.maximum.at(bound, own, forest.item_bound + grant)
-    # A group that earns nothing may still be given nothing: the bound is never negative.
-    return forest._replace(bound=bound, item_bound=forest.item_bound + grant)
+    item_bound = forest.item_bound + grant
+    # At least 0, because the band price that comes of it must not be negative.
+    return forest._replace(bound=units.most(item_bound), item_bound=item_bound)
 
 
 def losers(
@@ -159,9 +158,10 @@ def losers(
         np.maximum(high, low),
         np.stack([first, last], axis=-1),
     )
-    forest = search(items, len(own), Effort(LOSER_NODES, tolerance[own]))
-    # Without a floor the band can be zero, and nothing is lost.
-    return forest._replace(bound=np.where(floored, np.minimum(forest.bound, 0.0), 0.0))
+    # The best group pays its price and no tree is needed; without a floor the band can be zero, and nothing is lost.
+    needed = floored & (np.arange(len(own)) != best.item[own])
+    forest = search(items, len(own), Effort(LOSER_NODES, np.where(needed, tolerance[own], 1e300)))
+    return forest._replace(bound=np.where(needed, np.minimum(forest.bound, 0.0), 0.0))
 
 
 def clear_market(
@@ -174,8 +174,7 @@ def clear_market(
     """
     count = len(plan.tuned)
     tuned = room(units, plan.tuned)
-    nat = np.zeros(count)
-    np.maximum.at(nat, units.unit, units.data.worth.sum(axis=-1))
+    nat = units.most(units.data.worth.sum(axis=-1))
     log_price = np.log(np.maximum(FIRST_PRICE * nat, 1e-12) / plan.tuned)
     low, high = np.full(count, -np.inf), np.full(count, np.inf)
     best, least, nodes = log_price, np.full(count, np.inf), np.zeros(count, dtype=int)

@@ -120,27 +120,27 @@ def propagate(group: Group, box: Box) -> tuple[Box, np.ndarray]:
 
 
 def _lines(box: Box) -> tuple[np.ndarray, np.ndarray]:
-    """Slopes and intercepts of the three lines, (..., users, 3)."""
+    """Slopes and intercepts of the three lines, (3, ..., users)."""
     left, right = softplus(box.least), softplus(box.most)
     width = box.most - box.least
     middle = 1.0 / (1.0 + np.exp(-box.least))
     chord = np.where(width > 1e-9, (right - left) / np.where(width > 1e-9, width, 1.0), np.maximum(middle, 0.0))
     # On a degenerate interval the chord is a tangent at the left end, lifted to the right end.
     lift = np.maximum(right - (left + chord * width), 0.0)
-    slope = np.stack([np.full_like(left, STEEP), chord, np.zeros_like(left)], axis=-1)
-    intercept = np.stack([left - STEEP * box.least, left + lift - chord * box.least, right], axis=-1)
+    slope = np.stack([np.full_like(left, STEEP), chord, np.zeros_like(left)])
+    intercept = np.stack([left - STEEP * box.least, left + lift - chord * box.least, right])
     return slope, intercept
 
 
 def _soft_minimum(
     slope: np.ndarray, intercept: np.ndarray, z: np.ndarray, temperature: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Softened least line at z, and the weights of the three: (..., users) and (..., users, 3)."""
-    line = slope * z[..., None] + intercept
-    least = line.min(axis=-1)
-    weight = np.exp((least[..., None] - line) / temperature)
-    total = weight.sum(axis=-1)
-    return least - temperature * np.log(total), weight / total[..., None]
+    """Softened least line at z, and the weights of the three: (..., users) and (3, ..., users)."""
+    line = slope * z + intercept
+    least = line.min(axis=0)
+    weight = np.exp((least - line) / temperature)
+    total = weight.sum(axis=0)
+    return least - temperature * np.log(total), weight / total
 
 
 def solve_relaxation(group: Group, price: np.ndarray, box: Box, start: np.ndarray) -> Relaxed:
@@ -157,12 +157,12 @@ def solve_relaxation(group: Group, price: np.ndarray, box: Box, start: np.ndarra
         y = _newton(group, price, (slope, intercept), (low, high), y, barrier * unit[..., None], temperature)
     z, share = log_sinr(group, y)
     _, theta = _soft_minimum(slope, intercept, z, STAGES[-1][1])
-    tangent, offset = (theta * slope).sum(axis=-1), (theta * intercept).sum(axis=-1)
+    tangent, offset = (theta * slope).sum(axis=0), (theta * intercept).sum(axis=0)
     power = group.present * np.exp(y)
     pull = group.worth * tangent
     gradient = pull - (pull[..., None, :] @ share)[..., 0, :] - price[..., None] * power
     value = (group.worth * (tangent * z + offset)).sum(axis=-1) - price * power.sum(axis=-1)
-    cover = (slope * z[..., None] + intercept).min(axis=-1) - softplus(z)
+    cover = (slope * z + intercept).min(axis=0) - softplus(z)
     return Relaxed(y, value, gradient, z, group.worth * cover)
 
 
@@ -186,11 +186,12 @@ def _newton(
         walls = barrier * (np.log(y - low) + np.log(high - y))
         return (group.worth * soft + walls).sum(axis=-1) - price * (group.present * np.exp(y)).sum(axis=-1)
 
+    now = merit(y)
     for _ in range(NEWTON_STEPS):
         z, share = log_sinr(group, y)
         _, theta = _soft_minimum(slope, intercept, z, temperature)
-        tangent = (theta * slope).sum(axis=-1)
-        bend = ((theta * slope**2).sum(axis=-1) - tangent**2) / temperature
+        tangent = (theta * slope).sum(axis=0)
+        bend = ((theta * slope**2).sum(axis=0) - tangent**2) / temperature
         pull, curve = group.worth * tangent, group.worth * bend
         spent = price[..., None] * group.present * np.exp(y)
         below, above = 1.0 / (y - low), 1.0 / (high - y)
@@ -205,13 +206,13 @@ def _newton(
         with np.errstate(divide="ignore", invalid="ignore"):
             room = np.where(step > 0, (high - y) / step, np.where(step < 0, (low - y) / step, np.inf))
         length = np.minimum(1.0, 0.95 * room.min(axis=-1))
-        now = merit(y)
         for _ in range(12):
-            better = merit(y + length[..., None] * step) >= now + 0.1 * length * decrement - 1e-12 * np.abs(now)
+            trial = merit(y + length[..., None] * step)
+            better = trial >= now + 0.1 * length * decrement - 1e-12 * np.abs(now)
             if better.all():
                 break
             length = np.where(better, length, 0.4 * length)
-        y = y + length[..., None] * step
+        y, now = y + length[..., None] * step, trial
         if (decrement <= 1e-3 * barrier[..., 0]).all():
             break
     return y

@@ -36,6 +36,26 @@ class Units(NamedTuple):
     data: Group
     """(all groups, ...): interference, noise and worth."""
 
+    def total(self, value: np.ndarray) -> np.ndarray:
+        """Sum over the groups of each unit, (all groups,) -> (units,)."""
+        return np.bincount(self.unit, weights=value, minlength=len(self.users))
+
+    def most(self, value: np.ndarray) -> np.ndarray:
+        """Largest value of each unit's groups, at least 0, (all groups,) -> (units,)."""
+        most = np.zeros(len(self.users))
+        np.maximum.at(most, self.unit, value)
+        return most
+
+    def part(self, begin: int, end: int) -> Units:
+        """Units ``begin`` to ``end`` alone, with their groups."""
+        here = (self.unit >= begin) & (self.unit < end)
+        return Units(
+            *(value[begin:end] for value in self[:4]),
+            self.unit[here] - begin,
+            self.size[here],
+            Group(*(value[here] for value in self.data)),
+        )
+
 
 def numpy_of(value: object) -> np.ndarray:
     """Any library's array as NumPy's."""
