@@ -8,5 +8,17 @@ from .equal import EqualAllocation
 from .exact import Exact
 from .search import GradientSearch, Joint
 from .solver import Solution, Solver
+from .vertex import BestVertex, ConstantRule
 
-__all__ = ["ADMM", "EqualAllocation", "Exact", "GradientSearch", "Joint", "Solution", "Solver", "UpperBound"]
+__all__ = [
+    "ADMM",
+    "BestVertex",
+    "ConstantRule",
+    "EqualAllocation",
+    "Exact",
+    "GradientSearch",
+    "Joint",
+    "Solution",
+    "Solver",
+    "UpperBound",
+]

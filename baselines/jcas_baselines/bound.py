@@ -7,7 +7,7 @@ from math import inf
 from typing import Literal, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from jcas_env.scenarios.multicell import MultiCellProblem
 from jcas_env.types import Status, as_array
@@ -20,6 +20,8 @@ from .solver import Solution, Solver, unsupported
 
 ROUNDING = 1e-9
 """Share by which the bound is raised against rounding in the last sums."""
+LEAST_SHARE = 1e-3
+"""Prices are not tuned to shares below this one."""
 CHUNK = 96
 """Units, services of cells, whose trees grow in one batch: what keeps the memory bounded."""
 
@@ -108,7 +110,7 @@ class UpperBound:
             objective,
             bound,
             xp.where(fits, status, int(Status.INFEASIBLE)),
-            xp.asarray(nodes),
+            xp.asarray(nodes, device=device(problem.gain)),
             {"gap": gap, "least_share": problem.least_share},
         )
 
@@ -116,12 +118,12 @@ class UpperBound:
         """Bound and number of nodes of every element, (...,) each."""
         units = take_apart(problem, spend_all=self.spend_all)
         free = numpy_of(problem.share_is_free)
-        share, least = (np.where(free, 0.5, numpy_of(problem.share)), numpy_of(problem.least_share))
+        share, least = numpy_of(problem.share), np.minimum(numpy_of(problem.least_share), 0.5)
         low, high = np.where(free, least, share).ravel(), np.where(free, 1.0 - least, share).ravel()
         widest = services(low, high)
         ends, nodes = [], np.zeros(widest.shape, dtype=np.int64)
         for tuned in (low, high) if free.any() else (low,):
-            prices = self._price(units, Plan(services(tuned, tuned), widest))
+            prices = self._price(units, Plan(np.maximum(services(tuned, tuned), LEAST_SHARE), widest))
             nodes = nodes + prices.nodes
             line = [(prices.power + prices.band) * services(end, end) + prices.rest for end in (low, high)]
             ends.append([np.reshape(part, (-1, 2)).sum(axis=-1) for part in line])

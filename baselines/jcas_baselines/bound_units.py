@@ -58,9 +58,9 @@ class Units(NamedTuple):
 
 
 def numpy_of(value: object) -> np.ndarray:
-    """Any library's array as NumPy's."""
-    detached = value.detach().cpu() if hasattr(value, "detach") else value
-    return np.asarray(detached)
+    """Any library's array as NumPy's, reals in double precision."""
+    array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
 
 
 def least_intercell_density(problem: MultiCellProblem, *, spend_all: bool) -> np.ndarray:

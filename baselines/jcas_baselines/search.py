@@ -10,7 +10,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from importlib.util import find_spec
 from math import inf
 from typing import Any, Literal
 
@@ -106,7 +105,7 @@ class _Search(ABC):
 
     def _ascend(self, problem: MultiCellProblem, actions: Array) -> Array:
         """Best actions of the ascents, in the shape and library of the starts."""
-        if self.backend == "torch" or (self.backend == "auto" and find_spec("torch") is not None):
+        if self.backend == "torch" or (self.backend == "auto" and _torch_is_here()):
             return as_array(self._adam(problem, actions), problem.gain)
 
         def value(candidates: Array) -> Array:
@@ -115,13 +114,13 @@ class _Search(ABC):
         # L-BFGS is invariant to the scale of the actions, its first step is not: it works on logits.
         return maximise(lambda z: value(z / LOGIT_SCALE), LOGIT_SCALE * actions, steps=self.steps) / LOGIT_SCALE
 
-    def _adam(self, problem: MultiCellProblem, actions: Array) -> np.ndarray:
+    def _adam(self, problem: MultiCellProblem, actions: Array) -> Array:
         """Adam on every start and element at once; the best iterate of each."""
         import torch
 
         problem = _on_torch(problem)
-        logits = torch.as_tensor(np.array(actions), dtype=problem.gain.dtype) * LOGIT_SCALE
-        logits = logits.to(problem.gain.device).detach().requires_grad_(True)
+        start = actions if isinstance(actions, torch.Tensor) else torch.from_numpy(np.array(actions))
+        logits = (LOGIT_SCALE * start).detach().requires_grad_(True)
         optimiser = torch.optim.Adam([logits], lr=self.rate)
         best, top = logits.detach().clone(), None
         for step in range(self.steps + 1):
@@ -136,7 +135,8 @@ class _Search(ABC):
             (-value.sum()).backward()
             optimiser.param_groups[0]["lr"] = self.rate + (self.final_rate - self.rate) * step / self.steps
             optimiser.step()
-        return (best / LOGIT_SCALE).cpu().numpy()
+        found = best / LOGIT_SCALE
+        return found if isinstance(actions, torch.Tensor) else found.numpy()
 
 
 @dataclass(frozen=True)
@@ -234,6 +234,14 @@ def without_floors(problem: MultiCellProblem, where: Array) -> MultiCellProblem:
     return replace(problem, **floors)
 
 
+def _torch_is_here() -> bool:
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
 def _answers(solver: Solver, problem: MultiCellProblem) -> list[MultiCellAllocation]:
     """A solver's allocation; where the share is free, also those at its two ends."""
     xp = array_namespace(problem.gain)
@@ -257,7 +265,7 @@ def _on_torch(problem: MultiCellProblem) -> MultiCellProblem:
     import torch
 
     def convert(value: Any) -> Any:
-        return value if isinstance(value, torch.Tensor) else torch.as_tensor(np.array(value))
+        return value if isinstance(value, torch.Tensor) else torch.from_numpy(np.array(value))
 
     arrays = {item.name: getattr(problem, item.name) for item in fields(problem)}
     return replace(problem, **{name: convert(value) for name, value in arrays.items() if is_array(value)})
