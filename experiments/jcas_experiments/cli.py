@@ -18,6 +18,10 @@ from . import bench as benchmarks
 from .allocators import ROSTERS
 from .compare import Comparison, draw
 from .files import write_json
+from .reproduce import FIGURES, Plan
+from .reproduce.run import report as figure_report
+from .reproduce.run import reproduce as run_figure
+from .reproduce.run import write_reports
 
 app = typer.Typer(
     help="Joint communication and sensing: compare allocators of power, band and service share on the same scenes.",
@@ -117,6 +121,44 @@ def bench(
     benchmarks.show(rows, console)
     if json is not None:
         write_json(json, {"rows": [row._asdict() for row in rows]})
+        console.print(f"numbers: {json}")
+
+
+@app.command(
+    epilog="[bold]Figures[/bold]\n\n"
+    + "\n\n".join(f"[bold]{name}[/bold]: {recipe.title}" for name, recipe in FIGURES.items())
+    + "\n\n[bold]Examples[/bold]\n\njcas reproduce luo-fig8 --quick\n\njcas reproduce all --json results/figures.json"
+)
+def reproduce(
+    figure: Annotated[str, typer.Argument(help="Name of a figure, see below, or `all`.")],
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer scenes and points; under a minute a figure.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Scene i is drawn with seed + i.")] = 0,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the numbers as JSON.")] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for FIGURE.png and FIGURE.csv.")] = Path("results"),
+) -> None:
+    """Compute a figure of the papers anew, and say what of its claims is found.
+
+    Finished points are in the CSV file at once; Ctrl-C keeps them.
+    """
+    console = _console()
+    if figure != "all" and figure not in FIGURES:
+        _fail(ValueError(f"unknown figure {figure!r}: {suggest(figure, ['all', *FIGURES])}"))
+    plan, reports, complete = Plan(seed, quick), [], True
+    for name in FIGURES if figure == "all" else [figure]:
+        recipe = FIGURES[name]
+        table, complete = run_figure(name, recipe, plan, out, console)
+        content = figure_report(name, recipe, plan, table, complete)
+        reports.append(content)
+        console.print(f"[bold]{name}[/bold]: {recipe.title}")
+        for line in content["verdict"]:
+            console.print(f"  * {line}", markup=False, highlight=False)
+        console.print(f"  {out / name}.png, {out / name}.csv" if table.rows else "  nothing finished", highlight=False)
+        if json is not None:
+            write_reports(json, reports)
+        if not complete:
+            console.print(f"interrupted: {len(table.rows)} of {recipe.size(plan)} points finished")
+            raise typer.Exit(130)
+    if json is not None:
         console.print(f"numbers: {json}")
 
 
