@@ -18,7 +18,15 @@ from array_api_compat import array_namespace, device
 
 from ...types import Array
 from ..arrays import element_positions, steering_vector
-from .pilots import Pilots
+
+
+class Aperture(NamedTuple):
+    """What stands between the angles of a link and its data: two arrays and the pilot beams."""
+
+    tx_antennas: int
+    rx_antennas: int
+    beams: Array | None
+    """(links, groups, tx_antennas, pilots) complex, or None for P = M."""
 
 
 class Jets(NamedTuple):
@@ -33,26 +41,26 @@ class Jets(NamedTuple):
     """(links, groups, R, snapshots of a group) complex: inner products of the columns with the data."""
 
 
-def departure_factor(pilots: Pilots, vector: Array) -> Array:
+def departure_factor(beams: Array | None, vector: Array) -> Array:
     """Factor :math:`F^T a^*` of transmit vectors (links, paths, tx_antennas): (links, groups, paths, pilots)."""
     xp = array_namespace(vector)
     seen = xp.conj(vector)[:, None]
-    return seen if pilots.beams is None else seen @ pilots.beams
+    return seen if beams is None else seen @ beams
 
 
-def factors(pilots: Pilots, aod_cos: Array, aoa_cos: Array) -> tuple[Array, Array]:
+def factors(aperture: Aperture, aod_cos: Array, aoa_cos: Array) -> tuple[Array, Array]:
     """Factors c (links, groups, paths, pilots) and a_N (links, 1, paths, rx_antennas) of the atoms."""
-    c = departure_factor(pilots, steering_vector(aod_cos, antennas=pilots.tx_antennas))
-    return c, steering_vector(aoa_cos, antennas=pilots.rx_antennas)[:, None]
+    c = departure_factor(aperture.beams, steering_vector(aod_cos, antennas=aperture.tx_antennas))
+    return c, steering_vector(aoa_cos, antennas=aperture.rx_antennas)[:, None]
 
 
-def jet_factors(pilots: Pilots, aod_cos: Array, aoa_cos: Array) -> tuple[Array, Array]:
+def jet_factors(aperture: Aperture, aod_cos: Array, aoa_cos: Array) -> tuple[Array, Array]:
     """Factors of the atoms and of their derivatives, row by row in the order of :class:`Jets`."""
     xp = array_namespace(aod_cos)
-    tx, rx = pilots.tx_antennas, pilots.rx_antennas
+    tx, rx, beams = aperture
     a = steering_vector(aod_cos, antennas=tx)
     both = xp.concat([a, (1j * pi * element_positions(aod_cos, tx)) * a], axis=-2)
-    c = departure_factor(pilots, both)
+    c = departure_factor(beams, both)
     a = steering_vector(aoa_cos, antennas=rx)[:, None]
     if rx == 1:
         return c, xp.concat([a, a], axis=-2)
@@ -67,10 +75,10 @@ def gram(c: Array, a: Array) -> Array:
     return product if a.shape[-1] == 1 else product * (xp.conj(a) @ xp.matrix_transpose(a))
 
 
-def project(pilots: Pilots, c: Array, a: Array) -> Array:
+def project(data: Array, c: Array, a: Array) -> Array:
     """Inner products of columns ``c kron a`` with the data, (links, groups, R, snapshots of a group)."""
     xp = array_namespace(c)
-    q = departures_of(pilots.data, c)
+    q = departures_of(data, c)
     return q[..., 0, :] if a.shape[-1] == 1 else xp.sum(xp.conj(a)[..., None] * q, axis=-2)
 
 
@@ -82,17 +90,40 @@ def departures_of(data: Array, c: Array) -> Array:
     return xp.reshape(q, (*q.shape[:-1], rx, snapshots))
 
 
-def jets(pilots: Pilots, aod_cos: Array, aoa_cos: Array, active: Array) -> Jets:
+def jets(aperture: Aperture, data: Array, aod_cos: Array, aoa_cos: Array, active: Array) -> Jets:
     """Correlations of the atoms at given angles with their derivatives and the data; inactive paths give zeros.
 
-    ``aod_cos``, ``aoa_cos`` and ``active`` (links, paths).
+    ``aod_cos``, ``aoa_cos`` and ``active`` (links, paths); ``data`` as in ``Pilots.data``.
     """
     xp = array_namespace(aod_cos)
-    c, a = jet_factors(pilots, aod_cos, aoa_cos)
+    c, a = jet_factors(aperture, aod_cos, aoa_cos)
     if not bool(xp.all(active)):
         on = xp.concat([active] * (c.shape[-2] // active.shape[-1]), axis=-1)[:, None, :, None]
         c = xp.where(on, c, xp.zeros_like(c))
-    return Jets(gram=gram(c, a), projection=project(pilots, c, a))
+    return Jets(gram=gram(c, a), projection=project(data, c, a))
+
+
+def projected_curvature(gram: Array, pulled: Array, gains: Array) -> Array:
+    r"""Curvature of the fit in the angles, :math:`\operatorname{Re} \sum_t G_t^H [D^H D - D^H B X_t] G_t`.
+
+    Parameters
+    ----------
+    gram : Array, shape (links, groups, R, R), complex
+        As in :class:`Jets`.
+    pulled : Array, shape (links, groups, paths, angles), complex
+        X, the derivatives' projection onto the atoms: :math:`(B^H B + \Lambda)^{-1} B^H D`.
+    gains : Array, shape (links, groups, paths, snapshots of a group), complex
+
+    Returns
+    -------
+    Array, shape (links, angles, angles)
+    """
+    xp = array_namespace(gram)
+    paths, angles = pulled.shape[-2:]
+    inner = gram[..., paths:, paths:] - gram[..., paths:, :paths] @ pulled
+    # W_kl = sum over the snapshots of a group of g_k^* g_l, the same for every pair of blocks
+    weight = xp.concat([gains] * (angles // paths), axis=-2)
+    return xp.sum(xp.real(inner * (xp.conj(weight) @ xp.matrix_transpose(weight))), axis=1)
 
 
 def diagonal(values: Array) -> Array:
@@ -107,3 +138,9 @@ def snapshots_first(gains: Array) -> Array:
     xp = array_namespace(gains)
     links, groups, paths, snapshots = gains.shape
     return xp.reshape(xp.matrix_transpose(gains), (links, groups * snapshots, paths))
+
+
+def groups_first(gains: Array, beams: Array | None) -> Array:
+    """Inverse of :func:`snapshots_first`: one group for P = M, one per snapshot for compressed pilots."""
+    xp = array_namespace(gains)
+    return xp.matrix_transpose(gains)[:, None] if beams is None else gains[..., None]

@@ -52,7 +52,7 @@ def make_grid(pilots: Pilots, aod_points: int, aoa_points: int) -> Grid:
     aoa = xp.zeros_like(aod[:1]) if pilots.rx_antennas == 1 else angle_grid(like, aoa_points)
     sampled = pilots.beams is None and aod_points > 2 * antennas
     points = angle_grid(like, 2 * antennas) if sampled else aod
-    probes = departure_factor(pilots, steering_vector(points, antennas=antennas)[None])
+    probes = departure_factor(pilots.beams, steering_vector(points, antennas=antennas)[None])
     if pilots.beams is not None:
         # Compressed pilots see some directions poorly; a direction that they do not see at all has no energy either.
         norm = xp.sqrt(xp.sum(xp.abs(probes) ** 2, axis=-1, keepdims=True))

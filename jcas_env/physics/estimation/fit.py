@@ -22,7 +22,7 @@ from array_api_compat import array_namespace, device
 
 from ...tree import tree_map
 from ...types import Array
-from .atoms import Jets, diagonal, jets
+from .atoms import Jets, diagonal, jets, projected_curvature
 from .pilots import Pilots
 
 START_DAMPING = 1e-3
@@ -59,7 +59,7 @@ def ridge_floor(like: Array) -> float:
 
 def fit(pilots: Pilots, aod_cos: Array, aoa_cos: Array, ridge: Array, active: Array) -> Fit:
     """Best gains at given angles. All arguments but the pilots are (links, paths); inactive paths get no gain."""
-    return refit(pilots, aod_cos, aoa_cos, jets(pilots, aod_cos, aoa_cos, active), ridge, active)
+    return refit(pilots, aod_cos, aoa_cos, jets(pilots.aperture, pilots.data, aod_cos, aoa_cos, active), ridge, active)
 
 
 def refit(pilots: Pilots, aod_cos: Array, aoa_cos: Array, known: Jets, ridge: Array, active: Array) -> Fit:
@@ -76,12 +76,9 @@ def refit(pilots: Pilots, aod_cos: Array, aoa_cos: Array, known: Jets, ridge: Ar
         solved[..., snapshots:-paths],
         solved[..., -paths:],
     )
-    error = known.projection[..., paths:, :] - xp.conj(xp.matrix_transpose(cross)) @ gains
+    error = known.projection[..., paths:, :] - known.gram[..., paths:, :paths] @ gains
     blocks = cross.shape[-1] // paths
     weight = xp.concat([gains] * blocks, axis=-2)
-    # W_kl = sum over the snapshots of a group of g_k^* g_l, the same for every pair of blocks
-    outer = xp.conj(weight) @ xp.matrix_transpose(weight)
-    inner = known.gram[..., paths:, paths:] - xp.conj(xp.matrix_transpose(cross)) @ pulled
     inverse_diagonal = xp.real(xp.linalg.diagonal(inverse))
     return Fit(
         aod_cos=aod_cos,
@@ -91,7 +88,7 @@ def refit(pilots: Pilots, aod_cos: Array, aoa_cos: Array, known: Jets, ridge: Ar
         gains=gains,
         cost=pilots.energy - xp.sum(xp.real(xp.conj(matched) * gains), axis=(1, 2, 3)),
         slope=xp.sum(xp.real(xp.conj(weight) * error), axis=(1, 3)),
-        curvature=xp.sum(xp.real(inner * outer), axis=1),
+        curvature=projected_curvature(known.gram, pulled, gains),
         spread=xp.where(active, xp.mean(inverse_diagonal, axis=1), xp.zeros_like(ridge)),
     )
 

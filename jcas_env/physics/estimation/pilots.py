@@ -16,6 +16,7 @@ from array_api_compat import array_namespace, device
 
 from ...tree import tree_map
 from ...types import Array
+from .atoms import Aperture
 from .estimate import Estimate
 
 RELATIVE_NOISE_FLOOR = 1e-12
@@ -92,6 +93,11 @@ class Pilots(NamedTuple):
     def rx_antennas(self) -> int:
         """N."""
         return self.data.shape[3]
+
+    @property
+    def aperture(self) -> Aperture:
+        """Arrays and beams."""
+        return Aperture(self.tx_antennas, self.rx_antennas, self.beams)
 
     @property
     def snapshots(self) -> int:

@@ -19,7 +19,7 @@ def least_squares_gains(pilots: Pilots, c: Array, a: Array, ridge: float) -> Arr
     Array, shape (links, groups, paths, snapshots of a group), complex
     """
     xp = array_namespace(c)
-    matched = project(pilots, c, a)
+    matched = project(pilots.data, c, a)
     return xp.linalg.solve(gram(c, a) + ridge * diagonal(xp.ones_like(matched[..., 0])), matched)
 
 
@@ -41,7 +41,7 @@ def matching_pursuit(pilots: Pilots, grid: Grid, paths: int) -> tuple[Array, Arr
     for pick in range(paths):
         picks.append(angles_at(grid, strongest(grid, image)))
         aod, aoa = (xp.concat(list(angles), axis=-1) for angles in zip(*picks, strict=True))
-        c, a = factors(pilots, aod, aoa)
+        c, a = factors(pilots.aperture, aod, aoa)
         gains = least_squares_gains(pilots, c, a, ridge)
         if pick + 1 < paths:
             image = residual_image(grid, c, a, gains)
@@ -72,6 +72,6 @@ def polished_pursuit(pilots: Pilots, grid: Grid, paths: int, polish: int) -> Fit
         for _ in range(polish):
             state, damping = damped_step(pilots, state, damping, active)
         if pick + 1 < paths:
-            image = residual_image(grid, *factors(pilots, state.aod_cos, state.aoa_cos), state.gains)
+            image = residual_image(grid, *factors(pilots.aperture, state.aod_cos, state.aoa_cos), state.gains)
     assert state is not None
     return state

@@ -186,7 +186,7 @@ def _picked_again(pilots: Pilots, grid: Grid, state: Fit, ridge: Array, active: 
     """Fit in which path ``this`` (a mask over the paths) is replaced by the strongest one of the residual."""
     xp = array_namespace(ridge)
     without = fit(pilots, state.aod_cos, state.aoa_cos, ridge, active & ~this)
-    image = residual_image(grid, *factors(pilots, state.aod_cos, state.aoa_cos), without.gains)
+    image = residual_image(grid, *factors(pilots.aperture, state.aod_cos, state.aoa_cos), without.gains)
     aod, aoa = angles_at(grid, strongest(grid, image))
     active = active | this
     trial = fit(pilots, xp.where(this, aod, state.aod_cos), xp.where(this, aoa, state.aoa_cos), ridge, active)
