@@ -43,4 +43,20 @@ def asks_for(estimator: str, argument: str) -> bool:
     return argument in signature(ESTIMATORS[estimator]).parameters
 
 
-__all__ = ["ESTIMATORS", "Estimate", "asks_for", "perfect"]
+SINGLE_FRAME = ("ls", "mmse", "omp")
+"""Estimators that work on one pilot frame and remember nothing (spec estimation 8.8)."""
+
+
+def keeps_angles(estimator: str) -> bool:
+    """Whether an estimator's angles serve later slots: it starts from earlier paths, or stands for one that does."""
+    return asks_for(estimator, "start") or asks_for(estimator, "normals")
+
+
+def pilot_frames(estimator: str, snapshots: int) -> int:
+    """Pilot frames that an estimator works on, of ``snapshots`` that a slot offers; 0 for the truth."""
+    if estimator in SINGLE_FRAME:
+        return 1
+    return snapshots if asks_for(estimator, "received") or keeps_angles(estimator) else 0
+
+
+__all__ = ["ESTIMATORS", "Estimate", "asks_for", "keeps_angles", "perfect", "pilot_frames"]
