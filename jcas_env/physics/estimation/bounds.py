@@ -5,7 +5,7 @@ from __future__ import annotations
 from array_api_compat import array_namespace
 
 from ...types import Array, as_array
-from .atoms import Aperture, gram, groups_first, jet_factors, projected_curvature
+from .atoms import Aperture, groups_first, jet_gram, projected_curvature
 from .pilots import require
 
 
@@ -77,7 +77,7 @@ def angle_covariance_bound(
     require(gains.shape[-1] == paths, f"`gains` must have {paths} paths, got shape {tuple(gains.shape)}")
     flat_beams = None if beams is None else xp.reshape(beams, (-1, *beams.shape[-3:]))
     aperture = Aperture(tx_antennas, rx_antennas, flat_beams)
-    known = gram(*jet_factors(aperture, xp.reshape(aod_cos, (-1, paths)), xp.reshape(aoa_cos, (-1, paths))))
+    known = jet_gram(aperture, xp.reshape(aod_cos, (-1, paths)), xp.reshape(aoa_cos, (-1, paths)))
     pulled = xp.linalg.solve(known[..., :paths, :paths], known[..., :paths, paths:])
     j = projected_curvature(known, pulled, groups_first(xp.reshape(gains, (-1, *gains.shape[-2:])), flat_beams))
     # The curvatures in v and w differ by orders of magnitude: invert at unit diagonal.
