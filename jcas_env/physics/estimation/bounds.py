@@ -5,7 +5,7 @@ from __future__ import annotations
 from array_api_compat import array_namespace
 
 from ...types import Array, as_array
-from .atoms import Aperture, diagonal, gram, groups_first, jet_factors, projected_curvature
+from .atoms import Aperture, diagonal, groups_first, jet_gram, projected_curvature
 from .pilots import require
 
 
@@ -85,7 +85,7 @@ def angle_covariance_bound(
     require(gains.shape[-1] == paths, f"`gains` must have {paths} paths, got shape {tuple(gains.shape)}")
     flat_beams = None if beams is None else xp.reshape(beams, (-1, *beams.shape[-3:]))
     aperture = Aperture(tx_antennas, rx_antennas, flat_beams)
-    known = gram(*jet_factors(aperture, xp.reshape(aod_cos, (-1, paths)), xp.reshape(aoa_cos, (-1, paths))))
+    known = jet_gram(aperture, xp.reshape(aod_cos, (-1, paths)), xp.reshape(aoa_cos, (-1, paths)))
     on = xp.ones_like(aod_cos, dtype=xp.bool) if active is None else active
     on = xp.reshape(on, (-1, paths))
     rows = xp.concat([on] * (known.shape[-1] // paths), axis=-1)[:, None]

@@ -19,7 +19,7 @@ from array_api_compat import array_namespace, device
 
 from ...types import Array
 from ..arrays import steering_vector
-from .atoms import departure_factor, departures_of
+from .atoms import departure_factor, departures_of, from_columns
 from .pilots import Pilots
 
 
@@ -74,18 +74,19 @@ def _interpolation(samples: Array, points: Array, antennas: int) -> Array:
     xp = array_namespace(samples)
     degree = xp.arange(antennas, dtype=samples.dtype, device=device(samples))
     weight = xp.where(degree == 0, xp.ones_like(degree), 2.0 * xp.ones_like(degree)) / (2 * antennas)
-    lag = samples[:, None] - points[None, :]
-    return xp.sum(weight * xp.cos(pi * degree * lag[..., None]), axis=-1)
+    one, two = pi * degree * samples[:, None], pi * degree * points[:, None]
+    return (weight * xp.cos(one)) @ xp.matrix_transpose(xp.cos(two)) + (weight * xp.sin(one)) @ xp.matrix_transpose(xp.sin(two))
 
 
 def residual_image(grid: Grid, c: Array, a: Array, gains: Array) -> Array:
     """Projection of the residual :math:`y - B g` onto the grid.
 
     The image of the data less those of the paths: a Dirichlet kernel each (spec estimation 3.4). ``c`` and ``a`` are the
-    factors of the atoms, ``gains`` (links, groups, paths, snapshots of a group).
+    factors of the atoms, ``gains`` (links, groups, paths, columns).
     """
     xp = array_namespace(gains)
     *batch, samples, rx, snapshots = grid.image.shape
+    gains = from_columns(gains)
     kernel = xp.conj(grid.probes) @ xp.matrix_transpose(c)
     field = xp.reshape(a[..., None] * gains[..., None, :], (*gains.shape[:-1], rx * snapshots))
     return grid.image - xp.reshape(kernel @ field, (*batch, samples, rx, snapshots))

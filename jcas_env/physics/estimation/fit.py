@@ -22,7 +22,7 @@ from array_api_compat import array_namespace, device
 
 from ...tree import tree_map
 from ...types import Array
-from .atoms import Jets, diagonal, jets, projected_curvature
+from .atoms import Jets, diagonal, jets, path_power, projected_curvature
 from .pilots import Pilots
 
 START_DAMPING = 1e-3
@@ -41,7 +41,7 @@ class Fit(NamedTuple):
     ridge: Array
     """(links, paths): Lambda."""
     gains: Array
-    """(links, groups, paths, snapshots of a group) complex."""
+    """(links, groups, paths, columns), see :mod:`.atoms`."""
     cost: Array
     """(links,): S."""
     slope: Array
@@ -65,21 +65,16 @@ def fit(pilots: Pilots, aod_cos: Array, aoa_cos: Array, ridge: Array, active: Ar
 def refit(pilots: Pilots, aod_cos: Array, aoa_cos: Array, known: Jets, ridge: Array, active: Array) -> Fit:
     """:func:`fit` where the correlations of the active paths at these angles are known."""
     xp = array_namespace(known.gram)
-    paths, snapshots = ridge.shape[-1], known.projection.shape[-1]
+    paths, count = ridge.shape[-1], known.projection.shape[-1]
     ridge = xp.where(active, xp.clip(ridge, min=ridge_floor(ridge)), xp.ones_like(ridge))
     matched, cross = known.projection[..., :paths, :], known.gram[..., :paths, paths:]
-    identity = diagonal(xp.ones_like(matched[..., 0]))
     k = known.gram[..., :paths, :paths] + diagonal(xp.astype(ridge, matched.dtype))[:, None]
+    identity = xp.broadcast_to(diagonal(xp.ones_like(k[0, 0, 0])), k.shape)
     solved = xp.linalg.solve(k, xp.concat([matched, cross, identity], axis=-1))
-    gains, pulled, inverse = (
-        solved[..., :snapshots],
-        solved[..., snapshots:-paths],
-        solved[..., -paths:],
-    )
+    gains, pulled, inverse = solved[..., :count], solved[..., count:-paths], solved[..., -paths:]
     error = known.projection[..., paths:, :] - known.gram[..., paths:, :paths] @ gains
     blocks = cross.shape[-1] // paths
     weight = xp.concat([gains] * blocks, axis=-2)
-    inverse_diagonal = xp.real(xp.linalg.diagonal(inverse))
     return Fit(
         aod_cos=aod_cos,
         aoa_cos=aoa_cos,
@@ -89,21 +84,14 @@ def refit(pilots: Pilots, aod_cos: Array, aoa_cos: Array, known: Jets, ridge: Ar
         cost=pilots.energy - xp.sum(xp.real(xp.conj(matched) * gains), axis=(1, 2, 3)),
         slope=xp.sum(xp.real(xp.conj(weight) * error), axis=(1, 3)),
         curvature=projected_curvature(known.gram, pulled, gains),
-        spread=xp.where(active, xp.mean(inverse_diagonal, axis=1), xp.zeros_like(ridge)),
+        spread=xp.where(active, xp.mean(xp.real(xp.linalg.diagonal(inverse)), axis=1), xp.zeros_like(ridge)),
     )
 
 
 def residual_energy(state: Fit) -> Array:
-    """:math:`r = \\sum_t \\lVert y_t - B_t g_t \\rVert^2 = S - \\sum_t g_t^H \\Lambda g_t`, (links,)."""
+    r""":math:`r = \sum_t \lVert y_t - B_t g_t \rVert^2 = S - \sum_t g_t^H \Lambda g_t`, (links,)."""
     xp = array_namespace(state.cost)
-    power = xp.sum(xp.abs(state.gains) ** 2, axis=(1, 3))
-    return state.cost - xp.sum(state.ridge * power, axis=-1)
-
-
-def path_power(gains: Array) -> Array:
-    """Mean over the snapshots of |g|^2, (links, paths), from (links, groups, paths, snapshots of a group)."""
-    xp = array_namespace(gains)
-    return xp.mean(xp.real(gains) ** 2 + xp.imag(gains) ** 2, axis=(1, 3))
+    return state.cost - xp.sum(state.ridge * path_power(state.gains, 1), axis=-1)
 
 
 def newton_step(state: Fit, damping: Array) -> Array:

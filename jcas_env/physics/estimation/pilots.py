@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 from array_api_compat import array_namespace, device
 
-from ...tree import tree_map
 from ...types import Array
 from .atoms import Aperture
 from .estimate import Estimate
@@ -195,19 +194,6 @@ def _check_beams(received: Array, beams: Array) -> None:
         pilots <= beams.shape[-2],
         f"`beams` must have at most as many pilots as antennas, got {pilots} pilots for {beams.shape[-2]} antennas",
     )
-
-
-def report(estimate: Estimate, pilots: Pilots, links: tuple[int, ...]) -> Estimate:
-    """Blank the bad links of a flat estimate and give it the batch axes ``links`` back (spec estimation 6.8)."""
-    xp = array_namespace(estimate.channel)
-
-    def leaf(value: Array) -> Array:
-        good = xp.reshape(pilots.ok, (-1, *(1,) * (value.ndim - 1)))
-        value = xp.where(good, value, xp.zeros_like(value))
-        return xp.reshape(value, (*links, *value.shape[1:]))
-
-    blank = tree_map(leaf, estimate._replace(identifiable=pilots.ok))
-    return blank._replace(identifiable=xp.reshape(estimate.identifiable, links))
 
 
 def identifiable(pilots: Pilots, paths: int) -> Array:

@@ -10,7 +10,7 @@ from array_api_compat import array_namespace, device
 from ...types import Array
 from .batching import gather, indices, reassemble, scatter
 from .coarse import Grid, angles_at, make_grid, residual_image, strongest
-from .atoms import factors
+from .atoms import factors, path_power
 from .fit import (
     START_DAMPING,
     Fit,
@@ -18,7 +18,6 @@ from .fit import (
     damped_step,
     fit,
     moved,
-    path_power,
     refit,
     residual_energy,
 )
@@ -135,7 +134,7 @@ def iterate(pilots: Pilots, track: Track, plan: Refinement) -> Track:
     paths, antennas = active.shape[-1], pilots.tx_antennas * pilots.rx_antennas
     # 1/lambda = max(r/d, sigma^2) with d = T P N
     level = xp.maximum(residual_energy(state) / pilots.measurements, pilots.noise_power)[:, None]
-    power = path_power(state.gains) + 1e-6 * antennas / paths
+    power = path_power(state.gains, pilots.snapshots) + 1e-6 * antennas / paths
     ridge = level / (power + track.variance if plan.evidence else power)
     state = refit(pilots, state.aod_cos, state.aoa_cos, state.jets, ridge, active)
     damping = track.damping
@@ -145,7 +144,7 @@ def iterate(pilots: Pilots, track: Track, plan: Refinement) -> Track:
         for _ in range(STEPS):
             state, damping = damped_step(pilots, state, damping, active)
     variance = level * state.spread
-    kept = active & (path_power(state.gains) + variance >= plan.prune * pilots.noise_power[:, None])
+    kept = active & (path_power(state.gains, pilots.snapshots) + variance >= plan.prune * pilots.noise_power[:, None])
     if bool(xp.any(kept != active)):
         state = fit(pilots, state.aod_cos, state.aoa_cos, state.ridge, kept)
         variance = level * state.spread

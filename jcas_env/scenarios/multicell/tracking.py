@@ -55,9 +55,10 @@ def learn(config: MultiCellConfig, place: Layout, air: Air, noise: ChannelNoise,
         return _hold(config, air, noise, memory)
     measured, held = (xp.nonzero(xp.reshape(mask, (-1,)))[0] for mask in (due, ~due))
     order = xp.argsort(xp.concat([measured, held]))
+    lanes = order.shape[0]
 
     def some(tree: T, index: Array) -> T:
-        return tree_map(lambda leaf: xp.take(xp.reshape(leaf, (-1, *leaf.shape[due.ndim :])), index, axis=0), tree)
+        return tree_map(lambda leaf: xp.take(xp.reshape(leaf, (lanes, *leaf.shape[due.ndim :])), index, axis=0), tree)
 
     return tree_map(
         lambda a, b: xp.reshape(xp.take(xp.concat([a, b]), order, axis=0), (*due.shape, *a.shape[1:])),
