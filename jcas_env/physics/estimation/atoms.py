@@ -16,7 +16,9 @@ All formulas hold for both.
 
 from __future__ import annotations
 
-from math import pi
+from functools import lru_cache
+from itertools import combinations
+from math import isqrt, pi
 from typing import NamedTuple
 
 from array_api_compat import array_namespace, device
@@ -118,11 +120,12 @@ def project_jets(data: Array, c: Array, a: Array) -> Array:
 
 
 def correlation(aperture: Aperture, one: tuple[Array, Array], two: tuple[Array, Array]) -> Array:
-    """Inner products of atoms at two sets of angles (v, w), (links, groups, paths, paths)."""
+    """Inner products of atoms at two sets of angles (v, w), (links, groups, paths of one, paths of two)."""
     if aperture.beams is None:
-        v, w = (q[:, None, None, :] - p[:, None, :, None] for p, q in zip(one, two, strict=True))
-        (tx,) = steering_correlation(v, antennas=aperture.tx_antennas)
-        (rx,) = steering_correlation(w, antennas=aperture.rx_antennas)
+        (tx,), (rx,) = (
+            steering_correlation(q[:, None, None, :] - p[:, None, :, None], antennas=antennas)
+            for p, q, antennas in zip(one, two, aperture[:2], strict=True)
+        )
         return tx * rx
     (c, a), (d, b) = factors(aperture, *one), factors(aperture, *two)
     return _inner(c, d) * _inner(a, b)
@@ -135,48 +138,70 @@ def _inner(one: Array, two: Array) -> Array:
 
 def jet_gram(aperture: Aperture, aod_cos: Array, aoa_cos: Array, jet: tuple[Array, Array] | None = None) -> Array:
     """Gram matrix of atoms and derivatives; ``jet`` are their factors, needed for compressed pilots only."""
-    paths = aod_cos.shape[-1]
+    xp = array_namespace(aod_cos)
     if aperture.beams is None:
-        return _blocks(
-            _closed_form(aod_cos, aperture.tx_antennas),
-            None if aperture.rx_antennas == 1 else _closed_form(aoa_cos, aperture.rx_antennas),
-        )
+        tx = _closed_form(aod_cos, aperture.tx_antennas, _layout(aod_cos.shape[-1], aperture.rx_antennas > 1, 0))
+        if aperture.rx_antennas == 1:
+            return tx
+        return tx * _closed_form(aoa_cos, aperture.rx_antennas, _layout(aod_cos.shape[-1], True, 1))
     c, a = jet_factors(aperture, aod_cos, aoa_cos) if jet is None else jet
-    tx, rx = _quarters(_inner(c, c), paths), _quarters(_inner(a, a), paths)
-    return _blocks(tx, None if aperture.rx_antennas == 1 else rx)
+    tx = _inner(c, c)
+    if aperture.rx_antennas == 1:
+        return tx
+    paths = aod_cos.shape[-1]
+    # rows [c, dc, c] against [a, a, da]
+    rx = _inner(a, a)
+    tx = xp.concat([tx, tx[..., :paths]], axis=-1)
+    tx = xp.concat([tx, tx[..., :paths, :]], axis=-2)
+    rx = xp.concat([rx[..., :paths], rx], axis=-1)
+    return tx * xp.concat([rx[..., :paths, :], rx], axis=-2)
 
 
-Quarters = tuple[Array, Array, Array, Array]
-"""Inner products ``a_i^H a_j, a_i^H da_j, da_i^H a_j, da_i^H da_j``."""
+def _closed_form(u: Array, antennas: int, layout: tuple[int, ...]) -> Array:
+    """One factor of the Gram matrix for P = M from the cosines u (links, paths), computed once per pair of paths.
+
+    The matrix is looked up, entry by entry, in ``[1, 0, |da|^2, D, D', -D', -D'']``.
+    """
+    xp = array_namespace(u)
+    first, second = _pairs(u.shape[-1])
+    where = {"dtype": xp.int64, "device": device(u)}
+    delta = xp.take(u, xp.asarray(second, **where), axis=-1) - xp.take(u, xp.asarray(first, **where), axis=-1)
+    d, slope, bend = steering_correlation(delta, antennas=antennas, derivatives=2)
+    own = xp.asarray([1.0, 0.0, pi**2 * (antennas**2 - 1) / 12.0], dtype=u.dtype, device=device(u))
+    values = xp.concat([xp.broadcast_to(own, (u.shape[0], 3)), d, slope, -slope, -bend], axis=-1)
+    size = isqrt(len(layout))
+    return xp.reshape(xp.take(values, xp.asarray(layout, **where), axis=-1), (u.shape[0], 1, size, size))
 
 
-def _closed_form(u: Array, antennas: int) -> Quarters:
-    d, slope, bend = steering_correlation(u[:, None, None, :] - u[:, None, :, None], antennas=antennas, derivatives=2)
-    return d, slope, -slope, -bend
+@lru_cache(maxsize=64)
+def _pairs(paths: int) -> tuple[list[int], list[int]]:
+    """Pairs i < j of paths: all i, all j."""
+    pairs = list(combinations(range(paths), 2))
+    return [i for i, _ in pairs], [j for _, j in pairs]
 
 
-def _quarters(inner: Array, paths: int) -> Quarters:
-    return (
-        inner[..., :paths, :paths],
-        inner[..., :paths, paths:],
-        inner[..., paths:, :paths],
-        inner[..., paths:, paths:],
-    )
+@lru_cache(maxsize=64)
+def _layout(paths: int, two_sided: bool, side: int) -> tuple[int, ...]:
+    """Where each entry of a Gram factor stands in the values of :func:`_closed_form`.
 
+    Rows are the atoms, their derivatives in v and, if ``two_sided``, those in w; the factor of the transmit array
+    (``side`` 0) is differentiated in the second block, that of the receive array in the third.
+    """
+    count = paths * (paths - 1) // 2
+    place = {pair: k for k, pair in enumerate(combinations(range(paths), 2))}
+    blocks = [block == 1 + side for block in range(3 if two_sided else 2)]
 
-def _blocks(tx: Quarters, rx: Quarters | None) -> Array:
-    """Gram matrix from the inner products of its factors; without receive factors only the block of v."""
-    xp = array_namespace(tx[0])
-    c, c_d, d_c, d_d = tx
-    if rx is None:
-        return xp.concat([xp.concat([c, c_d], axis=-1), xp.concat([d_c, d_d], axis=-1)], axis=-2)
-    a, a_e, e_a, e_e = rx
-    rows = [
-        [c * a, c_d * a, c * a_e],
-        [d_c * a, d_d * a, d_c * a_e],
-        [c * e_a, c_d * e_a, c * e_e],
-    ]
-    return xp.concat([xp.concat(row, axis=-1) for row in rows], axis=-2)
+    def entry(row: bool, i: int, column: bool, j: int) -> int:
+        if i == j:
+            return 0 if row == column == 0 else 2 if row and column else 1
+        pair = 3 + place[min(i, j), max(i, j)]
+        if row == column:
+            return pair + (3 * count if row else 0)
+        # a_i^H da_j = D'(u_j - u_i), which is odd; da_i^H a_j is its negative
+        return pair + (count if (i < j) == column else 2 * count)
+
+    index = [(block, path) for block in blocks for path in range(paths)]
+    return tuple(entry(row, i, column, j) for row, i in index for column, j in index)
 
 
 def jets(aperture: Aperture, data: Array, aod_cos: Array, aoa_cos: Array, active: Array) -> Jets:

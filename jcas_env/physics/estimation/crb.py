@@ -232,11 +232,12 @@ def _gains(aperture: Aperture, truth: Paths, angles: tuple[Array, Array], noise:
     """
     xp = array_namespace(noise)
     paths = truth.ridge.shape[-1]
-    k = correlation(aperture, angles, angles)
+    both = [xp.concat([drawn, true], axis=-1) for drawn, true in zip(angles, truth[:2], strict=True)]
+    inner = correlation(aperture, angles, (both[0], both[1]))
+    k, cross = inner[..., :paths], inner[..., paths:]
     identity = diagonal(xp.ones_like(k[0, 0, 0]))
     root = xp.linalg.cholesky(k + 1e-9 * identity)
-    seen = correlation(aperture, angles, (truth.aod_cos, truth.aoa_cos)) @ truth.gains
-    seen = seen + root @ (xp.sqrt(_column(truth.noise_power)) * noise)
+    seen = cross @ truth.gains + root @ (xp.sqrt(_column(truth.noise_power)) * noise)
     ridge = diagonal(xp.astype(truth.ridge, k.dtype))[:, None]
     solved = xp.linalg.solve(k + ridge, xp.concat([seen, xp.broadcast_to(identity, k.shape)], axis=-1))
     spread = xp.mean(xp.real(xp.linalg.diagonal(solved[..., -paths:])), axis=1)

@@ -42,10 +42,11 @@ class Estimate(NamedTuple):
 def report(estimate: Estimate, links: tuple[int, ...]) -> Estimate:
     """Blank the bad links of a flat estimate and give it the batch axes ``links`` back (spec estimation 6.8)."""
     xp = array_namespace(estimate.channel)
-    good = estimate.ok
+    good, all_good = estimate.ok, bool(xp.all(estimate.ok))
 
     def leaf(value: Array) -> Array:
-        value = xp.where(xp.reshape(good, (-1, *(1,) * (value.ndim - 1))), value, xp.zeros_like(value))
+        if not all_good:
+            value = xp.where(xp.reshape(good, (-1, *(1,) * (value.ndim - 1))), value, xp.zeros_like(value))
         return xp.reshape(value, (*links, *value.shape[1:]))
 
     blank = tree_map(leaf, estimate)

@@ -42,7 +42,7 @@ def start_ridge(pilots: Pilots, paths: int | Array) -> Array:
     r"""Ridge of the first fits, before powers are known: :math:`\max(10^{-6}, 0.1 \sigma^2 k/(MN))`, (links, 1)."""
     xp = array_namespace(pilots.noise_power)
     antennas = pilots.tx_antennas * pilots.rx_antennas
-    return xp.clip(0.1 * pilots.noise_power * paths / antennas, min=1e-6)[:, None]
+    return xp.maximum(0.1 * pilots.noise_power * paths / antennas, max(1e-6, ridge_floor(pilots.noise_power)))[:, None]
 
 
 def polished_pursuit(pilots: Pilots, grid: Grid, paths: int, polish: int) -> Fit:
