@@ -41,7 +41,7 @@ def at_snr(config, snr_db):
 class TestPilots:
     def test_the_last_frame_is_the_slot_itself_and_frames_share_its_angles(self):
         config = MultiCellConfig(csi_delay=0, **SMALL)
-        scenario, states, draws = play(config, 2, 0)
+        _, states, draws = play(config, 2, 0)
         air, noise = states[0].air, draws[0].noise
         gains = frame_gains(config, air, noise)
         assert gains.shape == (2, 3, 12, 6, 3)
