@@ -6,6 +6,7 @@ from .admm import ADMM
 from .equal import EqualAllocation
 from .exact import Exact
 from .gbd import GBD
+from .sca import SCA
 from .solver import Solution, Solver
 
-__all__ = ["ADMM", "GBD", "EqualAllocation", "Exact", "Solution", "Solver"]
+__all__ = ["ADMM", "GBD", "SCA", "EqualAllocation", "Exact", "Solution", "Solver"]
