@@ -15,7 +15,7 @@ from jcas_env.types import Array, Status
 
 from . import convex_sca, surrogate
 from .solver import Solution, iterate, unsupported
-from .surrogate import Air, Point, interference_of, true_rates
+from .surrogate import Air, Point, interference_of, onto_budgets, true_rates
 from .true_interference import Scene, Scope, allocation_of, describe, equal_point, unfit
 
 STARTS = (0.02, 0.5, 0.98)
@@ -151,7 +151,8 @@ class SCA:
         air = _heard(rounds, rounds.value)
         maximise = convex_sca.maximise_surrogate if self.backend == "cvxpy" else surrogate.maximise_surrogate
         here = Point(_merged(rounds.value), _merged(rounds.share))
-        there = maximise(tree_map(_merged, air), here, _merged(_prices(rounds, air)))
+        cells = tree_map(_merged, air)
+        there = onto_budgets(cells, maximise(cells, here, _merged(_prices(rounds, air))))
         change = xp.reshape(there.value, rounds.value.shape) - rounds.value
         turn = xp.reshape(there.share, rounds.share.shape) - rounds.share
         length = xp.ones_like(rounds.utility)

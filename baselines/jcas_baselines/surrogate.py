@@ -10,29 +10,33 @@ with equality there. :math:`F = \sum_j a_j \hat R_j` or :math:`\sum_j a_j \ln \h
 powers, is maximised over both services of a cell, whose budgets are :math:`(1 - \beta, \beta)` with :math:`\beta`
 given or free (spec multicell 4.5).
 
-A log-barrier method does it. With :math:`v = (p, B)`, :math:`z_j = (B/y_j) \nabla y_j - \nabla B` and
-:math:`-\nabla^2 \hat R_j = z_j z_j^T / B`, the Hessian is a sum of outer products; scaled by the slacks its barrier
-part is the identity, so that it stays well conditioned near the floors.
+A primal-dual interior-point method does it. With :math:`v = (p, B)`, :math:`\xi_j = (B/y_j) \nabla y_j - \nabla B`
+and :math:`-\nabla^2 \hat R_j = \xi_j \xi_j^T / B`, the Hessian is a sum of outer products; scaled by
+:math:`D = \sqrt{s/z}`, slacks s and multipliers z of the floors, the floors' part is the identity, so that the system
+stays well conditioned near them. There is no line search beyond the domain: the caller accepts a point by the true
+utility only.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from jcas_env.types import Array
 
 from .solver import iterate
 
-GAP = 1e-5
-"""Barrier gap at the end, relative to the scale of the objective."""
-START, GROWTH = 0.1, 30.0
-"""First barrier gap, relative to the scale of the objective, and how much smaller the next ones are."""
+START, GAP = 0.1, 1e-5
+"""Complementarity gap at the start and at the end, relative to the scale of the objective."""
+CENTRING = 0.1
+"""Factor by which a step aims to reduce the gap; five times as much after a step that was cut short."""
+FULL = 0.5
+"""Length from which a step counts as not cut short."""
 PULL = 0.1
 """Share of the way to the middle of the feasible set by which the start is drawn inside."""
-NEWTON_TOLERANCE = 1e-2
-LIMIT = 150
+HALVINGS, LIMIT = 30, 60
+"""Most halvings of a step, and most steps."""
 
 
 class Air(NamedTuple):
@@ -70,10 +74,11 @@ class Point(NamedTuple):
 class _Iterate(NamedTuple):
     point: Array
     share: Array
-    objective: Array
-    logs: Array
-    barrier: Array
+    multiplier: Array
+    """(n, 2, entries): z, multipliers of the floors; 1 for padding."""
     last: Array
+    """(n,): complementarity gap at which to stop, and the length of the last step in the next field."""
+    length: Array
     weight: Array
     price: Array
     """(n, 2, entries): linear price."""
@@ -132,6 +137,21 @@ def tangent_of(air: Air, at: Array) -> tuple[Array, Array]:
     return slope, band * xp.log(ratio) - (slope @ at[..., None])[..., 0]
 
 
+def onto_budgets(air: Air, point: Point) -> Point:
+    """Scale the slacks above the floors so that powers and bands spend their budgets to rounding."""
+    xp = array_namespace(point.value)
+    seats = air.signal.shape[-1]
+    services = xp.stack([1.0 - point.share, point.share], axis=-1)[..., None]
+    parts = []
+    for rows in (slice(None, seats), slice(seats, None)):
+        floor = air.floor[..., rows]
+        slack = xp.clip(point.value[..., rows] - floor, min=0.0)
+        total = xp.sum(slack, axis=-1, keepdims=True)
+        room = xp.clip(services - xp.sum(floor, axis=-1, keepdims=True), min=0.0)
+        parts.append(floor + slack * room / xp.where(total > 0, total, 1.0))
+    return Point(xp.concat(parts, axis=-1), point.share)
+
+
 def maximise_surrogate(air: Air, at: Point, price: Array) -> Point:
     """Maximise the minorant that touches the utility at a point; ``price`` (n, seats) per unit of power.
 
@@ -142,40 +162,41 @@ def maximise_surrogate(air: Air, at: Point, price: Array) -> Point:
 
 
 def _begin(air: Air, at: Point, price: Array) -> _Iterate:
+    """Data of the step, and a start drawn inside with multipliers on the central path of the floors."""
     xp = array_namespace(at.value)
     _, summed, band = gradients(air)
     tangent, constant = tangent_of(air, at.value)
     present = xp.sum(air.member, axis=-2)  # 1 for users that exist
     exists = xp.astype(xp.sum(air.member, axis=-1) > 0, present.dtype)
-    none = xp.zeros_like
     budgets = xp.stack(
-        [xp.concat([present, none(exists)], axis=-1), xp.concat([none(present), exists], axis=-1)], axis=1
+        [
+            xp.concat([present, xp.zeros_like(exists)], axis=-1),
+            xp.concat([xp.zeros_like(present), exists], axis=-1),
+        ],
+        axis=1,
     )
-    absent = 1.0 - xp.sum(budgets, axis=1, keepdims=True)
-    # The middle: what is left above the floors, in equal parts.
     shares = xp.stack([1.0 - at.share, at.share], axis=-1)[..., None]  # (n, 2, 1)
     count = xp.clip(xp.sum(budgets, axis=-1), min=1.0)[:, None, :]  # (n, 1, 2)
     room = shares - air.floor @ _transposed(budgets)  # (n, 2, 2)
     middle = air.floor + (room / count) @ budgets
     start = at.value + PULL * (middle - at.value)
-    prices = xp.concat([price, none(exists)], axis=-1)[:, None, :] + 0.0 * start
-    zero = 0.0 * at.share
+    prices = xp.concat([price, xp.zeros_like(exists)], axis=-1)[:, None, :]
+    absent = 1.0 - xp.sum(budgets, axis=1, keepdims=True)
     state = _Iterate(
-        start, at.share, zero, zero, zero, zero, air.weight, prices, summed, air.constant[:, None, :], band, tangent,
-        constant, air.floor, absent, budgets, air.logarithmic, air.free,
+        start, at.share, start, at.share, at.share, air.weight, xp.broadcast_to(prices, start.shape), summed,
+        air.constant[:, None, :], xp.broadcast_to(band, (start.shape[0], *band.shape[1:])), tangent, constant,
+        air.floor, absent, budgets, air.logarithmic, air.free,
     )  # fmt: skip
-    value, logs, inside = _merit(state, start)
-    start = xp.where(inside[:, None, None], start, at.value + 1e-3 * (middle - at.value))
-    value, logs, _ = _merit(state, start)
-    scale = xp.where(air.logarithmic, xp.sum(air.weight, axis=(-2, -1)), xp.abs(value))
+    close = at.value + 1e-3 * (middle - at.value)
+    start = xp.where(_inside(state, start)[:, None, None], start, close)
+    _, _, rate = _minorant(state, start)
+    scale = xp.sum(air.weight * xp.where(air.logarithmic[:, None, None], 1.0, xp.abs(rate)), axis=(-2, -1))
     scale = xp.where(scale > 0, scale, 1.0)
     inequalities = 2.0 * xp.clip(xp.sum(budgets, axis=(-2, -1)), min=1.0)
+    slack = start - air.floor + absent
+    multiplier = (START * scale / inequalities)[:, None, None] / slack
     return state._replace(
-        point=start,
-        objective=value,
-        logs=logs,
-        barrier=inequalities / (START * scale),
-        last=inequalities / (GAP * scale),
+        point=start, multiplier=multiplier * (1.0 - absent) + absent, last=GAP * scale, length=xp.ones_like(scale)
     )
 
 
@@ -192,83 +213,85 @@ def _minorant(state: _Iterate, point: Array) -> tuple[Array, Array, Array]:
     return band, summed, xp.where(good, rate, 0.0)
 
 
-def _merit(state: _Iterate, point: Array) -> tuple[Array, Array, Array]:
-    """F and the sum of the logarithms of the slacks, and whether the point is in the domain, each (n,)."""
+def _inside(state: _Iterate, point: Array) -> Array:
+    """Whether a point is in the domain of the objective, (n,) bool."""
     xp = array_namespace(point)
-    slack = point - state.floor + state.absent
-    inside = xp.min(slack, axis=(-2, -1)) > 0
-    slack = xp.where(slack > 0, slack, 1.0)
     _, _, rate = _minorant(state, point)
-    counts = state.weight > 0
-    inside = inside & ~xp.any(counts & (rate <= 0) & state.logarithmic[:, None, None], axis=(-2, -1))
-    logarithm = xp.log(xp.where(counts & (rate > 0), rate, 1.0))
-    value = state.weight * xp.where(state.logarithmic[:, None, None], logarithm, rate)
-    objective = xp.sum(value, axis=(-2, -1)) - xp.sum(state.price * point, axis=(-2, -1))
-    return objective, xp.sum(xp.log(slack), axis=(-2, -1)), inside
+    outside = (state.weight > 0) & (rate <= 0) & state.logarithmic[:, None, None]
+    return ~xp.any(outside, axis=(-2, -1))
 
 
-def _direction(state: _Iterate) -> tuple[Array, Array, Array]:
-    """Newton direction of the point and of the share, and half the squared decrement."""
-    xp = array_namespace(state.point)
+def _curvature(state: _Iterate, scale: Array) -> tuple[Array, Array]:
+    """Gradient of -F, (n, 2, entries), and its Hessian scaled on both sides, (n, 2, entries, entries)."""
+    xp = array_namespace(scale)
     band, summed, rate = _minorant(state, state.point)
-    slack = state.point - state.floor + state.absent
-    present = 1.0 - state.absent
-    logarithmic = state.logarithmic[:, None, None]
-    rate = xp.where(logarithmic & (state.weight > 0), rate, 1.0)
-    marginal = state.barrier[:, None, None] * state.weight / rate
+    rate = xp.where(state.logarithmic[:, None, None] & (state.weight > 0), rate, 1.0)
+    marginal = state.weight / rate
     outer = (band / summed)[..., None] * state.sum_slope - state.band
     slope = outer + xp.log(summed / band)[..., None] * state.band + state.tangent
-    gradient = state.barrier[:, None, None] * state.price - (marginal[..., None, :] @ slope)[..., 0, :]
-    gradient = (slack * gradient - 1.0) * present
-    scale = (slack * present)[..., None, :]
-    rows = xp.sqrt(marginal / band)[..., None] * outer * scale
-    hessian = _transposed(rows) @ rows + xp.eye(rows.shape[-1], dtype=rows.dtype)
+    gradient = state.price - (marginal[..., None, :] @ slope)[..., 0, :]
+    rows = xp.sqrt(marginal / band)[..., None] * outer * scale[..., None, :]
+    hessian = _transposed(rows) @ rows
     if xp.any(state.logarithmic):
-        rows = xp.sqrt(xp.where(logarithmic, marginal / rate, 0.0))[..., None] * slope * scale
+        bend = xp.where(state.logarithmic[:, None, None], marginal / rate, 0.0)
+        rows = xp.sqrt(bend)[..., None] * slope * scale[..., None, :]
         hessian = hessian + _transposed(rows) @ rows
-    ones = _transposed(state.budgets)[:, None] * slack[..., None]  # (n, 2, entries, 2)
-    solved = xp.linalg.solve(hessian, xp.concat([gradient[..., None], ones], axis=-1))
+    return gradient, hessian
+
+
+def _direction(state: _Iterate, slack: Array, target: Array) -> tuple[Array, Array]:
+    r"""Newton direction of the point and of the share towards complementarity ``target`` (n, 2, entries).
+
+    With :math:`D^2 = s/z` the system is :math:`D (\nabla^2 (-F)) D + 1` and the two budgets; the share follows where
+    the prices of the two services meet.
+    """
+    xp = array_namespace(slack)
+    scale = xp.sqrt(slack / state.multiplier) * (1.0 - state.absent)
+    gradient, hessian = _curvature(state, scale)
+    hessian = hessian + xp.eye(slack.shape[-1], dtype=slack.dtype, device=device(slack))
+    ones = _transposed(state.budgets)[:, None] * scale[..., None]  # (n, 2, entries, 2)
+    right = scale * (gradient - target / slack)
+    solved = xp.linalg.solve(hessian, xp.concat([right[..., None], ones], axis=-1))
     seen = _transposed(ones) @ solved  # (n, 2, 2, 3)
-    signs = xp.asarray([-1.0, 1.0], dtype=slack.dtype)
+    signs = xp.asarray([-1.0, 1.0], dtype=slack.dtype, device=device(slack))
     shares = xp.stack([1.0 - state.share, state.share], axis=-1)
-    missing = shares[..., None] - xp.sum(state.point[..., None, :] * state.budgets[:, None], axis=-1)
+    missing = shares[..., None] - (state.point[..., None, :] @ _transposed(state.budgets)[:, None])[..., 0, :]
     force = _solve_pair(seen[..., 1:], seen[..., 0] + missing)
     unit = _solve_pair(seen[..., 1:], xp.ones_like(missing))
-    # The share follows where the services' prices meet.
     stiff = xp.sum(unit, axis=(-2, -1))
-    change = -xp.sum(signs * xp.sum(force, axis=-1), axis=-1) / xp.where(stiff > 0, stiff, 1.0)
-    change = xp.where(state.free & (stiff > 0), change, 0.0)
-    multiplier = -(force + (signs * change[:, None])[..., None] * unit)
-    scaled = -(solved[..., 0] + (solved[..., 1:] @ multiplier[..., None])[..., 0])
-    decrement = -xp.sum(gradient * scaled, axis=(-2, -1)) / 2.0
-    return slack * scaled, change, xp.clip(decrement, min=0.0)
+    moves = state.free & (stiff > 0)
+    change = -xp.sum(signs * xp.sum(force, axis=-1), axis=-1) / xp.where(moves, stiff, 1.0)
+    change = xp.where(moves, change, 0.0)
+    price = force + (signs * change[:, None])[..., None] * unit
+    return scale * ((solved[..., 1:] @ price[..., None])[..., 0] - solved[..., 0]), change
 
 
 def _newton(state: _Iterate) -> tuple[_Iterate, Array]:
-    """One damped Newton step; the barrier parameter grows where its problem is solved."""
+    """One step towards a smaller complementarity gap, kept inside."""
     xp = array_namespace(state.point)
-    step, change, decrement = _direction(state)
-    fall = xp.max(-step / (state.point - state.floor + state.absent), axis=(-2, -1))
-    length = 0.99 / xp.clip(fall, min=0.99)
-    merit = -state.barrier * state.objective - state.logs
-    for _ in range(30):
+    present = 1.0 - state.absent
+    slack = state.point - state.floor + state.absent
+    gap = xp.sum(slack * state.multiplier * present, axis=(-2, -1))
+    count = 2.0 * xp.clip(xp.sum(present, axis=(-2, -1)), min=1.0)
+    centring = xp.where(state.length > FULL, CENTRING, 5.0 * CENTRING)
+    target = (centring * gap / count)[:, None, None] * present
+    step, change = _direction(state, slack, target)
+    turn = target / slack - state.multiplier * (1.0 + step / slack) * present
+    length = 0.99 / xp.clip(xp.max(-step / slack, axis=(-2, -1)), min=0.99)
+    for _ in range(HALVINGS):
         point = state.point + length[:, None, None] * step
-        value, logs, inside = _merit(state, point)
-        trial = -state.barrier * value - logs
-        enough = inside & (trial <= merit - 0.1 * length * decrement + 1e-12 * xp.abs(merit))
-        if xp.all(enough):
+        inside = _inside(state, point)
+        if xp.all(inside):
             break
-        length = xp.where(enough, length, 0.5 * length)
-    else:  # no progress within rounding: such elements stay where they are
-        length = xp.where(enough, length, 0.0)
-        point = state.point + length[:, None, None] * step
-        value, logs, _ = _merit(state, point)
-    solved = (decrement <= NEWTON_TOLERANCE) | (length == 0)
-    done = solved & (state.barrier >= state.last)
-    following = xp.minimum(GROWTH * state.barrier, xp.maximum(state.last, state.barrier))
-    barrier = xp.where(solved & ~done, following, state.barrier)
-    share = state.share + length * change
-    return state._replace(point=point, share=share, objective=value, logs=logs, barrier=barrier), done
+        length = xp.where(inside, length, 0.5 * length)
+    dual = 0.99 / xp.clip(xp.max(-turn / state.multiplier * present, axis=(-2, -1)), min=0.99)
+    following = state._replace(
+        point=point,
+        share=state.share + length * change,
+        multiplier=state.multiplier + dual[:, None, None] * turn * present,
+        length=xp.minimum(length, dual),
+    )
+    return following, (gap <= state.last) & (state.length > FULL)
 
 
 def _solve_pair(matrix: Array, right: Array) -> Array:

@@ -24,7 +24,7 @@ from jcas_env.types import Array
 from jcas_env.units import MEGA
 
 from .relaxed import FLOOR_TOLERANCE, Groups, canonical_groups
-from .surrogate import Air
+from .surrogate import Air, Point, onto_budgets
 from .water_filling import waterfill
 
 Scope = Literal["cell", "network"]
@@ -168,15 +168,12 @@ def allocation_of(problem: MultiCellProblem, scene: Scene, value: Array, share: 
     """Physical allocation of points (..., cells, 2, entries), on the floors as they are and within the budgets."""
     xp = array_namespace(value)
     seats = scene.air.signal.shape[-1]
-    services = xp.stack([1.0 - share, share], axis=-1)[..., None]
-    parts = []
-    for rows in (slice(None, seats), slice(seats, None)):
-        above = xp.clip(value[..., rows] - scene.air.floor[..., rows], min=0.0)
-        total = xp.sum(above, axis=-1, keepdims=True)
-        floor = scene.floor[..., None, rows]
-        room = xp.clip(services - xp.sum(floor, axis=-1, keepdims=True), min=0.0)
-        parts.append((floor + room * above / xp.where(total > 0, total, 1.0)) / services)
-    return problem.assemble(RelaxedAllocation(parts[0], parts[1] @ scene.air.member), share)
+    above = value - scene.air.floor + scene.floor[..., None, :]
+    point = onto_budgets(scene.air._replace(floor=scene.floor[..., None, :]), Point(above, share))
+    normalised = point.value / xp.stack([1.0 - share, share], axis=-1)[..., None]
+    return problem.assemble(
+        RelaxedAllocation(normalised[..., :seats], normalised[..., seats:] @ scene.air.member), share
+    )
 
 
 def unfit(problem: MultiCellProblem) -> Array:
