@@ -6,7 +6,8 @@ from .admm import ADMM
 from .equal import EqualAllocation
 from .exact import Exact
 from .gbd import GBD
+from .grouping import BestGrouping
 from .sca import SCA
 from .solver import Solution, Solver
 
-__all__ = ["ADMM", "GBD", "SCA", "EqualAllocation", "Exact", "Solution", "Solver"]
+__all__ = ["ADMM", "GBD", "SCA", "BestGrouping", "EqualAllocation", "Exact", "Solution", "Solver"]

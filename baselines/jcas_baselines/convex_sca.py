@@ -48,7 +48,7 @@ def _program(users: int, entries: int, logarithmic: tuple[bool, ...], free: bool
             seen == named["summed"] @ value + named["level"],
             rate <= -cp.rel_entr(width, seen) + named["linear"] @ value + named["offset"],
         ]
-        counting = np.flatnonzero(logarithmic[service * users : (service + 1) * users]) if logarithmic else []
+        counting = np.flatnonzero(logarithmic[service * users : (service + 1) * users])
         if not logarithmic:
             earned += named["weight"] @ rate
         elif len(counting):

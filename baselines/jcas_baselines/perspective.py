@@ -91,7 +91,7 @@ class PerspectiveResult(NamedTuple):
 
 
 def maximise_perspective(relaxed: RelaxedProblem) -> RelaxedResult:
-    """Solve a batch of per-hertz relaxed problems to a relative gap of ``GAP``, in bits: see :func:`solve_perspective`."""
+    """Solve a batch of per-hertz problems to a relative gap of ``GAP``, in bits: see :func:`solve_perspective`."""
     solved = solve_perspective(relaxed, "rate")
     gap = (solved.bound - solved.value) / log(2.0)
     bound = relaxed.objective(solved.allocation, "per_hertz") + gap

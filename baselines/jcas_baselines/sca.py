@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Literal, NamedTuple
 
@@ -101,10 +101,13 @@ class SCA:
         value = xp.reshape(pick(rounds.value), (*cells, *rounds.value.shape[2:]))
         chosen = Point(value, xp.reshape(pick(rounds.share), cells))
         utility, trace, status, iterations = (pick(x) for x in (rounds.utility, rounds.trace, status, iterations))
+        details = {}
         if self.scope == "cell":
+            details["cell_objective"] = xp.where(unfit(problem)[..., None], xp.nan, utility)
             utility, trace = xp.sum(utility, axis=-1), xp.sum(trace, axis=-2)
             status, iterations = xp.max(status, axis=-1), xp.max(iterations, axis=-1)
-        return _solution(problem, scene, chosen, utility, trace, status, iterations)
+        solution = _solution(problem, scene, chosen, utility, trace, status, iterations)
+        return replace(solution, details=solution.details | details)
 
     def _begin(self, problem: MultiCellProblem, scene: Scene) -> tuple[_Rounds, tuple[int, ...]]:
         """EBPA at the given share or at the starting shares, and the shape of the units that improve on their own."""
