@@ -15,7 +15,7 @@ from jcas_env.scenarios import SCENARIOS
 from jcas_env.scenarios.scenario import suggest
 
 from . import bench as benchmarks
-from .allocators import ALLOCATORS, DEFAULT
+from .allocators import ROSTERS
 from .compare import Comparison, draw
 from .files import write_json
 
@@ -32,18 +32,24 @@ HORIZON = 20
 
 
 def _names() -> str:
-    return "\n\n".join(f"[bold]{name}[/bold]: {text}" for name, (_, text) in ALLOCATORS.items())
+    return "\n\n".join(
+        f"[bold]Allocators of {scenario}[/bold]\n\n"
+        + "\n\n".join(f"[bold]{name}[/bold]: {text}" for name, (_, text) in roster.allocators.items())
+        for scenario, roster in ROSTERS.items()
+    )
 
 
 @app.command(
-    epilog=f"[bold]Allocators[/bold]\n\n{_names()}\n\n[bold]Examples[/bold]\n\n"
+    epilog=f"{_names()}\n\n[bold]Examples[/bold]\n\n"
     "jcas compare\n\n"
     "jcas compare --preset luo2023-static --set ue_antennas=18 --allocators equal,exact,exact-phys,admm\n\n"
     "jcas compare --set reward=fair --set positioning_share=0.5 --episodes 100 --json results/fair.json"
 )
 def compare(
     scenario: Annotated[str, typer.Argument(help=f"Scenario: {', '.join(SCENARIOS)}.")] = "multicell",
-    allocators: Annotated[str, typer.Option(help="Names, separated by commas; see below.")] = ",".join(DEFAULT),
+    allocators: Annotated[
+        str | None, typer.Option(help="Names, separated by commas; see below. Without: a selection.")
+    ] = None,
     episodes: Annotated[int, typer.Option(min=1, help="Random networks; allocators meet the same ones.")] = 50,
     horizon: Annotated[
         int | None, typer.Option(min=1, help=f"Slots of an episode; {HORIZON}, or what the preset says.")
@@ -62,15 +68,16 @@ def compare(
     reward) and, apart from it, what the allocator's own relaxed model promised. Ctrl-C keeps finished rows.
     """
     console = _console()
-    names = [name.strip() for name in allocators.split(",") if name.strip()]
     try:
         built = _scenario(scenario, preset, set_ or [], horizon)
         comparison = Comparison(scenario, built, seed, episodes)
+        roster = ROSTERS[scenario]
+        names = list(roster.default) if allocators is None else [name for name in _split(allocators) if name]
         for name in names:
-            if name not in ALLOCATORS:
-                raise ValueError(f"unknown allocator {name!r}: {suggest(name, list(ALLOCATORS))}")
+            if name not in roster.allocators:
+                raise ValueError(f"unknown allocator {name!r}: {suggest(name, list(roster.allocators))}")
         if not names:
-            raise ValueError(f"`--allocators` is empty; known: {', '.join(ALLOCATORS)}")
+            raise ValueError(f"`--allocators` is empty; known: {', '.join(roster.allocators)}")
     except (ValueError, TypeError) as error:
         _fail(error)
     interrupted = False
@@ -111,6 +118,11 @@ def bench(
     if json is not None:
         write_json(json, {"rows": [row._asdict() for row in rows]})
         console.print(f"numbers: {json}")
+
+
+def _split(names: str) -> list[str]:
+    """Names separated by commas, without the space around them."""
+    return [name.strip() for name in names.split(",")]
 
 
 def _console() -> Console:
