@@ -8,11 +8,14 @@ from math import inf
 from array_api_compat import array_namespace, device
 
 from jcas_env.physics.rates import Noise
-from jcas_env.scenarios.multicell import RelaxedAllocation, RelaxedProblem
+from jcas_env.scenarios.massive_mimo import MassiveMIMOProblem
+from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Status
 
 from .perspective import maximise_perspective
+from .massive_mimo import solve_exact
 from .relaxed import RelaxedResult, RelaxedSolver, canonical_groups, floors_of
+from .solver import Solution, unsupported
 from .water_filling import waterfill
 
 
@@ -27,6 +30,8 @@ class Exact(RelaxedSolver):
 
     At a fixed share the status is OPTIMAL and the bound certifies it. At a free share the search claims
     STATIONARY and there is no bound.
+
+    On a :class:`MassiveMIMOProblem`: the global optimum of nguyen2024 eq. 19, :func:`.massive_mimo.solve_exact`.
     """
 
     noise: Noise = "constant"
@@ -35,6 +40,14 @@ class Exact(RelaxedSolver):
     def __post_init__(self) -> None:
         if self.noise not in ("constant", "per_hertz"):
             raise ValueError(f"`noise` must be constant or per_hertz, got {self.noise!r}")
+
+    def solve(self, problem: MultiCellProblem | RelaxedProblem | MassiveMIMOProblem) -> Solution:
+        """Solve a batch; see :class:`Solution`."""
+        if isinstance(problem, MassiveMIMOProblem):
+            return solve_exact(problem)
+        if isinstance(problem, MultiCellProblem | RelaxedProblem):
+            return super().solve(problem)
+        raise unsupported(self, problem, MultiCellProblem, RelaxedProblem, MassiveMIMOProblem)
 
     @property
     def model(self) -> Noise:

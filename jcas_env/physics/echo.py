@@ -1,31 +1,19 @@
-"""What the echo of a target tells about its angle: Fisher information of a MIMO radar (nguyen2024 Theorem 2).
+r"""What the echo of a target tells about its angle: Fisher information of a MIMO radar (nguyen2024 Theorem 2).
 
 Angles here are measured from broadside, as in the paper: ``sin(theta)`` is the direction cosine that
 :mod:`.arrays` takes. Powers are per transmit antenna. Information is per unit of the scaled echo noise
-:math:`\\bar\\sigma^2 = \\sigma_r^2/(2|\\alpha|^2 L)`, so that :math:`\\mathrm{CRB} = \\bar\\sigma^2 / I`.
+:math:`\bar\sigma^2 = \sigma_r^2/(2|\alpha|^2 L)`, so that :math:`\mathrm{CRB} = \bar\sigma^2 / I`.
 """
 
 from __future__ import annotations
 
-from math import pi
 from typing import NamedTuple
 
 from array_api_compat import array_namespace
 
 from ..types import Array
 from .arrays import steering_derivative, steering_vector
-
-
-def array_sensitivity(angle: Array, /, *, antennas: int) -> Array:
-    r"""Squared norm of the derivative of a unit-modulus steering vector with respect to the angle.
-
-    .. math:: D(n) = \lVert \dot a_n(\theta) \rVert^2 = \pi^2 \cos^2\theta\; \frac{n (n^2 - 1)}{12}
-
-    ``angle`` (...,) from broadside [rad] -> (...,) [1/rad^2]; no floor at endfire, where it vanishes, as it
-    does for one antenna (spec mimo 1.2).
-    """
-    xp = array_namespace(angle)
-    return pi**2 * xp.cos(angle) ** 2 * (antennas * (antennas**2 - 1) / 12.0)
+from .bounds import array_sensitivity
 
 
 def unit_modulus_steering(angle: Array, /, *, antennas: int) -> tuple[Array, Array]:
@@ -79,8 +67,9 @@ class EchoGains(NamedTuple):
 
     .. math:: I(P, T) = D_r G + N_r D_t P + N_r N_t \kappa \frac{P T}{G}, \qquad G = N_t P + \varrho T
 
-    with :math:`D_r = D(N_r)`, :math:`D_t = D(N_t)` and, for a beam :math:`v = a_t(\theta_\mathrm{beam})`,
-    :math:`\varrho = |a_t^H v|^2`, :math:`\kappa = |\dot a_t^H v|^2` at the target.
+    with :math:`D_x = \lVert \dot a_x \rVert^2 = \pi^2 \cos^2\theta\, N_x (N_x^2 - 1)/12` and, for a beam
+    :math:`v = a_t(\theta_\mathrm{beam})`, :math:`\varrho = |a_t^H v|^2` and :math:`\kappa = |\dot a_t^H v|^2` at
+    the target.
     """
 
     receive: Array
@@ -115,9 +104,10 @@ def echo_gains(target_angle: Array, beam_angle: Array, /, *, tx_antennas: int, r
     xp = array_namespace(target_angle, beam_angle)
     steering, derivative = unit_modulus_steering(target_angle, antennas=tx_antennas)
     beam, _ = unit_modulus_steering(beam_angle, antennas=tx_antennas)
+    broadness = xp.cos(target_angle) ** 2
     return EchoGains(
-        array_sensitivity(target_angle, antennas=rx_antennas),
-        rx_antennas * array_sensitivity(target_angle, antennas=tx_antennas),
+        rx_antennas * array_sensitivity(broadness, antennas=rx_antennas),
+        rx_antennas * tx_antennas * array_sensitivity(broadness, antennas=tx_antennas),
         xp.abs(xp.vecdot(steering, beam)) ** 2,
         rx_antennas * tx_antennas * xp.abs(xp.vecdot(derivative, beam)) ** 2,
         tx_antennas,

@@ -45,7 +45,9 @@ def pilot_response(gain: Array, noise_power: Array, /, *, pilot_energy: float, o
     return pilot_energy**0.5 * gain / (pilot_energy * heard + noise_power[..., None])
 
 
-def estimate_variance(gain: Array, noise_power: Array, /, *, pilot_energy: float, overlap: Array | None = None) -> Array:
+def estimate_variance(
+    gain: Array, noise_power: Array, /, *, pilot_energy: float, overlap: Array | None = None
+) -> Array:
     r"""Variance of an entry of the MMSE channel estimate, :math:`\hat h_k \sim CN(0, \xi_k I)`.
 
     .. math:: \xi_k = \frac{E \beta_k^2}{E \sum_j \beta_j g_{jk} + \sigma^2}, \qquad
