@@ -12,8 +12,8 @@ from jcas_env.scenarios.massive_mimo import MassiveMIMOProblem
 from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Status
 
-from .perspective import maximise_perspective
 from .massive_mimo import solve_exact
+from .perspective import maximise_perspective
 from .relaxed import RelaxedResult, RelaxedSolver, canonical_groups, floors_of
 from .solver import Solution, unsupported
 from .water_filling import waterfill

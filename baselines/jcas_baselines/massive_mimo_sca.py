@@ -126,9 +126,9 @@ def sum_rate(point: Iterate, power: Array, sensing: Array, factor: float) -> Arr
 def first_point(problem: MassiveMIMOProblem, start: Start | MassiveMIMOAllocation) -> MassiveMIMOAllocation:
     r"""Starting point, by name or given.
 
-    ``full``: :math:`S = S_{max}`, T least, equal p_k. ``half``: T half of the power if that is feasible, else as near as
-    it may be. ``low``: :math:`P = T = c/(a+b)`, the demand met with equality (``full`` where that exceeds the budget
-    or there is no demand). Raises ``ValueError`` for a stream without power: p_k = 0 is a fixed point.
+    ``full``: :math:`S = S_{max}`, T least, equal p_k. ``half``: T half of the power if that is feasible, else as near
+    as it may be. ``low``: :math:`P = T = c/(a+b)`, the demand met with equality (``full`` where that exceeds the
+    budget or there is no demand). Raises ``ValueError`` for a stream without power: p_k = 0 is a fixed point.
     """
     xp = array_namespace(problem.large_scale_gain)
     if isinstance(start, tuple):
@@ -136,7 +136,9 @@ def first_point(problem: MassiveMIMOProblem, start: Start | MassiveMIMOAllocatio
         sensing = as_array(start.sensing_power, problem.large_scale_gain)
         if not xp.all(power > 0):
             index, value = first_bad_entry(power, ~(power > 0))
-            raise ValueError(f"`start.power` must be positive, for 0 is a fixed point, got power{list(index)} = {value}")
+            raise ValueError(
+                f"`start.power` must be positive, for 0 is a fixed point, got power{list(index)} = {value}"
+            )
         excess, demand = problem.violation(start), problem.crb(start) / problem.crb_limit
         worst = float(xp.max(xp.where(problem.feasible, xp.maximum(excess, demand - 1.0), xp.zeros_like(excess))))
         require(worst <= 1e-9, f"`start` must keep budget and demand, got a relative excess of {worst:.3g}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from . import luo2023_allocation
+from . import luo2023_allocation, nguyen2024
 from .figure import Recipe
 
-FIGURES: dict[str, Recipe] = {**luo2023_allocation.FIGURES}
+FIGURES: dict[str, Recipe] = {**luo2023_allocation.FIGURES, **nguyen2024.FIGURES}
 """``PAPER-figN``, in the order of the papers."""
