@@ -25,10 +25,10 @@ def answer(
     *,
     status: int,
     feasible: Array,
-    bound: Array | None = None,
+    optimal: bool = False,
     iterations: Array | None = None,
 ) -> Solution:
-    """Solution with NaN where infeasible; the objective is the utility of the rates of Theorem 1.
+    """Solution with NaN where infeasible; the objective is the utility of the rates, and its own bound if ``optimal``.
 
     ``details`` hold what the demand takes: ``feasible``, ``crb_min`` [rad^2], ``sufficient_power`` [W] and the
     allocation's own ``crb`` [rad^2].
@@ -37,12 +37,12 @@ def answer(
     nan = xp.asarray(float("nan"), dtype=problem.large_scale_gain.dtype, device=device(problem.large_scale_gain))
     power = xp.where(feasible[..., None], allocation.power, nan)
     allocation = MassiveMIMOAllocation(power, xp.where(feasible, allocation.sensing_power, nan))
-    objective = theorem(problem).score(theorem(problem).rates(allocation))
+    objective = promised(problem, allocation)
     count = xp.zeros(feasible.shape, dtype=xp.int64, device=device(power)) if iterations is None else iterations
     return Solution(
         allocation,
         objective,
-        xp.where(feasible, inf if bound is None else bound, nan),
+        objective if optimal else xp.where(feasible, inf, nan),
         xp.where(feasible, status, int(Status.INFEASIBLE)),
         count,
         {
@@ -54,9 +54,10 @@ def answer(
     )
 
 
-def theorem(problem: MassiveMIMOProblem) -> MassiveMIMOProblem:
-    """The problem with orthonormal pilots, for which the rates of Theorem 1 hold."""
-    return problem if problem.pilot_overlap is None else replace(problem, pilot_overlap=None)
+def promised(problem: MassiveMIMOProblem, allocation: MassiveMIMOAllocation) -> Array:
+    """Utility of the rates of Theorem 1, which takes pilots as orthonormal, (...,) [bit/s/Hz]."""
+    stated = problem if problem.pilot_overlap is None else replace(problem, pilot_overlap=None)
+    return stated.score(stated.rates(allocation))
 
 
 def rate_floors_fit(problem: MassiveMIMOProblem, budget: Array) -> Array:
@@ -80,8 +81,7 @@ def solve_exact(problem: MassiveMIMOProblem) -> Solution:
     xp = array_namespace(total)
     allocation = split(problem, sensing / xp.where(total > 0, total, xp.ones_like(total)))
     feasible = problem.feasible & rate_floors_fit(problem, total - sensing)
-    objective = theorem(problem).score(theorem(problem).rates(allocation))
-    return answer(problem, allocation, status=int(Status.OPTIMAL), feasible=feasible, bound=objective)
+    return answer(problem, allocation, status=int(Status.OPTIMAL), feasible=feasible, optimal=True)
 
 
 def solve_equal(problem: MassiveMIMOProblem, reading: Reading) -> Solution:

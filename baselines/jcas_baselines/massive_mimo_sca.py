@@ -172,9 +172,8 @@ class MassiveMIMOSCA:
 
     start: Start = "full"
     tolerance: float = 1e-4
-    relative: bool = False
     limit: int = 200
-    backend: Literal["closed", "cvxpy"] = "closed"
+    backend: Literal["closed_form", "cvxpy"] = "closed_form"
 
     def solve(self, problem: MassiveMIMOProblem) -> Solution:
         """Solve a batch; see :class:`Solution`."""
@@ -184,7 +183,6 @@ class MassiveMIMOSCA:
             problem,
             start=self.start,
             tolerance=self.tolerance,
-            relative=self.relative,
             limit=self.limit,
             backend=self.backend,
         )
@@ -195,14 +193,14 @@ def solve_sca(
     *,
     start: Start | MassiveMIMOAllocation = "full",
     tolerance: float = 1e-4,
-    relative: bool = False,
     limit: int = 200,
-    backend: Literal["closed", "cvxpy"] = "closed",
+    backend: Literal["closed_form", "cvxpy"] = "closed_form",
 ) -> Solution:
     """Run Algorithm 1 on a batch; see :class:`jcas_baselines.SCA`. The beam counts as aligned, pilots as orthonormal.
 
     An element stops when its sum rate rises by less than ``tolerance`` [bit/s/Hz], or by less than that share of it
-    (``relative``); STATIONARY then, ITERATION_LIMIT at ``limit``, INFEASIBLE where the demand is out of reach.
+    where the rate is below 1 bit/s/Hz; STATIONARY then, ITERATION_LIMIT at ``limit``, INFEASIBLE where the demand is
+    out of reach.
     """
     xp = array_namespace(problem.large_scale_gain)
     require(problem.objective == "sum", "SCA maximises the weighted sum rate, got a problem with objective 'min'")
@@ -238,7 +236,7 @@ def solve_sca(
     def step(point: Iterate) -> tuple[Iterate, Array]:
         power, sensing = step_update(point)
         rate = sum_rate(point, power, sensing, factor)
-        enough = tolerance * rate if relative else tolerance
+        enough = tolerance * xp.clip(rate, max=1.0)
         return point._replace(power=power, sensing=sensing, rate=rate), rate - point.rate < enough
 
     feasible = problem.feasible

@@ -111,10 +111,15 @@ class MassiveMIMOProblem:
     # ---------------------------------------------------------------- what the demand takes
 
     @cached_property
+    def best_information(self) -> Array:
+        """(...,): most information about the angle per unit of total power, max(a, b) if aligned [1/rad^2]."""
+        share = most_informative_share(self.echo)
+        return echo_information(1.0 - share, share, self.echo)
+
+    @cached_property
     def crb_min(self) -> Array:
         r"""(...,): least bound within reach, :math:`\bar\sigma^2 / \max I(S_{max})`; inf without any [rad^2]."""
-        share = most_informative_share(self.echo)
-        return self._bound(echo_information(1.0 - share, share, self.echo) * self.largest_total)
+        return self.echo_noise * reciprocal(self.best_information * self.largest_total)
 
     @property
     def feasible(self) -> Array:
@@ -125,9 +130,9 @@ class MassiveMIMOProblem:
     @property
     def sufficient_power(self) -> Array:
         """(...,): radiated power at which the demand is within reach, N_t c / max(a, b) if aligned [W]."""
-        share = most_informative_share(self.echo)
-        best = echo_information(1.0 - share, share, self.echo)
-        return self.tx_antennas * self._bound(best) / self.crb_limit
+        xp = array_namespace(self.echo_noise)
+        needed = self.tx_antennas * self.echo_noise / self.crb_limit
+        return needed * xp.where(needed > 0, reciprocal(self.best_information), xp.ones_like(needed))
 
     def least_sensing_power(self, crb_limit: Array | None = None) -> Array:
         """(...,): least T at full power that meets the demand (or another one), else the most informative T [W]."""
@@ -218,9 +223,6 @@ class MassiveMIMOProblem:
             sensing_share=allocation.sensing_power / xp.where(total > 0, total, xp.ones_like(total)),
             cost=self.cost(information),
         )
-
-    def _bound(self, information: Array) -> Array:
-        return self.echo_noise * reciprocal(information)
 
 
 def reciprocal(value: Array) -> Array:
