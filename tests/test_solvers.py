@@ -250,7 +250,9 @@ class TestADMM:
         relaxed = static(10, ue_antennas=18).problem.relaxed()
         solution = ADMM(penalty=0.1).solve(relaxed)
         ratio = (solution.objective / Exact().solve(relaxed).objective)[..., 0]
-        assert np.mean(ratio < 0.999) == 1.0
+        # Scaled back onto the simplex, a failed run can stand on the right vertex by luck: 2 of these 30 do.
+        assert np.mean(ratio < 0.999) > 0.9
+        assert np.median(ratio) < 0.85
         assert (solution.status[..., 0] == Status.ITERATION_LIMIT).all()
         assert_feasible(relaxed, solution.allocation)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from math import inf
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from array_api_compat import array_namespace, device
 
@@ -143,7 +143,7 @@ class RelaxedSolver(ABC):
         """What the search over the share evaluates; another solver where an equivalent is cheaper."""
         return self
 
-    def solve(self, problem: MultiCellProblem | RelaxedProblem) -> Solution:
+    def solve(self, problem: Any) -> Solution:
         """Solve a batch; see :class:`Solution`."""
         if isinstance(problem, RelaxedProblem):
             result = self._checked(problem)

@@ -8,12 +8,14 @@ from typing import Literal, NamedTuple
 
 from array_api_compat import array_namespace, device
 
+from jcas_env.scenarios.massive_mimo import MassiveMIMOProblem
 from jcas_env.scenarios.multicell import MultiCellProblem
 from jcas_env.scenarios.multicell.problem import LEAST_RATE
 from jcas_env.tree import tree_map
 from jcas_env.types import Array, Status
 
 from . import convex_sca, surrogate
+from .massive_mimo_sca import solve_sca
 from .solver import Solution, iterate, unsupported
 from .surrogate import Air, Point, interference_of, onto_budgets, true_rates
 from .true_interference import Scene, Scope, allocation_of, describe, equal_point, unfit
@@ -59,6 +61,8 @@ class SCA:
     an ascent direction, is halved until the utility of the network does not fall. The status is STATIONARY where the
     relative gain has dropped below ``tolerance``, else ITERATION_LIMIT; there is no bound. Uses the true interference
     of the known gains, which the relaxed methods do not see.
+
+    On a :class:`MassiveMIMOProblem`: nguyen2024 Algorithm 1, :func:`.massive_mimo_sca.solve_sca`.
     """
 
     scope: Scope = "cell"
@@ -80,10 +84,12 @@ class SCA:
         if self.max_rounds < 1:
             raise ValueError(f"`max_rounds` must be at least 1, got {self.max_rounds!r}")
 
-    def solve(self, problem: MultiCellProblem) -> Solution:
+    def solve(self, problem: MultiCellProblem | MassiveMIMOProblem) -> Solution:
         """Solve a batch; see :class:`Solution`. ``details["utility_trace"]`` (..., rounds + 1) never falls."""
+        if isinstance(problem, MassiveMIMOProblem):
+            return solve_sca(problem, tolerance=self.tolerance, backend=self.backend)
         if not isinstance(problem, MultiCellProblem):
-            raise unsupported(self, problem, MultiCellProblem)
+            raise unsupported(self, problem, MultiCellProblem, MassiveMIMOProblem)
         xp = array_namespace(problem.gain)
         scene = describe(problem, self.scope)
         begin, units = self._begin(problem, scene)

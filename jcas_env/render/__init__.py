@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import multicell
+from . import massive_mimo, multicell
 from .scene import frame, scene, slot_figure
 
-__all__ = ["frame", "multicell", "scene", "slot_figure"]
+__all__ = ["frame", "massive_mimo", "multicell", "scene", "slot_figure"]
