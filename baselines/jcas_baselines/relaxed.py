@@ -124,8 +124,9 @@ class RelaxedSolver(ABC):
     logarithm); inside a service the methods maximise the weighted relaxed sum rate of luo2023 eq. 32 whatever
     the utility, and claim nothing but feasibility where it is not that sum. A free positioning share is searched for
     each cell: ``SHARES[0]`` points with both ends, then ``SHARES[1]`` between the neighbours of the best one, which
-    leaves 0.6 % of the interval. For the ``rate`` utility and fixed p, b the relaxed objective is convex in the share (a sum of :math:`s \log(1 + a s/(d + e s))`), so the best share is an end but for the
-    floors, which move with it (spec multicell 4.9).
+    leaves 0.6 % of the interval. For the ``rate`` utility and fixed p, b the relaxed objective is convex
+    in the share (a sum of :math:`s \log(1 + a s/(d + e s))`), so the best share is an end but for the floors, which
+    move with it (spec multicell 4.9).
     """
 
     SHARES: ClassVar[tuple[int, ...]] = (9, 33)

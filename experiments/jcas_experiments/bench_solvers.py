@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jcas_baselines import ADMM, GBD, SCA, Exact
-from jcas_baselines.convex import per_hertz_optimum
+from jcas_baselines.convex import constant_noise_optimum, per_hertz_optimum
 
 from jcas_env import MultiCellProblem, RelaxedProblem
+from jcas_env.physics.rates import Noise
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig
 
 from .bench import Row, cpu_seconds
@@ -33,22 +34,12 @@ def scene(seed: int, **fields: Any) -> MultiCellProblem:
     return scenario.problem(scenario.initial(scenario.draw_initial(np.random.default_rng(seed))))
 
 
-def vertex_programs(problem: MultiCellProblem) -> None:
-    """EXACT in CVXPY: for each cell and service, the water-filling of every vertex of the band as a program."""
-    relaxed = problem.relaxed(positioning_share=_known_share(problem))
+def one_by_one(solve: Callable[[RelaxedProblem], Any], noise: Noise, problem: MultiCellProblem) -> None:
+    """Solve the relaxed problem of each cell and service with CVXPY, at the share 0.5 where it is free."""
+    share = np.where(np.isnan(problem.share), 0.5, problem.share)
+    relaxed = problem.relaxed(positioning_share=share, noise=noise)
     for index in np.ndindex(relaxed.coefficient.shape[:-1]):
-        ADMM(backend="cvxpy", max_iterations=int(relaxed.group[index].max()) + 1).solve(_element(relaxed, index))
-
-
-def cone_programs(problem: MultiCellProblem) -> None:
-    """EXACT-PHYS in CVXPY, cell by cell and service by service."""
-    relaxed = problem.relaxed(positioning_share=_known_share(problem), noise="per_hertz")
-    for index in np.ndindex(relaxed.coefficient.shape[:-1]):
-        per_hertz_optimum(_element(relaxed, index))
-
-
-def _known_share(problem: MultiCellProblem) -> np.ndarray:
-    return np.where(np.isnan(problem.share), 0.5, problem.share)
+        solve(_element(relaxed, index))
 
 
 def _element(relaxed: RelaxedProblem, index: tuple[int, ...]) -> RelaxedProblem:
@@ -63,8 +54,20 @@ def _element(relaxed: RelaxedProblem, index: tuple[int, ...]) -> RelaxedProblem:
 
 DECISIONS = (
     Decision("ADMM, closed form", ADMM().solve, 5e-3, "CVXPY-ADMM", ADMM(backend="cvxpy").solve),
-    Decision("Exact", Exact().solve, 2e-3, "CVXPY, as many power programs as vertices", vertex_programs),
-    Decision("Exact per hertz", Exact(noise="per_hertz").solve, 0.1, "CVXPY cone programs, share given", cone_programs),
+    Decision(
+        "Exact",
+        Exact().solve,
+        2e-3,
+        "CVXPY at the vertices, share given",
+        partial(one_by_one, constant_noise_optimum, "constant"),
+    ),
+    Decision(
+        "Exact per hertz",
+        Exact(noise="per_hertz").solve,
+        0.1,
+        "CVXPY cone programs, share given",
+        partial(one_by_one, per_hertz_optimum, "per_hertz"),
+    ),
     Decision("SCA", SCA().solve, 0.1, "CVXPY-SCA", SCA(backend="cvxpy").solve),
     Decision("SCA, network", SCA(scope="network").solve, 0.1, "CVXPY-SCA, network", SCA("network", "cvxpy").solve),
     Decision("GBD", GBD().solve, 0.1, "CVXPY-GBD", GBD(backend="cvxpy").solve),
@@ -74,7 +77,7 @@ DECISIONS = (
 def decision_rows(*, scenes: int = 3, reward: str = "rate", peers: bool = True) -> Iterator[Row]:
     """Mean CPU time of a decision, at the share 0.5 and at a free one; ``target`` is the ratio that keeps the limit.
 
-    The peer is measured on the first scene, its programs compiled before.
+    The peer is measured on the first scene, its programs compiled before. A target that is not a number: no peer.
     """
     for share in (0.5, None):
         problems = [scene(seed, positioning_share=share, reward=reward) for seed in range(scenes)]
