@@ -33,7 +33,7 @@ DOORS = {
     "cvxpy": {"baselines/jcas_baselines/convex"},
     "torch": {"agents", "baselines/jcas_baselines/search.py"},
     "ray": {"agents/jcas_agents/rllib.py"},
-    "matplotlib": {"jcas_env/render.py", "experiments"},
+    "matplotlib": {"jcas_env/render/", "experiments"},
 }
 FILES = sorted(path for root in PACKAGES.values() for path in root.rglob("*.py"))
 

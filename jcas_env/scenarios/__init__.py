@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from .multicell import MultiCell, MultiCellConfig
-from .scenario import suggest
+from .scenario import Scenario, suggest
 
-SCENARIOS: dict[str, tuple[type[MultiCell], type[MultiCellConfig]]] = {"multicell": (MultiCell, MultiCellConfig)}
+SCENARIOS: dict[str, tuple[type[Any], type[Any]]] = {"multicell": (MultiCell, MultiCellConfig)}
 """Scenario and configuration by name, as ``jcas compare NAME`` takes it."""
 
 
-def make_scenario(name: str, config: Any = None, **fields: Any) -> MultiCell:
+def make_scenario(name: str, config: Any = None, **fields: Any) -> Scenario:
     """Build a scenario from a whole configuration, from fields, or from both (fields replace those of ``config``).
 
     Raises ``ValueError`` for an unknown name or field, ``TypeError`` for a configuration of another scenario.
