@@ -6,8 +6,6 @@ from dataclasses import replace
 from itertools import product
 from math import inf
 
-import jcas_baselines.bound_prices as bound_prices
-import jcas_baselines.bound_relaxation as bound_relaxation
 import numpy as np
 import pytest
 from conftest import static, to_numpy
@@ -22,6 +20,8 @@ from jcas_baselines import (
     GradientSearch,
     Joint,
     UpperBound,
+    bound_prices,
+    bound_relaxation,
 )
 from jcas_baselines.bound import EFFORTS, highest_of_lowest
 from jcas_baselines.bound_relaxation import Box, Group, log_sinr, propagate, softplus, solve_relaxation, true_value

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jcas_baselines import ADMM, EqualAllocation, Exact
 from jcas_baselines.admm import stationarity
-from jcas_baselines.convex import per_hertz_optimum
+from jcas_baselines.convex import constant_noise_optimum, per_hertz_optimum
 from jcas_baselines.relaxed import canonical_groups
 from jcas_baselines.water_filling import penalised_waterfill, waterfill
 
@@ -189,6 +189,14 @@ class TestExact:
             assert (value <= exact * (1 + 1e-9)).all()
             best = np.maximum(best, value)
         assert np.mean(best >= 0.999 * exact) >= 0.95
+
+    def test_equals_water_filling_programs_at_the_vertices(self, rng):
+        relaxed = random_relaxed(rng, (5,), groups=4)
+        exact = Exact().solve(relaxed)
+        for i in range(5):
+            one = lane(relaxed, i)
+            program = one.objective(constant_noise_optimum(one))
+            assert exact.objective[i] == pytest.approx(program, rel=1e-6)
 
     def test_per_hertz_equals_the_cone_program(self, rng):
         """Spec multicell check 11 (1e-5, sums to 1e-6)."""

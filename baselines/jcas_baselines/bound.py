@@ -69,8 +69,8 @@ class UpperBound:
 
     ``bound`` certifies; ``objective`` and ``allocation`` are the best that ``search`` found, so a slot's optimum
     lies between the two, and ``details["gap"]`` is bound / objective - 1. Status OPTIMAL where the gap is at
-    most ``tolerance``, else FEASIBLE; ``iterations`` counts nodes. Where no bound is known it says so by ``inf``: rewards
-    other than ``rate``, and whole subcarriers. With ``noise="constant"`` the bound of the per-hertz form
+    most ``tolerance``, else FEASIBLE; ``iterations`` counts nodes. Where no bound is known it says so by ``inf``:
+    rewards other than ``rate``, and whole subcarriers. With ``noise="constant"`` the bound of the per-hertz form
     is returned, which is not less, because a part of the band has less noise than the whole.
     """
 
@@ -78,7 +78,7 @@ class UpperBound:
     """How much work; the names of ``EFFORTS``."""
     spend_all: bool = False
     """Bound only allocations that radiate every cell's whole budget, as decoded actions do, a little tighter."""
-    search: Solver = Joint(steps=100, random_starts=0)
+    search: Solver = Joint(steps=100, random_starts=0)  # noqa: RUF009 (frozen)
     """Solver whose allocation is the one that is known."""
     tolerance: float = 1e-3
     """Gap up to which the allocation is called optimal."""

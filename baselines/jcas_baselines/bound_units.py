@@ -18,6 +18,7 @@ from jcas_env.units import MEGA
 
 from .bound_relaxation import Group
 
+
 class Units(NamedTuple):
     """Services of cells, flattened over (elements, cells, 2), and their groups, flattened over all units."""
 
@@ -50,7 +51,10 @@ class Units(NamedTuple):
         """Units ``begin`` to ``end`` alone, with their groups."""
         here = (self.unit >= begin) & (self.unit < end)
         return Units(
-            *(value[begin:end] for value in self[:4]),
+            self.power_floor[begin:end],
+            self.band_floor[begin:end],
+            self.users[begin:end],
+            self.groups[begin:end],
             self.unit[here] - begin,
             self.size[here],
             Group(*(value[here] for value in self.data)),

@@ -16,7 +16,8 @@ from jcas_env.types import Array, Status
 
 from . import convex_sca, surrogate
 from .massive_mimo_sca import solve_sca
-from .solver import Solution, iterate, unsupported
+from .relaxed import LEAST_SHARE
+from .solver import Solution, in_double_precision, iterate, unsupported
 from .surrogate import Air, Point, interference_of, onto_budgets, true_rates
 from .true_interference import Scene, Scope, allocation_of, describe, equal_point, unfit
 
@@ -91,6 +92,8 @@ class SCA:
         if not isinstance(problem, MultiCellProblem):
             raise unsupported(self, problem, MultiCellProblem, MassiveMIMOProblem)
         xp = array_namespace(problem.gain)
+        if problem.gain.dtype != xp.float64:
+            return in_double_precision(self.solve, problem, problem.gain.dtype)
         scene = describe(problem, self.scope)
         begin, units = self._begin(problem, scene)
         rounds, iterations, converged = iterate(begin, self._round, limit=self.max_rounds)
@@ -121,7 +124,7 @@ class SCA:
         share, cells = problem.share[None, ...], (*problem.batch, problem.cells)
         free = problem.share_is_free
         if xp.any(free):
-            least = xp.clip(problem.least_share, max=0.5)
+            least = xp.clip(problem.least_share, min=LEAST_SHARE, max=0.5)
             share = xp.stack([xp.where(free, least + s * (1.0 - 2.0 * least), problem.share) for s in STARTS])
         value = equal_point(scene, share)
         units = (share.shape[0], *(cells if self.scope == "cell" else problem.batch))
@@ -238,7 +241,7 @@ def _solution(
     xp = array_namespace(problem.gain)
     lost = unfit(problem)
     nan = xp.asarray(float("nan"), dtype=problem.gain.dtype)
-    least = xp.clip(problem.least_share, max=0.5)
+    least = xp.clip(problem.least_share, min=LEAST_SHARE, max=0.5)
     inside = xp.minimum(xp.maximum(chosen.share, least), 1.0 - least)
     share = xp.where(problem.share_is_free, inside, problem.share)
     allocation = allocation_of(problem, scene, chosen.value, share)

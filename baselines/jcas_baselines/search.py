@@ -24,6 +24,7 @@ from .admm import ADMM
 from .equal import EqualAllocation
 from .exact import Exact
 from .lbfgs import maximise
+from .sca import SCA
 from .solver import Solution, Solver, unsupported
 
 LOGIT_SCALE = 60.0
@@ -156,7 +157,7 @@ class GradientSearch(_Search):
     """Rate of the first step [logits]; it goes linearly to ``final_rate``."""
     final_rate: float = 0.3
     """Rate of the last step [logits]."""
-    start: Solver = EqualAllocation()
+    start: Solver = EqualAllocation()  # noqa: RUF009 (frozen)
     """Solver whose allocation is the start; it must keep the problem's grouping."""
 
     def _solvers(self) -> Sequence[Solver]:
@@ -192,6 +193,7 @@ class Joint(_Search):
         Exact(),
         Exact(noise="per_hertz"),
         ADMM(),
+        SCA(),
         GradientSearch(steps=50),
     )
     """Solvers whose allocations are starts; they must keep the problem's grouping."""
