@@ -153,12 +153,23 @@ def finite_mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def rollout(scenario: Scenario, allocator: Allocator, *, episodes: int, seed: int) -> Iterator[dict[str, np.ndarray]]:
-    """Play whole episodes side by side, lane i seeded with ``seed + i``; yields the records of each slot."""
+def rollout(
+    scenario: Scenario, allocator: Allocator, *, episodes: int, seed: int, delay: int = 0
+) -> Iterator[dict[str, np.ndarray]]:
+    """Play whole episodes side by side, lane i seeded with ``seed + i``; yields the records of each slot.
+
+    With a ``delay`` of d slots the allocator thinks about one decision at a time: what it begins in slot t acts from
+    slot t + d on, when it begins the next one. Until the first arrives, the scenario's fallback for slot 0 is played.
+    """
     env = JCASVectorEnv(scenario, num_envs=episodes, autoreset_mode="Disabled")
     observation, _ = env.reset(seed=seed)
-    for _ in range(scenario.horizon):
-        decision = allocator.decide(env, observation)
+    unknown = np.full(episodes, np.nan)
+    coming = Decision(scenario.fallback(env.problem), unknown, np.full(episodes, int(Status.FEASIBLE)))
+    for slot in range(scenario.horizon):
+        if delay == 0:
+            decision = allocator.decide(env, observation)
+        elif slot % delay == 0:
+            decision, coming = coming, allocator.decide(env, observation)
         observation, utility, _, _, info = env.step_allocation(decision.allocation)
         yield {
             **lane_means(info, episodes),
@@ -176,6 +187,7 @@ def evaluate(
     *,
     episodes: int,
     seed: int,
+    delay: int = 0,
     on_slot: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Evaluate an allocator on the scenes of the seeds ``seed .. seed + episodes - 1``.
@@ -187,6 +199,8 @@ def evaluate(
     scenario : Scenario
     allocator : solver, policy or Allocator
     episodes, seed : int
+    delay : int, optional
+        Slots by which decisions come late, see :func:`rollout`.
     on_slot : function, optional
         Called after each slot with the number of episodes that have moved on by one.
 
@@ -199,7 +213,7 @@ def evaluate(
     for start in range(0, episodes, LANES):
         lanes = min(LANES, episodes - start)
         slots = []
-        for record in rollout(scenario, allocator, episodes=lanes, seed=seed + start):
+        for record in rollout(scenario, allocator, episodes=lanes, seed=seed + start, delay=delay):
             slots.append(record)
             if on_slot is not None:
                 on_slot(lanes)

@@ -8,7 +8,7 @@ from typing import Any
 
 from jcas_baselines import ADMM, EqualAllocation, Exact
 
-from jcas_env.scenarios.scenario import suggest
+from jcas_env.scenarios.scenario import require, suggest
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,19 @@ class Roster:
     reference: str
     """Allocator to which utilities are related."""
 
+    def select(self, text: str | None) -> list[str]:
+        """Names from a list separated by commas, or the default ones.
+
+        Raises ``ValueError`` for an empty list and for an unknown name, with the nearest known one.
+        """
+        names = list(self.default) if text is None else [name.strip() for name in text.split(",") if name.strip()]
+        require(bool(names), f"`--allocators` is empty; known: {', '.join(self.allocators)}")
+        for name in names:
+            require(name in self.allocators, f"unknown allocator {name!r}: {suggest(name, list(self.allocators))}")
+        return names
+
     def make(self, name: str) -> Any:
-        """Build an allocator; raises ``ValueError`` for an unknown name and suggests the nearest."""
-        if name not in self.allocators:
-            raise ValueError(f"unknown allocator {name!r}: {suggest(name, list(self.allocators))}")
+        """Build the allocator of a known name."""
         return self.allocators[name][0]()
 
 

@@ -20,6 +20,7 @@ from jcas_env.units import MEGA
 
 from .allocators import ROSTERS
 from .files import replacing, write_json
+from .latency import Latency
 from .views import VIEWS
 
 
@@ -31,8 +32,12 @@ class Comparison:
     scenario: Scenario
     seed: int
     episodes: int
+    latency: Latency | None = None
+    """Clock by which decisions come late; None: they take no time."""
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    late: dict[str, Evaluation] = field(default_factory=dict)
+    """The same episodes with late decisions."""
 
     def run(self, allocators: Sequence[str], console: Console) -> None:
         """Evaluate allocators one after the other; on Ctrl-C the finished ones stay."""
@@ -47,14 +52,16 @@ class Comparison:
         with Progress(*columns, console=console, transient=True) as progress:
             for name, allocator in ready.items():
                 task = progress.add_task(name, total=self.episodes * self.scenario.horizon)
-                result = evaluate(
-                    self.scenario,
-                    allocator,
-                    episodes=self.episodes,
-                    seed=self.seed,
+                play = partial(
+                    evaluate, self.scenario, allocator, episodes=self.episodes, seed=self.seed,
                     on_slot=partial(progress.advance, task),
-                )
+                )  # fmt: skip
+                result = play()
                 self.seconds[name] = decision_time(self.scenario, allocator, seed=self.seed)
+                if self.latency is not None:
+                    delay = self.latency.delay(name, self.seconds[name])
+                    progress.reset(task, description=f"{name} late")
+                    self.late[name] = play(delay=delay) if delay else result
                 self.evaluations[name] = result
                 progress.remove_task(task)
 
@@ -85,10 +92,22 @@ class Comparison:
                     "relaxed_objective": float(result.objective.mean()),
                     "violation": result.violation,
                     "decision_ms": 1e3 * self.seconds[name],
+                    **self._late_columns(name),
                     "status": result.status,
                 }
             )
         return rows
+
+    def _late_columns(self, name: str) -> dict[str, Any]:
+        """Delay and utility with late decisions, where a clock runs."""
+        if self.latency is None:
+            return {}
+        utility = self.late[name].utility
+        return {
+            "delay_slots": self.latency.delay(name, self.seconds[name]),
+            "late_utility": float(utility.mean()),
+            "late_utility_ci95": mean_interval(utility),
+        }
 
     def report(self) -> dict[str, Any]:
         """Everything that ``--json`` writes."""
@@ -97,6 +116,7 @@ class Comparison:
             "config": asdict(self.scenario.config),
             "seed": self.seed,
             "episodes": self.episodes,
+            **({} if self.latency is None else {"slot_ms": 1e3 * self.latency.slot}),
             "rows": self.rows(),
         }
 
@@ -113,7 +133,8 @@ class Comparison:
         table.add_column("allocator", no_wrap=True)
         titles = ["utility", "±95 %", f"/{self.reference.upper()}"]
         titles += ["95 % interval"] if wide else []
-        for title in [*titles, *(column.title for column in view.columns), "relaxed", "ms"]:
+        clock = [] if self.latency is None else ["slots", "late"]
+        for title in [*titles, *(column.title for column in view.columns), "relaxed", "ms", *clock]:
             table.add_column(title, justify="right", no_wrap=True)
         table.add_column("status", overflow="fold")
         for row in self.rows():
@@ -128,6 +149,7 @@ class Comparison:
                 cells.append("-" if interval is None else f"{interval[0]:.3f} .. {interval[1]:.3f}")
             cells += [format(row[column.key], column.format) for column in view.columns]
             cells += [f"{row['relaxed_objective']:.2f}", f"{row['decision_ms']:.1f}"]
+            cells += [f"{row['delay_slots']}", f"{row['late_utility']:.2f}"] if clock else []
             status = ", ".join(f"{count} {key.lower()}" for key, count in row["status"].items())
             table.add_row(row["allocator"], *cells, status)
         console.print(table)
@@ -136,6 +158,11 @@ class Comparison:
             f"episodes of {self.scenario.horizon} slots, paired scenes. {view.legend} "
             "relaxed: what the allocator's own model promises. ms: median time of one decision."
         )
+        if self.latency is not None:
+            note += (
+                f" slots: whole slots of {1e3 * self.latency.slot:g} ms by which its decisions come late; "
+                "late: utility when they do."
+            )
         console.print(note, style="dim", markup=False, highlight=False)
 
 
