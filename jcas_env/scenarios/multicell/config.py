@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from math import isfinite
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from ...physics.beamforming import Combiner, Precoder
@@ -12,7 +11,7 @@ from ...physics.estimation import ESTIMATORS
 from ...physics.geometry import LAYOUTS
 from ...physics.rates import Noise, PositioningGain
 from ...units import db_to_linear, noise_density
-from ..scenario import require, suggest
+from ..scenario import is_number, preset_fields, replace_fields, require, suggest
 
 Reward = Literal["rate", "fair"]
 Intercell = Literal["printed", "bound"]
@@ -168,15 +167,11 @@ class MultiCellConfig:
 
         Raises ``ValueError`` with the nearest known name.
         """
-        require(name in PRESETS, f"unknown preset {name!r}: {suggest(name, list(PRESETS))}")
-        return cls().with_fields({**PRESETS[name], **changes})
+        return cls().with_fields({**preset_fields(PRESETS, name), **changes})
 
     def with_fields(self, changes: Mapping[str, Any]) -> MultiCellConfig:
         """Replace fields; raises ``ValueError`` for an unknown one and names the nearest."""
-        known = [item.name for item in fields(self)]
-        for name in changes:
-            require(name in known, f"unknown config field {name!r}: {suggest(name, known)}")
-        return replace(self, **changes)
+        return replace_fields(self, changes)
 
 
 _STATIC: dict[str, Any] = {
@@ -243,10 +238,6 @@ _CHOICES = {
 }
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-
-
 def _check_numbers(config: MultiCellConfig) -> None:
     for name in _POSITIVE_INT:
         value = getattr(config, name)
@@ -260,17 +251,17 @@ def _check_numbers(config: MultiCellConfig) -> None:
     ):
         for name in names:
             value = getattr(config, name)
-            require(_is_number(value) and holds(value), f"`{name}` must be a number {rule}, got {value!r}")
+            require(is_number(value) and holds(value), f"`{name}` must be a number {rule}, got {value!r}")
     rician = config.rician_db
-    require(rician is None or _is_number(rician), f"`rician_db` must be a number or None, got {rician!r}")
+    require(rician is None or is_number(rician), f"`rician_db` must be a number or None, got {rician!r}")
     require(config.radius > 2 * KEEP_OUT, f"`radius` must exceed {2 * KEEP_OUT} m, got {config.radius}")
     weights = config.service_weight
-    ok = len(weights) == 2 and all(_is_number(w) and w >= 0 for w in weights) and sum(weights) > 0
+    ok = len(weights) == 2 and all(is_number(w) and w >= 0 for w in weights) and sum(weights) > 0
     require(ok, f"`service_weight` must be two numbers, none negative and not both 0, got {weights!r}")
     thresholds = config.grouping_threshold
     if not isinstance(thresholds, tuple | list):
         thresholds = (thresholds,) * config.cells
-    ok = len(thresholds) == config.cells and all(_is_number(a) and a > 0 for a in thresholds)
+    ok = len(thresholds) == config.cells and all(is_number(a) and a > 0 for a in thresholds)
     require(
         ok,
         f"`grouping_threshold` must be a positive number or {config.cells} of them, one per cell, "
@@ -306,5 +297,5 @@ def _check_floors(config: MultiCellConfig) -> None:
     )
     if share is None:
         return
-    ok = _is_number(share) and 0 < share < 1 and least <= share <= 1 - least
+    ok = is_number(share) and 0 < share < 1 and least <= share <= 1 - least
     require(ok, f"`positioning_share` must lie in ({least:g}, {1 - least:g}): {demand}; got {share!r}")
