@@ -17,7 +17,9 @@ SHARE_TOLERANCE = 1e-9
 
 
 class CountModel(NamedTuple):
-    r"""Counts :math:`n_u \ge 0`, :math:`\sum n_u \le N`, and a share beta; :math:`P_u = \pi_u n_u`, :math:`R_u = r_u n_u`.
+    r"""Counts :math:`n_u \ge 0`, :math:`\sum n_u \le N`, and a share beta.
+
+    .. math:: P_u = \pi_u n_u, \qquad R_u = r_u n_u
 
     What combs of whole subcarriers approach: each user has the effective bandwidth of the full band.
     """

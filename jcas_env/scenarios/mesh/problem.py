@@ -153,24 +153,29 @@ class MeshProblem:
         xp = array_namespace(self.distance)
         counts = assigned_counts(assignment, users=self.users)
         omega = xp.broadcast_to(self.omega, assignment.shape)
-        if not self.selective:
+        if self.selective:
+            weight, earned = (self._own(part, assignment) for part in (self.snr, self.rate_per_subcarrier))
+            rows = xp.stack([weight * omega, weight * omega**2, weight, earned], axis=-2)
+        else:
             rows = xp.stack([omega, omega**2], axis=-2)
-            first, second = (lambda sums: (sums[..., 0, :], sums[..., 1, :]))(sums_per_user(rows, assignment, counts))
+        sums = sums_per_user(rows, assignment, counts)
+        first, second = sums[..., 0, :], sums[..., 1, :]
+        if self.selective:
+            count, rate = sums[..., 2, :], sums[..., 3, :]
+        else:
             count = xp.astype(counts, omega.dtype)
             rate = count * self.rate_per_subcarrier
-        else:
-            own = xp.clip(assignment, min=0)[..., None, :]
-            batch = own.shape[:-2]
-            shape = (*batch, *self.snr.shape[-2:])
-            parts = (xp.broadcast_to(part, shape) for part in (self.snr, self.rate_per_subcarrier))
-            weight, earned = (xp.take_along_axis(part, own, axis=-2)[..., 0, :] for part in parts)
-            rows = xp.stack([weight, weight * omega, weight * omega**2, earned], axis=-2)
-            sums = sums_per_user(rows, assignment, counts)
-            sums = xp.where(counts[..., None, :] > 0, sums, 0.0)
-            count, first, second, rate = (sums[..., k, :] for k in range(4))
-        spread = second - first**2 / xp.where(count > 0, count, xp.ones_like(count))
+        count = xp.where(counts > 0, count, 0.0 * count)
+        spread = second - first**2 / xp.where(counts > 0, count, 0.0 * count + 1.0)
         rounding = 1e3 * float(xp.finfo(omega.dtype).eps)
-        return Tones(count, settled(spread, rounding * second), rate)
+        return Tones(count, settled(spread, rounding * second), xp.where(counts > 0, rate, 0.0 * rate))
+
+    def _own(self, values: Array, assignment: Array) -> Array:
+        """What its user has on each subcarrier: (..., users, subcarriers) -> (..., subcarriers)."""
+        xp = array_namespace(values)
+        own = xp.clip(assignment, min=0)[..., None, :]
+        spread = xp.broadcast_to(values, (*own.shape[:-2], *values.shape[-2:]))
+        return xp.take_along_axis(spread, own, axis=-2)[..., 0, :]
 
     def information(self, tones: Tones, symbols: Array | float) -> AngularInformation:
         """Information of a number of positioning symbols, scalar or (..., 1), about every user."""

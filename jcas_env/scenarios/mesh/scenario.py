@@ -28,8 +28,8 @@ class Mesh:
     """An anchor that positions users and serves them with data on the same subcarriers (lu2022, spec mesh 6).
 
     A frozen configuration and functions of it; shapes are those of :class:`State`, with any leading batch axes. The
-    allocation acts on the users where they are observed; then they move. Frames do not couple through the action, so the
-    optimum of every frame is the optimum of the episode.
+    allocation acts on the users where they are observed; then they move. Frames do not couple through the action, so
+    the optimum of every frame is the optimum of the episode.
     """
 
     name = "mesh"
