@@ -5,6 +5,7 @@ from __future__ import annotations
 from .admm import ADMM
 from .equal import EqualAllocation
 from .exact import Exact
+from .gbd import GBD
 from .solver import Solution, Solver
 
-__all__ = ["ADMM", "EqualAllocation", "Exact", "Solution", "Solver"]
+__all__ = ["ADMM", "GBD", "EqualAllocation", "Exact", "Solution", "Solver"]
