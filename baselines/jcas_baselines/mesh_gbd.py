@@ -1,0 +1,168 @@
+r"""Generalised Benders decomposition of the mesh over the positioning share (spec mesh 3.3).
+
+The value :math:`v(\beta)` of the best assignment at a share is neither convex nor concave, so the paper's tangent cuts
+(lu2022 eq. 18) can cut off the optimum and certify a wrong answer. Valid cuts come from convexity elsewhere: with
+multipliers :math:`\sigma` of the floors :math:`R_u \ge R^*/(1-\beta)`,
+
+.. math:: G(\beta, \sigma) = \max_y \Big[ a\beta P + (1-\beta) b \sum_u R_u + \sum_u \sigma_u R_u \Big], \qquad
+          v(\beta) \le G(\beta, \sigma) - R^* \frac{\sum_u \sigma_u}{1 - \beta}
+
+is a maximum of affine functions, hence convex along the straight line between the multipliers of two solved points.
+"""
+
+from __future__ import annotations
+
+
+from typing import Literal, NamedTuple
+
+from array_api_compat import array_namespace
+
+from jcas_env.scenarios.mesh import CountModel, MeshProblem
+from jcas_env.types import Array, Status
+
+from .benders import Cut, Decomposition, Proposal, decompose, interval_master
+from .mesh_counts import CountAnswer, Frontier, frontier_of, select, solve_counts
+
+Cuts = Literal["valid", "paper"]
+
+TAIL = 1e-6
+"""The last share that is solved lies this part of the interval before beta_max."""
+INSET = 0.1
+"""The next share keeps this part of its interval away from solved points."""
+
+
+class Interval(NamedTuple):
+    """Range of the share and whether an instance has one; (n,) each."""
+
+    low: Array
+    high: Array
+    """Last share that is solved."""
+    limit: Array
+    """beta_max."""
+    feasible: Array
+
+
+def interval_of(model: CountModel) -> Interval:
+    """Shares that keep the floors. Infeasible instances get the point ``share_min``, so that neighbours go on."""
+    xp = array_namespace(model.rate)
+    limit = xp.reshape(model.share_max, (-1,))
+    feasible = xp.reshape(model.feasible, (-1,))
+    if model.objective == "log":
+        limit = xp.clip(limit, max=1.0 - model.share_min)
+    low = xp.full_like(limit, model.share_min)
+    limit = xp.where(feasible, xp.maximum(limit, low), low)
+    return Interval(low, low + (limit - low) * (1.0 - TAIL), limit, feasible)
+
+
+def relieved(frontier: Frontier, feasible: Array) -> Frontier:
+    """Without floors where they cannot be kept: such instances are solved for nothing and blanked by the caller."""
+    xp = array_namespace(feasible)
+    return frontier._replace(floor=xp.where(feasible, frontier.floor, 0.0))
+
+
+class CountSubproblem:
+    """Cuts of the count model: value, weak-duality bound, tangent, and what :func:`sigma_master` needs."""
+
+    def __init__(self, frontier: Frontier, model: CountModel, interval: Interval) -> None:
+        self.frontier, self.model, self.interval = frontier, model, interval
+
+    def __call__(self, point: Array, index: Array) -> tuple[Cut, CountAnswer]:
+        """Solve at points (n, 1) of the instances ``index``."""
+        xp = array_namespace(point)
+        frontier = select(self.frontier, index)
+        found = solve_counts(frontier, self.model, point[:, 0])
+        return Cut(
+            point=point,
+            feasible=xp.ones(index.shape, dtype=xp.bool),
+            value=found.value,
+            level=found.bound,
+            slope=found.slope[:, None],
+            multiplier=xp.stack([found.price, frontier.floor, self.interval.limit[index]], axis=-1),
+        ), found.answer
+
+
+def sigma_master(cuts: Cut, low: Array, high: Array) -> Proposal:  # noqa: ARG001 (Master protocol)
+    r"""Largest bound of any interval between solved shares, in closed form (spec mesh 3.3).
+
+    With :math:`\hat G = ub + R^* S/(1-\beta)`, :math:`Q` its slope between two solved points and
+    :math:`S(\beta) = s_0 + s_1\beta` the interpolated sum of multipliers,
+
+    .. math:: v(\beta) \le \hat G_i + Q(\beta - \beta_i) - R^* \frac{s_0 + s_1\beta}{1-\beta}
+
+    which is largest at an end or, if :math:`Q > 0` and :math:`s_0 + s_1 > 0`, at
+    :math:`1 - \beta = \sqrt{R^*(s_0+s_1)/Q}`. Beyond the last point :math:`v(\beta) \le v(\beta_{last})\,
+    \beta_{max}/\beta_{last}`. ``cuts.multiplier`` holds S, R* and beta_max.
+    """
+    xp = array_namespace(low)
+    order = xp.argsort(cuts.point[..., 0], axis=1)
+    share, level = (xp.take_along_axis(part, order, axis=1) for part in (cuts.point[..., 0], cuts.level))
+    price = xp.take_along_axis(cuts.multiplier[..., 0], order, axis=1)
+    floor, limit = cuts.multiplier[:, :1, 1], cuts.multiplier[:, 0, 2]
+    lifted = level + floor * price / (1.0 - share)
+    left, right = share[:, :-1], share[:, 1:]
+    width = right - left
+    safe = xp.where(width > 0, width, 1.0)
+    slope = xp.where(width > 0, (lifted[:, 1:] - lifted[:, :-1]) / safe, 0.0)
+    rise = xp.where(width > 0, (price[:, 1:] - price[:, :-1]) / safe, 0.0)
+    start = price[:, :-1] - rise * left
+    turns = (slope > 0) & (start + rise > 0) & (floor > 0)
+    inside = 1.0 - xp.sqrt(xp.where(turns, floor * (start + rise) / xp.where(turns, slope, 1.0), 0.0))
+    inside = xp.where(turns, xp.clip(inside, min=left, max=right), left)
+
+    def height(at: Array) -> Array:
+        return lifted[:, :-1] + slope * (at - left) - floor * (start + rise * at) / (1.0 - at)
+
+    points = xp.stack([left, inside, right], axis=-1)
+    heights = xp.stack([level[:, :-1], height(inside), level[:, 1:]], axis=-1)
+    peak = xp.argmax(heights, axis=-1)[..., None]
+    tops, places = (xp.take_along_axis(part, peak, axis=-1)[..., 0] for part in (heights, points))
+    # An interval whose peak is a solved point is entered where its own bound is largest inside.
+    best = xp.argmax(tops, axis=1)[:, None]
+    bound, place, a, b = (xp.take_along_axis(part, best, axis=1)[:, 0] for part in (tops, places, left, right))
+    inset = INSET * (b - a)
+    tail = level[:, -1] * limit / share[:, -1]
+    return Proposal(
+        xp.clip(place, min=a + inset, max=b - inset)[:, None],
+        xp.maximum(bound, tail),
+        xp.ones(bound.shape, dtype=xp.bool),
+    )
+
+
+def decompose_counts(model: CountModel, *, cuts: Cuts, tolerance: float, limit: int) -> tuple[Decomposition, Interval]:
+    """Optimal share of the count model for all instances, flattened.
+
+    ``cuts="valid"``: :func:`sigma_master`; for the ``log`` objective, whose value is concave in the share, tangents
+    and :func:`.benders.interval_master`. ``cuts="paper"``: tangents whatever the objective, started at half of
+    beta_max (lu2022 Table 1); their bound is NOT valid for the ``sum``.
+    """
+    xp = array_namespace(model.rate)
+    interval = interval_of(model)
+    frontier = relieved(frontier_of(model), interval.feasible)
+    low, high = interval.low[:, None], interval.high[:, None]
+    concave = model.objective == "log"
+    if cuts == "paper":
+        start = [xp.clip(0.5 * interval.limit[:, None], min=low, max=high)]
+    else:
+        start = [low, 0.5 * (low + high), high] if concave else [low, high]
+    found = decompose(
+        CountSubproblem(frontier, model, interval),
+        interval_master if concave or cuts == "paper" else sigma_master,
+        low,
+        high,
+        start=xp.stack(start, axis=1),
+        tolerance=tolerance,
+        scale=1.0 if concave else 0.0,
+        limit=limit,
+    )
+    return blanked(found, interval.feasible), interval
+
+
+def blanked(found: Decomposition, feasible: Array) -> Decomposition:
+    """Mark infeasible instances, whose numbers mean nothing."""
+    xp = array_namespace(feasible)
+    return found._replace(
+        point=xp.where(feasible[:, None], found.point, xp.nan),
+        lower=xp.where(feasible, found.lower, xp.nan),
+        upper=xp.where(feasible, found.upper, xp.nan),
+        status=xp.where(feasible, found.status, int(Status.INFEASIBLE)),
+    )
