@@ -8,10 +8,13 @@ from typing import Literal
 
 from array_api_compat import array_namespace, device
 
-from jcas_env.scenarios.multicell import RelaxedAllocation, RelaxedProblem
+from jcas_env.scenarios.mesh import MeshProblem
+from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Status
 
+from .mesh_solver import solve_equal
 from .relaxed import RelaxedResult, RelaxedSolver, canonical_groups, floors_of
+from .solver import Solution
 from .water_filling import waterfill
 
 
@@ -24,6 +27,9 @@ class EqualAllocation(RelaxedSolver):
     the power is :func:`waterfill` at these bands. Knows nothing but the grouping (and, for the proposed power, the
     relaxed coefficients); a free positioning share is chosen on the relaxed utility like everybody else's. No
     claim, no bound (luo2023 Sec. V, spec multicell 4.8, 5.23).
+
+    On a :class:`MeshProblem`: equal counts of subcarriers, and the best share for them in closed form; INFEASIBLE where
+    equal counts keep the rate floors at no share.
     """
 
     per: Literal["user", "group"] = "user"
@@ -36,6 +42,10 @@ class EqualAllocation(RelaxedSolver):
             raise ValueError(f"`per` must be user or group, got {self.per!r}")
         if self.power not in ("equal", "proposed"):
             raise ValueError(f"`power` must be equal or proposed, got {self.power!r}")
+
+    def solve(self, problem: MultiCellProblem | RelaxedProblem | MeshProblem) -> Solution:
+        """Solve a batch; see :class:`Solution`."""
+        return solve_equal(problem) if isinstance(problem, MeshProblem) else super().solve(problem)
 
     def solve_relaxed(self, relaxed: RelaxedProblem) -> RelaxedResult:
         """Closed form, batched."""

@@ -8,11 +8,14 @@ from math import inf
 from array_api_compat import array_namespace, device
 
 from jcas_env.physics.rates import Noise
-from jcas_env.scenarios.multicell import RelaxedAllocation, RelaxedProblem
+from jcas_env.scenarios.mesh import MeshProblem
+from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Status
 
+from .mesh_solver import solve_exact
 from .perspective import maximise_perspective
 from .relaxed import RelaxedResult, RelaxedSolver, canonical_groups, floors_of
+from .solver import Solution
 from .water_filling import waterfill
 
 
@@ -27,6 +30,9 @@ class Exact(RelaxedSolver):
 
     At a fixed share the status is OPTIMAL and the bound certifies it. At a free share the search claims
     STATIONARY and there is no bound.
+
+    On a :class:`MeshProblem` with a flat channel: global optimum of its count model over share and counts in closed form
+    (spec mesh 3.4), rounded to whole subcarriers like GBD's; OPTIMAL.
     """
 
     noise: Noise = "constant"
@@ -40,6 +46,10 @@ class Exact(RelaxedSolver):
     def model(self) -> Noise:
         """Form of the relaxed problem that the method works on."""
         return self.noise
+
+    def solve(self, problem: MultiCellProblem | RelaxedProblem | MeshProblem) -> Solution:
+        """Solve a batch; see :class:`Solution`."""
+        return solve_exact(problem) if isinstance(problem, MeshProblem) else super().solve(problem)
 
     def solve_relaxed(self, relaxed: RelaxedProblem) -> RelaxedResult:
         """Vertex enumeration or interior point, batched."""

@@ -43,6 +43,12 @@ class Frontier(NamedTuple):
     """(n, users + 1): D_k [-]."""
     rest: Array
     """(n, users + 1): K_k [-]."""
+    ratio: Array
+    """(n, users): pi_k / r_k, breakpoints for z = 1 [-]."""
+    usage: Array
+    """(n, users): subcarriers that the level of a breakpoint uses, for z = 1: S_k pi_k / r_k + K_k."""
+    decline: Array
+    """(n, users + 1): dR/dt of each segment, D_k - r_max S_k, not positive."""
     floor: Array
     """(n,): R* over R_ref [-]."""
     weight: Array
@@ -55,7 +61,7 @@ class CountAnswer(NamedTuple):
     share: Array
     """(n,): beta."""
     counts: Array
-    """(n, users): subcarriers, in the users' own order."""
+    """(n, users): subcarriers of the sorted users."""
 
 
 class CountDuals(NamedTuple):
@@ -81,6 +87,12 @@ class CountValue(NamedTuple):
     """(n,): derivative of the value with the share (envelope theorem)."""
 
 
+def pick(table: Array, column: Array) -> Array:
+    """Entry of each row, (n, columns) and (n,) -> (n,); several times faster than ``take_along_axis``."""
+    xp = array_namespace(table)
+    return table[xp.arange(table.shape[0]), column]
+
+
 def frontier_of(model: CountModel) -> Frontier:
     """Sort the users of flattened instances, (...,) -> (n,)."""
     xp = array_namespace(model.rate)
@@ -94,16 +106,21 @@ def frontier_of(model: CountModel) -> Frontier:
     def running(value: Array) -> Array:
         return xp.cumulative_sum(value, axis=-1, include_initial=True)
 
-    slowness = running(1.0 / rate)
+    slowness, need, gain = running(1.0 / rate), running(1.0 / information), running(rate / information)
+    rest = slowness[..., -1:] - slowness
+    ratio = information / rate
     return Frontier(
-        order,
-        information,
-        rate,
-        running(1.0 / information),
-        running(rate / information),
-        slowness[..., -1:] - slowness,
-        xp.reshape(model.rate_floor, (-1,)) / scale[:, 0],
-        xp.reshape(model.positioning_weight, (-1,)),
+        order=order,
+        information=information,
+        rate=rate,
+        need=need,
+        gain=gain,
+        rest=rest,
+        ratio=ratio,
+        usage=need[:, 1:] * ratio + rest[:, 1:],
+        decline=gain - xp.max(rate, axis=-1, keepdims=True) * need,
+        floor=xp.reshape(model.rate_floor, (-1,)) / scale[:, 0],
+        weight=xp.reshape(model.positioning_weight, (-1,)),
     )
 
 
@@ -117,40 +134,42 @@ def best_level(frontier: Frontier, model: CountModel, share: Array) -> tuple[Arr
     users = frontier.rate.shape[-1]
     total = float(model.subcarriers)
     floor = (frontier.floor / (1.0 - share))[:, None]
-    best_rate = xp.max(frontier.rate, axis=-1, keepdims=True)
-    reached = floor * frontier.information / frontier.rate  # tau_1 .. tau_U
-    used = reached * frontier.need[:, 1:] + floor * frontier.rest[:, 1:]
-    full = xp.clip(xp.sum(xp.astype(used <= total * ALMOST, xp.int64), axis=-1, keepdims=True), min=1)
-    need, rest = (xp.take_along_axis(part, full, axis=-1) for part in (frontier.need, frontier.rest))
-    top = xp.maximum((total - floor * rest) / need, reached[:, :1])
-    decline = frontier.gain - best_rate * frontier.need  # dR/dt of each segment, not positive
+    reached = floor * frontier.ratio  # tau_1 .. tau_U
+    used = floor * frontier.usage
+    full = xp.maximum(xp.sum(used <= total * ALMOST, axis=-1), 1)
+    top = (total - floor[:, 0] * pick(frontier.rest, full)) / pick(frontier.need, full)
+    top = xp.maximum(top, reached[:, 0])
     if model.objective == "sum":
         a, b = sum_weights(frontier, share)
-        pays = a[:, None] + b[:, None] * decline > 0
-        stop = xp.clip(xp.sum(xp.astype(pays, xp.int64), axis=-1, keepdims=True), min=1)
-        ends = xp.concat([reached, xp.full_like(reached[:, :1], inf)], axis=-1)  # tau_1 .. tau_U, infinity
-        level = xp.minimum(top, xp.take_along_axis(ends, stop - 1, axis=-1))
+        stop = xp.maximum(xp.sum(a[:, None] + b[:, None] * frontier.decline > 0, axis=-1), 1)
+        level = xp.minimum(
+            top, xp.where(stop > users, inf, floor[:, 0] * pick(frontier.ratio, stop - 1 - stop // (users + 1)))
+        )
     else:
-        weight = frontier.weight[:, None]
-        index = xp.arange(users + 1, dtype=share.dtype)
-        base = floor * (users - index) + best_rate * (total - floor * frontier.rest)
-        falls = decline < 0
-        begin = xp.concat([reached[:, :1], reached], axis=-1)
-        end = xp.concat([reached, xp.full_like(reached[:, :1], inf)], axis=-1)
-        still = xp.where(falls, -weight * base / xp.where(falls, decline, -1.0), inf)
-        candidate = xp.minimum(xp.clip(still, min=begin, max=end), top)
-        earned = _logarithms(weight, candidate, base + decline * candidate)
-        chosen = xp.argmax(xp.where(begin <= top * ALMOST, earned, -inf), axis=-1)
-        level = xp.take_along_axis(candidate, chosen[:, None], axis=-1)
-    segment = xp.clip(xp.sum(xp.astype(reached <= level * ALMOST, xp.int64), axis=-1), min=1)
+        level = _best_logarithm(frontier, floor, reached, top[:, None], total)
+    segment = xp.maximum(xp.sum(reached <= level[:, None] * ALMOST, axis=-1), 1)
     binds = level >= top / ALMOST
-    segment = xp.where(binds[:, 0], full[:, 0], segment)
-    return level[:, 0], segment, binds[:, 0]
+    return level, xp.where(binds, full, segment), binds
+
+
+def _best_logarithm(frontier: Frontier, floor: Array, reached: Array, top: Array, total: float) -> Array:
+    r"""Level (n,) that maximises :math:`\mu\log t + (1-\mu)\log R(t)`: stationary in one segment, or at its ends."""
+    xp = array_namespace(floor)
+    users, weight = reached.shape[-1], frontier.weight[:, None]
+    best_rate = xp.max(frontier.rate, axis=-1, keepdims=True)
+    base = floor * (users - xp.arange(users + 1, dtype=floor.dtype)) + best_rate * (total - floor * frontier.rest)
+    falls = frontier.decline < 0
+    begin = xp.concat([reached[:, :1], reached], axis=-1)
+    end = xp.concat([reached, xp.full_like(top, inf)], axis=-1)
+    still = xp.where(falls, -weight * base / xp.where(falls, frontier.decline, -1.0), inf)
+    candidate = xp.minimum(xp.clip(still, min=begin, max=end), top)
+    earned = _logarithms(weight, candidate, base + frontier.decline * candidate)
+    return pick(candidate, xp.argmax(xp.where(begin <= top * ALMOST, earned, -inf), axis=-1))
 
 
 def _logarithms(weight: Array, positioning: Array, rate: Array) -> Array:
     xp = array_namespace(rate)
-    return weight * xp.log(xp.clip(positioning, min=1e-300)) + (1.0 - weight) * xp.log(xp.clip(rate, min=1e-300))
+    return weight * xp.log(xp.maximum(positioning, 1e-300)) + (1.0 - weight) * xp.log(xp.maximum(rate, 1e-300))
 
 
 def sum_weights(frontier: Frontier, share: Array) -> tuple[Array, Array]:
@@ -169,15 +188,15 @@ def duals(frontier: Frontier, segment: Array, binds: Array, worth: tuple[Array, 
     xp = array_namespace(segment)
     a, b = (part[:, None] for part in worth)
     k = segment[:, None]
-    need, gain = (xp.take_along_axis(part, k, axis=-1) for part in (frontier.need, frontier.gain))
     best_rate = xp.max(frontier.rate, axis=-1, keepdims=True)
-    price = xp.where(binds[:, None], (a + b * gain) / need, b * best_rate)
+    full_price = (a + b * pick(frontier.gain, segment)[:, None]) / pick(frontier.need, segment)[:, None]
+    price = xp.where(binds[:, None], full_price, b * best_rate)
     place = xp.arange(1, frontier.rate.shape[-1] + 1, dtype=segment.dtype)
-    full = xp.clip((price - b * frontier.rate) / frontier.information, min=0.0)
+    full = xp.maximum((price - b * frontier.rate) / frontier.information, 0.0)
     before = xp.where(place < k, full, 0.0)
-    last = xp.clip(a - xp.sum(before, axis=-1, keepdims=True), min=0.0)
+    last = xp.maximum(a - xp.sum(before, axis=-1, keepdims=True), 0.0)
     level = xp.where(place == k, last, before)
-    floor = xp.clip((price - level * frontier.information) / frontier.rate - b, min=0.0)
+    floor = xp.maximum((price - level * frontier.information) / frontier.rate - b, 0.0)
     return CountDuals(level, floor)
 
 
@@ -208,7 +227,7 @@ def solve_counts(frontier: Frontier, model: CountModel, share: Array) -> CountVa
     floor = frontier.floor / (1.0 - share)
     counts = xp.maximum(level[:, None] / frontier.information, floor[:, None] / frontier.rate)
     best = xp.argmax(frontier.rate, axis=-1)[:, None] == xp.arange(users)
-    spare = xp.clip(total - xp.sum(counts, axis=-1, keepdims=True), min=0.0)
+    spare = xp.maximum(total - xp.sum(counts, axis=-1, keepdims=True), 0.0)
     counts = counts + xp.where(best, spare, 0.0)
     positioning = xp.min(frontier.information * counts, axis=-1)
     rate = xp.sum(frontier.rate * counts, axis=-1)
@@ -217,7 +236,7 @@ def solve_counts(frontier: Frontier, model: CountModel, share: Array) -> CountVa
         worth = sum_weights(frontier, share)
         value = worth[0] * positioning + worth[1] * rate
     else:
-        worth = weight / xp.clip(positioning, min=1e-300), (1.0 - weight) / rate
+        worth = weight / xp.maximum(positioning, 1e-300), (1.0 - weight) / rate
         value = _logarithms(weight, share * positioning, (1.0 - share) * rate / users)
     nu, sigma = duals(frontier, segment, binds, worth)
     spend = xp.max(nu * frontier.information + (worth[1][:, None] + sigma) * frontier.rate, axis=-1)
@@ -227,14 +246,19 @@ def solve_counts(frontier: Frontier, model: CountModel, share: Array) -> CountVa
         rise = weight * positioning - (1.0 - weight) / users * rate
     else:
         rise = weight / share - (1.0 - weight) / (1.0 - share)
-    back = xp.argsort(frontier.order, axis=-1)
     return CountValue(
-        CountAnswer(share, xp.take_along_axis(counts, back, axis=-1)),
+        CountAnswer(share, counts),
         value,
-        value + xp.clip(excess, min=0.0),
+        value + xp.maximum(excess, 0.0),
         price,
         rise - price * floor / (1.0 - share),
     )
+
+
+def unsorted(frontier: Frontier, values: Array) -> Array:
+    """Put values of sorted users, (n, users), into the users' own order."""
+    xp = array_namespace(values)
+    return xp.take_along_axis(values, xp.argsort(frontier.order, axis=-1), axis=-1)
 
 
 def select(frontier: Frontier, index: Array) -> Frontier:

@@ -12,12 +12,11 @@ is a maximum of affine functions, hence convex along the straight line between t
 
 from __future__ import annotations
 
-
 from typing import Literal, NamedTuple
 
 from array_api_compat import array_namespace
 
-from jcas_env.scenarios.mesh import CountModel, MeshProblem
+from jcas_env.scenarios.mesh import CountModel
 from jcas_env.types import Array, Status
 
 from .benders import Cut, Decomposition, Proposal, decompose, interval_master
@@ -48,7 +47,7 @@ def interval_of(model: CountModel) -> Interval:
     limit = xp.reshape(model.share_max, (-1,))
     feasible = xp.reshape(model.feasible, (-1,))
     if model.objective == "log":
-        limit = xp.clip(limit, max=1.0 - model.share_min)
+        limit = xp.minimum(limit, 1.0 - model.share_min)
     low = xp.full_like(limit, model.share_min)
     limit = xp.where(feasible, xp.maximum(limit, low), low)
     return Interval(low, low + (limit - low) * (1.0 - TAIL), limit, feasible)
@@ -57,7 +56,7 @@ def interval_of(model: CountModel) -> Interval:
 def relieved(frontier: Frontier, feasible: Array) -> Frontier:
     """Without floors where they cannot be kept: such instances are solved for nothing and blanked by the caller."""
     xp = array_namespace(feasible)
-    return frontier._replace(floor=xp.where(feasible, frontier.floor, 0.0))
+    return frontier if xp.all(feasible) else frontier._replace(floor=xp.where(feasible, frontier.floor, 0.0))
 
 
 class CountSubproblem:
@@ -94,9 +93,10 @@ def sigma_master(cuts: Cut, low: Array, high: Array) -> Proposal:  # noqa: ARG00
     \beta_{max}/\beta_{last}`. ``cuts.multiplier`` holds S, R* and beta_max.
     """
     xp = array_namespace(low)
+    row = xp.arange(low.shape[0])
     order = xp.argsort(cuts.point[..., 0], axis=1)
-    share, level = (xp.take_along_axis(part, order, axis=1) for part in (cuts.point[..., 0], cuts.level))
-    price = xp.take_along_axis(cuts.multiplier[..., 0], order, axis=1)
+    sides = cuts.point[..., 0], cuts.level, cuts.multiplier[..., 0]
+    share, level, price = (part[row[:, None], order] for part in sides)
     floor, limit = cuts.multiplier[:, :1, 1], cuts.multiplier[:, 0, 2]
     lifted = level + floor * price / (1.0 - share)
     left, right = share[:, :-1], share[:, 1:]
@@ -112,13 +112,11 @@ def sigma_master(cuts: Cut, low: Array, high: Array) -> Proposal:  # noqa: ARG00
     def height(at: Array) -> Array:
         return lifted[:, :-1] + slope * (at - left) - floor * (start + rise * at) / (1.0 - at)
 
-    points = xp.stack([left, inside, right], axis=-1)
-    heights = xp.stack([level[:, :-1], height(inside), level[:, 1:]], axis=-1)
-    peak = xp.argmax(heights, axis=-1)[..., None]
-    tops, places = (xp.take_along_axis(part, peak, axis=-1)[..., 0] for part in (heights, points))
-    # An interval whose peak is a solved point is entered where its own bound is largest inside.
-    best = xp.argmax(tops, axis=1)[:, None]
-    bound, place, a, b = (xp.take_along_axis(part, best, axis=1)[:, 0] for part in (tops, places, left, right))
+    # An interval whose peak is a solved point is entered at its inset from there.
+    tops = xp.maximum(height(inside), xp.maximum(level[:, :-1], level[:, 1:]))
+    places = xp.where(height(inside) >= tops, inside, xp.where(level[:, :-1] >= tops, left, right))
+    best = xp.argmax(tops, axis=1)
+    bound, place, a, b = (part[row, best] for part in (tops, places, left, right))
     inset = INSET * (b - a)
     tail = level[:, -1] * limit / share[:, -1]
     return Proposal(
