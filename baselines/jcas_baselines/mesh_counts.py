@@ -49,6 +49,10 @@ class Frontier(NamedTuple):
     """(n, users): subcarriers that the level of a breakpoint uses, for z = 1: S_k pi_k / r_k + K_k."""
     decline: Array
     """(n, users + 1): dR/dt of each segment, D_k - r_max S_k, not positive."""
+    leader: Array
+    """(n, users) bool: the user with the best rate, who gets what is left over."""
+    best_rate: Array
+    """(n,): r_max [-]."""
     floor: Array
     """(n,): R* over R_ref [-]."""
     weight: Array
@@ -87,12 +91,6 @@ class CountValue(NamedTuple):
     """(n,): derivative of the value with the share (envelope theorem)."""
 
 
-def pick(table: Array, column: Array) -> Array:
-    """Entry of each row, (n, columns) and (n,) -> (n,); several times faster than ``take_along_axis``."""
-    xp = array_namespace(table)
-    return table[xp.arange(table.shape[0]), column]
-
-
 def frontier_of(model: CountModel) -> Frontier:
     """Sort the users of flattened instances, (...,) -> (n,)."""
     xp = array_namespace(model.rate)
@@ -108,7 +106,7 @@ def frontier_of(model: CountModel) -> Frontier:
 
     slowness, need, gain = running(1.0 / rate), running(1.0 / information), running(rate / information)
     rest = slowness[..., -1:] - slowness
-    ratio = information / rate
+    ratio, best_rate = information / rate, xp.max(rate, axis=-1)
     return Frontier(
         order=order,
         information=information,
@@ -118,45 +116,51 @@ def frontier_of(model: CountModel) -> Frontier:
         rest=rest,
         ratio=ratio,
         usage=need[:, 1:] * ratio + rest[:, 1:],
-        decline=gain - xp.max(rate, axis=-1, keepdims=True) * need,
+        decline=gain - best_rate[:, None] * need,
+        leader=xp.argmax(rate, axis=-1)[:, None] == xp.arange(users),
+        best_rate=best_rate,
         floor=xp.reshape(model.rate_floor, (-1,)) / scale[:, 0],
         weight=xp.reshape(model.positioning_weight, (-1,)),
     )
 
 
-def best_level(frontier: Frontier, model: CountModel, share: Array) -> tuple[Array, Array, Array]:
-    """Positioning level t that maximises the objective at shares (n,), its segment k, and whether N binds.
+class Level(NamedTuple):
+    """Where positioning stands at a share, (n,) each."""
 
-    Returns t (n,), k (n,) integer from 1 to users: the users up to k reach t exactly or are at their breakpoint, and a
-    bool (n,).
-    """
+    value: Array
+    """Level t."""
+    segment: Array
+    """k, from 1 to users: the users up to k reach t or are at their breakpoint."""
+    full: Array
+    """Segment of the level that uses every subcarrier."""
+    at_top: Array
+    """bool: whether t is that level."""
+
+
+def best_level(frontier: Frontier, model: CountModel, share: Array) -> Level:
+    """Positioning level that maximises the objective at shares (n,)."""
     xp = array_namespace(share)
-    users = frontier.rate.shape[-1]
-    total = float(model.subcarriers)
-    floor = (frontier.floor / (1.0 - share))[:, None]
-    reached = floor * frontier.ratio  # tau_1 .. tau_U
-    used = floor * frontier.usage
+    users, total, row = frontier.rate.shape[-1], float(model.subcarriers), xp.arange(share.shape[0])
+    floor = frontier.floor / (1.0 - share)
+    reached = floor[:, None] * frontier.ratio  # tau_1 .. tau_U
+    used = floor[:, None] * frontier.usage
     full = xp.maximum(xp.sum(used <= total * ALMOST, axis=-1), 1)
-    top = (total - floor[:, 0] * pick(frontier.rest, full)) / pick(frontier.need, full)
-    top = xp.maximum(top, reached[:, 0])
+    top = xp.maximum((total - floor * frontier.rest[row, full]) / frontier.need[row, full], reached[:, 0])
     if model.objective == "sum":
         a, b = sum_weights(frontier, share)
         stop = xp.maximum(xp.sum(a[:, None] + b[:, None] * frontier.decline > 0, axis=-1), 1)
-        level = xp.minimum(
-            top, xp.where(stop > users, inf, floor[:, 0] * pick(frontier.ratio, stop - 1 - stop // (users + 1)))
-        )
+        level = xp.where(stop > users, top, xp.minimum(top, reached[row, xp.minimum(stop, users) - 1]))
     else:
-        level = _best_logarithm(frontier, floor, reached, top[:, None], total)
+        level = _best_logarithm(frontier, floor[:, None], reached, top[:, None], total)
     segment = xp.maximum(xp.sum(reached <= level[:, None] * ALMOST, axis=-1), 1)
-    binds = level >= top / ALMOST
-    return level, xp.where(binds, full, segment), binds
+    return Level(level, segment, full, level >= top / ALMOST)
 
 
 def _best_logarithm(frontier: Frontier, floor: Array, reached: Array, top: Array, total: float) -> Array:
     r"""Level (n,) that maximises :math:`\mu\log t + (1-\mu)\log R(t)`: stationary in one segment, or at its ends."""
     xp = array_namespace(floor)
     users, weight = reached.shape[-1], frontier.weight[:, None]
-    best_rate = xp.max(frontier.rate, axis=-1, keepdims=True)
+    best_rate = frontier.best_rate[:, None]
     base = floor * (users - xp.arange(users + 1, dtype=floor.dtype)) + best_rate * (total - floor * frontier.rest)
     falls = frontier.decline < 0
     begin = xp.concat([reached[:, :1], reached], axis=-1)
@@ -164,7 +168,8 @@ def _best_logarithm(frontier: Frontier, floor: Array, reached: Array, top: Array
     still = xp.where(falls, -weight * base / xp.where(falls, frontier.decline, -1.0), inf)
     candidate = xp.minimum(xp.clip(still, min=begin, max=end), top)
     earned = _logarithms(weight, candidate, base + frontier.decline * candidate)
-    return pick(candidate, xp.argmax(xp.where(begin <= top * ALMOST, earned, -inf), axis=-1))
+    chosen = xp.argmax(xp.where(begin <= top * ALMOST, earned, -inf), axis=-1)
+    return candidate[xp.arange(candidate.shape[0]), chosen]
 
 
 def _logarithms(weight: Array, positioning: Array, rate: Array) -> Array:
@@ -178,26 +183,26 @@ def sum_weights(frontier: Frontier, share: Array) -> tuple[Array, Array]:
     return frontier.weight * share, (1.0 - frontier.weight) * (1.0 - share) / users
 
 
-def duals(frontier: Frontier, segment: Array, binds: Array, worth: tuple[Array, Array]) -> CountDuals:
+def duals(frontier: Frontier, level: Level, worth: tuple[Array, Array]) -> CountDuals:
     r"""Multipliers for given worths (a, b) of P and of the total rate.
 
-    A subcarrier costs :math:`\psi = (a + b D_k)/S_k` where all are used at the level, else :math:`b\,r_{max}`.
-    Users before the k-th pay with :math:`\nu_u = (\psi - b r_u)/\pi_u`, the k-th has the rest of
-    :math:`\sum \nu_u = a`, and :math:`\sigma_u = (\psi - \nu_u \pi_u)/r_u - b`.
+    A subcarrier costs :math:`\psi = (a + b D_k)/S_k` where all are used at the level and the best rate cannot pay more
+    for them, else :math:`b\,r_{max}`. Users before the k-th pay with :math:`\nu_u = (\psi - b r_u)/\pi_u`, the k-th has
+    the rest of :math:`\sum \nu_u = a`, and :math:`\sigma_u = (\psi - \nu_u \pi_u)/r_u - b`.
     """
-    xp = array_namespace(segment)
-    a, b = (part[:, None] for part in worth)
-    k = segment[:, None]
-    best_rate = xp.max(frontier.rate, axis=-1, keepdims=True)
-    full_price = (a + b * pick(frontier.gain, segment)[:, None]) / pick(frontier.need, segment)[:, None]
-    price = xp.where(binds[:, None], full_price, b * best_rate)
-    place = xp.arange(1, frontier.rate.shape[-1] + 1, dtype=segment.dtype)
-    full = xp.maximum((price - b * frontier.rate) / frontier.information, 0.0)
-    before = xp.where(place < k, full, 0.0)
-    last = xp.maximum(a - xp.sum(before, axis=-1, keepdims=True), 0.0)
-    level = xp.where(place == k, last, before)
-    floor = xp.maximum((price - level * frontier.information) / frontier.rate - b, 0.0)
-    return CountDuals(level, floor)
+    xp = array_namespace(frontier.rate)
+    a, b = worth
+    row = xp.arange(a.shape[0])
+    full = (a + b * frontier.gain[row, level.full]) / frontier.need[row, level.full]
+    best = b * frontier.best_rate
+    binds = level.at_top & (full > best)
+    price, k = xp.where(binds, full, best)[:, None], xp.where(binds, level.full, level.segment)[:, None]
+    b = b[:, None]
+    place = xp.arange(1, frontier.rate.shape[-1] + 1, dtype=k.dtype)
+    paid = xp.where(place < k, xp.maximum(price - b * frontier.rate, 0.0) / frontier.information, 0.0)
+    rest = xp.maximum(a - xp.sum(paid, axis=-1), 0.0)[:, None]
+    nu = xp.where(place == k, rest, paid)
+    return CountDuals(nu, xp.maximum((price - nu * frontier.information) / frontier.rate - b, 0.0))
 
 
 def solve_counts(frontier: Frontier, model: CountModel, share: Array) -> CountValue:
@@ -223,12 +228,11 @@ def solve_counts(frontier: Frontier, model: CountModel, share: Array) -> CountVa
     """
     xp = array_namespace(share)
     users, total = frontier.rate.shape[-1], float(model.subcarriers)
-    level, segment, binds = best_level(frontier, model, share)
+    level = best_level(frontier, model, share)
     floor = frontier.floor / (1.0 - share)
-    counts = xp.maximum(level[:, None] / frontier.information, floor[:, None] / frontier.rate)
-    best = xp.argmax(frontier.rate, axis=-1)[:, None] == xp.arange(users)
+    counts = xp.maximum(level.value[:, None] / frontier.information, floor[:, None] / frontier.rate)
     spare = xp.maximum(total - xp.sum(counts, axis=-1, keepdims=True), 0.0)
-    counts = counts + xp.where(best, spare, 0.0)
+    counts = counts + xp.where(frontier.leader, spare, 0.0)
     positioning = xp.min(frontier.information * counts, axis=-1)
     rate = xp.sum(frontier.rate * counts, axis=-1)
     weight = frontier.weight
@@ -238,7 +242,7 @@ def solve_counts(frontier: Frontier, model: CountModel, share: Array) -> CountVa
     else:
         worth = weight / xp.maximum(positioning, 1e-300), (1.0 - weight) / rate
         value = _logarithms(weight, share * positioning, (1.0 - share) * rate / users)
-    nu, sigma = duals(frontier, segment, binds, worth)
+    nu, sigma = duals(frontier, level, worth)
     spend = xp.max(nu * frontier.information + (worth[1][:, None] + sigma) * frontier.rate, axis=-1)
     price = xp.sum(sigma, axis=-1)
     excess = total * spend - floor * price - (worth[0] * positioning + worth[1] * rate)

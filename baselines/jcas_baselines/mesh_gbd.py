@@ -107,7 +107,7 @@ def sigma_master(cuts: Cut, low: Array, high: Array) -> Proposal:  # noqa: ARG00
     start = price[:, :-1] - rise * left
     turns = (slope > 0) & (start + rise > 0) & (floor > 0)
     inside = 1.0 - xp.sqrt(xp.where(turns, floor * (start + rise) / xp.where(turns, slope, 1.0), 0.0))
-    inside = xp.where(turns, xp.clip(inside, min=left, max=right), left)
+    inside = xp.where(turns, xp.minimum(xp.maximum(inside, left), right), left)
 
     def height(at: Array) -> Array:
         return lifted[:, :-1] + slope * (at - left) - floor * (start + rise * at) / (1.0 - at)
@@ -120,18 +120,21 @@ def sigma_master(cuts: Cut, low: Array, high: Array) -> Proposal:  # noqa: ARG00
     inset = INSET * (b - a)
     tail = level[:, -1] * limit / share[:, -1]
     return Proposal(
-        xp.clip(place, min=a + inset, max=b - inset)[:, None],
+        xp.minimum(xp.maximum(place, a + inset), b - inset)[:, None],
         xp.maximum(bound, tail),
         xp.ones(bound.shape, dtype=xp.bool),
     )
 
 
-def decompose_counts(model: CountModel, *, cuts: Cuts, tolerance: float, limit: int) -> tuple[Decomposition, Interval]:
+def decompose_counts(
+    model: CountModel, *, cuts: Cuts, tolerance: float, limit: int
+) -> tuple[Decomposition, Frontier, Array]:
     """Optimal share of the count model for all instances, flattened.
 
     ``cuts="valid"``: :func:`sigma_master`; for the ``log`` objective, whose value is concave in the share, tangents
     and :func:`.benders.interval_master`. ``cuts="paper"``: tangents whatever the objective, started at half of
-    beta_max (lu2022 Table 1); their bound is NOT valid for the ``sum``.
+    beta_max (lu2022 Table 1); their bound is NOT valid for the ``sum``. Returns the sorted users and the feasibility of
+    the instances (n,) beside the result, whose counts are those of the sorted users.
     """
     xp = array_namespace(model.rate)
     interval = interval_of(model)
@@ -152,7 +155,7 @@ def decompose_counts(model: CountModel, *, cuts: Cuts, tolerance: float, limit: 
         scale=1.0 if concave else 0.0,
         limit=limit,
     )
-    return blanked(found, interval.feasible), interval
+    return blanked(found, interval.feasible), frontier, interval.feasible
 
 
 def blanked(found: Decomposition, feasible: Array) -> Decomposition:

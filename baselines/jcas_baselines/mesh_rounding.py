@@ -44,8 +44,7 @@ def _counts_at(frontier: Frontier, model: CountModel, share: Array, *, least: in
     xp = array_namespace(share)
     total, shape = model.subcarriers, share.shape
     index = xp.reshape(xp.broadcast_to(xp.arange(shape[0])[:, None], shape), (-1,))
-    relaxed, _, _ = best_level(select(frontier, index), model, xp.reshape(share, (-1,)))
-    high = xp.reshape(relaxed, shape)
+    high = xp.reshape(best_level(select(frontier, index), model, xp.reshape(share, (-1,))).value, shape)
     slope, rate = 1.0 / frontier.information[:, None, :], frontier.rate[:, None, :]
     floor = frontier.floor[:, None, None] / (1.0 - share[..., None])
     base = xp.maximum(xp.ceil(floor / rate * (1.0 - 1e-12)), float(least))
@@ -97,8 +96,7 @@ def round_counts(frontier: Frontier, model: CountModel, share: Array, relaxed: A
     shares = xp.maximum(xp.minimum(shares, limit[:, None] * (1.0 - 1e-9)), model.share_min)
     shares = xp.minimum(shares, 1.0 - 1e-9)
     counts, fits = _counts_at(frontier, model, shares, least=least)
-    best = xp.argmax(frontier.rate, axis=-1)[:, None, None] == xp.arange(counts.shape[-1])
-    counts = counts + xp.where(best, (total - xp.sum(counts, axis=-1))[..., None], 0.0)
+    counts = counts + xp.where(frontier.leader[:, None, :], (total - xp.sum(counts, axis=-1))[..., None], 0.0)
     rate = frontier.rate[:, None, :] * counts  # in units of R_ref
     positioning = xp.min(frontier.information[:, None, :] * counts, axis=-1)
     weight, floor = frontier.weight[:, None], frontier.floor[:, None]

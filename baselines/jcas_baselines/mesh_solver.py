@@ -13,7 +13,7 @@ from jcas_env.scenarios.mesh.subcarriers import largest_remainder
 from jcas_env.types import Array, Status
 
 from .mesh_bins import BinSolution, solve_with_bins
-from .mesh_counts import frontier_of, unsorted
+from .mesh_counts import Frontier, frontier_of, unsorted
 from .mesh_exact import exact_share
 from .mesh_gbd import Cuts, decompose_counts, interval_of, relieved
 from .mesh_rounding import SMALL_BAND, as_allocation, best_share, round_counts
@@ -27,13 +27,12 @@ def solve_gbd(
     if conic or problem.selective or problem.subcarriers <= SMALL_BAND:
         return _by_bins(problem, bins=bins, paper=cuts == "paper", tolerance=tolerance, limit=limit)
     xp = array_namespace(problem.distance)
-    found, interval = decompose_counts(problem.count_model, cuts=cuts, tolerance=tolerance, limit=limit)
+    found, frontier, feasible = decompose_counts(problem.count_model, cuts=cuts, tolerance=tolerance, limit=limit)
     status = found.status
     if cuts == "paper" and problem.objective == "sum":  # its bound is no proof
         status = xp.where(status == int(Status.OPTIMAL), int(Status.FEASIBLE), status)
-    share, feasible = found.point[:, 0], interval.feasible
-    solved = share, found.answer.counts, found.lower, found.upper, found.cuts, status
-    return _assembled(problem, *solved, feasible=feasible, whole=whole)
+    solved = found.point[:, 0], found.answer.counts, found.lower, found.upper, found.cuts, status
+    return _assembled(problem, frontier, feasible, *solved, whole=whole)
 
 
 def solve_exact(problem: MeshProblem, *, whole: bool = True) -> Solution:
@@ -47,11 +46,13 @@ def solve_exact(problem: MeshProblem, *, whole: bool = True) -> Solution:
     status = xp.full_like(frontier.order[:, 0], int(Status.OPTIMAL))
     count = xp.full_like(status, 1)
     solved = found.answer.share, found.answer.counts, found.value, found.bound, count, status
-    return _assembled(problem, *solved, feasible=interval.feasible, whole=whole)
+    return _assembled(problem, frontier, interval.feasible, *solved, whole=whole)
 
 
 def _assembled(
     problem: MeshProblem,
+    frontier: Frontier,
+    feasible: Array,
     share: Array,
     relaxed: Array,
     lower: Array,
@@ -59,7 +60,6 @@ def _assembled(
     iterations: Array,
     status: Array,
     *,
-    feasible: Array,
     whole: bool,
 ) -> Solution:
     """Round the relaxed counts (n, sorted users) of all instances, and put everything into the problem's shape."""
@@ -67,7 +67,6 @@ def _assembled(
     model = problem.count_model
     share = xp.where(feasible, share, problem.share_min)
     kept = xp.ones_like(feasible)
-    frontier = relieved(frontier_of(model), feasible)
     relaxed = unsorted(frontier, relaxed)
     if whole:
         counts, rounded, kept = round_counts(frontier, model, share, relaxed, least=problem.least_subcarriers)
