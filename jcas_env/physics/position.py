@@ -23,8 +23,11 @@ MARGIN = 2.0
 LEAST_RANGE = 1e-3
 """Distances from a station are floored here before they divide [m]."""
 
-_EARLY, _LATE, _KEPT = 4, 8, 3
-"""Steps on all candidates, then on the few best ones, and how many those are: 12 steps for the winner."""
+STEPS = 12
+"""Damped Gauss-Newton steps (spec multicell 2.7)."""
+
+KEPT = 6
+"""Candidates that are refined, those of least misfit: the right one stands among them thrice, once for each pair."""
 
 
 class Position(NamedTuple):
@@ -61,14 +64,19 @@ def bearing(point: Array, stations: Array, axes: Array, /) -> tuple[Array, Array
         [1/m]
     """
     xp = array_namespace(point, stations, axes)
-    offset = point[..., None, :] - stations
-    distance = xp.clip(xp.hypot(offset[..., 0], offset[..., 1]), min=LEAST_RANGE)
-    ray = offset / distance[..., None]
-    along = xp.stack([xp.cos(axes), xp.sin(axes)], axis=-1)
-    cosine = xp.sum(ray * along, axis=-1)
-    sine = ray[..., 1] * along[..., 0] - ray[..., 0] * along[..., 1]
-    across = xp.stack([-ray[..., 1], ray[..., 0]], axis=-1)
-    return cosine, (-sine / distance)[..., None] * across
+    cosine, east, north = _bearing(
+        point[..., None, 0] - stations[:, 0], point[..., None, 1] - stations[:, 1], xp.cos(axes), xp.sin(axes)
+    )
+    return cosine, xp.stack([east, north], axis=-1)
+
+
+def _bearing(east: Array, north: Array, axis_east: Array, axis_north: Array) -> tuple[Array, Array, Array]:
+    """Cosine and the two components of its gradient, elementwise, from offsets and unit vectors of the axes."""
+    xp = array_namespace(east, north)
+    distance = xp.clip(xp.hypot(east, north), min=LEAST_RANGE)
+    east, north = east / distance, north / distance
+    slope = (east * axis_north - north * axis_east) / distance  # -sin(psi - alpha) / d
+    return east * axis_east + north * axis_north, -slope * north, slope * east
 
 
 def position_error_bound(gradient: Array, variance: Array, /) -> Array:
@@ -90,18 +98,18 @@ def position_error_bound(gradient: Array, variance: Array, /) -> Array:
         [m]; infinite where the information is singular (spec multicell 2.7).
     """
     xp = array_namespace(gradient, variance)
-    xx, xy, yy = _information(gradient, 1.0 / variance)
+    xx, xy, yy = _information(gradient[..., 0], gradient[..., 1], 1.0 / variance, axis=-1)
     determinant = xx * yy - xy**2
     regular = determinant > 1e-14 * (xx + yy) ** 2
     bound = xp.sqrt(xp.where(regular, (xx + yy) / xp.where(regular, determinant, 1.0), 0.0))
     return xp.where(regular, bound, xp.inf)
 
 
-def _information(gradient: Array, weight: Array) -> tuple[Array, Array, Array]:
-    """Entries xx, xy, yy of the weighted sum of outer products of gradients, (...,) each."""
-    xp = array_namespace(gradient, weight)
-    x, y = gradient[..., 0], gradient[..., 1]
-    return xp.sum(weight * x * x, axis=-1), xp.sum(weight * x * y, axis=-1), xp.sum(weight * y * y, axis=-1)
+def _information(east: Array, north: Array, weight: Array, *, axis: int) -> tuple[Array, Array, Array]:
+    """Entries xx, xy, yy of the sum over stations, on an axis, of weighted outer products of gradients."""
+    xp = array_namespace(east, north, weight)
+    scaled = weight * east
+    return xp.sum(scaled * east, axis=axis), xp.sum(scaled * north, axis=axis), xp.sum(weight * north**2, axis=axis)
 
 
 def ray_intersections(cosine: Array, stations: Array, axes: Array, /) -> tuple[Array, Array]:
@@ -128,33 +136,56 @@ def ray_intersections(cosine: Array, stations: Array, axes: Array, /) -> tuple[A
     return xp.stack(points, axis=-2), xp.stack(ahead, axis=-1)
 
 
-def _refine(
-    point: Array, cosine: Array, weight: Array, stations: Array, axes: Array, *, steps: int
-) -> tuple[Array, Array]:
-    """Damped Gauss-Newton on the weighted squared misfit of the cosines: points and their misfit."""
-    xp = array_namespace(point, cosine)
-    predicted, gradient = bearing(point, stations, axes)
-    cost = xp.sum(weight * (cosine - predicted) ** 2, axis=-1)
-    damping = xp.full_like(cost, 1e-3)
-    for _ in range(steps):
-        xx, xy, yy = _information(gradient, weight)
-        pull = xp.sum((weight * (cosine - predicted))[..., None] * gradient, axis=-2)
-        # The second term keeps a step finite where all stations look along their arrays.
-        lift = damping * (xx + yy) / 2.0 + 1e-12 * xp.sum(weight, axis=-1)
+class _Fit(NamedTuple):
+    """Candidates (..., candidates) and what follows from them; stations lead: sums over them are fast there."""
+
+    x: Array
+    y: Array
+    residual: Array
+    """(cells, ..., candidates): measured minus predicted cosine."""
+    east: Array
+    north: Array
+    """(cells, ..., candidates): gradient of the predicted cosine."""
+    cost: Array
+    """(..., candidates): weighted squared misfit."""
+
+
+def _fit(x: Array, y: Array, cosine: Array, weight: Array, stations: Array, axes: Array) -> _Fit:
+    xp = array_namespace(x, cosine)
+    lead = (-1, *(1,) * x.ndim)
+    along, across = xp.reshape(xp.cos(axes), lead), xp.reshape(xp.sin(axes), lead)
+    offset_x, offset_y = x - xp.reshape(stations[:, 0], lead), y - xp.reshape(stations[:, 1], lead)
+    predicted, east, north = _bearing(offset_x, offset_y, along, across)
+    residual = cosine - predicted
+    return _Fit(x, y, residual, east, north, xp.sum(weight * residual**2, axis=0))
+
+
+def _refine(fit: _Fit, cosine: Array, weight: Array, stations: Array, axes: Array) -> _Fit:
+    """Damped Gauss-Newton steps on the misfit; data (cells, ..., 1)."""
+    xp = array_namespace(cosine)
+    damping = xp.full_like(fit.cost, 1e-3)
+    # Keeps a step finite where all stations look along their arrays.
+    least = 1e-12 * xp.sum(weight, axis=0)
+    for _ in range(STEPS):
+        xx, xy, yy = _information(fit.east, fit.north, weight, axis=0)
+        pull = weight * fit.residual
+        pull_x, pull_y = xp.sum(pull * fit.east, axis=0), xp.sum(pull * fit.north, axis=0)
+        lift = damping * (xx + yy) / 2.0 + least
         xx, yy = xx + lift, yy + lift
         determinant = xx * yy - xy**2
-        step_x = (yy * pull[..., 0] - xy * pull[..., 1]) / determinant
-        step_y = (xx * pull[..., 1] - xy * pull[..., 0]) / determinant
-        trial = point + xp.stack([step_x, step_y], axis=-1)
-        trial_cosine, trial_gradient = bearing(trial, stations, axes)
-        trial_cost = xp.sum(weight * (cosine - trial_cosine) ** 2, axis=-1)
-        better = trial_cost <= cost
-        point = xp.where(better[..., None], trial, point)
-        predicted = xp.where(better[..., None], trial_cosine, predicted)
-        gradient = xp.where(better[..., None, None], trial_gradient, gradient)
-        cost = xp.where(better, trial_cost, cost)
+        x = fit.x + (yy * pull_x - xy * pull_y) / determinant
+        y = fit.y + (xx * pull_y - xy * pull_x) / determinant
+        trial = _fit(x, y, cosine, weight, stations, axes)
+        better = trial.cost <= fit.cost
+        fit = _Fit(*(xp.where(better, new, old) for new, old in zip(trial, fit, strict=True)))
         damping = xp.where(better, 0.2 * damping, 8.0 * damping + 1e-3)
-    return point, cost
+    return fit
+
+
+def _inside(point: Array, stations: Array, radius: float) -> Array:
+    """Whether points lie in the union of the cells or within the margin around it."""
+    xp = array_namespace(point)
+    return xp.any(in_hexagon(point[..., None, :] - stations, radius=radius + 2.0 / sqrt(3.0) * MARGIN), axis=-1)
 
 
 def locate(
@@ -162,9 +193,9 @@ def locate(
 ) -> Position:
     r"""Weighted least-squares intersection of bearings.
 
-    All pairwise intersections of rays inside the union of the cells (and 2 m around it) are starting points; each is
-    refined by damped Gauss-Newton steps on :math:`\sum_i (\hat v_i - v_i(p))^2/\sigma_i^2`, the poor ones fewer, and
-    the best one is kept.
+    Pairwise intersections of rays inside the union of the cells (and 2 m around it) are starting points; the best ones
+    are refined by damped Gauss-Newton steps on :math:`\sum_i (\hat v_i - v_i(p))^2/\sigma_i^2`, and the best of
+    those is kept.
 
     Parameters
     ----------
@@ -200,21 +231,22 @@ def locate(
         return Position(xp.stack([nan + 0.0 * cosine[..., 0]] * 2, axis=-1), nan + 0.0 * cosine[..., 0], nothing)
     heard = xp.all(reported & xp.isfinite(cosine) & (variance > 0), axis=-1)
     cosine = xp.where(heard[..., None], cosine, 0.5)
-    weight = xp.where(heard[..., None], 1.0 / xp.where(heard[..., None], variance, 1.0), 1.0)[..., None, :]
+    weight = xp.where(heard[..., None], 1.0 / xp.where(heard[..., None], variance, 1.0), 1.0)
+    data = (xp.moveaxis(cosine, -1, 0)[..., None], xp.moveaxis(weight, -1, 0)[..., None], stations, axes)
 
     point, ahead = ray_intersections(cosine, stations, axes)
-    cells = in_hexagon(point[..., None, :] - stations, radius=radius + 2.0 / sqrt(3.0) * MARGIN)
-    usable = ahead & xp.any(cells, axis=-1)
+    usable = ahead & _inside(point, stations, radius)
     start = xp.where(usable[..., None], point, xp.mean(stations, axis=0))
-    data = (cosine[..., None, :], weight, stations, axes)
-    point, cost = _refine(start, *data, steps=_EARLY)
-    best = xp.argsort(xp.where(usable, cost, xp.inf), axis=-1)[..., :_KEPT]
-    point = xp.stack([xp.take_along_axis(point[..., axis], best, axis=-1) for axis in (0, 1)], axis=-1)
+    fit = _fit(start[..., 0], start[..., 1], *data)
+    best = xp.argsort(xp.where(usable, fit.cost, xp.inf), axis=-1)[..., :KEPT]
     usable = xp.take_along_axis(usable, best, axis=-1)
-    point, cost = _refine(point, *data, steps=_LATE)
-    cost = xp.where(usable, cost, xp.inf)
+    x, y = (xp.take_along_axis(value, best, axis=-1) for value in (fit.x, fit.y))
+    fit = _refine(_fit(x, y, *data), *data)
+    point = xp.stack([fit.x, fit.y], axis=-1)
+    # Bearings that nearly cross far away are explained there as well as in the cells.
+    cost = xp.where(usable & _inside(point, stations, radius), fit.cost, xp.inf)
     winner = xp.argmin(cost, axis=-1, keepdims=True)
-    point = xp.stack([xp.take_along_axis(point[..., axis], winner, axis=-1)[..., 0] for axis in (0, 1)], axis=-1)
+    point = xp.stack([xp.take_along_axis(value, winner, axis=-1)[..., 0] for value in (fit.x, fit.y)], axis=-1)
 
     located = heard & (xp.min(cost, axis=-1) <= limit)
     bound = position_error_bound(bearing(point, stations, axes)[1], xp.where(heard[..., None], variance, 1.0))
