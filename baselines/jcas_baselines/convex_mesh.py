@@ -1,9 +1,9 @@
 r"""The mesh at a given share as a cone program over bins of subcarriers, in CVXPY, and a bound that does not trust it.
 
 Subcarriers whose frequencies have nearly the same magnitude are one bin: for a flat channel a user gains nothing by
-telling +f from -f, because the precision is concave and symmetric. A bin carries the mean of its :math:`\omega^2`, so one
-bin is the count model. In a frequency-selective channel bins are contiguous and carry mean ratios and rates. One program
-is built for each shape and compiled once (spec mesh 3.1, 3.4).
+telling +f from -f, because the precision is concave and symmetric. A bin carries the mean of its :math:`\omega^2`, so
+one bin is the count model. In a frequency-selective channel bins are contiguous and carry mean ratios and rates. One
+program is built for each shape and compiled once (spec mesh 3.1, 3.4).
 """
 
 from __future__ import annotations

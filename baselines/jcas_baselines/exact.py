@@ -31,8 +31,8 @@ class Exact(RelaxedSolver):
     At a fixed share the status is OPTIMAL and the bound certifies it. At a free share the search claims
     STATIONARY and there is no bound.
 
-    On a :class:`MeshProblem` with a flat channel: global optimum of its count model over share and counts in closed form
-    (spec mesh 3.4), rounded to whole subcarriers like GBD's; OPTIMAL.
+    On a :class:`MeshProblem` with a flat channel: global optimum of its count model over share and counts in closed
+    form (spec mesh 3.4), rounded to whole subcarriers like GBD's; OPTIMAL.
     """
 
     noise: Noise = "constant"

@@ -2,8 +2,8 @@ r"""Benders cuts of the mesh from cone programs over bins: any channel, any plac
 
 Where the count model of :mod:`.mesh_counts` says too little (a frequency-selective channel, a band of few
 subcarriers), the subproblem at a share is a cone program over bins of subcarriers, :mod:`.convex_mesh`. Its answer is a
-feasible (fractional) assignment, and its multipliers give an upper bound on what any assignment of single subcarriers can
-reach, so that the cuts certify the problem itself and not a model of it. One instance after the other, NumPy.
+feasible (fractional) assignment, and its multipliers give an upper bound on what any assignment of single subcarriers
+can reach, so that the cuts certify the problem itself and not a model of it. One instance after the other, NumPy.
 """
 
 from __future__ import annotations

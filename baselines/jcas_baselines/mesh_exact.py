@@ -17,8 +17,7 @@ HALVINGS = 60
 def candidate_shares(frontier: Frontier, model: CountModel) -> Array:
     r"""Shares among which the optimum of the ``sum`` lies, (n, 3 users + 1), before clipping.
 
-    With k users at the level and every subcarrier used the value is :math:`c + e\beta - (a K_k/S_k)\, R^*\beta/(1-\beta)`
-    up to constants, which is stationary at
+    With k users at the level and every subcarrier used the value is stationary in the share at
 
     .. math:: 1-\beta = \sqrt{\frac{R^* K_k}{N (1 - b D_k/a)}}, \qquad a = \rho, \; b = (1-\rho)/U
 
@@ -57,7 +56,7 @@ def exact_share(frontier: Frontier, model: CountModel, interval: Interval) -> Co
     found = solve_counts(select(frontier, index), model, xp.reshape(shares, (-1,)))
     best = xp.argmax(xp.reshape(found.value, (batch, count)), axis=-1) + count * xp.arange(batch)
     chosen = _pick(found, best)
-    # Between the last candidate and beta_max the value can rise by no more than the share does.
+    # Beyond the last share that is tried the value can rise by no more than the share does.
     return chosen._replace(
         bound=xp.maximum(chosen.bound, xp.reshape(found.bound, (batch, count))[:, -1] * interval.limit / high)
     )

@@ -12,6 +12,7 @@ is a maximum of affine functions, hence convex along the straight line between t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from array_api_compat import array_namespace
@@ -127,14 +128,20 @@ def sigma_master(cuts: Cut, low: Array, high: Array) -> Proposal:  # noqa: ARG00
 
 
 def decompose_counts(
-    model: CountModel, *, cuts: Cuts, tolerance: float, limit: int
+    model: CountModel,
+    *,
+    cuts: Cuts,
+    tolerance: float,
+    limit: int,
+    watch: Callable[[Cut, Proposal], None] | None = None,
 ) -> tuple[Decomposition, Frontier, Array]:
     """Optimal share of the count model for all instances, flattened.
 
     ``cuts="valid"``: :func:`sigma_master`; for the ``log`` objective, whose value is concave in the share, tangents
     and :func:`.benders.interval_master`. ``cuts="paper"``: tangents whatever the objective, started at half of
     beta_max (lu2022 Table 1); their bound is NOT valid for the ``sum``. Returns the sorted users and the feasibility of
-    the instances (n,) beside the result, whose counts are those of the sorted users.
+    the instances (n,) beside the result, whose counts are those of the sorted users. ``watch`` is shown all cuts and
+    the master's proposal in every iteration.
     """
     xp = array_namespace(model.rate)
     interval = interval_of(model)
@@ -145,9 +152,17 @@ def decompose_counts(
         start = [xp.clip(0.5 * interval.limit[:, None], min=low, max=high)]
     else:
         start = [low, 0.5 * (low + high), high] if concave else [low, high]
+    ask = interval_master if concave or cuts == "paper" else sigma_master
+
+    def master(solved: Cut, low: Array, high: Array) -> Proposal:
+        proposal = ask(solved, low, high)
+        if watch is not None:
+            watch(solved, proposal)
+        return proposal
+
     found = decompose(
         CountSubproblem(frontier, model, interval),
-        interval_master if concave or cuts == "paper" else sigma_master,
+        master,
         low,
         high,
         start=xp.stack(start, axis=1),

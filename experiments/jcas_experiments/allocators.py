@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from jcas_baselines import ADMM, EqualAllocation, Exact
+from jcas_baselines import ADMM, GBD, EqualAllocation, Exact, Solution
 
+from jcas_env import MeshProblem
 from jcas_env.scenarios.scenario import require, suggest
 
 
@@ -38,6 +39,15 @@ class Roster:
         return self.allocators[name][0]()
 
 
+@dataclass(frozen=True)
+class LogObjective:
+    """Solves the mesh for the logarithms of both terms, whatever its objective: scale free and jointly concave."""
+
+    def solve(self, problem: MeshProblem) -> Solution:
+        """Optimum of the ``log`` objective with the problem's weight as mu."""
+        return Exact().solve(replace(problem, objective="log"))
+
+
 ROSTERS: dict[str, Roster] = {
     "multicell": Roster(
         {
@@ -54,6 +64,18 @@ ROSTERS: dict[str, Roster] = {
         },
         default=("equal", "equal-group", "eba-pa", "exact", "admm"),
         reference="admm",
-    )
+    ),
+    "mesh": Roster(
+        {
+            "equal": (EqualAllocation, "equal subcarriers, best share for them"),
+            "exact": (Exact, "global optimum of the count model in closed form, whole subcarriers"),
+            "gbd": (GBD, "certified Benders cuts on the count model, whole subcarriers"),
+            "gbd-paper": (lambda: GBD(cuts="paper"), "lu2022 Table 1 with its tangent cuts, which can be wrong"),
+            "gbd-bins": (lambda: GBD(backend="cvxpy"), "certified for every placement: CVXPY over 8 bins (slow)"),
+            "log": (LogObjective, "optimum of the log objective instead, mu = rho"),
+        },
+        default=("equal", "log", "exact", "gbd", "gbd-paper"),
+        reference="gbd",
+    ),
 }
 """Allocators by scenario."""

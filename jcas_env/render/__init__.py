@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import multicell
+from . import mesh, multicell
 from .scene import frame, scene, slot_figure
 
-__all__ = ["frame", "multicell", "scene", "slot_figure"]
+__all__ = ["frame", "mesh", "multicell", "scene", "slot_figure"]
