@@ -80,7 +80,9 @@ def draw_map(axes: Axes, scenario: Mesh, state: State, problem: MeshProblem, all
             for place, size, angle in zip(position, sizes, np.degrees(problem.aod), strict=True):
                 if np.isfinite(size).all():
                     axes.add_patch(
-                        Ellipse(place, *(2 * scale * size), angle=float(angle), fc=POSITION, alpha=0.35, ec="none")
+                        Ellipse(
+                            place, *(2 * scale * size), angle=float(angle), fc=POSITION, alpha=0.6, ec=POSITION, lw=0.8
+                        )
                     )
             axes.plot([], [], "o", color=POSITION, alpha=0.5, label=f"position error bound x {scale:,.0f}")
     axes.set_aspect("equal")

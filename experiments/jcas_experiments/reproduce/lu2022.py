@@ -303,8 +303,8 @@ def _fig6_verdict(table: Table) -> list[str]:
         f"'The optimal beta is about 0.35': {share:.3f} here at calibration B (2 dBm); at A, which Fig. 5 needs, it "
         "would be 0.58, so one power cannot give both figures.",
         f"Valid cuts prove {lower:.6f} to {upper:.6f} after {count} subproblems. The paper's tangents happen to be "
-        f"right here; of {cases} instances their 'bound' lies below the optimum on {below}, and their answer is more than "
-        f"0.1 % below it on {bad}, at worst by {table['worst'][0]:.1%}.",
+        f"right here; of {cases} instances their 'bound' lies below the optimum on {below}, and their answer is more "
+        f"than 0.1 % below it on {bad}, at worst by {table['worst'][0]:.1%}.",
         "The published roles of the bounds are swapped: for a maximum the subproblem gives the lower bound and the "
         "master the upper.",
     ]

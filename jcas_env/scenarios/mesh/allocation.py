@@ -31,7 +31,7 @@ class MeshOutcome(NamedTuple):
     utility: Array
     """(...,): configured reward [-]."""
     violation: Array
-    """(...,): sum of the users' relative shortfalls from the rate floor, and what the share lacks of its range."""
+    """(...,): sum of the users' relative shortfalls from the rate floor, and what the share lacks of beta_lo."""
     positioning_share: Array
     """(...,): beta [-]."""
     counts: Array

@@ -17,7 +17,7 @@ from .allocation import MeshAllocation, MeshOutcome
 from .config import Objective
 from .constraints import check_problem
 from .count_model import LEAST_VALUE, CountModel
-from .subcarriers import assigned_counts, comb_placement, largest_remainder, sums_per_user
+from .subcarriers import comb_placement, largest_remainder, sums_per_user
 
 
 class Tones(NamedTuple):
@@ -151,14 +151,13 @@ class MeshProblem:
     def tones(self, assignment: Array) -> Tones:
         """Sums over the subcarriers that each user got, for an assignment (..., subcarriers)."""
         xp = array_namespace(self.distance)
-        counts = assigned_counts(assignment, users=self.users)
         omega = xp.broadcast_to(self.omega, assignment.shape)
         if self.selective:
             weight, earned = (self._own(part, assignment) for part in (self.snr, self.rate_per_subcarrier))
             rows = xp.stack([weight * omega, weight * omega**2, weight, earned], axis=-2)
         else:
             rows = xp.stack([omega, omega**2], axis=-2)
-        sums = sums_per_user(rows, assignment, counts)
+        counts, sums = sums_per_user(rows, assignment, users=self.users)
         first, second = sums[..., 0, :], sums[..., 1, :]
         if self.selective:
             count, rate = sums[..., 2, :], sums[..., 3, :]
@@ -287,14 +286,13 @@ class MeshProblem:
         return self.score(positioning, rate, allocation.positioning_share)
 
     def violation(self, allocation: MeshAllocation) -> Array:
-        """Sum of the relative shortfalls from the rate floor, and what the share lacks of its range, (...,)."""
+        """Sum of the relative shortfalls from the rate floor, and what the share lacks of beta_lo, (...,)."""
         _, rate = self.performance(allocation)
         return self._violation(rate, allocation.positioning_share)
 
     def _violation(self, rate: Array, share: Array) -> Array:
         xp = array_namespace(rate, share)
-        outside = xp.clip(self.share_min - share, min=0.0) + xp.clip(share - (1.0 - self.share_min), min=0.0)
-        return self.shortfall(rate, share) + outside
+        return self.shortfall(rate, share) + xp.clip(self.share_min - share, min=0.0)
 
     def bounds(self, allocation: MeshAllocation) -> ErrorBounds:
         """Position and orientation error bound of every user over the positioning symbols of the frame."""

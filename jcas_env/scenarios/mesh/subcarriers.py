@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from array_api_compat import array_namespace, device
 
 from ...types import Array
@@ -60,22 +62,28 @@ def comb_placement(counts: Array, /, *, total: int) -> Array:
     counts = xp.concat([counts, spare], axis=-1)
     end = xp.cumulative_sum(counts, axis=-1)
     place = xp.arange(total, dtype=xp.float64, device=device(counts))
-    owner = xp.sum(xp.astype(end[..., :, None] <= place, xp.int64), axis=-2)
+    owner = ranks(end, xp.broadcast_to(place, (*end.shape[:-1], total)), total + 1.0)
     start = xp.take_along_axis(end - counts, owner, axis=-1)
     key = (place - start + 0.5) / xp.take_along_axis(counts, owner, axis=-1)
     placed = xp.take_along_axis(owner, xp.argsort(key, axis=-1, stable=True), axis=-1)
     return xp.where(placed == users, -1, placed)
 
 
-def assigned_counts(assignment: Array, /, *, users: int) -> Array:
-    """Number of subcarriers of each user, (..., users) int64, from the user of each, (..., subcarriers)."""
-    xp = array_namespace(assignment)
-    user = xp.arange(users, dtype=assignment.dtype, device=device(assignment))
-    return xp.sum(xp.astype(assignment[..., None, :] == user[:, None], xp.int64), axis=-1)
+def ranks(edges: Array, values: Array, period: float) -> Array:
+    """Number of sorted edges at or below each value, (..., edges), (..., values) -> (..., values) int64.
+
+    Both are numbers from 0 to below ``period``: lanes are laid end to end, so that one search serves all of them.
+    """
+    xp = array_namespace(edges, values)
+    lanes = edges.shape[:-1]
+    shift = xp.reshape(xp.arange(prod(lanes), dtype=edges.dtype, device=device(edges)), (*lanes, 1))
+    line, asked = (xp.reshape(part + period * shift, (-1,)) for part in (edges, values))
+    found = xp.reshape(xp.searchsorted(line, asked, side="right"), values.shape)
+    return found - edges.shape[-1] * xp.astype(shift, found.dtype)
 
 
-def sums_per_user(values: Array, assignment: Array, counts: Array, /) -> Array:
-    """Sum values of subcarriers over those that each user has, without a (users, subcarriers) matrix of floats.
+def sums_per_user(values: Array, assignment: Array, /, *, users: int) -> tuple[Array, Array]:
+    """Number of subcarriers of each user, and sums of values over them, without a (users, subcarriers) matrix.
 
     Parameters
     ----------
@@ -83,21 +91,27 @@ def sums_per_user(values: Array, assignment: Array, counts: Array, /) -> Array:
         Any number of rows to be summed.
     assignment : Array, shape (..., subcarriers), integer
         User of each subcarrier, or -1.
-    counts : Array, shape (..., users), integer
-        As :func:`assigned_counts` gives them.
+    users : int
 
     Returns
     -------
-    Array, shape (..., rows, users)
+    counts : Array, shape (..., users), int64
+    sums : Array, shape (..., rows, users)
     """
     xp = array_namespace(values)
-    order = xp.argsort(assignment, axis=-1, stable=True)[..., None, :]
+    order = xp.argsort(assignment, axis=-1, stable=True)
+    label = xp.take_along_axis(assignment, order, axis=-1) + 1
+    user = xp.arange(users + 1, dtype=label.dtype, device=device(label))
+    edge = ranks(label, xp.broadcast_to(user, (*label.shape[:-1], users + 1)), users + 2)
     shape = (*values.shape[:-1], order.shape[-1])
-    ordered = xp.take_along_axis(values, xp.broadcast_to(order, shape), axis=-1)
+    ordered = xp.take_along_axis(values, xp.broadcast_to(order[..., None, :], shape), axis=-1)
     running = xp.cumulative_sum(ordered, axis=-1, include_initial=True)
-    unused = assignment.shape[-1] - xp.sum(counts, axis=-1, keepdims=True)
-    end = (unused + xp.cumulative_sum(counts, axis=-1))[..., None, :]
-    begin = end - counts[..., None, :]
-    rows = (*values.shape[:-1], counts.shape[-1])
-    above, below = (xp.take_along_axis(running, xp.broadcast_to(index, rows), axis=-1) for index in (end, begin))
-    return above - below
+    at = xp.take_along_axis(running, xp.broadcast_to(edge[..., None, :], (*shape[:-1], users + 1)), axis=-1)
+    return edge[..., 1:] - edge[..., :-1], at[..., 1:] - at[..., :-1]
+
+
+def assigned_counts(assignment: Array, /, *, users: int) -> Array:
+    """Number of subcarriers of each user, (..., users) int64, from the user of each, (..., subcarriers)."""
+    xp = array_namespace(assignment)
+    nothing = xp.zeros((*assignment.shape[:-1], 0, assignment.shape[-1]), device=device(assignment))
+    return sums_per_user(nothing, assignment, users=users)[0]
