@@ -121,14 +121,21 @@ def project_jets(data: Array, c: Array, a: Array) -> Array:
 
 def correlation(aperture: Aperture, one: tuple[Array, Array], two: tuple[Array, Array]) -> Array:
     """Inner products of atoms at two sets of angles (v, w), (links, groups, paths of one, paths of two)."""
+    xp = array_namespace(*one, *two)
     if aperture.beams is None:
-        (tx,), (rx,) = (
-            steering_correlation(q[:, None, None, :] - p[:, None, :, None], antennas=antennas)
-            for p, q, antennas in zip(one, two, aperture[:2], strict=True)
-        )
-        return tx * rx
+        first, second = xp.stack(list(one)), xp.stack(list(two))
+        delta = second[:, :, None, None, :] - first[:, :, None, :, None]
+        (inner,) = steering_correlation(delta, antennas=_sides(aperture, delta))
+        return inner[0, ...] * inner[1, ...]
     (c, a), (d, b) = factors(aperture, *one), factors(aperture, *two)
     return _inner(c, d) * _inner(a, b)
+
+
+def _sides(aperture: Aperture, like: Array) -> Array:
+    """Numbers of antennas M and N, on the first of as many axes as ``like`` has."""
+    xp = array_namespace(like)
+    sides = xp.asarray([float(aperture.tx_antennas), float(aperture.rx_antennas)], dtype=like.dtype, device=device(like))
+    return xp.reshape(sides, (2, *(1,) * (like.ndim - 1)))
 
 
 def _inner(one: Array, two: Array) -> Array:
@@ -139,16 +146,15 @@ def _inner(one: Array, two: Array) -> Array:
 def jet_gram(aperture: Aperture, aod_cos: Array, aoa_cos: Array, jet: tuple[Array, Array] | None = None) -> Array:
     """Gram matrix of atoms and derivatives; ``jet`` are their factors, needed for compressed pilots only."""
     xp = array_namespace(aod_cos)
+    paths = aod_cos.shape[-1]
     if aperture.beams is None:
-        tx = _closed_form(aod_cos, aperture.tx_antennas, _layout(aod_cos.shape[-1], aperture.rx_antennas > 1, 0))
-        if aperture.rx_antennas == 1:
-            return tx
-        return tx * _closed_form(aoa_cos, aperture.rx_antennas, _layout(aod_cos.shape[-1], True, 1))
+        values = _closed_form(aperture, xp.stack([aod_cos, aoa_cos]))
+        tx = _looked_up(values[0, ...], _layout(paths, aperture.rx_antennas > 1, 0))
+        return tx if aperture.rx_antennas == 1 else tx * _looked_up(values[1, ...], _layout(paths, True, 1))
     c, a = jet_factors(aperture, aod_cos, aoa_cos) if jet is None else jet
     tx = _inner(c, c)
     if aperture.rx_antennas == 1:
         return tx
-    paths = aod_cos.shape[-1]
     # rows [c, dc, c] against [a, a, da]
     rx = _inner(a, a)
     tx = xp.concat([tx, tx[..., :paths]], axis=-1)
@@ -157,20 +163,26 @@ def jet_gram(aperture: Aperture, aod_cos: Array, aoa_cos: Array, jet: tuple[Arra
     return tx * xp.concat([rx[..., :paths, :], rx], axis=-2)
 
 
-def _closed_form(u: Array, antennas: int, layout: tuple[int, ...]) -> Array:
-    """One factor of the Gram matrix for P = M from the cosines u (links, paths), computed once per pair of paths.
+def _closed_form(aperture: Aperture, u: Array) -> Array:
+    """Inner products of the steering vectors at u (2, links, paths), of both arrays, once per pair i < j of paths.
 
-    The matrix is looked up, entry by entry, in ``[1, 0, |da|^2, D, D', -D', -D'']``.
+    Returns (2, links, 3 + 4 pairs): ``[1, 0, |da|^2, D, D', -D', -D'']``, from which the Gram matrix is looked up.
     """
     xp = array_namespace(u)
-    first, second = _pairs(u.shape[-1])
-    where = {"dtype": xp.int64, "device": device(u)}
-    delta = xp.take(u, xp.asarray(second, **where), axis=-1) - xp.take(u, xp.asarray(first, **where), axis=-1)
+    first, second = (xp.asarray(part, dtype=xp.int64, device=device(u)) for part in _pairs(u.shape[-1]))
+    delta = xp.take(u, second, axis=-1) - xp.take(u, first, axis=-1)
+    antennas = _sides(aperture, u)
     d, slope, bend = steering_correlation(delta, antennas=antennas, derivatives=2)
-    own = xp.asarray([1.0, 0.0, pi**2 * (antennas**2 - 1) / 12.0], dtype=u.dtype, device=device(u))
-    values = xp.concat([xp.broadcast_to(own, (u.shape[0], 3)), d, slope, -slope, -bend], axis=-1)
+    own = xp.concat([xp.ones_like(antennas), 0.0 * antennas, pi**2 / 12.0 * (antennas**2 - 1.0)], axis=-1)
+    return xp.concat([xp.broadcast_to(own, (*u.shape[:-1], 3)), d, slope, -slope, -bend], axis=-1)
+
+
+def _looked_up(values: Array, layout: tuple[int, ...]) -> Array:
+    """Square matrices (links, 1, R, R) whose entries stand in ``values`` (links, values) at the places ``layout``."""
+    xp = array_namespace(values)
     size = isqrt(len(layout))
-    return xp.reshape(xp.take(values, xp.asarray(layout, **where), axis=-1), (u.shape[0], 1, size, size))
+    entries = xp.take(values, xp.asarray(layout, dtype=xp.int64, device=device(values)), axis=-1)
+    return xp.reshape(entries, (values.shape[0], 1, size, size))
 
 
 @lru_cache(maxsize=64)
