@@ -121,8 +121,8 @@ def test_a_new_estimator_needs_nothing_but_its_function(monkeypatch):
 
     def least_squares(received, beams, noise_power, *, paths):
         seen.update(noise=noise_power, beams=beams, paths=paths)
-        u = np.zeros((*received.shape[:-2], paths))
-        return perfect(received, u, u, u.astype(complex))
+        u = np.zeros((*received.shape[:-3], paths))
+        return perfect(received, u, u, u[..., None, :].astype(complex))
 
     monkeypatch.setitem(estimation.ESTIMATORS, "ls", least_squares)
     scenario = make_scenario("multicell", estimator="ls", csi_delay=0, users_per_cell=3)

@@ -50,7 +50,8 @@ def steering_vector(u: Array, /, *, antennas: int) -> Array:
     step = xp.exp(1j * pi * u)
     # A geometric sequence by doubling: two exponentials an angle instead of M, at log2(M) roundings.
     while ramp.shape[-1] < antennas:
-        ramp = xp.concat([ramp, ramp[..., : antennas - ramp.shape[-1]] * step], axis=-1)
+        more = min(ramp.shape[-1], antennas - ramp.shape[-1])
+        ramp = xp.concat([ramp, ramp[..., :more] * step], axis=-1)
         step = step * step
     return ramp
 

@@ -10,7 +10,7 @@ from .pilots import require
 
 
 def nmse(estimated: Array, channel: Array) -> Array:
-    r"""Normalised squared error of each link, :math:`\sum_t \lVert \hat H_t - H_t \rVert^2 / \sum_t \lVert H_t \rVert^2`.
+    r"""Error of each link, :math:`\sum_t \lVert \hat H_t - H_t \rVert^2 / \sum_t \lVert H_t \rVert^2`.
 
     Both (..., snapshots, rx_antennas, tx_antennas). The NMSE of a set of links is the mean of these ratios (spec
     estimation 1.8), which lies 0.2 to 0.3 dB above the ratio of the means.
@@ -22,7 +22,8 @@ def nmse(estimated: Array, channel: Array) -> Array:
 def nmse_bound(channel: Array, noise_power: Array, *, paths: int) -> Array:
     r"""Least NMSE of an unbiased estimator of gains and angles, one pilot per antenna (spec estimation 1.9).
 
-    .. math:: \frac{\sigma^2 (T L + n_a/2)}{\sum_t \lVert H_t \rVert^2}, \qquad n_a = L \text{ for } N = 1, \text{ else } 2 L
+    .. math:: \frac{\sigma^2 (T L + n_a/2)}{\sum_t \lVert H_t \rVert^2}, \qquad
+              n_a = L \text{ for } N = 1, \text{ else } 2 L
 
     It counts the real unknowns; shrinkage may pass below it.
     """

@@ -19,7 +19,7 @@ from .atoms import (
     snapshots_first,
 )
 from .estimate import Estimate, report, without_paths
-from .fit import wrap
+from .newton import wrap
 from .pilots import RELATIVE_NOISE_FLOOR, require
 from .spomp import detection_level
 
@@ -141,7 +141,8 @@ def angle_information(
 ) -> Array:
     r"""Bayesian information of the direction cosines of a link, whose inverse is the covariance that :func:`crb` draws.
 
-    .. math:: J = \frac{2}{\sigma^2} \operatorname{Re} \sum_t G_t^H \big[D^H D - D^H B (B^H B + \Lambda)^{-1} B^H D\big] G_t
+    .. math:: J = \frac{2}{\sigma^2} \operatorname{Re}
+              \sum_t G_t^H \big[D^H D - D^H B (B^H B + \Lambda)^{-1} B^H D\big] G_t
               + \operatorname{diag}\big((2M)^2, (2N)^2\big)
 
     The prior, of standard deviation 0.5/M and 0.5/N, is the step limit of SPOMP: without it two close paths would be
@@ -210,7 +211,9 @@ def _information(aperture: Aperture, truth: Paths) -> Array:
     pulled = xp.linalg.solve(known[..., :paths, :paths] + ridge, known[..., :paths, paths:])
     curvature = projected_curvature(known, pulled, truth.gains)
     sides = aperture[:1] if aperture.rx_antennas == 1 else aperture[:2]
-    prior = xp.asarray([4.0 * size**2 for size in sides for _ in range(paths)], dtype=curvature.dtype, device=device(curvature))
+    prior = xp.asarray(
+        [4.0 * size**2 for size in sides for _ in range(paths)], dtype=curvature.dtype, device=device(curvature)
+    )
     return (2.0 / truth.noise_power)[:, None, None] * curvature + diagonal(prior)
 
 

@@ -14,7 +14,7 @@ from .pursuit import matching_pursuit
 
 
 def omp(received: Array, beams: Array | None, noise_power: Array, *, paths: int, grid: int = 100) -> Estimate:
-    """Pick ``paths`` pairs of grid angles that explain all snapshots best, gains by least squares (spec estimation 2.4).
+    """Pick the pairs of grid angles that explain all snapshots best, gains by least squares (spec estimation 2.4).
 
     Parameters
     ----------

@@ -14,10 +14,10 @@ from .atoms import path_power, snapshots_first
 from .batching import gather, indices, scatter
 from .coarse import make_grid
 from .estimate import Estimate, report, without_paths
-from .fit import fit
+from .newton import fit
 from .pilots import Pilots, identifiable, prepare, require
 from .pursuit import polished_pursuit, start_ridge
-from .refine import Refinement, Track, excess, fresh, refine
+from .refinement import Refinement, Track, excess, fresh, refine
 
 Weight = Literal["eb", "log"]
 """Weights of the paths: ``eb`` counts the posterior variance of the gain, ``log`` is luo2023 eq. 23."""

@@ -54,12 +54,15 @@ def estimate(config: MultiCellConfig, air: Air, noise: ChannelNoise) -> Estimate
     """
     xp = array_namespace(air.channel)
     asks = {name for name in _ARGUMENTS if asks_for(config.estimator, name)}
-    offer = {name: getattr(air, name) for name in ("channel", "gains", "aod_cos", "aoa_cos")}
-    offer |= {"beams": None, "paths": config.total_paths}
+    # One snapshot: the snapshots axis of the estimators has length one.
+    offer = {"channel": air.channel[..., None, :, :], "gains": air.gains[..., None, :]}
+    offer |= {"aod_cos": air.aod_cos, "aoa_cos": air.aoa_cos, "beams": None, "paths": config.total_paths}
     amplitude = None
     if "received" in asks:
-        offer["received"], offer["noise_power"], amplitude = sounding(config, air, noise.pilots)
+        received, offer["noise_power"], amplitude = sounding(config, air, noise.pilots)
+        offer["received"] = received[..., None, :, :]
     known = ESTIMATORS[config.estimator](**{name: offer[name] for name in asks})
+    known = known._replace(channel=known.channel[..., 0, :, :], gains=known.gains[..., 0, :])
     if amplitude is not None:
         known = known._replace(
             channel=known.channel * amplitude[..., None, None],

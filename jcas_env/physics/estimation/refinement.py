@@ -8,10 +8,10 @@ from typing import NamedTuple
 from array_api_compat import array_namespace, device
 
 from ...types import Array
+from .atoms import factors, path_power
 from .batching import gather, indices, reassemble, scatter
 from .coarse import Grid, angles_at, make_grid, residual_image, strongest
-from .atoms import factors, path_power
-from .fit import (
+from .newton import (
     START_DAMPING,
     Fit,
     choose,
@@ -157,9 +157,7 @@ def iterate(pilots: Pilots, track: Track, plan: Refinement) -> Track:
     if bool(xp.any(kept != active)):
         state = fit(pilots, state.aod_cos, state.aoa_cos, state.ridge, kept)
         variance = xp.where(kept, level * state.spread, 0.0)
-    return track._replace(
-        fit=state, active=kept, variance=variance, damping=damping, iterations=track.iterations + 1
-    )
+    return track._replace(fit=state, active=kept, variance=variance, damping=damping, iterations=track.iterations + 1)
 
 
 def rescued(pilots: Pilots, track: Track, plan: Refinement) -> Track:
