@@ -1,6 +1,6 @@
 """Resource allocation for joint communication and sensing, as Gymnasium environments.
 
-Importing the package registers ``jcas/MultiCell-v0``::
+Importing the package registers ``jcas/MultiCell-v0`` and ``jcas/MassiveMIMO-v0``::
 
     import gymnasium as gym, jcas_env
 
@@ -14,6 +14,13 @@ import gymnasium as gym
 
 from .envs import EnvState, JCASEnv, JCASVectorEnv
 from .scenarios import SCENARIOS, make_scenario
+from .scenarios.massive_mimo import (
+    MassiveMIMO,
+    MassiveMIMOAllocation,
+    MassiveMIMOConfig,
+    MassiveMIMOOutcome,
+    MassiveMIMOProblem,
+)
 from .scenarios.multicell import (
     MultiCell,
     MultiCellAllocation,
@@ -33,12 +40,23 @@ gym.register(
     vector_entry_point="jcas_env.envs:JCASVectorEnv",
     kwargs={"scenario": "multicell"},
 )
+gym.register(
+    id="jcas/MassiveMIMO-v0",
+    entry_point="jcas_env.envs:JCASEnv",
+    vector_entry_point="jcas_env.envs:JCASVectorEnv",
+    kwargs={"scenario": "massive-mimo"},
+)
 
 __all__ = [
     "SCENARIOS",
     "EnvState",
     "JCASEnv",
     "JCASVectorEnv",
+    "MassiveMIMO",
+    "MassiveMIMOAllocation",
+    "MassiveMIMOConfig",
+    "MassiveMIMOOutcome",
+    "MassiveMIMOProblem",
     "MultiCell",
     "MultiCellAllocation",
     "MultiCellConfig",

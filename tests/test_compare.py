@@ -40,7 +40,7 @@ class TestEvaluation:
         shifted = evaluate(scenario, EqualAllocation(), episodes=2, seed=6)
         np.testing.assert_allclose(shifted.utility, a.utility[1:], rtol=1e-9)  # episode i is seed + i
         assert a.user_rates.shape == (3, 3, 12)
-        np.testing.assert_allclose(a.rate, a.user_rates.mean(axis=(0, 2)))
+        np.testing.assert_allclose(a.metrics["rate"], a.user_rates.mean(axis=(0, 2)))
         assert a.status == {"FEASIBLE": 9}
         assert a.episodes == 3
 

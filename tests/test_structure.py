@@ -30,10 +30,10 @@ LAYERS = ["units", "types", "tree", "physics", "scenarios", "envs", "render"]
 DOORS = {
     "gymnasium": {"jcas_env/envs", "jcas_env/__init__.py", "experiments/jcas_experiments/bench.py"},
     "pettingzoo": {"jcas_env/envs/parallel_env.py"},
-    "cvxpy": {"baselines/jcas_baselines/convex.py"},
+    "cvxpy": {"baselines/jcas_baselines/convex"},
     "torch": {"agents", "baselines/jcas_baselines/search.py"},
     "ray": {"agents/jcas_agents/rllib.py"},
-    "matplotlib": {"jcas_env/render.py", "experiments"},
+    "matplotlib": {"jcas_env/render/", "experiments"},
 }
 FILES = sorted(path for root in PACKAGES.values() for path in root.rglob("*.py"))
 

@@ -109,14 +109,10 @@ class Evaluation:
 
     utility: np.ndarray
     """(episodes,): true utility, mean over slots."""
-    rate: np.ndarray
-    """(episodes,): data rate, mean over users and slots [bit/s]."""
-    positioning_rate: np.ndarray
-    """(episodes,): positioning rate, mean over users and slots [bit/s]."""
-    p5_rate: np.ndarray
-    """(episodes,): 5th percentile over users of the data rate, mean over slots [bit/s]."""
-    jain: np.ndarray
-    """(episodes,): Jain's fairness index of the data rates, mean over slots."""
+    metrics: dict[str, np.ndarray]
+    """(episodes,) each: what the scenario's ``info`` reports, mean over users and slots, in its own unit; NaN entries
+    (a user without a position, say) are left out. Where users have a ``rate``, ``p5_rate`` is its 5th percentile and
+    ``jain`` Jain's index over users, mean over slots."""
     objective: np.ndarray
     """(episodes,): the allocator's own stated objective, mean over slots; NaN for a policy."""
     violation: float
@@ -124,7 +120,7 @@ class Evaluation:
     status: dict[str, int]
     """Number of decisions by status."""
     user_rates: np.ndarray = field(repr=False)
-    """(slots, episodes, users): data rates [bit/s]."""
+    """(slots, episodes, users): data rates [bit/s]; no users where the scenario reports no ``rate``."""
 
     @property
     def episodes(self) -> int:
@@ -138,23 +134,50 @@ def jain_index(rates: np.ndarray) -> np.ndarray:
     return np.where(square > 0, np.sum(rates, axis=-1) ** 2 / np.where(square > 0, square, 1.0), 1.0)
 
 
-def rollout(scenario: Scenario, allocator: Allocator, *, episodes: int, seed: int) -> Iterator[dict[str, np.ndarray]]:
-    """Play whole episodes side by side, lane i seeded with ``seed + i``; yields the records of each slot."""
+def lane_means(info: dict[str, np.ndarray], lanes: int) -> dict[str, np.ndarray]:
+    """Mean of every entry over what it has beyond lanes, (lanes,) each, and the spread of the rates over users."""
+    own = {name: value for name, value in info.items() if not name.startswith("_")}
+    means = {name: np.asarray(value, dtype=float).reshape(lanes, -1) for name, value in own.items()}
+    metrics = {name: finite_mean(value) for name, value in means.items()}
+    if "rate" in own and own["rate"].ndim > 1:
+        metrics["p5_rate"] = np.percentile(own["rate"], 5, axis=-1)
+        metrics["jain"] = jain_index(own["rate"])
+    return metrics
+
+
+def finite_mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Mean along an axis without the NaN entries; NaN where there are no others."""
+    known = ~np.isnan(values)
+    count = known.sum(axis=axis)
+    total = np.where(known, values, 0.0).sum(axis=axis)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def rollout(
+    scenario: Scenario, allocator: Allocator, *, episodes: int, seed: int, delay: int = 0
+) -> Iterator[dict[str, np.ndarray]]:
+    """Play whole episodes side by side, lane i seeded with ``seed + i``; yields the records of each slot.
+
+    With a ``delay`` of d slots the allocator thinks about one decision at a time: what it begins in slot t acts from
+    slot t + d on, when it begins the next one. Until the first arrives, the scenario's fallback for slot 0 is played.
+    """
     env = JCASVectorEnv(scenario, num_envs=episodes, autoreset_mode="Disabled")
     observation, _ = env.reset(seed=seed)
-    for _ in range(scenario.horizon):
-        decision = allocator.decide(env, observation)
+    unknown = np.full(episodes, np.nan)
+    coming = Decision(scenario.fallback(env.problem), unknown, np.full(episodes, int(Status.FEASIBLE)))
+    for slot in range(scenario.horizon):
+        if delay == 0:
+            decision = allocator.decide(env, observation)
+        elif slot % delay == 0:
+            decision, coming = coming, allocator.decide(env, observation)
         observation, utility, _, _, info = env.step_allocation(decision.allocation)
         yield {
+            **lane_means(info, episodes),
             "utility": utility,
-            "rate": info["rate"].mean(axis=-1),
-            "positioning_rate": info["positioning_rate"].mean(axis=-1),
-            "p5_rate": np.percentile(info["rate"], 5, axis=-1),
-            "jain": jain_index(info["rate"]),
             "objective": decision.objective,
             "violation": info["violation"],
             "status": decision.status,
-            "user_rates": info["rate"],
+            "user_rates": info.get("rate", np.zeros((episodes, 0))),
         }
 
 
@@ -164,6 +187,7 @@ def evaluate(
     *,
     episodes: int,
     seed: int,
+    delay: int = 0,
     on_slot: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Evaluate an allocator on the scenes of the seeds ``seed .. seed + episodes - 1``.
@@ -175,6 +199,8 @@ def evaluate(
     scenario : Scenario
     allocator : solver, policy or Allocator
     episodes, seed : int
+    delay : int, optional
+        Slots by which decisions come late, see :func:`rollout`.
     on_slot : function, optional
         Called after each slot with the number of episodes that have moved on by one.
 
@@ -187,18 +213,21 @@ def evaluate(
     for start in range(0, episodes, LANES):
         lanes = min(LANES, episodes - start)
         slots = []
-        for record in rollout(scenario, allocator, episodes=lanes, seed=seed + start):
+        for record in rollout(scenario, allocator, episodes=lanes, seed=seed + start, delay=delay):
             slots.append(record)
             if on_slot is not None:
                 on_slot(lanes)
         chunks.append({name: np.stack([slot[name] for slot in slots]) for name in slots[0]})
     merged = {name: np.concatenate([chunk[name] for chunk in chunks], axis=1) for name in chunks[0]}
-    means = ("utility", "rate", "positioning_rate", "p5_rate", "jain", "objective")
+    violation, status, user_rates = (merged.pop(name) for name in ("violation", "status", "user_rates"))
+    means = {name: finite_mean(value, axis=0) for name, value in merged.items()}
     return Evaluation(
-        **{name: merged[name].mean(axis=0) for name in means},
-        violation=float(merged["violation"].max()),
-        status=status_counts(merged["status"]),
-        user_rates=merged["user_rates"],
+        utility=means.pop("utility"),
+        objective=means.pop("objective"),
+        metrics=means,
+        violation=float(violation.max()),
+        status=status_counts(status),
+        user_rates=user_rates,
     )
 
 

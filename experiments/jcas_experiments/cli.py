@@ -15,9 +15,14 @@ from jcas_env.scenarios import SCENARIOS
 from jcas_env.scenarios.scenario import suggest
 
 from . import bench as benchmarks
-from .allocators import ALLOCATORS, DEFAULT
+from .allocators import ROSTERS
 from .compare import Comparison, draw
 from .files import write_json
+from .latency import parse_latency
+from .reproduce import FIGURES, Plan
+from .reproduce.run import report as figure_report
+from .reproduce.run import reproduce as run_figure
+from .reproduce.run import write_reports
 
 app = typer.Typer(
     help="Joint communication and sensing: compare allocators of power, band and service share on the same scenes.",
@@ -32,18 +37,25 @@ HORIZON = 20
 
 
 def _names() -> str:
-    return "\n\n".join(f"[bold]{name}[/bold]: {text}" for name, (_, text) in ALLOCATORS.items())
+    return "\n\n".join(
+        f"[bold]Allocators of {scenario}[/bold]\n\n"
+        + "\n\n".join(f"[bold]{name}[/bold]: {text}" for name, (_, text) in roster.allocators.items())
+        for scenario, roster in ROSTERS.items()
+    )
 
 
 @app.command(
-    epilog=f"[bold]Allocators[/bold]\n\n{_names()}\n\n[bold]Examples[/bold]\n\n"
+    epilog=f"{_names()}\n\n[bold]Examples[/bold]\n\n"
     "jcas compare\n\n"
     "jcas compare --preset luo2023-static --set ue_antennas=18 --allocators equal,exact,exact-phys,admm\n\n"
+    "jcas compare --allocators equal,exact,admm-cvxpy --episodes 4 --latency\n\n"
     "jcas compare --set reward=fair --set positioning_share=0.5 --episodes 100 --json results/fair.json"
 )
 def compare(
     scenario: Annotated[str, typer.Argument(help=f"Scenario: {', '.join(SCENARIOS)}.")] = "multicell",
-    allocators: Annotated[str, typer.Option(help="Names, separated by commas; see below.")] = ",".join(DEFAULT),
+    allocators: Annotated[
+        str | None, typer.Option(help="Names, separated by commas; see below. Without: a selection.")
+    ] = None,
     episodes: Annotated[int, typer.Option(min=1, help="Random networks; allocators meet the same ones.")] = 50,
     horizon: Annotated[
         int | None, typer.Option(min=1, help=f"Slots of an episode; {HORIZON}, or what the preset says.")
@@ -51,6 +63,16 @@ def compare(
     preset: Annotated[str | None, typer.Option(help="Settings by name, e.g. luo2023-static, luo2023-fig8.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any config field; repeatable.")
+    ] = None,
+    latency: Annotated[
+        bool, typer.Option("--latency", help="Also score with decisions that come late by the time they take.")
+    ] = False,
+    slot_ms: Annotated[
+        float | None, typer.Option(metavar="MS", help="Slot of this clock; the scenario's own. Implies --latency.")
+    ] = None,
+    declared_latency: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=MS", help="Decision time instead of the measured one; implies --latency."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Episode i is drawn with seed + i.")] = 0,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the numbers as JSON.")] = None,
@@ -62,15 +84,12 @@ def compare(
     reward) and, apart from it, what the allocator's own relaxed model promised. Ctrl-C keeps finished rows.
     """
     console = _console()
-    names = [name.strip() for name in allocators.split(",") if name.strip()]
     try:
         built = _scenario(scenario, preset, set_ or [], horizon)
         comparison = Comparison(scenario, built, seed, episodes)
-        for name in names:
-            if name not in ALLOCATORS:
-                raise ValueError(f"unknown allocator {name!r}: {suggest(name, list(ALLOCATORS))}")
-        if not names:
-            raise ValueError(f"`--allocators` is empty; known: {', '.join(ALLOCATORS)}")
+        names = ROSTERS[scenario].select(allocators)
+        if latency or slot_ms is not None or declared_latency:
+            comparison.latency = parse_latency(built.config, slot_ms, declared_latency or [], names)
     except (ValueError, TypeError) as error:
         _fail(error)
     interrupted = False
@@ -110,6 +129,44 @@ def bench(
     benchmarks.show(rows, console)
     if json is not None:
         write_json(json, {"rows": [row._asdict() for row in rows]})
+        console.print(f"numbers: {json}")
+
+
+@app.command(
+    epilog="[bold]Figures[/bold]\n\n"
+    + "\n\n".join(f"[bold]{name}[/bold]: {recipe.title}" for name, recipe in FIGURES.items())
+    + "\n\n[bold]Examples[/bold]\n\njcas reproduce luo-fig8 --quick\n\njcas reproduce all --json results/figures.json"
+)
+def reproduce(
+    figure: Annotated[str, typer.Argument(help="Name of a figure, see below, or `all`.")],
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer scenes and points; under a minute a figure.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Scene i is drawn with seed + i.")] = 0,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the numbers as JSON.")] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for FIGURE.png and FIGURE.csv.")] = Path("results"),
+) -> None:
+    """Compute a figure of the papers anew, and say what of its claims is found.
+
+    Finished points are in the CSV file at once; Ctrl-C keeps them.
+    """
+    console = _console()
+    if figure != "all" and figure not in FIGURES:
+        _fail(ValueError(f"unknown figure {figure!r}: {suggest(figure, ['all', *FIGURES])}"))
+    plan, reports, complete = Plan(seed, quick), [], True
+    for name in FIGURES if figure == "all" else [figure]:
+        recipe = FIGURES[name]
+        table, complete = run_figure(name, recipe, plan, out, console)
+        content = figure_report(name, recipe, plan, table, complete)
+        reports.append(content)
+        console.print(f"[bold]{name}[/bold]: {recipe.title}")
+        for line in content["verdict"]:
+            console.print(f"  * {line}", markup=False, highlight=False)
+        console.print(f"  {out / name}.png, {out / name}.csv" if table.rows else "  nothing finished", highlight=False)
+        if json is not None:
+            write_reports(json, reports)
+        if not complete:
+            console.print(f"interrupted: {len(table.rows)} of {recipe.size(plan)} points finished")
+            raise typer.Exit(130)
+    if json is not None:
         console.print(f"numbers: {json}")
 
 

@@ -16,13 +16,11 @@ from rich.table import Table
 from scipy import stats
 
 from jcas_env.scenarios.scenario import Scenario
-from jcas_env.units import MEGA
 
-from .allocators import make_allocator
+from .allocators import ROSTERS
 from .files import replacing, write_json
-
-REFERENCE = "admm"
-"""Allocator to which utilities are related."""
+from .latency import Latency
+from .views import VIEWS
 
 
 @dataclass
@@ -33,12 +31,16 @@ class Comparison:
     scenario: Scenario
     seed: int
     episodes: int
+    latency: Latency | None = None
+    """Clock by which decisions come late; None: they take no time."""
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    late: dict[str, Evaluation] = field(default_factory=dict)
+    """The same episodes with late decisions."""
 
     def run(self, allocators: Sequence[str], console: Console) -> None:
         """Evaluate allocators one after the other; on Ctrl-C the finished ones stay."""
-        ready = {name: make_allocator(name) for name in allocators}
+        ready = {name: ROSTERS[self.name].make(name) for name in allocators}
         columns = (
             TextColumn("{task.description:12}"),
             BarColumn(),
@@ -49,41 +51,62 @@ class Comparison:
         with Progress(*columns, console=console, transient=True) as progress:
             for name, allocator in ready.items():
                 task = progress.add_task(name, total=self.episodes * self.scenario.horizon)
-                result = evaluate(
-                    self.scenario,
-                    allocator,
-                    episodes=self.episodes,
-                    seed=self.seed,
+                play = partial(
+                    evaluate, self.scenario, allocator, episodes=self.episodes, seed=self.seed,
                     on_slot=partial(progress.advance, task),
-                )
+                )  # fmt: skip
+                result = play()
                 self.seconds[name] = decision_time(self.scenario, allocator, seed=self.seed)
+                if self.latency is not None:
+                    delay = self.latency.delay(name, self.seconds[name])
+                    progress.reset(task, description=f"{name} late")
+                    self.late[name] = play(delay=delay) if delay else result
                 self.evaluations[name] = result
                 progress.remove_task(task)
 
+    @property
+    def reference(self) -> str:
+        """Allocator to which utilities are related."""
+        return ROSTERS[self.name].reference
+
     def rows(self) -> list[dict[str, Any]]:
-        """One row per finished allocator; rates in Mbit/s, times in ms."""
-        reference = self.evaluations.get(REFERENCE)
+        """One row per finished allocator; units are in the names of the columns, times in ms."""
+        reference = self.evaluations.get(self.reference)
+        related = f"ratio_to_{self.reference.replace('-', '_')}"
         rows = []
         for name, result in self.evaluations.items():
             ratio, ratio_ci = ratio_of_means(result.utility, None if reference is None else reference.utility)
+            columns = {
+                column.key: column.scale * float(result.metrics[column.metric].mean())
+                for column in VIEWS[self.name].columns
+            }
             rows.append(
                 {
                     "allocator": name,
                     "utility": float(result.utility.mean()),
                     "utility_ci95": mean_interval(result.utility),
-                    "ratio_to_admm": ratio,
-                    "ratio_to_admm_ci95": ratio_ci,
-                    "rate_mbps": float(result.rate.mean()) / MEGA,
-                    "positioning_rate_mbps": float(result.positioning_rate.mean()) / MEGA,
-                    "p5_rate_mbps": float(result.p5_rate.mean()) / MEGA,
-                    "jain": float(result.jain.mean()),
+                    related: ratio,
+                    f"{related}_ci95": ratio_ci,
+                    **columns,
                     "relaxed_objective": float(result.objective.mean()),
                     "violation": result.violation,
                     "decision_ms": 1e3 * self.seconds[name],
+                    **self._late_columns(name),
                     "status": result.status,
                 }
             )
         return rows
+
+    def _late_columns(self, name: str) -> dict[str, Any]:
+        """Delay and utility with late decisions, where a clock runs."""
+        if self.latency is None:
+            return {}
+        utility = self.late[name].utility
+        return {
+            "delay_slots": self.latency.delay(name, self.seconds[name]),
+            "late_utility": float(utility.mean()),
+            "late_utility_ci95": mean_interval(utility),
+        }
 
     def report(self) -> dict[str, Any]:
         """Everything that ``--json`` writes."""
@@ -92,6 +115,7 @@ class Comparison:
             "config": asdict(self.scenario.config),
             "seed": self.seed,
             "episodes": self.episodes,
+            **({} if self.latency is None else {"slot_ms": 1e3 * self.latency.slot}),
             "rows": self.rows(),
         }
 
@@ -101,41 +125,43 @@ class Comparison:
 
     def print(self, console: Console) -> None:
         """Print the table, and what its columns mean."""
-        unit = "Mbit/s" if self.scenario.config.reward == "rate" else "ln Mbit/s"
+        view = VIEWS[self.name]
+        related = f"ratio_to_{self.reference.replace('-', '_')}"
         wide = console.width >= 110
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column("allocator", no_wrap=True)
-        titles = ["utility", "±95 %", "/ADMM", "R_C", "R_O", "p5", "Jain", "relaxed", "ms"]
-        if wide:
-            titles.insert(3, "95 % interval")
-        for title in titles:
+        titles = ["utility", "±95 %", f"/{self.reference.upper()}"]
+        titles += ["95 % interval"] if wide else []
+        clock = [] if self.latency is None else ["slots", "late"]
+        for title in [*titles, *(column.title for column in view.columns), "relaxed", "ms", *clock]:
             table.add_column(title, justify="right", no_wrap=True)
         table.add_column("status", overflow="fold")
         for row in self.rows():
             low, high = row["utility_ci95"]
-            interval = row["ratio_to_admm_ci95"]
+            interval = row[f"{related}_ci95"]
             cells = [
                 f"{row['utility']:.2f}",
                 "-" if low is None else f"{(high - low) / 2:.2f}",
-                "-" if row["ratio_to_admm"] is None else f"{row['ratio_to_admm']:.3f}",
-                f"{row['rate_mbps']:.2f}",
-                f"{row['positioning_rate_mbps']:.2f}",
-                f"{row['p5_rate_mbps']:.2f}",
-                f"{row['jain']:.2f}",
-                f"{row['relaxed_objective']:.2f}",
-                f"{row['decision_ms']:.1f}",
+                "-" if row[related] is None else f"{row[related]:.3f}",
             ]
             if wide:
-                cells.insert(3, "-" if interval is None else f"{interval[0]:.3f} .. {interval[1]:.3f}")
+                cells.append("-" if interval is None else f"{interval[0]:.3f} .. {interval[1]:.3f}")
+            cells += [format(row[column.key], column.format) for column in view.columns]
+            cells += [f"{row['relaxed_objective']:.2f}", f"{row['decision_ms']:.1f}"]
+            cells += [f"{row['delay_slots']}", f"{row['late_utility']:.2f}"] if clock else []
             status = ", ".join(f"{count} {key.lower()}" for key, count in row["status"].items())
             table.add_row(row["allocator"], *cells, status)
         console.print(table)
         note = (
-            f"utility: reward on the true channel [{unit}], mean over {self.episodes} episodes of "
-            f"{self.scenario.horizon} slots, paired scenes. R_C, R_O: data and positioning rate per user [Mbit/s]; "
-            "p5, Jain: 5th percentile and fairness of R_C over users. "
+            f"utility: reward on the true channel [{view.unit(self.scenario.config)}], mean over {self.episodes} "
+            f"episodes of {self.scenario.horizon} slots, paired scenes. {view.legend} "
             "relaxed: what the allocator's own model promises. ms: median time of one decision."
         )
+        if self.latency is not None:
+            note += (
+                f" slots: whole slots of {1e3 * self.latency.slot:g} ms by which its decisions come late; "
+                "late: utility when they do."
+            )
         console.print(note, style="dim", markup=False, highlight=False)
 
 
@@ -177,6 +203,8 @@ def draw(comparison: Comparison, path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
 
+    view = VIEWS[comparison.name]
+    across, up = (view.column(key) for key in view.axes)
     figure = Figure(figsize=(11.0, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
     trade, spread = figure.subplots(1, 2)
@@ -184,7 +212,7 @@ def draw(comparison: Comparison, path: Path) -> None:
     smallest = np.inf
     for index, (name, result) in enumerate(comparison.evaluations.items()):
         colour = colours[index % len(colours)]
-        x, y = result.rate / MEGA, result.positioning_rate / MEGA
+        x, y = (column.scale * result.metrics[column.metric] for column in (across, up))
         trade.scatter(x, y, s=12, color=colour, alpha=0.25, linewidths=0)
         # Hollow, in sizes that shrink: allocators that coincide stay visible inside one another.
         size = 260.0 * 0.72**index
@@ -192,19 +220,18 @@ def draw(comparison: Comparison, path: Path) -> None:
             x.mean(), y.mean(), s=size, marker=markers[index % len(markers)], facecolors="none", edgecolors=colour,
             linewidths=2.2, zorder=3, label=name,
         )  # fmt: skip
-        rates = np.sort(result.user_rates.reshape(-1)) / MEGA
+        rates = view.rate_unit[0] * np.sort(result.user_rates.reshape(-1))
         style = lines[index % len(lines)]
         spread.plot(
             rates, np.linspace(0.0, 1.0, rates.size), style, color=colour, label=name, lw=max(1.2, 3.4 - 0.5 * index)
         )
         smallest = min(smallest, float(np.quantile(rates, 0.005)))
-    trade.set(
-        xlabel="data rate per user [Mbit/s]",
-        ylabel="positioning rate per user [Mbit/s]",
-        title="Trade-off: episodes and their mean",
-    )
+    trade.set(xlabel=view.labels[0], ylabel=view.labels[1], title="Trade-off: episodes and their mean")
+    for axis, log in zip("xy", view.log, strict=True):
+        if log:
+            trade.set(**{f"{axis}scale": "log"})
     spread.set(
-        xlabel="data rate of a user in a slot [Mbit/s]",
+        xlabel=f"data rate of a user in a slot [{view.rate_unit[1]}]",
         ylabel="share of users and slots at or below",
         title="Distribution over users",
         ylim=(0.0, 1.0),
@@ -218,8 +245,7 @@ def draw(comparison: Comparison, path: Path) -> None:
     trade.legend(frameon=False, loc="best", markerscale=0.8)
     config = comparison.scenario.config
     figure.suptitle(
-        f"{comparison.name}: {config.cells} cells x {config.users_per_cell} users, "
-        f"{config.bs_antennas} x {config.ue_antennas} antennas, {comparison.episodes} episodes x {config.horizon} slots"
+        f"{comparison.name}: {view.describe(config)}, {comparison.episodes} episodes x {config.horizon} slots"
     )
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=150)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from .massive_mimo import MassiveMIMO, MassiveMIMOConfig
 from .multicell import MultiCell, MultiCellConfig
-from .scenario import suggest
+from .scenario import Scenario, suggest
 
-SCENARIOS: dict[str, tuple[type[MultiCell], type[MultiCellConfig]]] = {"multicell": (MultiCell, MultiCellConfig)}
+SCENARIOS: dict[str, tuple[type[Any], type[Any]]] = {
+    "multicell": (MultiCell, MultiCellConfig),
+    "massive-mimo": (MassiveMIMO, MassiveMIMOConfig),
+}
 """Scenario and configuration by name, as ``jcas compare NAME`` takes it."""
 
 
-def make_scenario(name: str, config: Any = None, **fields: Any) -> MultiCell:
+def make_scenario(name: str, config: Any = None, **fields: Any) -> Scenario:
     """Build a scenario from a whole configuration, from fields, or from both (fields replace those of ``config``).
 
     Raises ``ValueError`` for an unknown name or field, ``TypeError`` for a configuration of another scenario.
@@ -25,4 +29,4 @@ def make_scenario(name: str, config: Any = None, **fields: Any) -> MultiCell:
     return scenario(config.with_fields(fields))
 
 
-__all__ = ["SCENARIOS", "MultiCell", "MultiCellConfig", "make_scenario"]
+__all__ = ["SCENARIOS", "MassiveMIMO", "MassiveMIMOConfig", "MultiCell", "MultiCellConfig", "make_scenario"]

@@ -51,6 +51,7 @@ class Outcome(Protocol):
 class Scenario(Protocol):
     """The functions that an adapter calls; all are batched over leading axes except the two draws."""
 
+    name: str
     config: Any
 
     @property

@@ -141,8 +141,8 @@ def angle_information(
 ) -> Array:
     r"""Bayesian information of the direction cosines of a link, whose inverse is the covariance that :func:`crb` draws.
 
-    .. math:: J = \frac{2}{\sigma^2} \operatorname{Re}
-              \sum_t G_t^H \big[D^H D - D^H B (B^H B + \Lambda)^{-1} B^H D\big] G_t
+    .. math:: J = \frac{2}{\sigma^2} \operatorname{Re} \sum_t
+              G_t^H \big[D^H D - D^H B (B^H B + \Lambda)^{-1} B^H D\big] G_t
               + \operatorname{diag}\big((2M)^2, (2N)^2\big)
 
     The prior, of standard deviation 0.5/M and 0.5/N, is the step limit of SPOMP: without it two close paths would be

@@ -14,7 +14,9 @@ from .pursuit import matching_pursuit
 
 
 def omp(received: Array, beams: Array | None, noise_power: Array, *, paths: int, grid: int = 100) -> Estimate:
-    """Pick the pairs of grid angles that explain all snapshots best, gains by least squares (spec estimation 2.4).
+    """Pick ``paths`` pairs of grid angles that explain all snapshots best (spec estimation 2.4).
+
+    The gains follow by least squares on all picks.
 
     Parameters
     ----------

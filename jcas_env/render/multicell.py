@@ -1,4 +1,4 @@
-"""The network and an allocation as a picture. The only module of the package that plots, and it does so lazily."""
+"""The multi-cell network and an allocation as a picture."""
 
 from __future__ import annotations
 
@@ -6,45 +6,34 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .types import COMMUNICATION, POSITIONING
-from .units import MEGA
+from ..scenarios.multicell import MultiCell
+from ..types import COMMUNICATION, POSITIONING
+from ..units import MEGA
+from .scene import scene
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from .scenarios.multicell import MultiCell, MultiCellAllocation, MultiCellProblem
-    from .scenarios.multicell.state import State
+    from ..scenarios.multicell import MultiCellAllocation, MultiCellProblem
+    from ..scenarios.multicell.state import State
 
 SERVICES = {COMMUNICATION: ("data", "#2b6ca3"), POSITIONING: ("positioning", "#e08a1e")}
 """Label and colour of each service."""
 
 
-def frame(scenario: Any, state: State, allocation: MultiCellAllocation | None = None) -> np.ndarray:
-    """Render one slot, (height, width, 3) uint8; arguments as in :func:`network_figure`."""
-    figure = network_figure(scenario, state, allocation)
-    figure.canvas.draw()
-    pixels: Any = figure.canvas
-    return np.array(pixels.buffer_rgba())[..., :3].copy()
-
-
-def network_figure(scenario: MultiCell, state: State, allocation: MultiCellAllocation | None = None) -> Figure:
+@scene.register(MultiCell)
+def network(scenario: MultiCell, figure: Figure, state: State, allocation: MultiCellAllocation | None = None) -> None:
     """Map of the cells on the left, the last allocation, if any, on the right.
 
     ``state`` and ``allocation`` without batch axes. Users carry the colour of their group; groups of different
     cells are different groups (luo2023 Fig. 2, spec multicell 10.8).
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11.0, 5.5), dpi=80, layout="constrained")
-    FigureCanvasAgg(figure)
     grid = figure.add_gridspec(2, 2, width_ratios=(1.0, 1.1))
     draw_map(figure.add_subplot(grid[:, 0]), scenario, state)
     axes = [figure.add_subplot(grid[row, 1]) for row in (0, 1)]
     draw_allocation(axes, scenario.problem(state), allocation)
     figure.suptitle(f"slot {int(state.slot)} of {scenario.horizon}", fontsize=11)
-    return figure
 
 
 def group_colours(group: np.ndarray) -> list[Any]:

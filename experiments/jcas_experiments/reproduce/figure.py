@@ -1,0 +1,77 @@
+"""What a figure of a paper is here: rows that are computed one by one, a drawing of them, and a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from jcas_env.scenarios.scenario import require
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Plan(NamedTuple):
+    """How much work to spend."""
+
+    seed: int = 0
+    """First seed; scene i is drawn with seed + i."""
+    quick: bool = False
+    """Fewer scenes, in under a minute."""
+
+    def pick(self, full: int, quick: int) -> int:
+        """A size for the full and for the quick run."""
+        return quick if self.quick else full
+
+
+@dataclass(frozen=True)
+class Table:
+    """Named columns of numbers."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """A column as an array."""
+        require(name in self.columns, f"no column {name!r}: {', '.join(self.columns)}")
+        return np.array([row[self.columns.index(name)] for row in self.rows])
+
+    def where(self, **values: Any) -> Table:
+        """The rows whose columns have the given values."""
+        wanted = [(self.columns.index(name), value) for name, value in values.items()]
+        return Table(self.columns, tuple(row for row in self.rows if all(row[i] == value for i, value in wanted)))
+
+    def only(self, names: Sequence[str]) -> Table:
+        """Some of the columns."""
+        index = [self.columns.index(name) for name in names]
+        return Table(tuple(names), tuple(tuple(row[i] for i in index) for row in self.rows))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A figure: what is computed, how it is drawn, what it says about the paper's claim."""
+
+    title: str
+    """What the figure shows, with its place in the paper."""
+    columns: tuple[str, ...]
+    """Columns of the JSON file, in order; units are in the names."""
+    compute: Callable[[Plan], Iterator[dict[str, Any]]]
+    """Yields rows as they are finished, as a mapping from column to number. Rows may carry more columns than
+    ``columns``, half-widths of 95 % confidence intervals ``NAME_ci95`` for example: these go into the CSV file and
+    into ``extra`` of the JSON file."""
+    size: Callable[[Plan], int]
+    """Number of rows that ``compute`` yields, for the progress bar."""
+    draw: Callable[[Figure, Table], None]
+    """Draws the rows that there are into an empty figure; all columns."""
+    verdict: Callable[[Table], list[str]]
+    """Sentences on what agrees with the paper and what does not, with the numbers found; all columns, all rows."""
+    extra: tuple[str, ...] = ()
+    """Further columns."""
+
+    @property
+    def all_columns(self) -> tuple[str, ...]:
+        """Columns of the JSON file, then the others."""
+        return (*self.columns, *self.extra)

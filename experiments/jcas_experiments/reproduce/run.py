@@ -1,0 +1,75 @@
+"""Computing a figure row by row: what is finished is on disk, and stays there when the work is interrupted."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ..files import replacing, write_json
+from .figure import Plan, Recipe, Table
+
+
+def reproduce(name: str, recipe: Recipe, plan: Plan, folder: Path, console: Console) -> tuple[Table, bool]:
+    """Compute the rows of a figure; writes ``folder/NAME.csv`` after each row and ``folder/NAME.png`` at the end.
+
+    Returns the table of finished rows, and whether all are there (False: Ctrl-C).
+    """
+    rows: list[tuple[Any, ...]] = []
+    columns = (TextColumn("{task.description:14}"), BarColumn(), MofNCompleteColumn(), TextColumn("points"))
+    complete = True
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
+        task = progress.add_task(name, total=recipe.size(plan))
+        try:
+            for row in recipe.compute(plan):
+                rows.append(tuple(row[column] for column in recipe.all_columns))
+                write_csv(folder / f"{name}.csv", Table(recipe.all_columns, tuple(rows)))
+                progress.advance(task)
+        except KeyboardInterrupt:
+            complete = False
+    table = Table(recipe.all_columns, tuple(rows))
+    if rows:
+        draw(recipe, table, folder / f"{name}.png")
+    return table, complete
+
+
+def report(name: str, recipe: Recipe, plan: Plan, table: Table, complete: bool) -> dict[str, Any]:
+    """What ``--json`` writes: ``figure``, ``columns`` and ``rows`` first, then how they came about."""
+    content: dict[str, Any] = {"figure": name, "columns": recipe.columns, "rows": table.only(recipe.columns).rows}
+    if recipe.extra:
+        content["extra"] = {"columns": recipe.extra, "rows": table.only(recipe.extra).rows}
+    content |= {"title": recipe.title, "seed": plan.seed, "quick": plan.quick, "complete": complete}
+    content["verdict"] = recipe.verdict(table) if complete else []
+    return content
+
+
+def write_csv(path: Path, table: Table) -> None:
+    """Write a table atomically, with a heading."""
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(table.columns)
+        writer.writerows(table.rows)
+
+
+def draw(recipe: Recipe, table: Table, path: Path) -> None:
+    """Draw the rows into a PNG file, atomically."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11.0, 4.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    recipe.draw(figure, table)
+    figure.suptitle(recipe.title, fontsize=11)
+    for axes in figure.axes:
+        axes.grid(alpha=0.3, lw=0.5)
+        axes.spines[["top", "right"]].set_visible(False)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+
+
+def write_reports(path: Path, reports: list[dict[str, Any]]) -> None:
+    """Write one report as it is, several as ``{"figures": [...]}``."""
+    write_json(path, reports[0] if len(reports) == 1 else {"figures": reports})

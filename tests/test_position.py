@@ -1,0 +1,112 @@
+"""Positions from bearings: bounds by hand, exact without noise, at the bound with it (spec multicell 2.7, 11.21)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from jcas_env.physics.geometry import array_axes, cell_centres, hexagon_point
+from jcas_env.physics.position import bearing, locate, position_error_bound, ray_intersections
+
+STATIONS = np.array(cell_centres(3, 30.0))
+AXES = np.array(array_axes(3))
+LIMIT = float(stats.chi2.isf(2e-4, 1))
+
+
+def users(rng, count):
+    cell = np.arange(count) % 3
+    return STATIONS[cell] + hexagon_point(rng.random((count, 2)), radius=30.0, keep_out=2.0)
+
+
+def find(cosine, deviation, reported=None, stations=STATIONS, axes=AXES):
+    variance = np.broadcast_to(deviation**2, cosine.shape)
+    reported = np.ones(cosine.shape, bool) if reported is None else reported
+    return locate(cosine, variance, reported, stations, axes, radius=30.0, limit=LIMIT)
+
+
+@pytest.mark.parametrize(("place", "expected"), [((60.0, 70.0), 0.353604), ((55.0, 75.0), 0.428168)])
+def test_known_position_error_bounds(backend, place, expected):
+    # sd of v = 8.728192e-3 on all three links: M = 20, one snapshot, 0 dB per element (spec multicell 2.7)
+    gradient = bearing(*(backend.asarray(value) for value in (np.array(place), STATIONS, AXES)))[1]
+    bound = position_error_bound(gradient, backend.asarray(np.full(3, 8.728192e-3**2)))
+    assert float(bound) == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_gradient_is_that_of_the_cosine(rng):
+    point, step = users(rng, 20), 1e-6
+    gradient = bearing(point, STATIONS, AXES)[1]
+    for axis in (0, 1):
+        shift = np.eye(2)[axis] * step
+        slope = (bearing(point + shift, STATIONS, AXES)[0] - bearing(point - shift, STATIONS, AXES)[0]) / (2 * step)
+        np.testing.assert_allclose(gradient[..., axis], slope, atol=1e-8)
+
+
+def test_rays_meet_in_the_user_for_the_right_signs(rng):
+    point = users(rng, 50)
+    candidates, ahead = ray_intersections(bearing(point, STATIONS, AXES)[0], STATIONS, AXES)
+    assert candidates.shape == (50, 12, 2)
+    miss = np.where(ahead, np.linalg.norm(candidates - point[:, None], axis=-1), np.inf).min(axis=-1)
+    assert miss.max() < 1e-8
+
+
+def test_without_noise_the_position_is_exact(rng):
+    point = users(rng, 400)
+    found = find(bearing(point, STATIONS, AXES)[0], 1e-4)
+    assert found.located.all()
+    assert np.linalg.norm(found.position - point, axis=-1).max() < 1e-6
+
+
+@pytest.mark.parametrize("deviation", [5.5e-4, 5e-3])
+def test_with_noise_the_error_is_at_the_bound_and_never_gross(rng, deviation):
+    point = users(rng, 400)
+    found = find(bearing(point, STATIONS, AXES)[0] + deviation * rng.standard_normal((400, 3)), deviation)
+    assert found.located.mean() > 0.99
+    error = np.linalg.norm(found.position - point, axis=-1)[found.located]
+    bound = position_error_bound(bearing(point, STATIONS, AXES)[1], np.full((400, 3), deviation**2))[found.located]
+    assert (error < 6 * bound).all()
+    assert 0.9 < np.sqrt(np.mean((error / bound) ** 2)) < 1.1
+    typical = {5.5e-4: 0.046, 5e-3: 0.41}[deviation]  # median bound over users (spec multicell 2.7)
+    assert np.median(bound) == pytest.approx(typical, rel=0.15)
+
+
+def test_seven_stations_beat_three(rng):
+    stations, axes = np.array(cell_centres(7, 30.0)), np.array(array_axes(7))
+    point = stations[0] + hexagon_point(rng.random((30, 2)), radius=30.0, keep_out=2.0)
+    cosine = bearing(point, stations, axes)[0] + 1e-3 * rng.standard_normal((30, 7))
+    ok, variance = np.ones((30, 7), bool), np.full((30, 7), 1e-6)
+    found = locate(cosine, variance, ok, stations, axes, radius=30.0, limit=float(stats.chi2.isf(2e-4, 5)))
+    assert found.located.all()
+    assert np.linalg.norm(found.position - point, axis=-1).max() < 6 * found.bound.max()
+
+
+def test_a_station_without_a_path_or_a_wild_angle_leaves_the_user_unlocated_and_others_untouched(rng):
+    point = users(rng, 5)
+    cosine = bearing(point, STATIONS, AXES)[0]
+    reported = np.ones((5, 3), bool)
+    reported[1, 2] = False
+    wild = cosine.copy()
+    wild[2, 0] = 0.9 if cosine[2, 0] < 0 else -0.9
+    wild[3, 1] = np.nan
+    found = find(wild, 1e-3, reported)
+    np.testing.assert_array_equal(found.located, [True, False, False, False, True])
+    assert np.isnan(found.position[1:4]).all()
+    assert np.isnan(found.bound[1:4]).all()
+    clean = find(cosine, 1e-3)
+    np.testing.assert_allclose(found.position[[0, 4]], clean.position[[0, 4]], atol=1e-12)
+
+
+def test_fewer_than_three_stations_cannot_locate(rng):
+    found = find(np.zeros((4, 1)), 1e-3, stations=STATIONS[:1], axes=AXES[:1])
+    assert not found.located.any()
+    assert np.isnan(found.position).all()
+
+
+def test_backends_agree(backend, rng):
+    point = users(rng, 12)
+    cosine = bearing(point, STATIONS, AXES)[0] + 1e-3 * rng.standard_normal((12, 3))
+    parts = (cosine, np.full((12, 3), 1e-6), np.ones((12, 3), bool), STATIONS, AXES)
+    found = locate(*(backend.asarray(part) for part in parts), radius=30.0, limit=LIMIT)
+    expected = locate(*parts, radius=30.0, limit=LIMIT)
+    np.testing.assert_allclose(backend.numpy(found.position), expected.position, atol=1e-9)
+    np.testing.assert_allclose(backend.numpy(found.bound), expected.bound, atol=1e-9)

@@ -1,0 +1,130 @@
+"""The figures of the papers: what the command writes, that interruption loses nothing, and what the figures say."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from jcas_experiments import cli
+from jcas_experiments.reproduce import FIGURES, Plan, Table
+from jcas_experiments.reproduce.run import report
+from jcas_experiments.reproduce.scenes import mean_and_interval
+from typer.testing import CliRunner
+
+QUICK = Plan(seed=0, quick=True)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "140")
+    return lambda *arguments: CliRunner().invoke(cli.app, ["reproduce", *arguments])
+
+
+def table_of(name):
+    recipe = FIGURES[name]
+    rows = tuple(tuple(row[column] for column in recipe.all_columns) for row in recipe.compute(QUICK))
+    assert len(rows) == recipe.size(QUICK)
+    return Table(recipe.all_columns, rows)
+
+
+class TestCommand:
+    def test_writes_picture_csv_and_json_and_prints_a_verdict(self, run, tmp_path):
+        result = run("luo-fig9", "--quick", "--json", "out/fig9.json")
+        assert result.exit_code == 0, result.output
+        content = json.loads((tmp_path / "out" / "fig9.json").read_text())
+        assert list(content)[:3] == ["figure", "columns", "rows"]
+        assert content["figure"] == "luo-fig9"
+        assert len(content["rows"]) == FIGURES["luo-fig9"].size(QUICK) == 6
+        assert all(len(row) == len(content["columns"]) for row in content["rows"])
+        assert content["complete"] is True
+        assert "reproduced" in result.output
+        assert (tmp_path / "results" / "luo-fig9.png").read_bytes()[:4] == b"\x89PNG"
+        with (tmp_path / "results" / "luo-fig9.csv").open() as handle:
+            lines = list(csv.reader(handle))
+        assert lines[0] == list(FIGURES["luo-fig9"].all_columns)
+        assert len(lines) == 7
+
+    def test_interrupted_it_keeps_what_is_finished(self, run, tmp_path, monkeypatch):
+        recipe = FIGURES["luo-fig9"]
+
+        def stopped(plan):
+            for count, row in enumerate(recipe.compute(plan)):
+                if count == 2:
+                    raise KeyboardInterrupt
+                yield row
+
+        monkeypatch.setitem(FIGURES, "luo-fig9", replace(recipe, compute=stopped))
+        result = run("luo-fig9", "--quick", "--json", "n.json")
+        assert result.exit_code == 130
+        assert "2 of 6 points" in result.output
+        content = json.loads((tmp_path / "n.json").read_text())
+        assert (len(content["rows"]), content["complete"], content["verdict"]) == (2, False, [])
+        assert len((tmp_path / "results" / "luo-fig9.csv").read_text().splitlines()) == 3
+        assert (tmp_path / "results" / "luo-fig9.png").exists()
+
+    def test_an_unknown_figure_is_one_line_with_the_nearest_name(self, run):
+        result = run("luo-fig99")
+        assert result.exit_code == 2
+        assert "did you mean 'luo-fig9'" in result.output
+
+
+@pytest.mark.parametrize("name", list(FIGURES))
+def test_columns_are_named_once(name):
+    columns = FIGURES[name].all_columns
+    assert len(set(columns)) == len(columns)
+
+
+def test_tables_select_rows_and_columns():
+    table = Table(("a", "b"), ((1, 2.0), (1, 3.0), (2, 4.0)))
+    np.testing.assert_array_equal(table.where(a=1)["b"], [2.0, 3.0])
+    assert table.only(["b"]) == Table(("b",), ((2.0,), (3.0,), (4.0,)))
+    with pytest.raises(ValueError, match="no column 'c': a, b"):
+        table["c"]
+
+
+def test_a_report_says_extra_columns_apart():
+    recipe = FIGURES["luo-fig7"]
+    row = tuple(range(len(recipe.all_columns)))
+    content = report("luo-fig7", recipe, QUICK, Table(recipe.all_columns, (row,)), complete=False)
+    assert content["columns"] == recipe.columns
+    assert content["extra"]["columns"] == recipe.extra
+    assert content["rows"][0] + content["extra"]["rows"][0] == row
+
+
+def test_interval_of_a_mean_by_hand():
+    mean, half = mean_and_interval(np.array([1.0, 2.0, 3.0, 4.0]))  # 3.182 * 0.6455
+    assert (mean, half) == (2.5, pytest.approx(2.054, abs=1e-3))
+    assert np.isnan(mean_and_interval(np.array([1.0]))[1])
+
+
+class TestAllocationFigures:
+    def test_fig6_equal_allocation_peaks_inside_and_both_ends_lose(self):
+        table = table_of("luo-fig6")
+        for crowd in (9, 12, 15):  # 16 scenes: the peak of 6 users is a tie (spec multicell 10.8)
+            part = table.where(users_per_cell=crowd)
+            best = part["equal_mbps"].max()
+            assert part["threshold"][np.argmax(part["equal_mbps"])] in (0.2, 0.4)
+            assert best > 1.03 * part.where(threshold=0.02)["equal_mbps"][0]  # spec multicell 11.13
+            assert best > 1.03 * part.where(threshold=1.01)["equal_mbps"][0]
+            assert (np.diff(part["groups"]) < 0).all()
+            assert part["groups"][-1] == pytest.approx(1.0)
+
+    def test_fig7_rises_with_power_and_zf_more_than_mrt(self):
+        table = table_of("luo-fig7")
+        growth = {}
+        for precoder in ("mrt", "zf"):
+            part = table.where(precoder=precoder, ue_antennas=16)
+            growth[precoder] = part["rate_mbps"][-1] / part["rate_mbps"][0] - 1
+        assert 0.004 < growth["mrt"] < 0.02  # spec multicell 11.16: MRT 0.5 to 2 %, ZF 20 to 32 %
+        assert 0.2 < growth["zf"] < 0.32
+
+    @pytest.mark.parametrize("name", ["luo-fig8", "luo-fig9"])
+    def test_the_proposed_allocation_dominates(self, name):
+        table = table_of(name)
+        for other in ("eba_pa", "equal"):
+            for service in ("rate_mbps", "positioning_rate_mbps"):
+                assert (table[f"proposed_{service}"] > table[f"{other}_{service}"]).all()
