@@ -252,7 +252,13 @@ def projected_curvature(gram: Array, pulled: Array, gains: Array) -> Array:
     inner = gram[..., paths:, paths:] - gram[..., paths:, :paths] @ pulled
     # W_kl = sum over the columns of a group of g_k^* g_l, the same for every pair of blocks
     weight = xp.concat([gains] * (angles // paths), axis=-2)
-    return xp.sum(xp.real(inner * _inner(weight, weight)), axis=1)
+    return over_groups(xp.real(inner * _inner(weight, weight)))
+
+
+def over_groups(values: Array) -> Array:
+    """Sum over the groups axis, which is the second; a single group is not copied."""
+    xp = array_namespace(values)
+    return values[:, 0, ...] if values.shape[1] == 1 else xp.sum(values, axis=1)
 
 
 def diagonal(values: Array) -> Array:
@@ -265,7 +271,7 @@ def diagonal(values: Array) -> Array:
 def path_power(gains: Array, snapshots: int) -> Array:
     """Mean over all snapshots of |g|^2, (links, paths), from columns (links, groups, paths, columns)."""
     xp = array_namespace(gains)
-    return xp.sum(xp.real(conjugate(gains) * gains), axis=(1, 3)) / snapshots
+    return over_groups(xp.real(xp.vecdot(gains, gains))) / snapshots
 
 
 def snapshots_first(gains: Array) -> Array:
