@@ -127,6 +127,13 @@ def sigma_master(cuts: Cut, low: Array, high: Array) -> Proposal:  # noqa: ARG00
     )
 
 
+def tangent_master(cuts: Cut, low: Array, high: Array) -> Proposal:
+    """:func:`.benders.interval_master` up to beta_max itself, with proposals kept where subproblems are solved."""
+    xp = array_namespace(low)
+    proposal = interval_master(cuts, low, xp.maximum(high, cuts.multiplier[:, :1, 2]))
+    return proposal._replace(point=xp.minimum(proposal.point, high))
+
+
 def decompose_counts(
     model: CountModel,
     *,
@@ -138,7 +145,7 @@ def decompose_counts(
     """Optimal share of the count model for all instances, flattened.
 
     ``cuts="valid"``: :func:`sigma_master`; for the ``log`` objective, whose value is concave in the share, tangents
-    and :func:`.benders.interval_master`. ``cuts="paper"``: tangents whatever the objective, started at half of
+    and :func:`tangent_master`. ``cuts="paper"``: tangents whatever the objective, started at half of
     beta_max (lu2022 Table 1); their bound is NOT valid for the ``sum``. Returns the sorted users and the feasibility of
     the instances (n,) beside the result, whose counts are those of the sorted users. ``watch`` is shown all cuts and
     the master's proposal in every iteration.
@@ -152,7 +159,7 @@ def decompose_counts(
         start = [xp.clip(0.5 * interval.limit[:, None], min=low, max=high)]
     else:
         start = [low, 0.5 * (low + high), high] if concave else [low, high]
-    ask = interval_master if concave or cuts == "paper" else sigma_master
+    ask = tangent_master if concave or cuts == "paper" else sigma_master
 
     def master(solved: Cut, low: Array, high: Array) -> Proposal:
         proposal = ask(solved, low, high)

@@ -68,14 +68,16 @@ def _counts_at(frontier: Frontier, model: CountModel, share: Array, *, least: in
 
 
 def best_share(model: CountModel, weight: Array, floor: Array, positioning: Array, rate: Array) -> Array:
-    r"""Best share for whole counts, and -inf-like behaviour left to the caller; all (...,), ``rate`` (..., users).
+    r"""Best share for whole counts; beta_lo where no share keeps the floors. All (...,), ``rate`` (..., users).
 
     For fixed counts the ``sum`` is affine in the share, so the optimum is beta_lo or the last share that keeps the
     floors, :math:`1 - R^*/\min_u R_u`; the logarithms have theirs at mu, clipped to that range. Rates in any unit,
     in which ``floor`` is R*.
     """
     xp = array_namespace(rate)
-    last = 1.0 - floor / xp.min(rate, axis=-1) * (1.0 + 4e-16)
+    least = xp.min(rate, axis=-1)
+    served = least > 0
+    last = xp.where(served, 1.0 - floor / xp.where(served, least, 1.0) * (1.0 + 4e-16), -inf)
     last = xp.clip(last, max=1.0 - (model.share_min if model.objective == "log" else 0.0))
     if model.objective == "log":
         return xp.clip(xp.minimum(weight + 0.0 * last, last), min=model.share_min)
@@ -122,25 +124,25 @@ def as_allocation(problem: MeshProblem, counts: Array, share: Array, lost: Array
     )
 
 
-def polish(problem: MeshProblem, assignment: np.ndarray) -> tuple[np.ndarray, float, float]:
+def polish(problem: MeshProblem, assignment: np.ndarray) -> tuple[np.ndarray, float]:
     """Local search over the owners of single subcarriers, with the share that suits each assignment.
 
     Tries to give any subcarrier to any other user and to swap the owners of any two, takes the best, and repeats
-    while the objective rises. One instance, NumPy; ``assignment`` (subcarriers,). Returns assignment, share and
-    objective, -inf where the floors cannot be kept.
+    while the objective rises. One instance, NumPy; ``assignment`` (subcarriers,). Returns the
+    assignment and its objective, -inf where the floors cannot be kept.
     """
-    score, share = _scores(problem, assignment[None, :])
+    score = _scores(problem, assignment[None, :])
     while True:
         neighbours = _neighbours(assignment, problem.users)
-        scores, shares = _scores(problem, neighbours)
+        scores = _scores(problem, neighbours)
         best = int(np.argmax(scores))
         if not scores[best] > score[0] + 1e-12:
-            return assignment, float(share[0]), float(score[0])
-        assignment, score, share = neighbours[best], scores[best : best + 1], shares[best : best + 1]
+            return assignment, float(score[0])
+        assignment, score = neighbours[best], scores[best : best + 1]
 
 
-def _scores(problem: MeshProblem, assignment: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Objective (candidates,) and best share of assignments (candidates, subcarriers); -inf where floors break."""
+def _scores(problem: MeshProblem, assignment: np.ndarray) -> np.ndarray:
+    """Objective at the best share of assignments, (candidates, subcarriers) -> (candidates,); -inf without floors."""
     model = problem.count_model
     counts = assigned_counts(assignment, users=problem.users).astype(float)
     allocation = MeshAllocation(counts, assignment, np.zeros(len(assignment)))
@@ -149,7 +151,7 @@ def _scores(problem: MeshProblem, assignment: np.ndarray) -> tuple[np.ndarray, n
         model, model.positioning_weight, model.rate_floor / model.rate_scale, positioning, rate / model.rate_scale
     )
     kept = (1.0 - share) * rate.min(axis=-1) >= model.rate_floor * (1.0 - 1e-12)
-    return np.where(kept, model.value(positioning, rate.mean(axis=-1), share), -inf), share
+    return np.where(kept, model.value(positioning, rate.mean(axis=-1), share), -inf)
 
 
 def _neighbours(assignment: np.ndarray, users: int) -> np.ndarray:
