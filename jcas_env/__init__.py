@@ -1,6 +1,6 @@
 """Resource allocation for joint communication and sensing, as Gymnasium environments.
 
-Importing the package registers ``jcas/MultiCell-v0`` and ``jcas/Mesh-v0``::
+Importing the package registers ``jcas/MultiCell-v0``, ``jcas/Mesh-v0`` and ``jcas/MassiveMIMO-v0``::
 
     import gymnasium as gym, jcas_env
 
@@ -14,6 +14,13 @@ import gymnasium as gym
 
 from .envs import EnvState, JCASEnv, JCASVectorEnv
 from .scenarios import SCENARIOS, make_scenario
+from .scenarios.massive_mimo import (
+    MassiveMIMO,
+    MassiveMIMOAllocation,
+    MassiveMIMOConfig,
+    MassiveMIMOOutcome,
+    MassiveMIMOProblem,
+)
 from .scenarios.mesh import CountModel, Mesh, MeshAllocation, MeshConfig, MeshOutcome, MeshProblem
 from .scenarios.multicell import (
     MultiCell,
@@ -28,9 +35,9 @@ from .types import Status
 
 __version__ = "0.1.0"
 
-for _id, _scenario in {"MultiCell-v0": "multicell", "Mesh-v0": "mesh"}.items():
+for _id, _scenario in {"MultiCell": "multicell", "Mesh": "mesh", "MassiveMIMO": "massive-mimo"}.items():
     gym.register(
-        id=f"jcas/{_id}",
+        id=f"jcas/{_id}-v0",
         entry_point="jcas_env.envs:JCASEnv",
         vector_entry_point="jcas_env.envs:JCASVectorEnv",
         kwargs={"scenario": _scenario},
@@ -42,6 +49,11 @@ __all__ = [
     "EnvState",
     "JCASEnv",
     "JCASVectorEnv",
+    "MassiveMIMO",
+    "MassiveMIMOAllocation",
+    "MassiveMIMOConfig",
+    "MassiveMIMOOutcome",
+    "MassiveMIMOProblem",
     "Mesh",
     "MeshAllocation",
     "MeshConfig",

@@ -349,14 +349,14 @@ class TestBadProblems:
         [
             (
                 {"rx_antennas": 1},
-                r"`rx_antennas` must be an integer of at least 2, one element has no direction, got 1",
+                r"`rx_antennas` must be a number of at least 2, for one element has no direction, got 1",
             ),
             ({"beam_split": 1}, r"`beam_split` must be a number in \(0, 1\), or the information is singular"),
             ({"users": 4000}, r"`bandwidth` must hold 8000 subcarriers, 2 for each of 4000 users, got 6666"),
             ({"distance_max": 3.0}, r"`distance_max` must exceed `distance_min` = 4 m, got 3.0"),
             ({"objective": "summ"}, r"`objective` must be one of .*did you mean 'sum'"),
             ({"users": True}, r"`users` must be a positive integer, got True"),
-            ({"power": float("inf")}, r"`power` must be a positive number, got inf"),
+            ({"power": float("inf")}, r"`power` must be a number positive, got inf"),
             ({"subcarrier_power": 0.0}, r"`subcarrier_power` must be a positive number or None"),
             ({"angle_min_deg": 0.0}, r"endfire has no direction"),
             ({"user": 3}, r"unknown config field 'user': did you mean 'users'"),

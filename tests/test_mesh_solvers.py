@@ -444,3 +444,25 @@ def test_methods_that_do_not_know_the_mesh_say_so():
         GBD(cuts="tangent")
     with pytest.raises(ValueError, match="`bins` must be at least 1"):
         GBD(bins=0)
+
+
+def test_single_precision_is_solved_in_double():
+    single, double = numbered("A", 0.5, [1, 2], dtype="float32"), numbered("A", 0.5, [1, 2])
+    for solver in (GBD(), Exact(), GBD(whole=False), EqualAllocation()):
+        a, b = solver.solve(single), solver.solve(double)
+        assert a.allocation.counts.dtype == a.objective.dtype == np.float32
+        np.testing.assert_allclose(a.objective, b.objective, rtol=1e-4)
+        assert np.all(a.status == b.status)
+
+
+def test_torch_solves_alike():
+    torch = pytest.importorskip("torch")
+    plain = numbered("A", 0.5, [1, 2])
+    names = ("distance", "aod", "aoa", "snr", "reference_error", "reference_rate")
+    moved = replace(plain, **{name: torch.from_numpy(np.array(getattr(plain, name))) for name in names})
+    for objective in ("sum", "log"):
+        for solver in (GBD(), Exact(), EqualAllocation()):
+            a, b = (solver.solve(replace(problem, objective=objective)) for problem in (moved, plain))
+            np.testing.assert_allclose(a.objective.numpy(), b.objective, rtol=1e-12)
+            np.testing.assert_array_equal(a.allocation.counts.numpy(), b.allocation.counts)
+            np.testing.assert_array_equal(a.allocation.assignment.numpy(), b.allocation.assignment)

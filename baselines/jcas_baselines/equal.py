@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
-from typing import Literal
+from typing import Literal, get_args
 
 from array_api_compat import array_namespace, device
 
+from jcas_env.scenarios.massive_mimo import MassiveMIMOProblem
 from jcas_env.scenarios.mesh import MeshProblem
 from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Status
 
-from .mesh_solver import solve_equal
+from .massive_mimo import Reading, solve_equal
+from .mesh_solver import solve_equal as solve_equal_mesh
 from .relaxed import RelaxedResult, RelaxedSolver, canonical_groups, floors_of
-from .solver import Solution
+from .solver import Solution, unsupported
 from .water_filling import waterfill
 
 
@@ -28,6 +30,8 @@ class EqualAllocation(RelaxedSolver):
     relaxed coefficients); a free positioning share is chosen on the relaxed utility like everybody else's. No
     claim, no bound (luo2023 Sec. V, spec multicell 4.8, 5.23).
 
+    On a :class:`MassiveMIMOProblem`: one of the readings of nguyen2024's benchmarks, :func:`.massive_mimo.solve_equal`.
+
     On a :class:`MeshProblem`: equal counts of subcarriers, and the best share for them in closed form; INFEASIBLE where
     equal counts keep the rate floors at no share.
     """
@@ -37,15 +41,26 @@ class EqualAllocation(RelaxedSolver):
     power: Literal["equal", "proposed"] = "equal"
     """Equal power, or water-filling at the equal bandwidth."""
 
+    reading: Reading = "equal-power"
+    """What is equal in the massive MIMO problem."""
+
     def __post_init__(self) -> None:
+        if self.reading not in get_args(Reading):
+            raise ValueError(f"`reading` must be one of {get_args(Reading)}, got {self.reading!r}")
         if self.per not in ("user", "group"):
             raise ValueError(f"`per` must be user or group, got {self.per!r}")
         if self.power not in ("equal", "proposed"):
             raise ValueError(f"`power` must be equal or proposed, got {self.power!r}")
 
-    def solve(self, problem: MultiCellProblem | RelaxedProblem | MeshProblem) -> Solution:
+    def solve(self, problem: MultiCellProblem | RelaxedProblem | MassiveMIMOProblem | MeshProblem) -> Solution:
         """Solve a batch; see :class:`Solution`."""
-        return solve_equal(problem) if isinstance(problem, MeshProblem) else super().solve(problem)
+        if isinstance(problem, MeshProblem):
+            return solve_equal_mesh(problem)
+        if isinstance(problem, MassiveMIMOProblem):
+            return solve_equal(problem, self.reading)
+        if isinstance(problem, MultiCellProblem | RelaxedProblem):
+            return super().solve(problem)
+        raise unsupported(self, problem, MultiCellProblem, RelaxedProblem, MassiveMIMOProblem, MeshProblem)
 
     def solve_relaxed(self, relaxed: RelaxedProblem) -> RelaxedResult:
         """Closed form, batched."""

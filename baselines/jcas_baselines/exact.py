@@ -8,15 +8,21 @@ from math import inf
 from array_api_compat import array_namespace, device
 
 from jcas_env.physics.rates import Noise
+from jcas_env.scenarios.massive_mimo import MassiveMIMOProblem
 from jcas_env.scenarios.mesh import MeshProblem
 from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Status
 
-from .mesh_solver import solve_exact
+from .gbd import decompose_share
+from .massive_mimo import solve_exact
+from .mesh_solver import solve_exact as solve_exact_mesh
 from .perspective import maximise_perspective
-from .relaxed import RelaxedResult, RelaxedSolver, canonical_groups, floors_of
-from .solver import Solution
+from .relaxed import AtShare, RelaxedResult, RelaxedSolver, canonical_groups, floors_of
+from .solver import Solution, unsupported
 from .water_filling import waterfill
+
+SHARE_TOLERANCE = 1e-5
+"""Relative gap of the search over a free share, per-hertz form."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +34,12 @@ class Exact(RelaxedSolver):
     of the G values is the optimum (spec multicell 4.3, 5.20). ``noise="per_hertz"`` (EXACT-PHYS): jointly
     concave, solved by a batched interior-point method to a relative gap of 1e-6 (spec multicell 4.7).
 
-    At a fixed share the status is OPTIMAL and the bound certifies it. At a free share the search claims
-    STATIONARY and there is no bound.
+    At a fixed share the status is OPTIMAL and the bound certifies it. At a free share the per-hertz form is one
+    concave program in share, power and band, whose optimum is found by cuts (:func:`.gbd.decompose_share`, on the whole
+    interval) and is OPTIMAL with a bound; the constant-noise form is not concave in the share, the search claims
+    STATIONARY and has no bound. This holds for the ``rate`` utility; for another there is no claim.
+
+    On a :class:`MassiveMIMOProblem`: the global optimum of nguyen2024 eq. 19, :func:`.massive_mimo.solve_exact`.
 
     On a :class:`MeshProblem` with a flat channel: global optimum of its count model over share and counts in closed
     form (spec mesh 3.4), rounded to whole subcarriers like GBD's; OPTIMAL.
@@ -42,14 +52,36 @@ class Exact(RelaxedSolver):
         if self.noise not in ("constant", "per_hertz"):
             raise ValueError(f"`noise` must be constant or per_hertz, got {self.noise!r}")
 
+    def solve(self, problem: MultiCellProblem | RelaxedProblem | MassiveMIMOProblem | MeshProblem) -> Solution:
+        """Solve a batch; see :class:`Solution`."""
+        if isinstance(problem, MeshProblem):
+            return solve_exact_mesh(problem)
+        if isinstance(problem, MassiveMIMOProblem):
+            return solve_exact(problem)
+        if isinstance(problem, MultiCellProblem | RelaxedProblem):
+            return super().solve(problem)
+        raise unsupported(self, problem, MultiCellProblem, RelaxedProblem, MassiveMIMOProblem, MeshProblem)
+
     @property
     def model(self) -> Noise:
         """Form of the relaxed problem that the method works on."""
         return self.noise
 
-    def solve(self, problem: MultiCellProblem | RelaxedProblem | MeshProblem) -> Solution:
-        """Solve a batch; see :class:`Solution`."""
-        return solve_exact(problem) if isinstance(problem, MeshProblem) else super().solve(problem)
+    def _at_best_share(self, problem: MultiCellProblem) -> AtShare:
+        xp = array_namespace(problem.gain)
+        free = problem.share_is_free
+        if self.noise == "constant" or problem.reward != "rate" or not xp.any(free):
+            return super()._at_best_share(problem)
+        cells = (*problem.batch, problem.cells)
+        found = decompose_share(problem, form="rate", tolerance=SHARE_TOLERANCE, limit=100, margin=1.0)
+        infeasible = xp.reshape(found.status == int(Status.INFEASIBLE), cells)
+        share = xp.where(infeasible, xp.where(free, 0.5, problem.share), xp.reshape(found.point[:, 0], cells))
+        closed = xp.reshape(found.status, cells)[..., None]
+        best = self._at_share(problem, share)
+        status = xp.maximum(best.result.status, xp.where(infeasible[..., None], int(Status.INFEASIBLE), closed))
+        result = best.result._replace(status=status)
+        bound = xp.maximum(xp.reshape(found.upper, cells), best.score)
+        return AtShare(share, best.score, bound, result, certified=True)
 
     def solve_relaxed(self, relaxed: RelaxedProblem) -> RelaxedResult:
         """Vertex enumeration or interior point, batched."""

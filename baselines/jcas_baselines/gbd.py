@@ -21,16 +21,14 @@ from .mesh_gbd import Cuts
 from .mesh_solver import solve_gbd
 from .perspective import solve_perspective
 from .prices import Form, Prices, perspective_prices
-from .relaxed import FLOOR_TOLERANCE, canonical_groups, floors_of
-from .solver import Solution, unsupported
+from .relaxed import FLOOR_TOLERANCE, LEAST_SHARE, canonical_groups, floors_of
+from .solver import Solution, in_double_precision, unsupported
 
 Split = Literal["shared", "separate"]
 Backend = Literal["closed_form", "cvxpy"]
 
 MARGIN = 1.02
 """The share keeps this multiple of the floors' sum away from the ends, so that an interior exists."""
-LEAST_SHARE = 1e-6
-"""Least share of a service where there are no floors."""
 
 
 class _Cells(NamedTuple):
@@ -146,16 +144,10 @@ class _Inner:
         else:
             solved = solve_perspective(relaxed, self.form, gap=self.gap, least=least)
             allocation, value, bound, prices = solved.allocation, solved.value, solved.bound, solved.prices
+        scale, offset = data.worth, data.worth * xp.sum(data.weight, axis=-1) * xp.log(factor)
         if self.form == "rate":
-            scale, offset = data.worth * factor, 0.0
-        else:
-            scale, offset = data.worth, data.worth * xp.sum(data.weight, axis=-1) * xp.log(factor)
-        return (
-            allocation,
-            xp.sum(scale * value + offset, axis=-1),
-            xp.sum(scale * bound + offset, axis=-1),
-            prices,
-        )
+            scale, offset = data.worth * factor, xp.zeros_like(factor)
+        return allocation, xp.sum(scale * value + offset, axis=-1), xp.sum(scale * bound + offset, axis=-1), prices
 
     def _slope(self, data: _Cells, shares: Array, prices: Prices) -> Array:
         """Derivative of the bound with the positioning share of power and of band, (n, 2)."""
@@ -194,7 +186,8 @@ def _one_by_one(relaxed: RelaxedProblem, form: Form) -> RelaxedAllocation:
         if not here.any():
             continue
         parts = (relaxed.weight[i][here], relaxed.coefficient[i][here], relaxed.group[i][here])
-        answer = per_hertz_optimum(RelaxedProblem(*parts, relaxed.power_floor[i], relaxed.band_floor[i]), form)
+        floors = np.asarray(relaxed.power_floor)[i], np.asarray(relaxed.band_floor)[i]
+        answer = per_hertz_optimum(RelaxedProblem(*parts, *floors), form)
         power[i][here], band[i][here] = answer
     return RelaxedAllocation(power, band)
 
@@ -207,10 +200,12 @@ def decompose_share(
     tolerance: float = 1e-4,
     limit: int = 40,
     backend: Backend = "closed_form",
+    margin: float = MARGIN,
 ) -> Decomposition:
     """Optimise the positioning share of every cell by cuts; the elements are (..., cells), flattened.
 
-    A fixed share is an interval of no width. The answers are normalised allocations (cells, 2, seats).
+    A fixed share is an interval of no width, a free one keeps ``margin`` times the floors' sum away from the ends. The
+    answers are normalised allocations (cells, 2, seats).
     """
     xp = array_namespace(problem.gain)
     data = cells_of(problem)
@@ -218,7 +213,7 @@ def decompose_share(
     if split == "shared":
         need = xp.max(need, axis=-1, keepdims=True)
     fixed = xp.reshape(problem.share, (-1, 1))
-    low = xp.clip(MARGIN * need, min=LEAST_SHARE, max=0.5)
+    low = xp.clip(margin * need, min=LEAST_SHARE, max=0.5)
     low, high = (xp.where(xp.isnan(fixed), end, fixed) for end in (low, 1.0 - low))
     # Nearly linear utilities have their optimum at an end, logarithms in the middle.
     middle = [0.5 * (low + high)] if form == "log" or split == "separate" else []
@@ -310,6 +305,8 @@ class GBD:
         if not isinstance(problem, MultiCellProblem):
             raise unsupported(self, problem, MultiCellProblem, MeshProblem)
         xp = array_namespace(problem.gain)
+        if problem.gain.dtype != xp.float64:
+            return in_double_precision(self.solve, problem, problem.gain.dtype)
         found = decompose_share(
             problem,
             form="rate" if problem.reward == "rate" else "log",
@@ -338,16 +335,18 @@ class GBD:
             upper,
             status,
             xp.max(xp.reshape(found.cuts, cells), axis=-1),
-            self._details(problem, shares, lower, upper),
+            self._details(problem, shares, found) | {"gap": upper - lower},
         )
 
-    def _details(self, problem: MultiCellProblem, shares: Array, lower: Array, upper: Array) -> dict[str, Array]:
+    def _details(self, problem: MultiCellProblem, shares: Array, found: Decomposition) -> dict[str, Array]:
         xp = array_namespace(shares)
+        cells = shares.shape[:-1]
         separate = self.split == "separate"
         details = {
             "positioning_share": shares[..., 0],
             "least_share": problem.least_share,
-            "gap": upper - lower,
+            "cell_objective": xp.reshape(found.lower, cells),
+            "cell_bound": xp.reshape(found.upper, cells),
             "relaxation": xp.full(problem.batch, separate, device=device(shares)),
         }
         return details | ({"band_share": shares[..., 1]} if separate else {})

@@ -2,7 +2,7 @@ r"""Optimal share of the count model in closed form (spec mesh 3.4)."""
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from jcas_env.scenarios.mesh import CountModel
 from jcas_env.types import Array
@@ -52,9 +52,10 @@ def exact_share(frontier: Frontier, model: CountModel, interval: Interval) -> Co
     inside = xp.clip(candidate_shares(frontier, model), min=low[:, None], max=high[:, None])
     shares = xp.concat([inside, low[:, None], high[:, None]], axis=-1)
     batch, count = shares.shape
-    index = xp.reshape(xp.broadcast_to(xp.arange(batch)[:, None], (batch, count)), (-1,))
+    lane = xp.arange(batch, device=device(shares))
+    index = xp.reshape(xp.broadcast_to(lane[:, None], (batch, count)), (-1,))
     found = solve_counts(select(frontier, index), model, xp.reshape(shares, (-1,)))
-    best = xp.argmax(xp.reshape(found.value, (batch, count)), axis=-1) + count * xp.arange(batch)
+    best = xp.argmax(xp.reshape(found.value, (batch, count)), axis=-1) + count * lane
     chosen = _pick(found, best)
     # Beyond the last share that is tried the value can rise by no more than the share does.
     return chosen._replace(

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from jcas_env.scenarios.mesh import CountModel
 from jcas_env.types import Array, Status
@@ -73,7 +73,7 @@ class CountSubproblem:
         found = solve_counts(frontier, self.model, point[:, 0])
         return Cut(
             point=point,
-            feasible=xp.ones(index.shape, dtype=xp.bool),
+            feasible=xp.ones_like(index, dtype=xp.bool),
             value=found.value,
             level=found.bound,
             slope=found.slope[:, None],
@@ -94,7 +94,7 @@ def sigma_master(cuts: Cut, low: Array, high: Array) -> Proposal:  # noqa: ARG00
     \beta_{max}/\beta_{last}`. ``cuts.multiplier`` holds S, R* and beta_max.
     """
     xp = array_namespace(low)
-    row = xp.arange(low.shape[0])
+    row = xp.arange(low.shape[0], device=device(low))
     order = xp.argsort(cuts.point[..., 0], axis=1)
     sides = cuts.point[..., 0], cuts.level, cuts.multiplier[..., 0]
     share, level, price = (part[row[:, None], order] for part in sides)
@@ -123,7 +123,7 @@ def sigma_master(cuts: Cut, low: Array, high: Array) -> Proposal:  # noqa: ARG00
     return Proposal(
         xp.minimum(xp.maximum(place, a + inset), b - inset)[:, None],
         xp.maximum(bound, tail),
-        xp.ones(bound.shape, dtype=xp.bool),
+        xp.ones_like(bound, dtype=xp.bool),
     )
 
 

@@ -6,7 +6,7 @@ from math import inf
 from typing import NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from jcas_env.scenarios.mesh import CountModel, MeshAllocation, MeshProblem
 from jcas_env.scenarios.mesh.subcarriers import assigned_counts, comb_placement, largest_remainder
@@ -43,7 +43,7 @@ def _counts_at(frontier: Frontier, model: CountModel, share: Array, *, least: in
     """
     xp = array_namespace(share)
     total, shape = model.subcarriers, share.shape
-    index = xp.reshape(xp.broadcast_to(xp.arange(shape[0])[:, None], shape), (-1,))
+    index = xp.reshape(xp.broadcast_to(xp.arange(shape[0], device=device(share))[:, None], shape), (-1,))
     high = xp.reshape(best_level(select(frontier, index), model, xp.reshape(share, (-1,))).value, shape)
     slope, rate = 1.0 / frontier.information[:, None, :], frontier.rate[:, None, :]
     floor = frontier.floor[:, None, None] / (1.0 - share[..., None])
@@ -94,7 +94,7 @@ def round_counts(frontier: Frontier, model: CountModel, share: Array, relaxed: A
     xp = array_namespace(share)
     total = model.subcarriers
     limit = 1.0 - frontier.floor * frontier.rest[:, 0] / total
-    shares = share[:, None] + xp.linspace(-REACH[0], REACH[1], SHARES, dtype=share.dtype)
+    shares = share[:, None] + xp.linspace(-REACH[0], REACH[1], SHARES, dtype=share.dtype, device=device(share))
     shares = xp.maximum(xp.minimum(shares, limit[:, None] * (1.0 - 1e-9)), model.share_min)
     shares = xp.minimum(shares, 1.0 - 1e-9)
     counts, fits = _counts_at(frontier, model, shares, least=least)
@@ -106,7 +106,7 @@ def round_counts(frontier: Frontier, model: CountModel, share: Array, relaxed: A
     fits = fits & ((1.0 - shares) * xp.min(rate, axis=-1) >= floor * (1.0 - 1e-12))
     flat = model._replace(rate_scale=xp.ones_like(share), positioning_weight=frontier.weight)
     value = xp.where(fits, flat.value(positioning, xp.mean(rate, axis=-1), shares), -inf)
-    row, chosen = xp.arange(share.shape[0]), xp.argmax(value, axis=-1)
+    row, chosen = xp.arange(share.shape[0], device=device(share)), xp.argmax(value, axis=-1)
     kept = xp.any(fits, axis=-1)
     nearest = largest_remainder(relaxed / xp.sum(relaxed, axis=-1, keepdims=True), total=total, least=0)
     counts = xp.where(kept[:, None], unsorted(frontier, counts[row, chosen]), nearest)

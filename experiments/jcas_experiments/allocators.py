@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from jcas_baselines import ADMM, GBD, EqualAllocation, Exact, Solution
+from jcas_baselines.massive_mimo_policies import ConstantShare, ExactPerFrame, LeastSensing, Myopic
+from jcas_baselines.massive_mimo_sca import MassiveMIMOSCA
 
 from jcas_env import MeshProblem
 from jcas_env.scenarios.scenario import require, suggest
@@ -76,6 +78,27 @@ ROSTERS: dict[str, Roster] = {
         },
         default=("equal", "log", "exact", "gbd", "gbd-paper"),
         reference="gbd",
+    ),
+    "massive-mimo": Roster(
+        {
+            "equal": (EqualAllocation, "least sensing power for the frame's demand, equal factors for the users"),
+            "equal-stream": (lambda: EqualAllocation(reading="equal-stream"), "the same, equal stream powers"),
+            "equal-full": (lambda: EqualAllocation(reading="equal-full"), "one factor for users and sensing"),
+            "equal-half": (lambda: EqualAllocation(reading="equal-half"), "half of the power for sensing"),
+            "exact": (Exact, "global optimum under the frame's CRB demand, beam taken as aligned"),
+            "exact-sigma": (lambda: ExactPerFrame("sigma"), "the same, planned with one predicted sigma of beam error"),
+            "sca": (MassiveMIMOSCA, "nguyen2024 Algorithm 1, closed form"),
+            "sca-low": (lambda: MassiveMIMOSCA(start="low", limit=3000), "the same from the point of least power"),
+            "sca-cvxpy": (lambda: MassiveMIMOSCA(backend="cvxpy"), "nguyen2024 Algorithm 1 as printed, CVXPY (slow)"),
+            "least-t": (LeastSensing, "least sensing power that keeps the tracker's variance"),
+            "least-t-sigma": (lambda: LeastSensing("sigma"), "the same, planned with one sigma of beam error"),
+            "myopic": (Myopic, "sensing share that maximises the frame's reward"),
+            "myopic-sigma": (lambda: Myopic("sigma"), "the same, planned with one sigma of beam error"),
+            "constant-10": (lambda: ConstantShare(share=0.1), "a tenth of the power for sensing"),
+            "constant-30": (lambda: ConstantShare(share=0.3), "three tenths of the power for sensing"),
+        },
+        default=("equal", "equal-full", "exact", "sca", "constant-30", "least-t", "myopic"),
+        reference="myopic",
     ),
 }
 """Allocators by scenario."""

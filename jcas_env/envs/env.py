@@ -10,6 +10,7 @@ import numpy as np
 
 from ..scenarios import make_scenario
 from ..scenarios.scenario import Scenario
+from ..tree import tree_map
 from .spaces import action_space, observation_space
 
 
@@ -92,7 +93,7 @@ class JCASEnv(gym.Env):
         self._allocation = allocation
         self._finished = bool(self._state.slot >= scenario.horizon)
         info = {name: np.array(value) for name, value in scenario.info(outcome).items()}
-        info = {name: value if value.ndim else value[()] for name, value in info.items()}
+        info = {name: entry(value) for name, value in info.items()}
         return self._observe(), float(outcome.utility), False, self._finished, info
 
     def render(self) -> np.ndarray | None:
@@ -138,7 +139,7 @@ class JCASEnv(gym.Env):
     # ---------------------------------------------------------------- internals
 
     def _enter(self, state: Any) -> None:
-        self._state, self._problem = state, None
+        self._state, self._problem = settled(state), None
 
     def _observe(self) -> Any:
         return self.scenario.observation(self.state)
@@ -150,6 +151,21 @@ class JCASEnv(gym.Env):
             raise gym.error.ResetNeeded(
                 f"the episode ended after {self.scenario.horizon} slots: call `reset` before the next step"
             )
+
+
+def settled(state: Any) -> Any:
+    """State with all arrays in C order, so that one that was pickled continues to the last bit.
+
+    Sums over strided views round differently from those over the copies that a snapshot holds.
+    """
+    return tree_map(lambda leaf: np.asarray(leaf, order="C"), state)
+
+
+def entry(value: np.ndarray) -> Any:
+    """Entry of ``info``: an array or NumPy scalar, but a flag as Python's, which Gymnasium stacks to an array of bools."""
+    if value.ndim:
+        return value
+    return value.item() if value.dtype == np.bool_ else value[()]
 
 
 def check_render_mode(mode: str | None, metadata: dict[str, Any]) -> None:

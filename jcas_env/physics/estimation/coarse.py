@@ -19,7 +19,7 @@ from array_api_compat import array_namespace, device
 
 from ...types import Array
 from ..arrays import steering_vector
-from .atoms import departure_factor, departures_of
+from .atoms import departure_factor, departures_of, from_columns
 from .pilots import Pilots
 
 
@@ -74,18 +74,20 @@ def _interpolation(samples: Array, points: Array, antennas: int) -> Array:
     xp = array_namespace(samples)
     degree = xp.arange(antennas, dtype=samples.dtype, device=device(samples))
     weight = xp.where(degree == 0, xp.ones_like(degree), 2.0 * xp.ones_like(degree)) / (2 * antennas)
-    lag = samples[:, None] - points[None, :]
-    return xp.sum(weight * xp.cos(pi * degree * lag[..., None]), axis=-1)
+    one, two = pi * degree * samples[:, None], pi * degree * points[:, None]
+    even = (weight * xp.cos(one)) @ xp.matrix_transpose(xp.cos(two))
+    return even + (weight * xp.sin(one)) @ xp.matrix_transpose(xp.sin(two))
 
 
 def residual_image(grid: Grid, c: Array, a: Array, gains: Array) -> Array:
     """Projection of the residual :math:`y - B g` onto the grid.
 
-    The image of the data less those of the paths: a Dirichlet kernel each (spec estimation 3.4). ``c`` and ``a`` are the
-    factors of the atoms, ``gains`` (links, groups, paths, snapshots of a group).
+    The image of the data less those of the paths: a Dirichlet kernel each (spec estimation 3.4). ``c`` and ``a`` are
+    the factors of the atoms, ``gains`` (links, groups, paths, columns).
     """
     xp = array_namespace(gains)
     *batch, samples, rx, snapshots = grid.image.shape
+    gains = from_columns(gains)
     kernel = xp.conj(grid.probes) @ xp.matrix_transpose(c)
     field = xp.reshape(a[..., None] * gains[..., None, :], (*gains.shape[:-1], rx * snapshots))
     return grid.image - xp.reshape(kernel @ field, (*batch, samples, rx, snapshots))
@@ -134,9 +136,7 @@ def _strongest_of_two(grid: Grid, lags: list[Array]) -> tuple[Array, Array]:
     count = grid.aoa_cos.shape[0]
     index = xp.astype(xp.round((1.0 - xp.atan2(imag, real) / pi) * (count / 2)), xp.int64) % count
     flat = xp.reshape(index, (-1,))
-    row, column = (
-        xp.reshape(xp.take(f(pi * grid.aoa_cos), flat, axis=0), index.shape) for f in (xp.cos, xp.sin)
-    )
+    row, column = (xp.reshape(xp.take(f(pi * grid.aoa_cos), flat, axis=0), index.shape) for f in (xp.cos, xp.sin))
     aod = xp.argmax(total + 2.0 * (real * row + imag * column), axis=-1)
     return aod, xp.take_along_axis(index, aod[:, None], axis=-1)[:, 0]
 

@@ -8,8 +8,8 @@ from array_api_compat import array_namespace
 
 from ...types import Array
 from ..arrays import steering_vector
-from .estimate import Estimate
-from .pilots import Pilots, pathless, prepare, report, require
+from .estimate import Estimate, report
+from .pilots import Pilots, pathless, prepare, require
 
 
 def esprit(received: Array, beams: Array | None, noise_power: Array, *, paths: int) -> Estimate:
@@ -42,7 +42,7 @@ def esprit(received: Array, beams: Array | None, noise_power: Array, *, paths: i
     require(pilots.beams is None, f"`beams` must be None or square for esprit, got {received.shape[-1]} pilots")
     ok = paths < pilots.tx_antennas
     require(ok, f"`paths` must be less than the {pilots.tx_antennas} antennas for esprit, got {paths}")
-    return report(_estimate(pilots, paths), pilots, received.shape[:-3])
+    return report(_estimate(pilots, paths), received.shape[:-3])
 
 
 def _estimate(pilots: Pilots, paths: int) -> Estimate:

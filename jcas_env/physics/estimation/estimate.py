@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from array_api_compat import array_namespace
+
+from ...tree import tree_map
 from ...types import Array
 
 
@@ -34,3 +37,32 @@ class Estimate(NamedTuple):
     """(..., paths): posterior variance of the gains, mean over the snapshots [-]."""
     iterations: Array
     """(...,) integer: iterations spent."""
+
+
+def report(estimate: Estimate, links: tuple[int, ...]) -> Estimate:
+    """Blank the bad links of a flat estimate and give it the batch axes ``links`` back (spec estimation 6.8)."""
+    xp = array_namespace(estimate.channel)
+    good, all_good = estimate.ok, bool(xp.all(estimate.ok))
+
+    def leaf(value: Array) -> Array:
+        if not all_good:
+            value = xp.where(xp.reshape(good, (-1, *(1,) * (value.ndim - 1))), value, xp.zeros_like(value))
+        return xp.reshape(value, (*links, *value.shape[1:]))
+
+    blank = tree_map(leaf, estimate)
+    return blank._replace(identifiable=xp.reshape(estimate.identifiable, links))
+
+
+def without_paths(estimate: Estimate, data: Array, noise_power: Array) -> Estimate:
+    r"""Clear what is not active; a link without an active path gets the flat estimate :math:`Z F^H/(1 + \sigma^2)`.
+
+    ``data`` is Z F^H, (links, snapshots, rx_antennas, tx_antennas), ``noise_power`` (links,).
+    """
+    xp = array_namespace(data)
+    active = estimate.active
+    empty = ~xp.any(active, axis=-1)[:, None, None, None]
+    return estimate._replace(
+        channel=xp.where(empty, data / (1.0 + noise_power)[:, None, None, None], estimate.channel),
+        gains=xp.where(active[:, None], estimate.gains, xp.zeros_like(estimate.gains)),
+        variance=xp.where(active, estimate.variance, xp.zeros_like(estimate.variance)),
+    )

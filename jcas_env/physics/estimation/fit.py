@@ -22,7 +22,7 @@ from array_api_compat import array_namespace, device
 
 from ...tree import tree_map
 from ...types import Array
-from .atoms import Jets, diagonal, jets, projected_curvature
+from .atoms import Jets, diagonal, jets, path_power, projected_curvature
 from .pilots import Pilots
 
 START_DAMPING = 1e-3
@@ -30,7 +30,7 @@ START_DAMPING = 1e-3
 
 
 class Fit(NamedTuple):
-    """Angles of a batch of links with the gains that suit them best, and the local shape of S."""
+    """Angles of a batch of links with the gains that suit them best."""
 
     aod_cos: Array
     """(links, paths)"""
@@ -39,17 +39,15 @@ class Fit(NamedTuple):
     jets: Jets
     """Correlations at these angles."""
     ridge: Array
-    """(links, paths): Lambda."""
+    """(links, paths): Lambda; any positive number for inactive paths."""
     gains: Array
-    """(links, groups, paths, snapshots of a group) complex."""
+    """(links, groups, paths, columns), see :mod:`.atoms`."""
+    pulled: Array
+    """(links, groups, paths, angles): K_t^-1 B_t^H D_t."""
     cost: Array
     """(links,): S."""
-    slope: Array
-    """(links, angles): c, v of all paths and then w of all paths (v alone for one receive antenna)."""
-    curvature: Array
-    """(links, angles, angles): Q."""
     spread: Array
-    """(links, paths): diagonal of the inverse of K_t, mean over the snapshots."""
+    """(links, paths): diagonal of the inverse of K_t, mean over the snapshots; meaningless for inactive paths."""
 
 
 def ridge_floor(like: Array) -> float:
@@ -58,61 +56,60 @@ def ridge_floor(like: Array) -> float:
 
 
 def fit(pilots: Pilots, aod_cos: Array, aoa_cos: Array, ridge: Array, active: Array) -> Fit:
-    """Best gains at given angles. All arguments but the pilots are (links, paths); inactive paths get no gain."""
-    return refit(pilots, aod_cos, aoa_cos, jets(pilots.aperture, pilots.data, aod_cos, aoa_cos, active), ridge, active)
+    """Best gains at given angles with a positive ridge; arrays are (links, paths). Inactive paths get no gain."""
+    return refit(pilots, aod_cos, aoa_cos, jets(pilots.aperture, pilots.data, aod_cos, aoa_cos, active), ridge)
 
 
-def refit(pilots: Pilots, aod_cos: Array, aoa_cos: Array, known: Jets, ridge: Array, active: Array) -> Fit:
+def refit(pilots: Pilots, aod_cos: Array, aoa_cos: Array, known: Jets, ridge: Array) -> Fit:
     """:func:`fit` where the correlations of the active paths at these angles are known."""
     xp = array_namespace(known.gram)
-    paths, snapshots = ridge.shape[-1], known.projection.shape[-1]
-    ridge = xp.where(active, xp.clip(ridge, min=ridge_floor(ridge)), xp.ones_like(ridge))
+    paths, count = ridge.shape[-1], known.projection.shape[-1]
     matched, cross = known.projection[..., :paths, :], known.gram[..., :paths, paths:]
-    identity = diagonal(xp.ones_like(matched[..., 0]))
-    k = known.gram[..., :paths, :paths] + diagonal(xp.astype(ridge, matched.dtype))[:, None]
-    solved = xp.linalg.solve(k, xp.concat([matched, cross, identity], axis=-1))
-    gains, pulled, inverse = (
-        solved[..., :snapshots],
-        solved[..., snapshots:-paths],
-        solved[..., -paths:],
-    )
-    error = known.projection[..., paths:, :] - known.gram[..., paths:, :paths] @ gains
-    blocks = cross.shape[-1] // paths
-    weight = xp.concat([gains] * blocks, axis=-2)
-    inverse_diagonal = xp.real(xp.linalg.diagonal(inverse))
+    k = known.gram[..., :paths, :paths] + diagonal(xp.astype(ridge, matched.dtype, copy=False))[:, None]
+    unit = xp.broadcast_to(xp.eye(paths, dtype=k.dtype, device=device(k)), k.shape)
+    solved = xp.linalg.solve(k, xp.concat([matched, cross, unit], axis=-1))
+    gains = solved[..., :count]
     return Fit(
         aod_cos=aod_cos,
         aoa_cos=aoa_cos,
         jets=known,
         ridge=ridge,
         gains=gains,
+        pulled=solved[..., count:-paths],
         cost=pilots.energy - xp.sum(xp.real(xp.conj(matched) * gains), axis=(1, 2, 3)),
-        slope=xp.sum(xp.real(xp.conj(weight) * error), axis=(1, 3)),
-        curvature=projected_curvature(known.gram, pulled, gains),
-        spread=xp.where(active, xp.mean(inverse_diagonal, axis=1), xp.zeros_like(ridge)),
+        spread=xp.mean(xp.real(xp.linalg.diagonal(solved[..., -paths:])), axis=1),
     )
 
 
+def slope(state: Fit) -> Array:
+    """c, (links, angles): v of all paths and then w of all paths (v alone for one receive antenna)."""
+    xp = array_namespace(state.gains)
+    paths, angles = state.pulled.shape[-2:]
+    known = state.jets
+    error = known.projection[..., paths:, :] - known.gram[..., paths:, :paths] @ state.gains
+    weight = xp.concat([state.gains] * (angles // paths), axis=-2)
+    return xp.sum(xp.real(xp.conj(weight) * error), axis=(1, 3))
+
+
+def curvature(state: Fit) -> Array:
+    """Q, (links, angles, angles)."""
+    return projected_curvature(state.jets.gram, state.pulled, state.gains)
+
+
 def residual_energy(state: Fit) -> Array:
-    """:math:`r = \\sum_t \\lVert y_t - B_t g_t \\rVert^2 = S - \\sum_t g_t^H \\Lambda g_t`, (links,)."""
+    r""":math:`r = \sum_t \lVert y_t - B_t g_t \rVert^2 = S - \sum_t g_t^H \Lambda g_t`, (links,)."""
     xp = array_namespace(state.cost)
-    power = xp.sum(xp.abs(state.gains) ** 2, axis=(1, 3))
-    return state.cost - xp.sum(state.ridge * power, axis=-1)
-
-
-def path_power(gains: Array) -> Array:
-    """Mean over the snapshots of |g|^2, (links, paths), from (links, groups, paths, snapshots of a group)."""
-    xp = array_namespace(gains)
-    return xp.mean(xp.real(gains) ** 2 + xp.imag(gains) ** 2, axis=(1, 3))
+    return state.cost - xp.sum(state.ridge * path_power(state.gains, 1), axis=-1)
 
 
 def newton_step(state: Fit, damping: Array) -> Array:
     """Solution of ``(Q + mu diag Q + 1e-9 max diag Q) step = c``, (links, angles)."""
-    xp = array_namespace(state.slope)
-    scale = xp.linalg.diagonal(state.curvature)
+    xp = array_namespace(damping)
+    q = curvature(state)
+    scale = xp.linalg.diagonal(q)
     flat = xp.astype(scale <= 0.0, scale.dtype)
     lift = damping[:, None] * scale + 1e-9 * xp.max(scale, axis=-1, keepdims=True) + flat
-    return xp.linalg.solve(state.curvature + diagonal(lift), state.slope[..., None])[..., 0]
+    return xp.linalg.solve(q + diagonal(lift), slope(state)[..., None])[..., 0]
 
 
 def clipped(pilots: Pilots, step: Array, paths: int) -> Array:
@@ -145,7 +142,7 @@ def damped_step(pilots: Pilots, state: Fit, damping: Array, active: Array) -> tu
     trial = moved(pilots, state, step, active)
     # S is a difference of two energies: below its round-off a rise says nothing.
     accept = trial.cost <= state.cost + ridge_floor(damping) * pilots.energy
-    mu = xp.where(accept, xp.clip(0.2 * damping, min=1e-8), 8.0 * damping + 1e-3)
+    mu = xp.where(accept, xp.maximum(0.2 * damping, 1e-8), 8.0 * damping + 1e-3)
     return choose(accept, trial, state), mu
 
 

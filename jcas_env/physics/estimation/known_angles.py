@@ -5,10 +5,10 @@ from __future__ import annotations
 from array_api_compat import array_namespace
 
 from ...types import Array, as_array
-from ..channel import multipath_channel
-from .atoms import diagonal, factors, gram, project, snapshots_first
-from .estimate import Estimate
-from .pilots import identifiable, prepare, report
+from ..channel import snapshot_channels
+from .atoms import columns, correlation, diagonal, factors, project, snapshots_first
+from .estimate import Estimate, report, without_paths
+from .pilots import identifiable, prepare
 
 
 def gains_on_known_angles(
@@ -52,26 +52,29 @@ def gains_on_known_angles(
     aod, aoa = (xp.reshape(xp.broadcast_to(u, (*links, paths)), (-1, paths)) for u in (aod_cos, aoa_cos))
     on = xp.ones_like(aod, dtype=xp.bool) if active is None else xp.reshape(active, (-1, paths))
     rho = xp.reshape(xp.broadcast_to(as_array(ridge, aod), links), (-1, 1))
-    c, a = factors(pilots.aperture, aod, aoa)
-    c = xp.where(on[:, None, :, None], c, xp.zeros_like(c))
-    matched = project(pilots.data, c, a)
-    lift = xp.astype(rho + xp.where(on, xp.zeros_like(aod), xp.ones_like(aod)), matched.dtype)
-    identity = diagonal(xp.ones_like(matched[..., 0]))
-    solved = xp.linalg.solve(gram(c, a) + diagonal(lift)[:, None], xp.concat([matched, identity], axis=-1))
+    matched = columns(project(pilots.data, *factors(pilots.aperture, aod, aoa)), pilots.beams)
+    matched = xp.where(on[:, None, :, None], matched, xp.zeros_like(matched))
+    gram = correlation(pilots.aperture, (aod, aoa), (aod, aoa))
+    pair = (on[:, :, None] & on[:, None, :])[:, None]
+    lift = xp.astype(rho + xp.where(on, xp.zeros_like(aod), xp.ones_like(aod)), gram.dtype)
+    k = xp.where(pair, gram, xp.zeros_like(gram)) + diagonal(lift)[:, None]
+    identity = xp.broadcast_to(diagonal(xp.ones_like(k[0, 0, 0])), k.shape)
+    solved = xp.linalg.solve(k, xp.concat([matched, identity], axis=-1))
     gains = snapshots_first(solved[..., :-paths])
     spread = xp.mean(xp.real(xp.linalg.diagonal(solved[..., -paths:])), axis=1)
     rx, tx = pilots.rx_antennas, pilots.tx_antennas
-    channel = multipath_channel(gains, aoa[:, None], aod[:, None], rx_antennas=rx, tx_antennas=tx)
-    flat = pilots.matrices / (1.0 + pilots.noise_power)[:, None, None, None]
+    channel = snapshot_channels(gains, aoa, aod, rx_antennas=rx, tx_antennas=tx)
     estimate = Estimate(
-        channel=xp.where(xp.any(on, axis=-1)[:, None, None, None], channel, flat),
+        channel=channel,
         aod_cos=aod,
         aoa_cos=aoa,
         gains=gains,
         active=on,
         ok=pilots.ok,
         identifiable=identifiable(pilots, paths),
-        variance=xp.where(on, pilots.noise_power[:, None] * spread, xp.zeros_like(spread)),
+        variance=pilots.noise_power[:, None] * spread,
         iterations=xp.zeros_like(pilots.ok, dtype=xp.int64),
     )
-    return report(estimate, pilots, links)
+    if not bool(xp.all(on)):
+        estimate = without_paths(estimate, pilots.matrices, pilots.noise_power)
+    return report(estimate, links)

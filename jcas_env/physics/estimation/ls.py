@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ...types import Array
-from .estimate import Estimate
-from .pilots import pathless, prepare, report
+from .estimate import Estimate, report
+from .pilots import pathless, prepare
 
 
 def ls(received: Array, beams: Array | None, noise_power: Array, *, paths: int) -> Estimate:
@@ -27,4 +27,4 @@ def ls(received: Array, beams: Array | None, noise_power: Array, *, paths: int) 
         NMSE sigma^2 for P = M.
     """
     pilots = prepare(received, beams, noise_power, paths)
-    return report(pathless(pilots.matrices, pilots, paths), pilots, received.shape[:-3])
+    return report(pathless(pilots.matrices, pilots, paths), received.shape[:-3])

@@ -8,8 +8,8 @@ from typing import Literal, get_args
 from array_api_compat import array_namespace, device
 
 from ...types import Array
-from .estimate import Estimate
-from .pilots import Pilots, pathless, prepare, report, require
+from .estimate import Estimate, report
+from .pilots import Pilots, pathless, prepare, require
 
 AngleLaw = Literal["theta", "cosine"]
 """Which of angle and direction cosine is uniform."""
@@ -60,7 +60,7 @@ def mmse(
     """
     require(angle_law in get_args(AngleLaw), f"`angle_law` must be one of {get_args(AngleLaw)}, got {angle_law!r}")
     pilots = prepare(received, beams, noise_power, paths)
-    return report(pathless(_wiener(pilots, angle_law), pilots, paths), pilots, received.shape[:-3])
+    return report(pathless(_wiener(pilots, angle_law), pilots, paths), received.shape[:-3])
 
 
 def _wiener(pilots: Pilots, angle_law: AngleLaw) -> Array:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from array_api_compat import array_namespace
 
 from ...types import Array
-from ..channel import multipath_channel
+from ..channel import snapshot_channels
 from .atoms import snapshots_first
 from .coarse import make_grid
-from .estimate import Estimate
-from .pilots import pathless, prepare, report, require
+from .estimate import Estimate, report
+from .pilots import pathless, prepare, require
 from .pursuit import matching_pursuit
 
 
 def omp(received: Array, beams: Array | None, noise_power: Array, *, paths: int, grid: int = 100) -> Estimate:
-    """Pick ``paths`` pairs of grid angles that explain all snapshots best, gains by least squares (spec estimation 2.4).
+    """Pick ``paths`` pairs of grid angles that explain all snapshots best (spec estimation 2.4).
+
+    The gains follow by least squares on all picks.
 
     Parameters
     ----------
@@ -41,7 +43,7 @@ def omp(received: Array, beams: Array | None, noise_power: Array, *, paths: int,
     aod, aoa, gains = matching_pursuit(pilots, make_grid(pilots, grid, grid), paths)
     gains = snapshots_first(gains)
     rx, tx = pilots.rx_antennas, pilots.tx_antennas
-    channel = multipath_channel(gains, aoa[:, None], aod[:, None], rx_antennas=rx, tx_antennas=tx)
+    channel = snapshot_channels(gains, aoa, aod, rx_antennas=rx, tx_antennas=tx)
     estimate = pathless(channel, pilots, paths)._replace(
         aod_cos=aod,
         aoa_cos=aoa,
@@ -49,4 +51,4 @@ def omp(received: Array, beams: Array | None, noise_power: Array, *, paths: int,
         active=xp.ones_like(aod, dtype=xp.bool),
         iterations=xp.full_like(pilots.ok, paths, dtype=xp.int64),
     )
-    return report(estimate, pilots, received.shape[:-3])
+    return report(estimate, received.shape[:-3])

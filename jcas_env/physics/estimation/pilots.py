@@ -1,8 +1,8 @@
-"""Pilot measurements: what the air delivers, and the form in which the estimators read it.
+r"""Pilot measurements: what the air delivers, and the form in which the estimators read it.
 
 The model (spec estimation 1, luo2023 eqs. 2-4 with the repairs of spec estimation 5): in snapshot t of a link
 
-.. math:: Z_t = H_t F_t + \\text{noise}, \\qquad H_t = \\sum_l g_{tl}\\, a_N(w_l)\\, a_M(v_l)^H, \\qquad F_t^H F_t = I
+.. math:: Z_t = H_t F_t + \text{noise}, \qquad H_t = \sum_l g_{tl}\, a_N(w_l)\, a_M(v_l)^H, \qquad F_t^H F_t = I
 
 with M transmit and N receive antennas, P pilot beams and white noise of variance sigma^2 per complex entry.
 """
@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 from array_api_compat import array_namespace, device
 
-from ...tree import tree_map
 from ...types import Array
 from .atoms import Aperture
 from .estimate import Estimate
@@ -156,10 +155,8 @@ def prepare(received: Array, beams: Array | None, noise_power: Array, paths: int
     z = xp.where(ok[:, None, None, None], z, xp.ones_like(z))
     power = xp.real(z) ** 2 + xp.imag(z) ** 2
     floor = RELATIVE_NOISE_FLOOR * xp.mean(power, axis=(1, 2, 3))
-    if beams is None:
-        data = xp.permute_dims(z, (0, 3, 2, 1))[:, None]
-    else:
-        data = xp.permute_dims(z, (0, 1, 3, 2))[..., None]
+    shared = beams is None
+    data = xp.permute_dims(z, (0, 3, 2, 1))[:, None] if shared else xp.permute_dims(z, (0, 1, 3, 2))[..., None]
     return Pilots(
         data=xp.asarray(data, copy=True),  # one contiguous copy instead of a strided view in every product
         beams=beams,
@@ -195,19 +192,6 @@ def _check_beams(received: Array, beams: Array) -> None:
         pilots <= beams.shape[-2],
         f"`beams` must have at most as many pilots as antennas, got {pilots} pilots for {beams.shape[-2]} antennas",
     )
-
-
-def report(estimate: Estimate, pilots: Pilots, links: tuple[int, ...]) -> Estimate:
-    """Blank the bad links of a flat estimate and give it the batch axes ``links`` back (spec estimation 6.8)."""
-    xp = array_namespace(estimate.channel)
-
-    def leaf(value: Array) -> Array:
-        good = xp.reshape(pilots.ok, (-1, *(1,) * (value.ndim - 1)))
-        value = xp.where(good, value, xp.zeros_like(value))
-        return xp.reshape(value, (*links, *value.shape[1:]))
-
-    blank = tree_map(leaf, estimate._replace(identifiable=pilots.ok))
-    return blank._replace(identifiable=xp.reshape(estimate.identifiable, links))
 
 
 def identifiable(pilots: Pilots, paths: int) -> Array:

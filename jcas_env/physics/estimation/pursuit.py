@@ -5,22 +5,10 @@ from __future__ import annotations
 from array_api_compat import array_namespace, device
 
 from ...types import Array
-from .atoms import diagonal, factors, gram, project
+from .atoms import columns, correlation, diagonal, factors, project
 from .coarse import Grid, angles_at, residual_image, strongest
 from .fit import START_DAMPING, Fit, damped_step, fit, ridge_floor
 from .pilots import Pilots
-
-
-def least_squares_gains(pilots: Pilots, c: Array, a: Array, ridge: float) -> Array:
-    r"""Gains :math:`(B_t^H B_t + \rho I)^{-1} B_t^H y_t` of atoms with factors c and a.
-
-    Returns
-    -------
-    Array, shape (links, groups, paths, snapshots of a group), complex
-    """
-    xp = array_namespace(c)
-    matched = project(pilots.data, c, a)
-    return xp.linalg.solve(gram(c, a) + ridge * diagonal(xp.ones_like(matched[..., 0])), matched)
 
 
 def matching_pursuit(pilots: Pilots, grid: Grid, paths: int) -> tuple[Array, Array, Array]:
@@ -32,7 +20,7 @@ def matching_pursuit(pilots: Pilots, grid: Grid, paths: int) -> tuple[Array, Arr
     -------
     aod_cos, aoa_cos : Array, shape (links, paths)
         Direction cosines of the picks.
-    gains : Array, shape (links, groups, paths, snapshots of a group), complex
+    gains : Array, shape (links, groups, paths, columns)
         Least squares; the ridge at the level of round-off matters only where picks are linearly dependent.
     """
     xp = array_namespace(pilots.data)
@@ -42,7 +30,9 @@ def matching_pursuit(pilots: Pilots, grid: Grid, paths: int) -> tuple[Array, Arr
         picks.append(angles_at(grid, strongest(grid, image)))
         aod, aoa = (xp.concat(list(angles), axis=-1) for angles in zip(*picks, strict=True))
         c, a = factors(pilots.aperture, aod, aoa)
-        gains = least_squares_gains(pilots, c, a, ridge)
+        gram = correlation(pilots.aperture, (aod, aoa), (aod, aoa))
+        matched = columns(project(pilots.data, c, a), pilots.beams)
+        gains = xp.linalg.solve(gram + ridge * diagonal(xp.ones_like(gram[0, 0, 0])), matched)
         if pick + 1 < paths:
             image = residual_image(grid, c, a, gains)
     return aod, aoa, gains
@@ -52,7 +42,7 @@ def start_ridge(pilots: Pilots, paths: int | Array) -> Array:
     r"""Ridge of the first fits, before powers are known: :math:`\max(10^{-6}, 0.1 \sigma^2 k/(MN))`, (links, 1)."""
     xp = array_namespace(pilots.noise_power)
     antennas = pilots.tx_antennas * pilots.rx_antennas
-    return xp.clip(0.1 * pilots.noise_power * paths / antennas, min=1e-6)[:, None]
+    return xp.maximum(0.1 * pilots.noise_power * paths / antennas, max(1e-6, ridge_floor(pilots.noise_power)))[:, None]
 
 
 def polished_pursuit(pilots: Pilots, grid: Grid, paths: int, polish: int) -> Fit:

@@ -8,19 +8,21 @@ from typing import NamedTuple
 from array_api_compat import array_namespace, device
 
 from ...types import Array
+from .atoms import factors, path_power
 from .batching import gather, indices, reassemble, scatter
 from .coarse import Grid, angles_at, make_grid, residual_image, strongest
-from .atoms import factors
 from .fit import (
     START_DAMPING,
     Fit,
     choose,
+    curvature,
     damped_step,
     fit,
     moved,
-    path_power,
     refit,
     residual_energy,
+    ridge_floor,
+    slope,
 )
 from .pilots import Pilots
 from .pursuit import start_ridge
@@ -76,7 +78,7 @@ def fresh(found: Fit, active: Array | None = None) -> Track:
     xp = array_namespace(found.cost)
     where = {"device": device(found.cost)}
     links = found.cost.shape
-    steepest = xp.max(xp.linalg.diagonal(found.curvature), axis=-1)
+    steepest = xp.max(xp.linalg.diagonal(curvature(found)), axis=-1)
     return Track(
         fit=found,
         active=xp.ones(found.ridge.shape, dtype=xp.bool, **where) if active is None else active,
@@ -135,23 +137,22 @@ def iterate(pilots: Pilots, track: Track, plan: Refinement) -> Track:
     paths, antennas = active.shape[-1], pilots.tx_antennas * pilots.rx_antennas
     # 1/lambda = max(r/d, sigma^2) with d = T P N
     level = xp.maximum(residual_energy(state) / pilots.measurements, pilots.noise_power)[:, None]
-    power = path_power(state.gains) + 1e-6 * antennas / paths
+    power = path_power(state.gains, pilots.snapshots) + 1e-6 * antennas / paths
     ridge = level / (power + track.variance if plan.evidence else power)
-    state = refit(pilots, state.aod_cos, state.aoa_cos, state.jets, ridge, active)
+    ridge = xp.maximum(ridge, ridge_floor(ridge))
+    state = refit(pilots, state.aod_cos, state.aoa_cos, state.jets, ridge)
     damping = track.damping
     if plan.gradient:
-        state = moved(pilots, state, track.rate[:, None] * state.slope, active)
+        state = moved(pilots, state, track.rate[:, None] * slope(state), active)
     else:
         for _ in range(STEPS):
             state, damping = damped_step(pilots, state, damping, active)
-    variance = level * state.spread
-    kept = active & (path_power(state.gains) + variance >= plan.prune * pilots.noise_power[:, None])
+    variance = xp.where(active, level * state.spread, 0.0)
+    kept = active & (path_power(state.gains, pilots.snapshots) + variance >= plan.prune * pilots.noise_power[:, None])
     if bool(xp.any(kept != active)):
         state = fit(pilots, state.aod_cos, state.aoa_cos, state.ridge, kept)
-        variance = level * state.spread
-    return track._replace(
-        fit=state, active=kept, variance=variance, damping=damping, iterations=track.iterations + 1
-    )
+        variance = xp.where(kept, level * state.spread, 0.0)
+    return track._replace(fit=state, active=kept, variance=variance, damping=damping, iterations=track.iterations + 1)
 
 
 def rescued(pilots: Pilots, track: Track, plan: Refinement) -> Track:
@@ -173,7 +174,7 @@ def rescued(pilots: Pilots, track: Track, plan: Refinement) -> Track:
         better = trial.cost < cost - 4.0 * pilots.noise_power
         best, cost = choose(better, trial, best), xp.where(better, trial.cost, cost)
         active, changed = active | (better[:, None] & this), changed | better
-    fresh_variance = pilots.noise_power[:, None] * best.spread
+    fresh_variance = xp.where(active, pilots.noise_power[:, None] * best.spread, 0.0)
     return track._replace(
         fit=best,
         active=active,

@@ -9,13 +9,13 @@ from typing import Literal, NamedTuple, get_args
 from array_api_compat import array_namespace
 
 from ...types import Array
-from ..channel import multipath_channel
-from .atoms import snapshots_first
+from ..channel import snapshot_channels
+from .atoms import path_power, snapshots_first
 from .batching import gather, indices, scatter
 from .coarse import make_grid
-from .estimate import Estimate
-from .fit import fit, path_power
-from .pilots import Pilots, identifiable, prepare, report, require
+from .estimate import Estimate, report, without_paths
+from .fit import fit
+from .pilots import Pilots, identifiable, prepare, require
 from .pursuit import polished_pursuit, start_ridge
 from .refine import Refinement, Track, excess, fresh, refine
 
@@ -124,7 +124,7 @@ def spomp(
         evidence=weight == "eb", prune=prune, iterations=iterations, gradient=faithful, rescue=rescue, grid=grid
     )
     track = _cold(pilots, paths, grid, polish, plan) if start is None else _warm(pilots, start, grid, polish, plan)
-    return report(_estimate(pilots, track, pfa), pilots, received.shape[:-3])
+    return report(_estimate(pilots, track, pfa), received.shape[:-3])
 
 
 def _cold(pilots: Pilots, paths: int, grid: int, polish: int, plan: Refinement) -> Track:
@@ -152,31 +152,25 @@ def _estimate(pilots: Pilots, track: Track, pfa: float | None) -> Estimate:
     """Test every link for a path and write the estimate down."""
     xp = array_namespace(pilots.data)
     paths, rx, tx = track.active.shape[-1], pilots.rx_antennas, pilots.tx_antennas
-    noise = pilots.noise_power
     active = track.active
     if pfa is not None:
         level = detection_level(rx * tx, pilots.snapshots, pfa)
-        power = xp.where(active, path_power(track.fit.gains) + track.variance, xp.zeros_like(track.variance))
-        active = active & (xp.max(power, axis=-1) >= (level - 1.0) * noise)[:, None]
-    gains = snapshots_first(track.fit.gains)
-    gains = xp.where(active[:, None], gains, xp.zeros_like(gains))
-    aod, aoa = track.fit.aod_cos, track.fit.aoa_cos
-    channel = multipath_channel(gains, aoa[:, None], aod[:, None], rx_antennas=rx, tx_antennas=tx)
-    empty = ~xp.any(active, axis=-1)
-    if bool(xp.any(empty)):
-        flat = pilots.matrices / (1.0 + noise)[:, None, None, None]
-        channel = xp.where(empty[:, None, None, None], flat, channel)
-    return Estimate(
-        channel=channel,
+        power = path_power(track.fit.gains, pilots.snapshots) + track.variance
+        power = xp.where(active, power, xp.zeros_like(power))
+        active = active & (xp.max(power, axis=-1) >= (level - 1.0) * pilots.noise_power)[:, None]
+    gains, aod, aoa = snapshots_first(track.fit.gains), track.fit.aod_cos, track.fit.aoa_cos
+    estimate = Estimate(
+        channel=snapshot_channels(gains, aoa, aod, rx_antennas=rx, tx_antennas=tx),
         aod_cos=aod,
         aoa_cos=aoa,
         gains=gains,
         active=active,
         ok=pilots.ok,
         identifiable=identifiable(pilots, paths),
-        variance=xp.where(active, track.variance, xp.zeros_like(track.variance)),
+        variance=track.variance,
         iterations=track.iterations,
     )
+    return estimate if bool(xp.all(active)) else without_paths(estimate, pilots.matrices, pilots.noise_power)
 
 
 @lru_cache(maxsize=64)

@@ -56,14 +56,14 @@ def check_problem(problem: MeshProblem) -> None:
             value = xp.asarray(value, dtype=problem.distance.dtype, device=device(problem.distance))
             sizes = zip(value.shape[::-1], shape[:-1][::-1], strict=False)
             ok = value.ndim <= len(shape) - 1 and all(a in (1, b) for a, b in sizes)
-            require(ok, f"`{name}` must be a scalar or broadcast to {shape[:-1]}, got shape {tuple(value.shape)}")
+            require(bool(ok), f"`{name}` must be a scalar or broadcast to {shape[:-1]}, got shape {tuple(value.shape)}")
             require_all(name, value, xp.isfinite(value) & holds(value), rule)
 
 
 def _check_scalars(problem: MeshProblem) -> None:
     for name, least in (("subcarriers", 2), ("tx_antennas", 2), ("rx_antennas", 2), ("least_subcarriers", 0)):
         value = getattr(problem, name)
-        ok = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
+        ok = isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= least)
         why = ", one element has no direction" if name.endswith("antennas") else ""
         require(ok, f"`{name}` must be an integer of at least {least}{why}, got {value!r}")
     for name in _POSITIVE:
