@@ -35,9 +35,9 @@ from .types import Status
 
 __version__ = "0.1.0"
 
-for _id, _scenario in {"MultiCell": "multicell", "Mesh": "mesh", "MassiveMIMO": "massive-mimo"}.items():
+for _id, _scenario in {"MultiCell-v0": "multicell", "Mesh-v0": "mesh", "MassiveMIMO-v0": "massive-mimo"}.items():
     gym.register(
-        id=f"jcas/{_id}-v0",
+        id=f"jcas/{_id}",
         entry_point="jcas_env.envs:JCASEnv",
         vector_entry_point="jcas_env.envs:JCASVectorEnv",
         kwargs={"scenario": _scenario},

@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode
 from jcas_agents import evaluate
 from jcas_baselines import GBD, EqualAllocation, Exact
 from jcas_experiments.cli import app
-from test_envs import assert_same
+from test_envs import assert_follows_sync_vector_env, assert_same
 from typer.testing import CliRunner
 
 import jcas_env
@@ -165,27 +165,7 @@ class TestVector:
     @pytest.mark.parametrize("mode", list(AutoresetMode))
     @pytest.mark.parametrize("observation", ["dict", "flat"])
     def test_equals_gymnasiums_sync_vector_env_step_by_step(self, mode, observation, rng):
-        fields = SMALL | {"observation": observation}
-        native = gym.make_vec(ID, num_envs=3, autoreset_mode=mode, **fields)
-        peer = gym.make_vec(ID, 3, vectorization_mode="sync", vector_kwargs={"autoreset_mode": mode}, **fields)
-        assert native.single_observation_space == peer.single_observation_space
-        assert native.observation_space == peer.observation_space
-        assert native.action_space == peer.action_space
-        for a, b in zip(native.reset(seed=5), peer.reset(seed=5), strict=True):
-            assert_same(a, b)
-        done = np.zeros(3, dtype=bool)
-        for slot in range(11):
-            mask = done & (mode is AutoresetMode.DISABLED)
-            if slot == 2:
-                mask = np.array([True, False, False])
-            if mask.any():
-                pair = [envs.reset(options={"reset_mask": mask.copy()}) for envs in (native, peer)]
-                assert_same(pair[0][0], pair[1][0], f"reset {slot}")
-            action = rng.uniform(-1, 1, native.action_space.shape).astype(np.float32)
-            ours, theirs = native.step(action), peer.step(action)
-            for part, (a, b) in enumerate(zip(ours, theirs, strict=True)):
-                assert_same(a, b, f"slot {slot} part {part}")
-            done = ours[3]
+        assert_follows_sync_vector_env(ID, mode, SMALL | {"observation": observation}, rng)
 
     def test_lane_i_follows_the_single_environment_of_seed_s_plus_i(self, rng):
         native = gym.make_vec(ID, num_envs=4, autoreset_mode="SameStep", **SMALL)

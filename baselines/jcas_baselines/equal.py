@@ -13,8 +13,8 @@ from jcas_env.scenarios.mesh import MeshProblem
 from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Status
 
-from .massive_mimo import Reading, solve_equal
-from .mesh_solver import solve_equal as solve_equal_mesh
+from . import massive_mimo, mesh_solver
+from .massive_mimo import Reading
 from .relaxed import RelaxedResult, RelaxedSolver, canonical_groups, floors_of
 from .solver import Solution, unsupported
 from .water_filling import waterfill
@@ -52,15 +52,15 @@ class EqualAllocation(RelaxedSolver):
         if self.power not in ("equal", "proposed"):
             raise ValueError(f"`power` must be equal or proposed, got {self.power!r}")
 
-    def solve(self, problem: MultiCellProblem | RelaxedProblem | MassiveMIMOProblem | MeshProblem) -> Solution:
+    def solve(self, problem: MultiCellProblem | RelaxedProblem | MeshProblem | MassiveMIMOProblem) -> Solution:
         """Solve a batch; see :class:`Solution`."""
-        if isinstance(problem, MeshProblem):
-            return solve_equal_mesh(problem)
         if isinstance(problem, MassiveMIMOProblem):
-            return solve_equal(problem, self.reading)
+            return massive_mimo.solve_equal(problem, self.reading)
+        if isinstance(problem, MeshProblem):
+            return mesh_solver.solve_equal(problem)
         if isinstance(problem, MultiCellProblem | RelaxedProblem):
             return super().solve(problem)
-        raise unsupported(self, problem, MultiCellProblem, RelaxedProblem, MassiveMIMOProblem, MeshProblem)
+        raise unsupported(self, problem, MultiCellProblem, RelaxedProblem, MeshProblem, MassiveMIMOProblem)
 
     def solve_relaxed(self, relaxed: RelaxedProblem) -> RelaxedResult:
         """Closed form, batched."""

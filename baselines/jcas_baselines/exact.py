@@ -13,9 +13,8 @@ from jcas_env.scenarios.mesh import MeshProblem
 from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Status
 
+from . import massive_mimo, mesh_solver
 from .gbd import decompose_share
-from .massive_mimo import solve_exact
-from .mesh_solver import solve_exact as solve_exact_mesh
 from .perspective import maximise_perspective
 from .relaxed import AtShare, RelaxedResult, RelaxedSolver, canonical_groups, floors_of
 from .solver import Solution, unsupported
@@ -52,15 +51,15 @@ class Exact(RelaxedSolver):
         if self.noise not in ("constant", "per_hertz"):
             raise ValueError(f"`noise` must be constant or per_hertz, got {self.noise!r}")
 
-    def solve(self, problem: MultiCellProblem | RelaxedProblem | MassiveMIMOProblem | MeshProblem) -> Solution:
+    def solve(self, problem: MultiCellProblem | RelaxedProblem | MeshProblem | MassiveMIMOProblem) -> Solution:
         """Solve a batch; see :class:`Solution`."""
-        if isinstance(problem, MeshProblem):
-            return solve_exact_mesh(problem)
         if isinstance(problem, MassiveMIMOProblem):
-            return solve_exact(problem)
+            return massive_mimo.solve_exact(problem)
+        if isinstance(problem, MeshProblem):
+            return mesh_solver.solve_exact(problem)
         if isinstance(problem, MultiCellProblem | RelaxedProblem):
             return super().solve(problem)
-        raise unsupported(self, problem, MultiCellProblem, RelaxedProblem, MassiveMIMOProblem, MeshProblem)
+        raise unsupported(self, problem, MultiCellProblem, RelaxedProblem, MeshProblem, MassiveMIMOProblem)
 
     @property
     def model(self) -> Noise:

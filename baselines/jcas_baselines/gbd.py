@@ -309,7 +309,7 @@ class GBD:
             return in_double_precision(self.solve, problem, problem.gain.dtype)
         found = decompose_share(
             problem,
-            form="rate" if problem.reward == "rate" else "log",
+            form="log" if problem.reward == "fair" else "rate",
             split=self.split,
             tolerance=self.tolerance,
             limit=self.max_cuts or (40 if self.split == "shared" else 200),

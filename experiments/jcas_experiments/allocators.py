@@ -6,7 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jcas_baselines import ADMM, GBD, EqualAllocation, Exact, Solution
+from jcas_baselines import (
+    ADMM,
+    GBD,
+    SCA,
+    BestGrouping,
+    BestVertex,
+    ConstantRule,
+    EqualAllocation,
+    Exact,
+    GradientSearch,
+    Joint,
+    Solution,
+)
 from jcas_baselines.massive_mimo_policies import ConstantShare, ExactPerFrame, LeastSensing, Myopic
 from jcas_baselines.massive_mimo_sca import MassiveMIMOSCA
 
@@ -63,8 +75,17 @@ ROSTERS: dict[str, Roster] = {
             ),
             "admm": (ADMM, "luo2023 Algorithm 3, closed form"),
             "admm-cvxpy": (lambda: ADMM(backend="cvxpy"), "luo2023 Algorithm 3 as printed, by CVXPY (slow)"),
+            "admm-grouping": (lambda: BestGrouping(ADMM()), "ADMM with the best grouping threshold of each cell"),
+            "gbd": (GBD, "generalised Benders: the share by cuts, noise per hertz, certified gap"),
+            "sca": (SCA, "successive convex approximation of the true rates, other cells as they were"),
+            "sca-network": (lambda: SCA(scope="network"), "the same for all cells together"),
+            "constant": (ConstantRule, "all slack band to the first group, equal power: looks at nothing"),
+            "vertex": (BestVertex, "the best such corner of each cell"),
+            "search-20": (lambda: GradientSearch(steps=20), "20 gradient steps from EBPA, all cells"),
+            "search-50": (lambda: GradientSearch(steps=50), "50 gradient steps from EBPA, all cells"),
+            "joint": (Joint, "best found: gradient search from many starts (slow)"),
         },
-        default=("equal", "equal-group", "eba-pa", "exact", "admm"),
+        default=("equal", "equal-group", "eba-pa", "exact", "admm", "gbd", "sca"),
         reference="admm",
     ),
     "mesh": Roster(

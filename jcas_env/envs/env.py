@@ -162,7 +162,7 @@ def settled(state: Any) -> Any:
 
 
 def entry(value: np.ndarray) -> Any:
-    """Entry of ``info``: an array or NumPy scalar, but a flag as Python's, which Gymnasium stacks to an array of bools."""
+    """Entry of ``info``: an array or NumPy scalar, but a flag as Python's, which Gymnasium stacks to bools."""
     if value.ndim:
         return value
     return value.item() if value.dtype == np.bool_ else value[()]

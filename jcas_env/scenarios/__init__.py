@@ -11,8 +11,8 @@ from .scenario import Scenario, suggest
 
 SCENARIOS: dict[str, tuple[type[Any], type[Any]]] = {
     "multicell": (MultiCell, MultiCellConfig),
-    "mesh": (Mesh, MeshConfig),
     "massive-mimo": (MassiveMIMO, MassiveMIMOConfig),
+    "mesh": (Mesh, MeshConfig),
 }
 """Scenario and configuration by name, as ``jcas compare NAME`` takes it."""
 

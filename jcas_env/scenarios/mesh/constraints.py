@@ -63,9 +63,9 @@ def check_problem(problem: MeshProblem) -> None:
 def _check_scalars(problem: MeshProblem) -> None:
     for name, least in (("subcarriers", 2), ("tx_antennas", 2), ("rx_antennas", 2), ("least_subcarriers", 0)):
         value = getattr(problem, name)
-        ok = isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= least)
+        ok = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
         why = ", one element has no direction" if name.endswith("antennas") else ""
-        require(ok, f"`{name}` must be an integer of at least {least}{why}, got {value!r}")
+        require(bool(ok), f"`{name}` must be an integer of at least {least}{why}, got {value!r}")
     for name in _POSITIVE:
         value = getattr(problem, name)
         require(bool(np.isfinite(value)) and value > 0, f"`{name}` must be finite and positive, got {value!r}")
