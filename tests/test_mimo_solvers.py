@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -130,7 +131,7 @@ class TestOptimality:
         budgets = np.linspace(0.2, 1.0, 9)
         values = [Exact().solve(replace(problem, power_budget=1000.0 * part)).objective for part in budgets]
         values = np.where(np.isnan(values), -np.inf, values)
-        for before, after in zip(values[:-1], values[1:], strict=True):
+        for before, after in pairwise(values):
             reached = np.isfinite(after)
             assert reached.sum() > 20
             assert (after[reached] > before[reached]).all()
