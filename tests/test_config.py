@@ -115,20 +115,19 @@ def test_a_new_estimator_needs_nothing_but_its_function(monkeypatch):
     """The seam for estimators that see pilots only: arguments are supplied by name, and noise is drawn for them."""
     import numpy as np
 
-    from jcas_env.physics.estimation.perfect import perfect
+    from jcas_env.physics.estimation.ls import ls
 
     seen = {}
 
-    def least_squares(received, beams, noise_power, *, paths):
-        seen.update(noise=noise_power, beams=beams, paths=paths)
-        u = np.zeros((*received.shape[:-2], paths))
-        return perfect(received, u, u, u.astype(complex))
+    def own(received, beams, noise_power, *, paths):
+        seen.update(noise=noise_power, beams=beams, paths=paths, frames=received.shape[-3])
+        return ls(received, beams, noise_power, paths=paths)
 
-    monkeypatch.setitem(estimation.ESTIMATORS, "ls", least_squares)
-    scenario = make_scenario("multicell", estimator="ls", csi_delay=0, users_per_cell=3)
+    monkeypatch.setitem(estimation.ESTIMATORS, "own", own)
+    scenario = make_scenario("multicell", estimator="own", csi_delay=0, users_per_cell=3)
     state = scenario.initial(scenario.draw_initial(np.random.default_rng(0)))
     assert seen["beams"] is None
-    assert seen["paths"] == 3
+    assert (seen["paths"], seen["frames"]) == (3, 6)
     # 97 dB below 10 W at 99 dB of path loss: about 10 dB below 0, scaled to E|H|^2 = 1 (spec estimation 8.2).
     expected = scenario.config.noise_density * 10e6 / 10.0 * 10 ** (state.air.path_loss_db / 10)
     np.testing.assert_allclose(seen["noise"], expected)

@@ -14,7 +14,7 @@ from jcas_env.physics.geometry import in_hexagon
 from jcas_env.scenarios.multicell import observation as seen
 from jcas_env.tree import stack, take, tree_map
 
-SMALL = {"users_per_cell": 4, "bs_antennas": 8, "ue_antennas": 2}
+SMALL = {"users_per_cell": 4, "bs_antennas": 8, "ue_antennas": 2, "estimator": "perfect"}
 
 
 def run(config: MultiCellConfig, lanes: int, slots: int, seed: int = 0, action: float = 0.0):
@@ -69,7 +69,8 @@ class TestTime:
         """The knowledge of a decision is made from the truth of the slot before, and from nothing later."""
         scenario, states, _ = run(MultiCellConfig(**SMALL), 2, 3)
         for before, after in itertools.pairwise(states):
-            known = scenario._know(before.air, take_noise(), before.cell)
+            unused = scenario.draw_initial(np.random.default_rng(0)).noise
+            known, _ = scenario._know(before.air, unused, before.cell, None)
             np.testing.assert_allclose(after.csi.gain, known.gain)
         problem, truth = scenario.problem(states[2]), scenario.truth(states[2])
         assert not np.allclose(problem.gain, truth.gain, rtol=1e-3, atol=0)
@@ -115,12 +116,6 @@ class TestTime:
         allocation = scenario.decode(np.ones((1, scenario.action_size)), scenario.problem(state))
         draws = stack([scenario.draw(np.random.default_rng(0), state)])
         np.testing.assert_array_equal(scenario.transition(state, allocation, draws).last_power, allocation.power)
-
-
-def take_noise():
-    from jcas_env.scenarios.multicell.state import ChannelNoise
-
-    return ChannelNoise(np.zeros((2, 0)), np.zeros((2, 0)))
 
 
 @pytest.fixture(scope="module")
@@ -228,12 +223,12 @@ class TestSeeds:
         np.testing.assert_allclose(a, b, rtol=1e-4)
 
     def test_a_known_error_has_the_stated_power(self):
-        scenario, state = scenes(MultiCellConfig(csi_nmse=0.1, csi_delay=0), 2)
-        from jcas_env.scenarios.multicell import knowledge
+        scenario, state = scenes(MultiCellConfig(csi_nmse=0.1, csi_delay=0, estimator="perfect"), 2)
+        from jcas_env.scenarios.multicell.tracking import learn
 
         noise = scenario.draw(np.random.default_rng(0), state).noise
         air = take(state.air, 0)
-        known = knowledge.estimate(scenario.config, air, noise).channel
+        known = learn(scenario.config, scenario.layout, air, noise, None).estimate.channel
         error = np.sum(np.abs(known - air.channel) ** 2, axis=(-2, -1)) / np.sum(np.abs(air.channel) ** 2, (-2, -1))
         assert error.mean() == pytest.approx(0.1, rel=0.05)
 
@@ -248,7 +243,7 @@ class TestObservation:
             assert part.dtype == np.float32
             assert part.min() >= spec[name].low
             assert part.max() <= spec[name].high
-        assert spec["users"].shape == (12, 14)
+        assert spec["users"].shape == (12, 15)
 
     def test_gains_are_log_scaled_and_masks_are_the_groups(self, scene):
         observed = scene.scenario.observation(scene.state)

@@ -64,7 +64,7 @@ class TestCheckers:
         env = gym.wrappers.FlattenObservation(make())
         observation, _ = env.reset(seed=0)
         assert observation in env.observation_space
-        assert observation.shape == (3 * 9 * 9 + 9 * 14 + 3 * 3,)
+        assert observation.shape == (3 * 9 * 9 + 9 * 15 + 3 * 3,)
 
     def test_sb3_policies_learn_a_step_on_both_views(self):
         ppo = pytest.importorskip("stable_baselines3").PPO

@@ -66,7 +66,7 @@ def test_without_delay_nothing_changes():
 
 
 def test_on_a_channel_that_stands_still_only_the_wait_costs():
-    scenario = make_scenario("multicell", horizon=12, speed=0.0, fading_correlation=1.0, **SMALL)
+    scenario = make_scenario("multicell", horizon=12, speed=0.0, fading_correlation=1.0, estimator="perfect", **SMALL)
     late = evaluate(scenario, ADMM(), episodes=3, seed=0, delay=4).utility
     prompt = evaluate(scenario, ADMM(), episodes=3, seed=0).utility
     waiting = evaluate(scenario, _Fallback(), episodes=3, seed=0).utility

@@ -5,6 +5,9 @@ from __future__ import annotations
 from .admm import ADMM
 from .equal import EqualAllocation
 from .exact import Exact
+from .gbd import GBD
+from .grouping import BestGrouping
+from .sca import SCA
 from .solver import Solution, Solver
 
-__all__ = ["ADMM", "EqualAllocation", "Exact", "Solution", "Solver"]
+__all__ = ["ADMM", "GBD", "SCA", "BestGrouping", "EqualAllocation", "Exact", "Solution", "Solver"]

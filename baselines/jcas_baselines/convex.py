@@ -1,6 +1,6 @@
 """The same convex programs in CVXPY: slow, obvious, the cross-check of the closed forms.
 
-The only module that imports CVXPY, and it does so when a program is first built.
+CVXPY is imported when a program is first built.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ from jcas_env.types import Array
 
 if TYPE_CHECKING:
     from .admm import AugmentedState
+    from .prices import Form
+
+PRECISE = {"solver": "CLARABEL", "tol_gap_abs": 1e-10, "tol_gap_rel": 1e-10, "tol_feas": 1e-10}
+"""Settings of the cross-checks."""
 
 
 @lru_cache(maxsize=64)
@@ -98,28 +102,76 @@ def admm_update(state: AugmentedState, penalty: float) -> tuple[Array, Array]:
     return power, band
 
 
-def per_hertz_optimum(relaxed: RelaxedProblem) -> RelaxedAllocation:
+def per_hertz_optimum(relaxed: RelaxedProblem, form: Form = "rate") -> RelaxedAllocation:
     r"""Per-hertz optimum of one relaxed problem as an exponential cone program.
 
     ``b ln(1 + c p / b) = -rel_entr(b, b + c p)``, with the second argument scaled by ``1 + c/N`` for the solver's
-    sake (spec multicell 4.7, 6.6). Unbatched, NumPy; every user present.
+    sake (spec multicell 4.7, 6.6); for ``form="log"`` the logarithms of these, over the users that can be heard.
+    Unbatched, NumPy; every user present.
     """
     import cvxpy as cp
 
     labels, index = np.unique(relaxed.group, return_inverse=True)
-    users, groups = relaxed.coefficient.shape[-1], len(labels)
-    power, band = cp.Variable(users), cp.Variable(groups)
-    width = band[index]
-    scale = 1.0 + relaxed.coefficient / users
-    seen = width / scale + cp.multiply(relaxed.coefficient / scale, power)
-    earned = relaxed.weight @ (-cp.rel_entr(width, seen) + cp.multiply(np.log(scale), width))
+    power, band = cp.Variable(relaxed.coefficient.shape[-1]), cp.Variable(len(labels))
+    earned = _earned(relaxed, power, band[index], form)
     constraints = [
         cp.sum(power) == 1,
         cp.sum(band) == 1,
         power >= float(relaxed.power_floor),
         band >= float(relaxed.band_floor),
     ]
-    cp.Problem(cp.Maximize(earned), constraints).solve(
-        solver="CLARABEL", tol_gap_abs=1e-10, tol_gap_rel=1e-10, tol_feas=1e-10
-    )
+    cp.Problem(cp.Maximize(earned), constraints).solve(**PRECISE)
     return RelaxedAllocation(np.asarray(power.value), np.asarray(band.value)[index])
+
+
+def _earned(relaxed: RelaxedProblem, power: Any, width: Any, form: Form) -> Any:
+    """Weighted rates, or their logarithms, as an expression of CVXPY in natural logarithms."""
+    import cvxpy as cp
+
+    scale = 1.0 + relaxed.coefficient / relaxed.coefficient.shape[-1]
+    seen = cp.multiply(1.0 / scale, width) + cp.multiply(relaxed.coefficient / scale, power)
+    rate = -cp.rel_entr(width, seen) + cp.multiply(np.log(scale), width)
+    if form == "rate":
+        return relaxed.weight @ rate
+    heard = np.flatnonzero(relaxed.coefficient > 0)
+    return relaxed.weight[heard] @ cp.log(rate[heard])
+
+
+def shared_optimum(
+    services: list[RelaxedProblem], factors: list[float], form: Form, low: list[float], high: list[float]
+) -> tuple[float, np.ndarray]:
+    r"""Both services of one cell and their shares in one convex program: what :class:`.GBD` decomposes.
+
+    In units of the cell's budgets, where the per-hertz coefficients do not depend on the share,
+
+    .. math:: \max_{\beta, P, B} \sum_s \omega_s F_s(P^s, B^s) \quad\text{s.t.}\quad
+              \mathbf 1^T P^O = \beta_P,\; \mathbf 1^T B^O = \beta_B,\; \mathbf 1^T P^C = 1 - \beta_P, \dots
+
+    Parameters
+    ----------
+    services : list of RelaxedProblem
+        Communication and positioning, floors in units of the cell's budgets. Unbatched, every user present.
+    factors : list of float
+        :math:`\omega_s`.
+    low, high : list of float
+        Interval of the share; one entry: one share for power and band, two: one each.
+
+    Returns
+    -------
+    value, share
+        In natural logarithms; share as ``low``.
+    """
+    import cvxpy as cp
+
+    share = cp.Variable(len(low))
+    constraints, earned = [share >= np.asarray(low), share <= np.asarray(high)], 0
+    for service, (relaxed, factor) in enumerate(zip(services, factors, strict=True)):
+        labels, index = np.unique(relaxed.group, return_inverse=True)
+        power, band = cp.Variable(relaxed.coefficient.shape[-1]), cp.Variable(len(labels))
+        part = share if service else 1 - share
+        constraints += [cp.sum(power) == part[0], cp.sum(band) == part[len(low) - 1]]
+        constraints += [power >= float(relaxed.power_floor), band >= float(relaxed.band_floor)]
+        earned += factor * _earned(relaxed, power, band[index], form)
+    program = cp.Problem(cp.Maximize(earned), constraints)
+    program.solve(**PRECISE)
+    return float(program.value), np.asarray(share.value)

@@ -12,11 +12,15 @@ from jcas_env.scenarios.massive_mimo import MassiveMIMOProblem
 from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Status
 
+from .gbd import decompose_share
 from .massive_mimo import solve_exact
 from .perspective import maximise_perspective
-from .relaxed import RelaxedResult, RelaxedSolver, canonical_groups, floors_of
+from .relaxed import AtShare, RelaxedResult, RelaxedSolver, canonical_groups, floors_of
 from .solver import Solution, unsupported
 from .water_filling import waterfill
+
+SHARE_TOLERANCE = 1e-5
+"""Relative gap of the search over a free share, per-hertz form."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +32,10 @@ class Exact(RelaxedSolver):
     of the G values is the optimum (spec multicell 4.3, 5.20). ``noise="per_hertz"`` (EXACT-PHYS): jointly
     concave, solved by a batched interior-point method to a relative gap of 1e-6 (spec multicell 4.7).
 
-    At a fixed share the status is OPTIMAL and the bound certifies it. At a free share the search claims
-    STATIONARY and there is no bound.
+    At a fixed share the status is OPTIMAL and the bound certifies it. At a free share the per-hertz form is one
+    concave program in share, power and band, whose optimum is found by cuts (:func:`.gbd.decompose_share`, on the whole
+    interval) and is OPTIMAL with a bound; the constant-noise form is not concave in the share, the search claims
+    STATIONARY and has no bound. This holds for the ``rate`` utility; for another there is no claim.
 
     On a :class:`MassiveMIMOProblem`: the global optimum of nguyen2024 eq. 19, :func:`.massive_mimo.solve_exact`.
     """
@@ -53,6 +59,22 @@ class Exact(RelaxedSolver):
     def model(self) -> Noise:
         """Form of the relaxed problem that the method works on."""
         return self.noise
+
+    def _at_best_share(self, problem: MultiCellProblem) -> AtShare:
+        xp = array_namespace(problem.gain)
+        free = problem.share_is_free
+        if self.noise == "constant" or problem.reward != "rate" or not xp.any(free):
+            return super()._at_best_share(problem)
+        cells = (*problem.batch, problem.cells)
+        found = decompose_share(problem, form="rate", tolerance=SHARE_TOLERANCE, limit=100, margin=1.0)
+        infeasible = xp.reshape(found.status == int(Status.INFEASIBLE), cells)
+        share = xp.where(infeasible, xp.where(free, 0.5, problem.share), xp.reshape(found.point[:, 0], cells))
+        closed = xp.reshape(found.status, cells)[..., None]
+        best = self._at_share(problem, share)
+        status = xp.maximum(best.result.status, xp.where(infeasible[..., None], int(Status.INFEASIBLE), closed))
+        result = best.result._replace(status=status)
+        bound = xp.maximum(xp.reshape(found.upper, cells), best.score)
+        return AtShare(share, best.score, bound, result, certified=True)
 
     def solve_relaxed(self, relaxed: RelaxedProblem) -> RelaxedResult:
         """Vertex enumeration or interior point, batched."""

@@ -6,7 +6,6 @@ each subproblem has a closed form (spec mimo 4); CVXPY solves the paper's conic 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from array_api_compat import array_namespace
@@ -18,10 +17,13 @@ from jcas_env.scenarios.scenario import first_bad_entry, require
 from jcas_env.types import Array, Status, as_array
 
 from .massive_mimo import answer
-from .solver import Solution, iterate, unsupported
+from .solver import Solution, iterate
 
 Start = Literal["full", "half", "low"]
 """Starting points: full power with least or with half sensing power, or the demand met with least power."""
+
+FROM_FULL, FROM_ELSEWHERE = 200, 3000
+"""Most iterations by starting point: a low one needs about 2 beta SNR_com (spec mimo 4)."""
 
 
 class Iterate(NamedTuple):
@@ -166,34 +168,12 @@ def linear_demand(problem: MassiveMIMOProblem) -> tuple[Array, Array, Array]:
     return stream, echo.pattern * echo.receive, problem.echo_noise / problem.crb_limit
 
 
-@dataclass(frozen=True)
-class MassiveMIMOSCA:
-    """Algorithm 1 of nguyen2024; see :func:`solve_sca` for what the fields mean."""
-
-    start: Start = "full"
-    tolerance: float = 1e-4
-    limit: int = 200
-    backend: Literal["closed_form", "cvxpy"] = "closed_form"
-
-    def solve(self, problem: MassiveMIMOProblem) -> Solution:
-        """Solve a batch; see :class:`Solution`."""
-        if not isinstance(problem, MassiveMIMOProblem):
-            raise unsupported(self, problem, MassiveMIMOProblem)
-        return solve_sca(
-            problem,
-            start=self.start,
-            tolerance=self.tolerance,
-            limit=self.limit,
-            backend=self.backend,
-        )
-
-
 def solve_sca(
     problem: MassiveMIMOProblem,
     *,
     start: Start | MassiveMIMOAllocation = "full",
     tolerance: float = 1e-4,
-    limit: int = 200,
+    limit: int | None = None,
     backend: Literal["closed_form", "cvxpy"] = "closed_form",
 ) -> Solution:
     """Run Algorithm 1 on a batch; see :class:`jcas_baselines.SCA`. The beam counts as aligned, pilots as orthonormal.
@@ -243,7 +223,9 @@ def solve_sca(
     # What cannot be met is not iterated on: its demand is dropped, its answer is NaN.
     lost = ~flat(feasible)
     point = point._replace(demand=xp.where(lost, 0.0, point.demand))
-    point, iterations, converged = iterate(point, step, limit=limit)
+    point, iterations, converged = iterate(
+        point, step, limit=limit or (FROM_FULL if isinstance(start, str) and start == "full" else FROM_ELSEWHERE)
+    )
     shape = problem.batch
     allocation = MassiveMIMOAllocation(
         xp.reshape(point.power, (*shape, problem.users)), xp.reshape(point.sensing, shape)

@@ -1,16 +1,20 @@
 r"""Batched interior-point method for the per-hertz form of the relaxed problem.
 
-.. math:: \max_{p, b} F = \sum_u a_u\, b_{g(u)} \ln\!\Big(1 + \frac{c_u p_u}{b_{g(u)}}\Big) \quad\text{s.t.}\quad
+With the rate :math:`R_u = b_{g(u)} \ln(1 + c_u p_u / b_{g(u)})`, the perspective of a logarithm and so jointly
+concave,
+
+.. math:: \max_{p, b} F = \sum_u a_u R_u \quad\text{or}\quad F = \sum_u a_u \ln R_u \quad\text{s.t.}\quad
           \mathbf 1^T p = \mathbf 1^T b = 1,\; p \ge \underline p,\; b \ge \underline b
 
-Each term is the perspective of a logarithm, so F is jointly concave. The log-barrier function
-:math:`-tF - \sum \ln(p - \underline p) - \sum \ln(b - \underline b)` has a Hessian in which every power meets one
-band only. Eliminating the powers leaves a diagonal system in the bands and a 2 x 2 system in the multipliers of
-the two equalities: a Newton step is a handful of vector operations. With :math:`r = cp/b`,
-:math:`A = ta/(b(1+r)^2)` and the barrier curvature :math:`q = (p - \underline p)^{-2}`,
+The log-barrier function :math:`-tF - \sum \ln(p - \underline p) - \sum \ln(b - \underline b)` has a Hessian in
+which every power meets one band only. Eliminating the powers leaves a diagonal system in the bands and a 2 x 2
+system in the multipliers of the two equalities: a Newton step is a handful of vector operations. With
+:math:`r = cp/b`, :math:`L = \ln(1+r)`, the gradient :math:`R_p = c/(1+r)`, :math:`R_b = L - r/(1+r)`, the marginal
+value m = a or a/R, :math:`A = tm/(b(1+r)^2)`, W = 0 or tm/R, and the barrier curvature
+:math:`q = (p - \underline p)^{-2}`,
 
-.. math:: D_u = A c^2 + q, \qquad E_u = -A c r, \qquad
-          S_g = (b - \underline b)^{-2} + \sum_{u \in g} \frac{A r^2 q}{A c^2 + q}
+.. math:: D_u = A c^2 + W R_p^2 + q, \qquad E_u = W R_p R_b - A c r, \qquad
+          S_g = (b - \underline b)^{-2} + \sum_{u \in g} \frac{A W c^2 L^2 + q (A r^2 + W R_b^2)}{D_u}
 
 are the Hessian's power diagonal, its coupling, and the Schur complement, written without cancellation (spec
 multicell 4.7).
@@ -26,14 +30,15 @@ from array_api_compat import array_namespace
 from jcas_env.scenarios.multicell import RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Array, Status
 
-from .relaxed import RelaxedResult, canonical_groups, floors_of
+from .prices import Form, Prices, perspective_prices
+from .relaxed import Groups, RelaxedResult, canonical_groups, floors_of
 from .solver import iterate
 
 GAP = 1e-6
-"""Duality gap at the end, relative to the objective."""
-START, GROWTH = 10.0, 20.0
+"""Duality gap at the end, relative to the objective (to the sum of the weights for logarithms)."""
+START, GROWTH = 10.0, 100.0
 """First barrier parameter, times the inverse of the objective's scale, and its growth."""
-NEWTON_TOLERANCE = 1e-3
+NEWTON_TOLERANCE = 1e-2
 """Half the squared Newton decrement at which a barrier problem counts as solved; in the objective it is this much
 over the barrier parameter, against ``inequalities`` over the barrier parameter of the gap."""
 LIMIT = 200
@@ -47,6 +52,9 @@ class _Iterate(NamedTuple):
 
     power: Array
     band: Array
+    value: Array
+    """(batch,): F at this point, and the barrier's sum of logarithms in the next field."""
+    logs: Array
     barrier: Array
     last: Array
     weight: Array
@@ -54,8 +62,12 @@ class _Iterate(NamedTuple):
     power_floor: Array
     band_floor: Array
     member: Array
-    present: Array
-    exists: Array
+    """(batch, groups, users): 1 where the user belongs to the group."""
+    absent: Array
+    """(batch, users) and (batch, groups): 1 for padding, which stands at power 0 with a slack of one."""
+    missing: Array
+    logarithmic: Array
+    """(batch,) bool: form of the objective."""
 
 
 class _Step(NamedTuple):
@@ -64,121 +76,143 @@ class _Step(NamedTuple):
     decrement: Array
 
 
+class PerspectiveResult(NamedTuple):
+    """Optimum of a batch of per-hertz problems, with the multipliers that prove it."""
+
+    allocation: RelaxedAllocation
+    value: Array
+    """(...,): F at the allocation, natural logarithms [-]."""
+    bound: Array
+    """(...,): certified upper bound on F [-]."""
+    prices: Prices
+    """Multipliers behind the bound."""
+    status: Array
+    iterations: Array
+
+
 def maximise_perspective(relaxed: RelaxedProblem) -> RelaxedResult:
-    """Solve a batch of per-hertz relaxed problems to a relative gap of ``GAP``.
+    """Solve a batch of per-hertz problems to a relative gap of ``GAP``, in bits: see :func:`solve_perspective`."""
+    solved = solve_perspective(relaxed, "rate")
+    gap = (solved.bound - solved.value) / log(2.0)
+    bound = relaxed.objective(solved.allocation, "per_hertz") + gap
+    return RelaxedResult(solved.allocation, bound, solved.status, solved.iterations, {"gap": gap})
+
+
+def solve_perspective(
+    relaxed: RelaxedProblem, form: Form, *, gap: float = GAP, least: Array | float = 0.0
+) -> PerspectiveResult:
+    """Solve a batch of per-hertz problems to a relative gap, with a certificate.
 
     Elements stop on their own. Where floors leave no slack, the only feasible point is returned. Elements
-    whose floors do not fit get a meaningless point, which the caller replaces.
+    whose floors do not fit get a meaningless point, which the caller replaces. Users that cannot be heard
+    (``c = 0``) stay near their floors. ``least`` floors the rates in the logarithms of value and bound, not in the
+    method: see :func:`.prices.perspective_prices`.
     """
     xp = array_namespace(relaxed.coefficient)
     groups = canonical_groups(relaxed)
     floors = floors_of(relaxed, groups)
     batch = relaxed.coefficient.shape[:-1]
-    present = xp.broadcast_to(relaxed.present, relaxed.coefficient.shape)
-    exists = groups.size > 0
-    power_total, band_total = xp.sum(floors.power, axis=-1), xp.sum(floors.band, axis=-1)
+    totals = [xp.sum(floor, axis=-1, keepdims=True) for floor in floors]
     inner = [
-        floor * (xp.clip(total, max=1.0 - SLACK) / xp.where(total > 0, total, 1.0))[..., None]
-        for floor, total in ((floors.power, power_total), (floors.band, band_total))
+        floor * xp.clip(total, max=1.0 - SLACK) / xp.where(total > 0, total, 1.0)
+        for floor, total in zip(floors, totals, strict=True)
     ]
-    equal_power = xp.astype(present, inner[0].dtype) / xp.clip(groups.users, min=1.0)[..., None]
-    equal_band = xp.astype(exists, inner[1].dtype) / xp.clip(groups.count, min=1.0)[..., None]
-    # In the middle between the floors and the equal point; strictly inside.
-    start_power = inner[0] + (1.0 - xp.sum(inner[0], axis=-1, keepdims=True)) * equal_power
-    start_band = inner[1] + (1.0 - xp.sum(inner[1], axis=-1, keepdims=True)) * equal_band
-    scale = log(2.0) * relaxed.objective(RelaxedAllocation(start_power, groups.spread(start_band)), "per_hertz")
-    scale = xp.where(scale > 0, scale, 1.0)
-    inequalities = groups.users + groups.count
+    begin = _begin(relaxed, groups, inner, form, gap)
+    state, iterations, converged = iterate(begin, _newton, limit=LIMIT)
+    chosen = []
+    for value, tight, floor, total in zip(
+        (state.power, state.band), (state.power_floor, state.band_floor), floors, totals, strict=True
+    ):
+        part = (value - tight) / xp.sum(value - tight, axis=-1, keepdims=True)
+        chosen.append(floor + xp.clip(1.0 - total, min=0.0) * xp.reshape(part, (*batch, part.shape[-1])))
+    allocation = RelaxedAllocation(chosen[0], groups.spread(chosen[1]))
+    barrier = xp.reshape(state.barrier, batch)
+    value, bound, prices = perspective_prices(
+        relaxed, groups, floors, allocation, barrier=barrier, form=form, least=least
+    )
+    status = xp.where(converged, int(Status.OPTIMAL), int(Status.ITERATION_LIMIT))
+    return PerspectiveResult(allocation, value, bound, prices, xp.reshape(status, batch), xp.reshape(iterations, batch))
+
+
+def _begin(relaxed: RelaxedProblem, groups: Groups, inner: list[Array], form: Form, gap: float) -> _Iterate:
+    """In the middle between the floors and the equal point; strictly inside."""
+    xp = array_namespace(relaxed.coefficient)
+    batch, dtype = relaxed.coefficient.shape[:-1], relaxed.coefficient.dtype
+    present, exists = xp.astype(relaxed.present, dtype), xp.astype(groups.size > 0, dtype)
+    weight = relaxed.weight * present
+    weight = weight if form == "rate" else xp.where(relaxed.coefficient > 0, weight, 0.0)
+    power = inner[0] + (1.0 - xp.sum(inner[0], axis=-1, keepdims=True)) * (
+        present / xp.clip(groups.users, min=1.0)[..., None]
+    )
+    band = inner[1] + (1.0 - xp.sum(inner[1], axis=-1, keepdims=True)) * (
+        exists / xp.clip(groups.count, min=1.0)[..., None]
+    )
+    nothing = xp.zeros(batch, dtype=dtype)
+    parts = [power, band, nothing, nothing, nothing, nothing, weight, relaxed.coefficient * present, *inner]
+    parts += [xp.astype(groups.member, dtype), 1.0 - present, 1.0 - exists, xp.full(batch, form == "log")]
 
     def flat(value: Array) -> Array:
         rest = value.shape[len(batch) :]
         return xp.reshape(xp.broadcast_to(value, (*batch, *rest)), (-1, *rest))
 
-    state = _Iterate(
-        *(
-            flat(value)
-            for value in (
-                start_power,
-                start_band,
-                START / scale,
-                inequalities / (GAP * scale),
-                relaxed.weight,
-                relaxed.coefficient,
-                inner[0],
-                inner[1],
-                groups.member,
-                present,
-                exists,
-            )
-        )
-    )
-    state, iterations, converged = iterate(state, _newton, limit=LIMIT)
-    chosen = []
-    for value, tight, floor, total in (
-        (xp.reshape(state.power, start_power.shape), inner[0], floors.power, power_total),
-        (xp.reshape(state.band, start_band.shape), inner[1], floors.band, band_total),
-    ):
-        part = (value - tight) / xp.sum(value - tight, axis=-1, keepdims=True)
-        chosen.append(floor + xp.clip(1.0 - total, min=0.0)[..., None] * part)
-    allocation = RelaxedAllocation(chosen[0], groups.spread(chosen[1]))
-    gap = xp.reshape(xp.sum(xp.astype(state.present, chosen[0].dtype), axis=-1), batch) + groups.count
-    gap = gap / (xp.reshape(state.barrier, batch) * log(2.0))
-    status = xp.where(converged, int(Status.OPTIMAL), int(Status.ITERATION_LIMIT))
-    return RelaxedResult(
-        allocation,
-        relaxed.objective(allocation, "per_hertz") + gap,
-        xp.reshape(status, batch),
-        xp.reshape(iterations, batch),
-        {"gap": gap},
-    )
+    state = _Iterate(*(flat(value) for value in parts))
+    value, logs, _ = _merit(state, state.power, state.band)
+    scale = value if form == "rate" else xp.sum(state.weight, axis=-1)
+    scale = xp.where(scale > 0, scale, 1.0)
+    inequalities = xp.reshape(groups.users + groups.count, scale.shape)
+    return state._replace(value=value, logs=logs, barrier=START / scale, last=inequalities / (gap * scale))
 
 
 def _group_total(state: _Iterate, value: Array) -> Array:
-    xp = array_namespace(value)
-    return (xp.astype(state.member, value.dtype) @ value[..., None])[..., 0]
+    return (state.member @ value[..., None])[..., 0]
 
 
 def _per_user(state: _Iterate, band: Array) -> Array:
-    xp = array_namespace(band)
-    spread = (band[..., None, :] @ xp.astype(state.member, band.dtype))[..., 0, :]
-    return xp.where(state.present, spread, xp.ones_like(spread))
+    """Band of each user's group; one for absent users."""
+    return (band[..., None, :] @ state.member)[..., 0, :] + state.absent
 
 
-def _merit(state: _Iterate, power: Array, band: Array) -> Array:
-    """Barrier function, (batch,); +inf outside of the interior."""
+def _merit(state: _Iterate, power: Array, band: Array) -> tuple[Array, Array, Array]:
+    """F, sum of the logarithms of the slacks, and whether the point is inside, each (batch,)."""
     xp = array_namespace(power)
-    width = _per_user(state, band)
-    power_slack = xp.where(state.present, power - state.power_floor, 1.0)
-    band_slack = xp.where(state.exists, band - state.band_floor, 1.0)
+    power_slack, band_slack = power - state.power_floor + state.absent, band - state.band_floor + state.missing
     inside = (xp.min(power_slack, axis=-1) > 0) & (xp.min(band_slack, axis=-1) > 0)
-    safe = inside[..., None]
-    snr = xp.where(safe, state.coefficient * power / xp.where(safe, width, 1.0), 0.0)
-    value = xp.sum(state.weight * width * xp.log1p(snr), axis=-1)
-    barrier = xp.sum(xp.log(xp.where(safe, power_slack, 1.0)), axis=-1) + xp.sum(
-        xp.log(xp.where(safe, band_slack, 1.0)), axis=-1
-    )
-    return xp.where(inside, -state.barrier * value - barrier, xp.inf)
+    if not xp.all(inside):
+        safe = inside[:, None]
+        power, band = xp.where(safe, power, state.power), xp.where(safe, band, state.band)
+        power_slack, band_slack = xp.where(safe, power_slack, 1.0), xp.where(safe, band_slack, 1.0)
+    width = _per_user(state, band)
+    rate = width * xp.log1p(state.coefficient * power / width)
+    logarithm = xp.log(xp.where(state.weight * rate > 0, rate, 1.0))
+    value = xp.sum(state.weight * xp.where(state.logarithmic[:, None], logarithm, rate), axis=-1)
+    return value, xp.sum(xp.log(power_slack), axis=-1) + xp.sum(xp.log(band_slack), axis=-1), inside
 
 
 def _direction(state: _Iterate) -> _Step:
     """Newton direction that keeps both sums, and half the squared decrement."""
     xp = array_namespace(state.power)
-    t = state.barrier[..., None]
-    a, c = state.weight, state.coefficient
+    c, present = state.coefficient, 1.0 - state.absent
     b = _per_user(state, state.band)
     ratio = c * state.power / b
-    slack = xp.where(state.present, state.power - state.power_floor, 1.0)
-    band_slack = xp.where(state.exists, state.band - state.band_floor, 1.0)
-    curvature = t * a / (b * (1.0 + ratio) ** 2)
-    q = 1.0 / slack**2
-    zero = xp.zeros_like(q)
-    inverse = xp.where(state.present, 1.0 / (curvature * c**2 + q), zero)  # 1/D
-    coupling = -curvature * c * ratio * inverse  # E/D
-    gradient = -xp.where(state.present, t * a * c / (1.0 + ratio) + 1.0 / slack, zero)
-    band_gradient = -_group_total(state, t * a * (xp.log1p(ratio) - ratio / (1.0 + ratio))) - 1.0 / band_slack
-    schur = 1.0 / band_slack**2 + _group_total(state, curvature * ratio**2 * q * inverse)
-    inverse_schur = xp.where(state.exists, 1.0 / schur, xp.zeros_like(schur))
-    tie = _group_total(state, coupling)
+    heard = 1.0 + ratio
+    logarithm = xp.log1p(ratio)
+    barrier, band_barrier = (
+        present / (state.power - state.power_floor + state.absent),
+        1.0 / (state.band - state.band_floor + state.missing),
+    )
+    marginal = state.barrier[:, None] * state.weight
+    rate = xp.where(state.logarithmic[:, None] & (marginal > 0), b * logarithm, 1.0)
+    marginal = marginal / rate
+    slope, width_slope = c / heard, logarithm - ratio / heard
+    curvature = marginal / (b * heard**2)
+    bend = xp.where(state.logarithmic[:, None], marginal / rate, 0.0)
+    q = barrier**2
+    inverse = present / (curvature * c**2 + bend * slope**2 + q + state.absent)  # 1/D
+    coupling = (bend * slope * width_slope - curvature * c * ratio) * inverse  # E/D
+    gradient = -(marginal * slope + barrier)
+    band_gradient = -_group_total(state, marginal * width_slope) - band_barrier
+    schur_user = curvature * bend * (c * logarithm) ** 2 + q * (curvature * ratio**2 + bend * width_slope**2)
+    inverse_schur = (1.0 - state.missing) / (band_barrier**2 + _group_total(state, schur_user * inverse))
 
     def total(value: Array) -> Array:
         return xp.sum(value, axis=-1, keepdims=True)
@@ -197,9 +231,9 @@ def _direction(state: _Iterate) -> _Step:
         total(inverse) + total(inverse_schur * tie**2)
     )
     band = free + inverse_schur * tie * multiplier
-    power = -inverse * (gradient + multiplier) - coupling * xp.where(state.present, _per_user(state, band), zero)
-    slope = xp.sum(gradient * power, axis=-1) + xp.sum(band_gradient * band, axis=-1)
-    return _Step(power, band, xp.maximum(-slope, xp.zeros_like(slope)) / 2.0)
+    power = -inverse * (gradient + multiplier) - coupling * (_per_user(state, band) - state.absent)
+    change = xp.sum(gradient * power, axis=-1) + xp.sum(band_gradient * (1.0 - state.missing) * band, axis=-1)
+    return _Step(power, band, xp.clip(-change, min=0.0) / 2.0)
 
 
 def _newton(state: _Iterate) -> tuple[_Iterate, Array]:
@@ -207,30 +241,25 @@ def _newton(state: _Iterate) -> tuple[_Iterate, Array]:
     xp = array_namespace(state.power)
     step = _direction(state)
     length = _boundary(state, step)
-    merit = _merit(state, state.power, state.band)
+    merit = -state.barrier * state.value - state.logs
     for _ in range(30):
-        trial = _merit(state, state.power + length[..., None] * step.power, state.band + length[..., None] * step.band)
-        enough = trial <= merit - 0.1 * length * step.decrement + 1e-12 * xp.abs(merit)
+        power = state.power + length[:, None] * step.power
+        band = state.band + length[:, None] * step.band
+        value, logs, inside = _merit(state, power, band)
+        trial = -state.barrier * value - logs
+        enough = inside & (trial <= merit - 0.1 * length * step.decrement + 1e-12 * xp.abs(merit))
         if xp.all(enough):
             break
         length = xp.where(enough, length, 0.5 * length)
-    power = state.power + length[..., None] * step.power
-    band = state.band + length[..., None] * step.band
     solved = step.decrement <= NEWTON_TOLERANCE
     done = solved & (state.barrier >= state.last)
     barrier = xp.where(solved & ~done, GROWTH * state.barrier, state.barrier)
-    return state._replace(power=power, band=band, barrier=barrier), done
+    return state._replace(power=power, band=band, value=value, logs=logs, barrier=barrier), done
 
 
 def _boundary(state: _Iterate, step: _Step) -> Array:
     """Longest step, at most 1, that keeps one percent of every slack, (batch,)."""
     xp = array_namespace(state.power)
-    length = xp.ones_like(state.barrier)
-    for value, floor, change in (
-        (state.power, state.power_floor, step.power),
-        (state.band, state.band_floor, step.band),
-    ):
-        falling = change < 0
-        room = xp.where(falling, (floor - value) / xp.where(falling, change, 1.0), xp.inf)
-        length = xp.minimum(length, 0.99 * xp.min(room, axis=-1))
-    return length
+    fall = xp.max(-step.power / (state.power - state.power_floor + state.absent), axis=-1)
+    fall = xp.maximum(fall, xp.max(-step.band / (state.band - state.band_floor + state.missing), axis=-1))
+    return 0.99 / xp.clip(fall, min=0.99)

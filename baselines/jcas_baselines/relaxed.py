@@ -119,7 +119,8 @@ class RelaxedSolver(ABC):
 
     On a :class:`MultiCellProblem` the objective is the configured utility of the relaxed rates (Mbit/s, or its
     logarithm); inside a service the methods maximise the weighted relaxed sum rate of luo2023 eq. 32 whatever
-    the utility. A free positioning share is searched for each cell: ``SHARES`` points with both ends, then
+    the utility, and claim nothing but feasibility where it is not that sum. A free positioning share is searched for
+    each cell: ``SHARES`` points with both ends, then
     ``ZOOMS`` times as many around the best one. For the ``rate`` utility and fixed p, b the relaxed objective is
     convex in the share (a sum of :math:`s \log(1 + a s/(d + e s))`), so the best share is an end but for the
     floors, which move with it (spec multicell 4.9).
@@ -137,9 +138,10 @@ class RelaxedSolver(ABC):
     def solve_relaxed(self, relaxed: RelaxedProblem) -> RelaxedResult:
         """Solve a batch of relaxed problems; the caller blanks infeasible elements."""
 
-    def search_relaxed(self, relaxed: RelaxedProblem) -> RelaxedAllocation:
-        """What the search over the share evaluates; overridden where an equivalent is cheaper."""
-        return self.solve_relaxed(relaxed).allocation
+    @property
+    def searcher(self) -> RelaxedSolver:
+        """What the search over the share evaluates; another solver where an equivalent is cheaper."""
+        return self
 
     def solve(self, problem: MultiCellProblem | RelaxedProblem) -> Solution:
         """Solve a batch; see :class:`Solution`."""
@@ -169,65 +171,109 @@ class RelaxedSolver(ABC):
 
     def _solve_cells(self, problem: MultiCellProblem) -> Solution:
         xp = array_namespace(problem.gain)
-        share = self._choose_share(problem)
-        relaxed = problem.relaxed(positioning_share=share, noise=self.model)
-        result = self._checked(relaxed)
+        best = self._at_best_share(problem)
+        result = best.result
         status = xp.max(result.status, axis=(-2, -1))
-        free = xp.any(problem.share_is_free, axis=-1)
         infeasible = status == int(Status.INFEASIBLE)
-        status = xp.where(free & (status == int(Status.OPTIMAL)), int(Status.STATIONARY), status)
-        allocation = problem.assemble(result.allocation, share)
+        if problem.reward != "rate":  # the methods maximise the sum rate of each service: no claim on another utility
+            status = xp.where(status < int(Status.FEASIBLE), int(Status.FEASIBLE), status)
+        elif not best.certified:
+            free = xp.any(problem.share_is_free, axis=-1)
+            status = xp.where(free & (status == int(Status.OPTIMAL)), int(Status.STATIONARY), status)
+        allocation = problem.assemble(result.allocation, best.share)
         nan = xp.asarray(float("nan"), dtype=problem.gain.dtype)
         lost = infeasible[..., None, None]
         allocation = allocation._replace(
             power=xp.where(lost, nan, allocation.power), bandwidth=xp.where(lost, nan, allocation.bandwidth)
         )
-        rates = relaxed_rates(problem, relaxed, result.allocation, share, self.model)
-        objective = xp.mean(problem.score(*rates), axis=-1)
-        bound = xp.where(free, inf, self._bound(problem, result.bound, share))
         return Solution(
             allocation,
-            xp.where(infeasible, nan, objective),
-            xp.where(infeasible, nan, bound),
+            xp.where(infeasible, nan, xp.mean(best.score, axis=-1)),
+            xp.where(infeasible, nan, xp.mean(best.bound, axis=-1)),
             status,
             xp.max(result.iterations, axis=(-2, -1)),
-            {"positioning_share": share, "least_share": problem.least_share},
+            {
+                "positioning_share": best.share,
+                "least_share": problem.least_share,
+                "cell_objective": best.score,
+                "cell_bound": best.bound,
+            }
+            | {name: xp.max(value, axis=(-2, -1)) for name, value in result.details.items()},
         )
 
-    @staticmethod
-    def _bound(problem: MultiCellProblem, bound: Array, share: Array) -> Array:
-        """Bound on the utility at a given share from bounds (..., cells, 2) on the relaxed objectives."""
-        xp = array_namespace(problem.gain)
-        if problem.reward != "rate":
-            return xp.full(problem.batch, inf, dtype=problem.gain.dtype, device=device(problem.gain))
-        band = problem.per_cell(problem.band_budget) / MEGA
-        communication = problem.service_weight[0] * (1.0 - share) * band * bound[..., COMMUNICATION]
-        positioning = problem.service_weight[1] * 0.5 * share * band * bound[..., POSITIONING]
-        return xp.mean(communication + positioning, axis=-1)
-
-    def _choose_share(self, problem: MultiCellProblem) -> Array:
-        """Positioning share of every cell, (..., cells): the stated one, or the best found where it is free."""
+    def _at_best_share(self, problem: MultiCellProblem) -> AtShare:
+        """Solve at the stated share, or at the best one that the search finds where it is free."""
         xp = array_namespace(problem.gain)
         free = problem.share_is_free
         if not xp.any(free):
-            return problem.share
+            return self._at_share(problem, problem.share)
+        searcher = self.searcher
         least = xp.where(free, xp.clip(problem.least_share, max=0.5), problem.share)
         low, high = least, xp.where(free, 1.0 - least, problem.share)
         step = xp.linspace(0.0, 1.0, self.SHARES, dtype=least.dtype, device=device(least))
         step = xp.reshape(step, (self.SHARES, *(1,) * least.ndim))
-        share = low
         settled = problem.reward == "rate" and self.model == "constant"  # convex: an end that is best stays best
         for _ in range(1 + self.ZOOMS):
             shares = low + (high - low) * step
-            relaxed = problem.relaxed(positioning_share=shares, noise=self.model)
-            rates = relaxed_rates(problem, relaxed, self.search_relaxed(relaxed), shares, self.model)
-            score = problem.score(*rates)
-            best = xp.argmax(xp.where(xp.isnan(score), -inf, score), axis=0)[None, ...]
-
-            def pick(index: Array, shares: Array = shares) -> Array:
-                return xp.take_along_axis(shares, xp.clip(index, min=0, max=self.SHARES - 1), axis=0)[0, ...]
-
-            low, share, high = pick(best - 1), pick(best), pick(best + 1)
+            tried = searcher._at_share(problem, shares)
+            best = xp.argmax(xp.where(xp.isnan(tried.score), -inf, tried.score), axis=0)[None, ...]
+            low, high = (choose_candidate(shares, xp.clip(best + turn, min=0, max=self.SHARES - 1)) for turn in (-1, 1))
+            share = choose_candidate(shares, best)
             if settled and bool(xp.all((low == share) | (high == share))):
                 break
-        return share
+        if searcher is not self:
+            return self._at_share(problem, share)
+        result = tried.result
+        chosen = RelaxedResult(
+            RelaxedAllocation(
+                choose_candidate(result.allocation.power, best), choose_candidate(result.allocation.bandwidth, best)
+            ),
+            choose_candidate(result.bound, best),
+            choose_candidate(result.status, best),
+            choose_candidate(result.iterations, best),
+            {name: choose_candidate(value, best) for name, value in result.details.items()},
+        )
+        bound = xp.where(xp.any(free, axis=-1)[..., None], inf, choose_candidate(tried.bound, best))
+        return AtShare(share, choose_candidate(tried.score, best), bound, chosen)
+
+    def _at_share(self, problem: MultiCellProblem, share: Array) -> AtShare:
+        """Solve at shares (..., cells); leading axes beyond the problem's are candidates."""
+        relaxed = problem.relaxed(positioning_share=share, noise=self.model)
+        result = self._checked(relaxed)
+        score = problem.score(*relaxed_rates(problem, relaxed, result.allocation, share, self.model))
+        return AtShare(share, score, self._bound(problem, result.bound, share), result)
+
+    @staticmethod
+    def _bound(problem: MultiCellProblem, bound: Array, share: Array) -> Array:
+        """Bound on each cell's utility at a given share from bounds (..., cells, 2) on the relaxed objectives."""
+        xp = array_namespace(problem.gain)
+        if problem.reward != "rate":
+            return xp.full(bound.shape[:-1], inf, dtype=bound.dtype, device=device(bound))
+        band = problem.per_cell(problem.band_budget) / MEGA
+        total = 0.0
+        for service, unit, part in ((COMMUNICATION, 1.0, 1.0 - share), (POSITIONING, 0.5, share)):
+            worth = problem.service_weight[service] * unit * part * band
+            total = total + xp.where(worth > 0, worth * xp.where(worth > 0, bound[..., service], 0.0), 0.0)
+        return total
+
+
+class AtShare(NamedTuple):
+    """What a method makes of a problem at a positioning share, or at candidates of it on leading axes."""
+
+    share: Array
+    """(..., cells)"""
+    score: Array
+    """(..., cells): utility of the relaxed rates."""
+    bound: Array
+    """(..., cells): upper bound on it, or inf."""
+    result: RelaxedResult
+    """Batch axes (..., cells, 2)."""
+    certified: bool = False
+    """Whether the bound holds for every share, where the share is free."""
+
+
+def choose_candidate(value: Array, index: Array) -> Array:
+    """Select along the leading axis of candidates: ``value`` (candidates, ..., any), ``index`` (1, ...)."""
+    xp = array_namespace(value)
+    index = xp.reshape(index, (*index.shape, *(1,) * (value.ndim - index.ndim)))
+    return xp.take_along_axis(value, xp.broadcast_to(index, (1, *value.shape[1:])), axis=0)[0, ...]

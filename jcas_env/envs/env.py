@@ -10,6 +10,7 @@ import numpy as np
 
 from ..scenarios import make_scenario
 from ..scenarios.scenario import Scenario
+from ..tree import tree_map
 from .spaces import action_space, observation_space
 
 
@@ -138,7 +139,7 @@ class JCASEnv(gym.Env):
     # ---------------------------------------------------------------- internals
 
     def _enter(self, state: Any) -> None:
-        self._state, self._problem = state, None
+        self._state, self._problem = settled(state), None
 
     def _observe(self) -> Any:
         return self.scenario.observation(self.state)
@@ -150,6 +151,14 @@ class JCASEnv(gym.Env):
             raise gym.error.ResetNeeded(
                 f"the episode ended after {self.scenario.horizon} slots: call `reset` before the next step"
             )
+
+
+def settled(state: Any) -> Any:
+    """State with all arrays in C order, so that one that was pickled continues to the last bit.
+
+    Sums over strided views round differently from those over the copies that a snapshot holds.
+    """
+    return tree_map(lambda leaf: np.asarray(leaf, order="C"), state)
 
 
 def check_render_mode(mode: str | None, metadata: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from gymnasium.vector.utils import batch_space
 from ..scenarios import make_scenario
 from ..scenarios.scenario import Scenario, require
 from ..tree import put, stack, take
-from .env import EnvState, check_render_mode
+from .env import EnvState, check_render_mode, settled
 from .spaces import action_space, observation_space
 
 
@@ -213,7 +213,7 @@ class JCASVectorEnv(VectorEnv):
         self._finished = self._finished & ~mask
 
     def _enter(self, state: Any) -> None:
-        self._state, self._problem = state, None
+        self._state, self._problem = settled(state), None
 
     def _observe(self) -> Any:
         return self.scenario.observation(self.state)

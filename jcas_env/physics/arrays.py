@@ -74,3 +74,53 @@ def steering_derivative(u: Array, /, *, antennas: int) -> Array:
         Orthogonal to ``steering_vector(u)`` [-].
     """
     return 1j * pi * element_positions(u, antennas) * steering_vector(u, antennas=antennas)
+
+
+def steering_correlation(delta: Array, /, *, antennas: int, derivatives: int = 0) -> list[Array]:
+    r"""Inner product of two steering vectors and its derivatives in the difference of their direction cosines.
+
+    .. math:: D(\Delta) = a(u)^H a(u + \Delta) = \frac{\sin(M x)}{M \sin x}, \qquad x = \frac{\pi \Delta}{2}
+
+    Because the phase reference is the centroid, D is real, and with it every inner product of steering vectors and
+    their derivatives: :math:`a_i^H \dot a_j = D'`, :math:`\dot a_i^H a_j = -D'`, :math:`\dot a_i^H \dot a_j = -D''`.
+
+    Parameters
+    ----------
+    delta : Array, shape (...,), real floating
+        Difference Delta of the direction cosines, second minus first [-].
+    antennas : int
+        Number of elements M [-].
+    derivatives : int
+        How many derivatives to return, 0 to 2.
+
+    Returns
+    -------
+    list of Array, shape (...,)
+        D, then D', then D''.
+
+    Notes
+    -----
+    From :math:`D \sin x = \sin(M x)/M` the derivatives in x follow one after the other,
+    :math:`D' \sin x = \cos(M x) - D \cos x` and :math:`D'' = (1 - M^2) D - 2 D' \cot x`. They cancel near x = 0, where
+    their series take over (relative error below 1e-11). Delta = 2 is the same direction up to the sign (-1)^(M-1).
+    """
+    xp = array_namespace(delta)
+    turns = xp.round(0.5 * delta)
+    x = (0.5 * pi) * delta - pi * turns
+    x = xp.where(x == 0.0, 1e-30 * xp.ones_like(x), x)
+    sine = xp.sin(x)
+    values = [xp.sin(antennas * x) / (antennas * sine)]
+    if derivatives >= 1:
+        cosine, y, m2 = xp.cos(x), x * x, antennas**2
+        near = y < (0.05 / antennas) ** 2
+        a, b = (m2 - 1) / 6, (3 * m2**2 - 10 * m2 + 7) / 360
+        c = (3 * m2**3 - 21 * m2**2 + 49 * m2 - 31) / 15120
+        slope = (xp.cos(antennas * x) - values[0] * cosine) / sine
+        values.append(xp.where(near, -x * (2 * a - y * (4 * b - y * (6 * c))), slope))
+    if derivatives >= 2:
+        bend = (1 - m2) * values[0] - 2.0 * values[1] * cosine / sine
+        values.append(xp.where(near, -2 * a + y * (12 * b - y * (30 * c)), bend))
+    if antennas % 2 == 0:
+        sign = xp.cos(pi * turns)
+        values = [sign * value for value in values]
+    return [value * (0.5 * pi) ** order if order else value for order, value in enumerate(values)]

@@ -67,7 +67,31 @@ def multipath_channel(gains: Array, aoa_cos: Array, aod_cos: Array, /, *, rx_ant
     Array, shape (..., rx_antennas, tx_antennas), complex
         Amplitude ratio [-] (luo2023 eq. 4, spec multicell 2.2).
     """
+    several = snapshot_channels(gains[..., None, :], aoa_cos, aod_cos, rx_antennas=rx_antennas, tx_antennas=tx_antennas)
+    return several[..., 0, :, :]
+
+
+def snapshot_channels(gains: Array, aoa_cos: Array, aod_cos: Array, /, *, rx_antennas: int, tx_antennas: int) -> Array:
+    """Channel matrices of several snapshots that share their angles, as :func:`multipath_channel`.
+
+    Parameters
+    ----------
+    gains : Array, shape (..., snapshots, paths), complex
+        Path gains [-].
+    aoa_cos, aod_cos : Array, shape (..., paths)
+        Direction cosines of arrival and departure [-].
+    rx_antennas, tx_antennas : int
+        N at the user, M at the base station [-].
+
+    Returns
+    -------
+    Array, shape (..., snapshots, rx_antennas, tx_antennas), complex
+        One matrix product per link, for all snapshots together.
+    """
     xp = array_namespace(gains, aoa_cos, aod_cos)
-    rx = steering_vector(aoa_cos, antennas=rx_antennas) * gains[..., None]
+    rx = xp.matrix_transpose(steering_vector(aoa_cos, antennas=rx_antennas))
     tx = steering_vector(aod_cos, antennas=tx_antennas)
-    return xp.matrix_transpose(rx) @ xp.conj(tx)
+    field = gains[..., None, :] * rx[..., None, :, :]
+    *batch, snapshots, _, paths = field.shape
+    channels = xp.reshape(field, (*batch, snapshots * rx_antennas, paths)) @ xp.conj(tx)
+    return xp.reshape(channels, (*channels.shape[:-2], snapshots, rx_antennas, tx_antennas))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from . import luo2023_allocation, nguyen2024
+from . import estimation_cost, luo2023_allocation, nguyen2024
 from .figure import Recipe
 
-FIGURES: dict[str, Recipe] = {**luo2023_allocation.FIGURES, **nguyen2024.FIGURES}
+FIGURES: dict[str, Recipe] = {**luo2023_allocation.FIGURES, **nguyen2024.FIGURES, **estimation_cost.FIGURES}
 """``PAPER-figN``, in the order of the papers."""

@@ -13,11 +13,11 @@ def perfect(channel: Array, aod_cos: Array, aoa_cos: Array, gains: Array) -> Est
 
     Parameters
     ----------
-    channel : Array, shape (..., rx_antennas, tx_antennas), complex
+    channel : Array, shape (..., snapshots, rx_antennas, tx_antennas), complex
         True channel [-].
     aod_cos, aoa_cos : Array, shape (..., paths)
         True direction cosines [-].
-    gains : Array, shape (..., paths), complex
+    gains : Array, shape (..., snapshots, paths), complex
         True path gains [-].
 
     Returns
@@ -26,14 +26,14 @@ def perfect(channel: Array, aod_cos: Array, aoa_cos: Array, gains: Array) -> Est
         Without error: zero variance, zero iterations.
     """
     xp = array_namespace(channel, aod_cos, aoa_cos, gains)
-    links = gains.shape[:-1]
+    links = aod_cos.shape[:-1]
     yes = xp.ones(links, dtype=xp.bool, device=device(gains))
     return Estimate(
         channel=channel,
         aod_cos=aod_cos,
         aoa_cos=aoa_cos,
         gains=gains,
-        active=xp.ones(gains.shape, dtype=xp.bool, device=device(gains)),
+        active=xp.ones(aod_cos.shape, dtype=xp.bool, device=device(gains)),
         ok=yes,
         identifiable=yes,
         variance=xp.zeros_like(aod_cos),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from ...physics.beamforming import Combiner, Precoder
-from ...physics.estimation import ESTIMATORS
+from ...physics.estimation import ESTIMATORS, keeps_angles, pilot_frames
 from ...physics.geometry import LAYOUTS
 from ...physics.rates import Noise, PositioningGain
 from ...units import db_to_linear, noise_density
@@ -79,8 +79,26 @@ class MultiCellConfig(Configuration):
     prior_variance: float = 0.01
     """Variance of a user's angle before a slot's positioning [rad^2]."""
 
-    estimator: str = "perfect"
-    """Source of the channel knowledge: a file of ``jcas_env/physics/estimation``."""
+    estimator: str = "spomp"
+    """Source of the channel knowledge: a file of ``jcas_env/physics/estimation``. ``perfect`` is the truth, ``crb`` a
+    fast statistical stand-in for ``spomp``."""
+    snapshots: int = 6
+    """Pilot frames T from which angles are measured."""
+    grid: int = 100
+    """Grid points per side on which ``omp`` and ``spomp`` begin their search."""
+    angle_coherence: int = 5
+    """Slots between two measurements of angles and positions; in between ``spomp`` and ``crb`` keep the angles and
+    measure gains alone. An angle drifts by v t/d: keep this below 0.1 d/(M v dt)."""
+    pilots: int = 8
+    """Pilot beams P of a slot in which gains alone are measured; at least two measurements per path, P N >= 2 L."""
+    frame_rho: float = 0.0
+    """Correlation of the path gains of successive pilot frames; 0: independent."""
+    pilot_power: float | None = None
+    """Power of the pilots [W]; None: the whole power budget."""
+    pilot_reuse: bool = False
+    """All stations send the same pilots at the same time (pilot contamination)."""
+    pilot_overhead: bool = False
+    """Subtract the time that pilots take from the rates."""
     csi_nmse: float = 0.0
     """Power of an extra i.i.d. error on every known channel, relative to the channel."""
     csi_delay: int = 1
@@ -134,6 +152,7 @@ class MultiCellConfig(Configuration):
         _check_numbers(self)
         _check_choices(self)
         _check_floors(self)
+        _check_pilots(self)
 
     @property
     def users(self) -> int:
@@ -156,6 +175,26 @@ class MultiCellConfig(Configuration):
     def rician_factor(self) -> float | None:
         """Linear Rician factor, or None."""
         return None if self.rician_db is None else db_to_linear(self.rician_db)
+
+    @property
+    def pilot_watt(self) -> float:
+        """Power of the pilots [W]."""
+        return self.power_budget if self.pilot_power is None else self.pilot_power
+
+    def pilot_share(self, *, measures_angles: bool) -> float:
+        """Share of a slot's symbols that pilots take: stations one after the other, unless they reuse pilots.
+
+        T M symbols for each station where angles are measured, M for the estimators that see one frame, P where
+        gains alone are measured (spec estimation 8.10).
+        """
+        symbols = self.slot * self.subcarrier_spacing
+        if self.estimator == "perfect":
+            return 0.0
+        frames = pilot_frames(self.estimator, self.snapshots)
+        beams = frames * self.bs_antennas
+        if keeps_angles(self.estimator) and not measures_angles:
+            beams = min(self.pilots, self.bs_antennas)
+        return beams * (1 if self.pilot_reuse else self.cells) / symbols
 
     @property
     def noise_density(self) -> float:
@@ -204,7 +243,16 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """Settings by name; the figures' sweeps are made with keywords on top (spec multicell 10.8)."""
 
-_POSITIVE_INT = ("users_per_cell", "bs_antennas", "ue_antennas", "paths", "horizon")
+_POSITIVE_INT = (
+    "users_per_cell",
+    "bs_antennas",
+    "ue_antennas",
+    "paths",
+    "snapshots",
+    "angle_coherence",
+    "pilots",
+    "horizon",
+)
 _POSITIVE = (
     "radius",
     "carrier_hz",
@@ -216,7 +264,7 @@ _POSITIVE = (
     "logit_scale",
 )
 _NON_NEGATIVE = ("floor", "csi_nmse", "speed", "blockage_loss_db")
-_UNIT = ("velocity_memory", "fading_correlation", "blockage_enter", "blockage_leave")
+_UNIT = ("velocity_memory", "fading_correlation", "frame_rho", "blockage_enter", "blockage_leave")
 _CHOICES = {
     name: list(get_args(choices))
     for name, choices in {
@@ -269,6 +317,31 @@ def _check_choices(config: MultiCellConfig) -> None:
             ok,
             f"`clusters` must be (clusters, paths per cluster, spread in degrees), got {config.clusters!r}",
         )
+
+
+def _check_pilots(config: MultiCellConfig) -> None:
+    """Pilots must support the paths and leave time for data (spec estimation 8.5, 8.10)."""
+    power = config.pilot_power
+    ok = power is None or (is_number(power) and power > 0)
+    require(ok, f"`pilot_power` must be a positive number or None, got {power!r}")
+    require(isinstance(config.grid, int) and config.grid >= 2, f"`grid` must be an integer >= 2, got {config.grid!r}")
+    if config.estimator == "perfect":
+        return
+    measured, least = min(config.pilots, config.bs_antennas) * config.ue_antennas, 2 * config.total_paths
+    require(
+        measured >= least,
+        f"`pilots` is too small: {config.total_paths} paths need pilots x ue_antennas >= {least} measurements of a "
+        f"link, got {config.pilots!r} pilots and {config.ue_antennas} antennas",
+    )
+    require(
+        config.estimator != "esprit" or config.ue_antennas == 1,
+        f"`estimator` esprit knows departures only and needs `ue_antennas` = 1, got {config.ue_antennas!r}",
+    )
+    time = config.pilot_share(measures_angles=True) if config.pilot_overhead else 0.0
+    require(
+        time < 1.0,
+        f"`pilot_overhead`: the pilots of a slot take {time:.3g} of it; lower `snapshots` or lengthen `slot`",
+    )
 
 
 def _check_floors(config: MultiCellConfig) -> None:

@@ -82,6 +82,7 @@ _AXES = {
     "weight": 1,
     "queue": 1,
     "correlation": 2,
+    "csi_error": 1,
 }
 """Trailing users axes of the fields."""
 
@@ -123,6 +124,8 @@ def check_problem(problem: MultiCellProblem) -> None:
         _require_per_cell(problem, name, value)
     share = xp.asarray(problem.positioning_share)
     _require_per_cell(problem, "positioning_share", share)
+    useful = xp.asarray(problem.useful_time)
+    _require_all("useful_time", useful, (useful > 0) & (useful <= 1), "in (0, 1]")
     _require_all("positioning_share", share, xp.isnan(share) | ((share > 0) & (share < 1)), "NaN or in (0, 1)")
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...physics.estimation import asks_for
+from ...physics.estimation import asks_for, keeps_angles, pilot_frames
+from ...physics.estimation.crb import crb_normals
 from .config import MultiCellConfig
 from .state import ChannelNoise, Initial, Innovation
 
@@ -27,11 +28,27 @@ def _path_cosines(config: MultiCellConfig, rng: np.random.Generator) -> np.ndarr
 
 
 def _channel_noise(config: MultiCellConfig, rng: np.random.Generator) -> ChannelNoise:
-    shape = (config.cells, config.users, config.ue_antennas, config.bs_antennas)
-    unused = np.zeros(0, dtype=complex)
+    """Randomness of one estimate, in the order in which the configuration asks for it."""
+    links = (config.cells, config.users)
+    frames = pilot_frames(config.estimator, config.snapshots)
+    held = keeps_angles(config.estimator) and config.angle_coherence > 1
+    surrogate = asks_for(config.estimator, "normals")
+    heard = asks_for(config.estimator, "received") or held
+    antennas = (config.ue_antennas, config.bs_antennas)
+    received = (*links, frames if asks_for(config.estimator, "received") else 1, *antennas)
+    earlier = max(frames - 1, 0)
+    normals = crb_normals(
+        paths=config.total_paths, snapshots=frames, tx_antennas=config.bs_antennas, rx_antennas=config.ue_antennas
+    )
+    real, unused = np.zeros(0), np.zeros(0, dtype=complex)
     return ChannelNoise(
-        pilots=complex_normal(rng, *shape) if asks_for(config.estimator, "received") else unused,
-        error=complex_normal(rng, *shape) if config.csi_nmse else unused,
+        pilots=complex_normal(rng, *received) if heard else unused,
+        frame_scatter=complex_normal(rng, *links, earlier, _fading_paths(config)) if frames else unused,
+        frame_phase=rng.standard_normal((*links, earlier)) if frames else real,
+        beam_order=rng.random((*links, config.bs_antennas)) if held else real,
+        beam_phase=rng.random((*links, config.bs_antennas)) if held else real,
+        surrogate=rng.standard_normal((*links, normals)) if surrogate else real,
+        error=complex_normal(rng, *links, *antennas) if config.csi_nmse else unused,
     )
 
 
@@ -40,15 +57,25 @@ def _fading_paths(config: MultiCellConfig) -> int:
     return config.total_paths if config.rician_db is None else config.total_paths - 1
 
 
+def aside(rng: np.random.Generator) -> np.random.Generator:
+    """A generator of its own for what a configuration may or may not draw.
+
+    One number of ``rng`` seeds it, so that a seed means the same users and channels whatever the estimator: losses by
+    estimation and by allocation can be told apart.
+    """
+    return np.random.default_rng(rng.integers(2**63))
+
+
 def draw_innovation(config: MultiCellConfig, rng: np.random.Generator) -> Innovation:
     """Randomness of one slot of one lane (spec multicell 8)."""
     links = (config.cells, config.users)
+    own = aside(rng)
     return Innovation(
         velocity=rng.standard_normal((config.users, 2)),
         los_phase=rng.standard_normal(links),
         scatter=complex_normal(rng, *links, _fading_paths(config)),
-        blockage=rng.random(links) if config.blockage else np.zeros(0),
-        noise=_channel_noise(config, rng),
+        blockage=own.random(links) if config.blockage else np.zeros(0),
+        noise=_channel_noise(config, own),
     )
 
 
@@ -63,6 +90,6 @@ def draw_initial(config: MultiCellConfig, rng: np.random.Generator) -> Initial:
         aoa_cos=_path_cosines(config, rng),
         los_phase=rng.uniform(0.0, 2.0 * np.pi, links),
         scatter=complex_normal(rng, *links, _fading_paths(config)),
-        noise=_channel_noise(config, rng),
+        noise=_channel_noise(config, aside(rng)),
         first=draw_innovation(config, rng),
     )

@@ -1,4 +1,4 @@
-"""From the true channel of a slot to what the network knows and does with it."""
+"""From an estimate of all links to what the network does with it: combiners, beams, groups and known gains."""
 
 from __future__ import annotations
 
@@ -14,82 +14,43 @@ from ...physics.beamforming import (
     leakage,
     serving_link,
 )
-from ...physics.estimation import ESTIMATORS, Estimate, asks_for
+from ...physics.estimation import Estimate
+from ...physics.estimation.omp import omp
 from ...physics.grouping import first_fit_groups
 from ...physics.rates import sensing_gain
 from ...types import Array
 from .config import MultiCellConfig
-from .state import Air, ChannelNoise, Csi
+from .state import Air, Csi
+from .tracking import Learned
 
 
-def sounding(config: MultiCellConfig, air: Air, pilot_noise: Array) -> tuple[Array, Array, Array]:
-    r"""Pilots of one slot: every base station sounds every user with one pilot per antenna.
+def departure(config: MultiCellConfig, estimate: Estimate, cell: Array) -> Array:
+    """Direction cosine of departure of each user's strongest path from its serving station, (..., users).
 
-    .. math:: Z = H\, 10^{PL/20} + \sigma\, \mathcal{CN}(0, 1), \qquad
-              \sigma^2 = \frac{N_0 B_{\max}}{P_{\max}}\, 10^{PL/10}
-
-    Links are divided by their large-scale amplitude, so that E|H_nm|^2 = 1 (spec estimation 1.5, 8.2).
-
-    Returns
-    -------
-    received : Array, shape of ``air.channel``, complex
-        Data Z [-].
-    noise_power : Array, shape (..., cells, users)
-        sigma^2 of a measurement [-].
-    amplitude : Array, shape (..., cells, users)
-        Large-scale amplitude that was divided out, 10^(-PL/20) [-].
+    Where no path is reported, the grid angle that explains the known channel best (spec multicell 2.6).
     """
-    xp = array_namespace(air.channel)
-    amplitude = 10.0 ** (-air.path_loss_db / 20.0)
-    noise_power = config.noise_density * config.band_budget / config.power_budget / amplitude**2
-    noise = xp.sqrt(noise_power)[..., None, None] * pilot_noise
-    return air.channel / amplitude[..., None, None] + noise, noise_power, amplitude
-
-
-def estimate(config: MultiCellConfig, air: Air, noise: ChannelNoise) -> Estimate:
-    r"""Estimate of every link in a slot by the configured estimator, which is given what it asks for.
-
-    On top comes the i.i.d. error of the test knob ``csi_nmse``,
-    :math:`\hat H + \sqrt{\mathrm{nmse}\, \overline{|H|^2}}\, \mathcal{CN}(0, 1)` per link (spec multicell 0).
-    """
-    xp = array_namespace(air.channel)
-    asks = {name for name in _ARGUMENTS if asks_for(config.estimator, name)}
-    offer = {name: getattr(air, name) for name in ("channel", "gains", "aod_cos", "aoa_cos")}
-    offer |= {"beams": None, "paths": config.total_paths}
-    amplitude = None
-    if "received" in asks:
-        offer["received"], offer["noise_power"], amplitude = sounding(config, air, noise.pilots)
-    known = ESTIMATORS[config.estimator](**{name: offer[name] for name in asks})
-    if amplitude is not None:
-        known = known._replace(
-            channel=known.channel * amplitude[..., None, None],
-            gains=known.gains * amplitude[..., None],
-            variance=known.variance * amplitude[..., None] ** 2,
-        )
-    if not config.csi_nmse:
-        return known
-    scale = xp.sqrt(config.csi_nmse * xp.mean(xp.abs(air.channel) ** 2, axis=(-2, -1), keepdims=True))
-    return known._replace(channel=known.channel + scale * noise.error)
-
-
-_ARGUMENTS = ("channel", "gains", "aod_cos", "aoa_cos", "received", "beams", "noise_power", "paths")
-
-
-def strongest_departure(estimate: Estimate, cell: Array) -> Array:
-    """Direction cosine of departure of each user's strongest path from its serving station, (..., users)."""
     xp = array_namespace(estimate.gains, cell)
     strength = xp.where(estimate.active, xp.abs(estimate.gains), -xp.ones_like(estimate.aod_cos))
     best = xp.argmax(serving_link(strength, cell), axis=-1, keepdims=True)
-    return xp.take_along_axis(serving_link(estimate.aod_cos, cell), best, axis=-1)[..., 0]
+    strongest = xp.take_along_axis(serving_link(estimate.aod_cos, cell), best, axis=-1)[..., 0]
+    own = serving_link(estimate.channel, cell)
+    reported = xp.any(serving_link(xp.astype(estimate.active, strength.dtype), cell) > 0, axis=-1)
+    if bool(xp.all(reported)):
+        return strongest
+    scale = xp.sqrt(xp.mean(xp.abs(own) ** 2, axis=(-2, -1), keepdims=True))
+    unit = own / xp.where(scale > 0, scale, xp.ones_like(scale))
+    pick = omp(unit[..., None, :, :], None, xp.zeros_like(strongest), paths=1, grid=config.grid)
+    return xp.where(reported, strongest, pick.aod_cos[..., 0])
 
 
-def act_on(config: MultiCellConfig, estimate: Estimate, cell: Array, threshold: Array) -> Csi:
+def act_on(config: MultiCellConfig, air: Air, learned: Learned, cell: Array, threshold: Array) -> Csi:
     """Combiners, beams, groups and gains that follow from an estimate.
 
     ``cell`` (..., users); ``threshold`` (..., users) is the grouping threshold of the user's cell
-    (spec multicell 2.3, 2.4, 3).
+    (spec multicell 2.3, 2.4, 3). ``air`` is the truth of the same slot, for the errors that nobody knows.
     """
-    channel = estimate.channel
+    xp = array_namespace(air.channel)
+    channel = learned.estimate.channel
     w = combiner(
         channel,
         cell,
@@ -103,6 +64,9 @@ def act_on(config: MultiCellConfig, estimate: Estimate, cell: Array, threshold: 
     group = first_fit_groups(correlation, cell, threshold)
     beam = beams(effective, cell, group, precoder=config.precoder)
     beam = constant_modulus(beam) if config.analog else beam
+    own, true = serving_link(channel, cell), serving_link(air.channel, cell)
+    known = xp.sum(xp.abs(own) ** 2, axis=(-2, -1))
+    error = serving_link(learned.error[..., None], cell)[..., 0]
     return Csi(
         channel=effective,
         combiner=w,
@@ -112,9 +76,11 @@ def act_on(config: MultiCellConfig, estimate: Estimate, cell: Array, threshold: 
         gain=effective_gain(effective, beam, cell),
         leakage=leakage(effective, cell),
         sensing_gain=sensing_gain(
-            strongest_departure(estimate, cell),
+            departure(config, learned.estimate, cell),
             antennas=config.bs_antennas,
             prior_variance=config.prior_variance,
             kind=config.positioning_gain,
         ),
+        error=xp.where(error < known, error / xp.where(known > 0, known, 1.0), xp.ones_like(known)),
+        nmse=xp.sum(xp.abs(own - true) ** 2, axis=(-2, -1)) / xp.sum(xp.abs(true) ** 2, axis=(-2, -1)),
     )

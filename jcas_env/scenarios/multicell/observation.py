@@ -36,6 +36,7 @@ FEATURES = (
     "group_rate",
     "group_positioning_rate",
     "group_both_rates",
+    "csi_error",
 )
 """Columns of ``users``; see :func:`user_features`."""
 
@@ -133,6 +134,7 @@ def user_features(problem: MultiCellProblem) -> dict[str, Array]:
         "group_rate": group_sum(rate) / (cell_total(rate) + 1e-12),
         "group_positioning_rate": group_sum(positioning) / (cell_total(positioning) + 1e-12),
         "group_both_rates": group_sum(rate + positioning) / (5.0 * RATE_SCALE),
+        "csi_error": log_scale(zero[..., 0] if problem.csi_error is None else problem.csi_error),
     }
 
 
@@ -185,7 +187,7 @@ def spec(config: MultiCellConfig) -> ArraySpec | dict[str, ArraySpec]:
     """Shapes and bounds of the observation.
 
     ``gains`` (U, U): log-scaled noise-normalised gain of beam m (column) at user j (row). ``group``,
-    ``cell`` (U, U): 1 where two users share cell and group, or the cell. ``users`` (U, 14): ``FEATURES``.
+    ``cell`` (U, U): 1 where two users share cell and group, or the cell. ``users`` (U, 15): ``FEATURES``.
     ``cells`` (C, 3): groups per user of the cell, least share of a service, last positioning share.
     """
     users = config.users

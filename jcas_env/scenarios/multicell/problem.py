@@ -86,6 +86,10 @@ class MultiCellProblem:
     """(..., cells, users, antennas) complex: effective channels from which beams are made [-]."""
     air_channel: Array | None = None
     """(..., cells, users, antennas) complex: effective channels through which the beams pass [-]."""
+    csi_error: Array | None = None
+    """(..., users): expected error of the known serving channel, relative to its power, 0 to 1 [-]."""
+    useful_time: Array | float = 1.0
+    """Share of the slot that carries data; scalar or (...,). The rest goes to pilots [-]."""
 
     def __post_init__(self) -> None:
         check_problem(self)
@@ -179,6 +183,11 @@ class MultiCellProblem:
         return xp.maximum(power, band)
 
     @property
+    def duty(self) -> Array:
+        """``useful_time`` as an array, scalar or (...,)."""
+        return as_array(self.useful_time, self.gain)
+
+    @property
     def share(self) -> Array:
         """(..., cells): positioning share, NaN where it is free."""
         return self.per_cell(self.positioning_share)
@@ -210,7 +219,7 @@ class MultiCellProblem:
             noise=self.noise,
         )
         x = sinr(allocation.power, gain, level)
-        bandwidth = allocation.bandwidth
+        bandwidth = allocation.bandwidth * self.duty[..., None, None]
         return (
             data_rate(bandwidth[..., COMMUNICATION, :], x[..., COMMUNICATION, :]),
             positioning_rate(bandwidth[..., POSITIONING, :], x[..., POSITIONING, :], self.sensing_gain),

@@ -201,7 +201,7 @@ def relaxed_rates(
     Arguments as in :func:`relax` and :class:`RelaxedAllocation`, with batch axes (..., cells, 2).
     """
     efficiency = relaxed.efficiency(allocation, noise)
-    band = problem.per_cell(problem.band_budget)
+    band = problem.per_cell(problem.band_budget) * problem.duty[..., None]
     communication = efficiency[..., COMMUNICATION, :] * ((1.0 - share) * band)[..., None]
     positioning = 0.5 * efficiency[..., POSITIONING, :] * (share * band)[..., None]
     return problem.seating.scatter(communication), problem.seating.scatter(positioning)

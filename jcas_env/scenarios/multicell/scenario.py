@@ -8,22 +8,21 @@ import numpy as np
 from array_api_compat import array_namespace, device
 
 from ...physics.beamforming import effective_channel, effective_gain, leakage
-from ...physics.channel import multipath_channel, path_gains
-from ...physics.geometry import array_axes, cell_centres, hexagon_point, link_geometry
 from ...physics.grouping import assign_cells
-from ...physics.motion import autoregressive_fading, gauss_markov, move_in_cell, phase_walk, two_state_chain
-from ...physics.propagation import path_loss_umi_db
 from ...physics.rates import sensing_gain
 from ...tree import tree_map
 from ...types import Array
 from ..scenario import ArraySpec
 from . import action as actions
+from . import air as dynamics
 from . import draws, knowledge, observation
+from .air import constant
 from .allocation import MultiCellAllocation, MultiCellOutcome
-from .config import KEEP_OUT, MultiCellConfig
+from .config import MultiCellConfig
 from .constraints import check_allocation
 from .problem import MultiCellProblem
-from .state import Air, ChannelNoise, Csi, Initial, Innovation, State
+from .state import Air, ChannelNoise, Csi, Initial, Innovation, Memory, State
+from .tracking import learn
 
 
 class MultiCell:
@@ -38,12 +37,23 @@ class MultiCell:
 
     def __init__(self, config: MultiCellConfig | None = None) -> None:
         self.config = config = MultiCellConfig() if config is None else config
-        self.stations = np.asarray(cell_centres(config.cells, config.radius))
+        self.layout = dynamics.layout(config)
+        """Stations, array axes and the users' hexagons."""
+
+    @property
+    def stations(self) -> np.ndarray:
         """Base station positions, (cells, 2) [m]."""
-        self.axes = np.asarray(array_axes(config.cells))
+        return self.layout.stations
+
+    @property
+    def axes(self) -> np.ndarray:
         """Azimuth of the base stations' array axes, (cells,) [rad]."""
-        self.home = np.repeat(np.arange(config.cells), config.users_per_cell)
+        return self.layout.axes
+
+    @property
+    def home(self) -> np.ndarray:
         """Hexagon that confines each user, (users,)."""
+        return self.layout.home
 
     # ---------------------------------------------------------------- sizes
 
@@ -87,149 +97,51 @@ class MultiCell:
         """
         xp = array_namespace(draws.drop)
         config = self.config
-        centre = self._constant(self.stations, draws.drop)[self._constant(self.home, draws.drop)]
-        links = draws.los_phase
-        air = self._propagate(
-            position=centre + hexagon_point(draws.drop, radius=config.radius, keep_out=KEEP_OUT),
-            velocity=config.speed / 2.0**0.5 * draws.velocity,
-            user_axis=draws.user_axis,
-            los_phase=links,
-            scatter=draws.scatter,
-            blocked=xp.zeros(links.shape, dtype=xp.bool, device=device(links)),
-            aod_cos=draws.aod_cos,
-            aoa_cos=draws.aoa_cos,
-        )
-        cell = self._assign(air, draws.noise)
+        before = dynamics.drop(config, self.layout, draws)
+        air = dynamics.move(config, self.layout, before, draws.first)
+        cell = self._assign(before, draws.noise)
         same = cell[..., :, None] == cell[..., None, :]
-        equal = config.power_budget / (2.0 * xp.sum(xp.astype(same, links.dtype), axis=-1))
-        first = State(
-            slot=xp.full(cell.shape[:-1], -1, dtype=xp.int64, device=device(cell)),
+        equal = config.power_budget / (2.0 * xp.sum(xp.astype(same, draws.los_phase.dtype), axis=-1))
+        csi, memory = self._know(before if config.csi_delay else air, draws.first.noise, cell, None)
+        return State(
+            slot=xp.zeros(cell.shape[:-1], dtype=xp.int64, device=device(cell)),
             cell=cell,
             air=air,
-            csi=self._know(air, draws.noise, cell),
+            csi=csi,
+            memory=memory,
             last_power=xp.stack([equal, equal], axis=-2),
             queue=xp.zeros_like(equal),
         )
-        return self._advance(first, first.last_power, draws.first)
 
     def transition(self, state: State, allocation: MultiCellAllocation, innovation: Innovation) -> State:
         """Next decision: the channel moves on, and the slot that has just been played becomes the knowledge."""
-        return self._advance(state, allocation.power, innovation)
-
-    def _advance(self, state: State, power: Array, innovation: Innovation) -> State:
-        config, air = self.config, state.air
-        centre = self._constant(self.stations, air.position)[self._constant(self.home, air.position)]
-        velocity = gauss_markov(
-            air.velocity, innovation.velocity, memory=config.velocity_memory, rms_speed=config.speed
-        )
-        position, velocity = move_in_cell(
-            air.position, velocity, centre, slot=config.slot, radius=config.radius, keep_out=KEEP_OUT
-        )
-        blocked = air.blocked
-        if config.blockage:
-            blocked = two_state_chain(
-                blocked, innovation.blockage, enter=config.blockage_enter, leave=config.blockage_leave
-            )
-        rho = config.fading_correlation
-        following = self._propagate(
-            position=position,
-            velocity=velocity,
-            user_axis=air.user_axis,
-            los_phase=phase_walk(air.los_phase, innovation.los_phase, correlation=rho),
-            scatter=autoregressive_fading(air.scatter, innovation.scatter, correlation=rho),
-            blocked=blocked,
-            aod_cos=air.aod_cos,
-            aoa_cos=air.aoa_cos,
-        )
-        measured = air if config.csi_delay else following
-        return State(
-            slot=state.slot + 1,
-            cell=state.cell,
-            air=following,
-            csi=self._know(measured, innovation.noise, state.cell),
-            last_power=power,
-            queue=state.queue,
-        )
-
-    def _propagate(
-        self,
-        *,
-        position: Array,
-        velocity: Array,
-        user_axis: Array,
-        los_phase: Array,
-        scatter: Array,
-        blocked: Array,
-        aod_cos: Array,
-        aoa_cos: Array,
-    ) -> Air:
-        """Complete a slot: angles of the lines of sight, path gains and channels follow from the rest."""
-        xp = array_namespace(position)
         config = self.config
-        distance, departure, arrival = link_geometry(
-            position, self._constant(self.stations, position), self._constant(self.axes, position), user_axis
-        )
-        aod_cos = xp.concat([departure[..., None], aod_cos[..., 1:]], axis=-1)
-        aoa_cos = xp.concat([arrival[..., None], aoa_cos[..., 1:]], axis=-1)
-        path_loss_db = path_loss_umi_db(xp.clip(distance, min=KEEP_OUT), carrier_hz=config.carrier_hz)
-        gains = path_gains(
-            los_phase,
-            scatter,
-            path_loss_db,
-            antennas=config.bs_antennas * config.ue_antennas,
-            rician_factor=config.rician_factor,
-        )
-        if config.blockage:
-            loss = 10.0 ** (-config.blockage_loss_db / 20.0)
-            sight = xp.where(blocked, loss, xp.ones_like(distance))[..., None]
-            gains = xp.concat([gains[..., :1] * sight, gains[..., 1:]], axis=-1)
-        channel = multipath_channel(
-            gains, aoa_cos, aod_cos, rx_antennas=config.ue_antennas, tx_antennas=config.bs_antennas
-        )
-        return Air(
-            position=position,
-            velocity=velocity,
-            user_axis=user_axis,
-            los_phase=los_phase,
-            scatter=scatter,
-            blocked=blocked,
-            path_loss_db=path_loss_db,
-            aod_cos=aod_cos,
-            aoa_cos=aoa_cos,
-            gains=gains,
-            channel=channel,
-        )
+        air = dynamics.move(config, self.layout, state.air, innovation)
+        measured = state.air if config.csi_delay else air
+        csi, memory = self._know(measured, innovation.noise, state.cell, state.memory)
+        return state._replace(slot=state.slot + 1, air=air, csi=csi, memory=memory, last_power=allocation.power)
 
     def _assign(self, air: Air, noise: ChannelNoise) -> Array:
         """Serving cells of an episode, (..., users)."""
         config = self.config
         if config.assignment == "geometric":
             xp = array_namespace(air.position)
-            return xp.broadcast_to(self._constant(self.home, air.position), air.position.shape[:-1])
+            return xp.broadcast_to(constant(self.home, air.position), air.position.shape[:-1])
         return assign_cells(
-            knowledge.estimate(config, air, noise).channel,
+            learn(config, self.layout, air, noise, None).estimate.channel,
             kind=config.combiner_kind,
             power=config.power_budget,
             noise_power=config.noise_density * config.band_budget,
         )
 
-    def _know(self, air: Air, noise: ChannelNoise, cell: Array) -> Csi:
+    def _know(self, air: Air, noise: ChannelNoise, cell: Array, memory: Memory | None) -> tuple[Csi, Memory]:
         """Knowledge that a slot leaves: an estimate, and what the network does with it."""
-        known = knowledge.estimate(self.config, air, noise)
-        return knowledge.act_on(self.config, known, cell, self._thresholds(cell, air.position))
-
-    def _thresholds(self, cell: Array, like: Array) -> Array:
-        """Grouping threshold of each user's cell, (..., users)."""
+        learned = learn(self.config, self.layout, air, noise, memory)
         threshold = np.zeros(self.config.cells) + self.config.grouping_threshold
-        return self._constant(threshold, like)[cell]
-
-    @staticmethod
-    def _constant(value: np.ndarray, like: Array, dtype: Any = None) -> Array:
-        """A configuration constant as an array of the library, device and (if real) precision of ``like``."""
-        xp = array_namespace(like)
-        if dtype is None:
-            dtype = xp.int64 if value.dtype.kind == "i" else like.dtype
-        return xp.asarray(value, dtype=dtype, device=device(like))
+        return (
+            knowledge.act_on(self.config, air, learned, cell, constant(threshold, air.position)[cell]),
+            learned.memory,
+        )
 
     # ---------------------------------------------------------------- what is known, true, seen and paid
 
@@ -267,7 +179,7 @@ class MultiCell:
             group=state.csi.group,
             last_power=state.last_power,
             weight=1.0 / xp.sum(xp.astype(same, gain.dtype), axis=-1),
-            service_weight=self._constant(np.asarray(config.service_weight, dtype=float), gain),
+            service_weight=constant(np.asarray(config.service_weight, dtype=float), gain),
             power_budget=config.power_budget,
             band_budget=config.band_budget,
             power_floor=config.floor * config.power_budget,
@@ -285,7 +197,19 @@ class MultiCell:
             correlation=state.csi.correlation,
             beam_channel=state.csi.channel,
             air_channel=air,
+            csi_error=state.csi.error,
+            useful_time=self._useful_time(state),
         )
+
+    def _useful_time(self, state: State) -> Array | float:
+        """Share of a slot that pilots leave, (...,); one unless their overhead counts (spec estimation 8.10)."""
+        config = self.config
+        if not config.pilot_overhead:
+            return 1.0
+        xp = array_namespace(state.csi.gain)
+        age = xp.astype(state.memory.age, state.csi.gain.dtype)
+        lengths = [1.0 - config.pilot_share(measures_angles=measures) for measures in (True, False)]
+        return xp.where(age == 0, lengths[0] + 0.0 * age, lengths[1] + 0.0 * age)
 
     def observation(self, state: State) -> Array | dict[str, Array]:
         """What a policy sees of the known problem (spec learning 1)."""
@@ -295,16 +219,27 @@ class MultiCell:
         return observation.structured(problem)
 
     def outcome(self, state: State, allocation: MultiCellAllocation) -> MultiCellOutcome:
-        """Rates, utility and violation of an allocation on the truth."""
-        return self.truth(state).outcome(allocation)
+        """Rates, utility and violation of an allocation on the truth, and the errors of what the network knew."""
+        fix = state.memory.fix
+        return (
+            self.truth(state)
+            .outcome(allocation)
+            ._replace(
+                nmse=state.csi.nmse,
+                position=fix.position,
+                position_error_m=fix.error,
+                peb_m=fix.bound,
+                located=fix.located,
+            )
+        )
 
     def reward(self, state: State, allocation: MultiCellAllocation) -> Array:
         """``truth(state).utility(allocation)``, (...,)."""
         return self.truth(state).utility(allocation)
 
     def info(self, outcome: MultiCellOutcome) -> dict[str, Array]:
-        """``rate``, ``positioning_rate`` (..., users) [bit/s], ``utility``, ``violation`` (...,)."""
-        return outcome._asdict()
+        """What an outcome states, by the names of its fields."""
+        return {name: value for name, value in outcome._asdict().items() if value is not None}
 
     # ---------------------------------------------------------------- actions and allocations
 

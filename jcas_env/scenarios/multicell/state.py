@@ -53,6 +53,38 @@ class Csi(NamedTuple):
     """(..., users): lambda_j^2 [-]."""
     sensing_gain: Array
     """(..., users): positioning factor kappa at the estimated line of sight [-]."""
+    error: Array
+    """(..., users): expected error of the serving channel, relative to its power; what the network knows of it [-]."""
+    nmse: Array
+    """(..., users): true error of the serving channel, relative to its power; nobody in the network knows it [-]."""
+
+
+class Fix(NamedTuple):
+    """Where the users were found when angles were last measured; NaN for a user that was not located."""
+
+    position: Array
+    """(..., users, 2): estimated position [m]."""
+    error: Array
+    """(..., users): its distance from the true position at that time [m]."""
+    bound: Array
+    """(..., users): position error bound [m]."""
+    located: Array
+    """(..., users) bool"""
+
+
+class Memory(NamedTuple):
+    """What the network remembers of the last measurement of angles (spec estimation 8.3)."""
+
+    aod_cos: Array
+    """(..., cells, users, paths): direction cosines of departure [-]."""
+    aoa_cos: Array
+    """(..., cells, users, paths): direction cosines of arrival [-]."""
+    active: Array
+    """(..., cells, users, paths) bool: paths that were found."""
+    fix: Fix
+    """Positions that follow from the angles."""
+    age: Array
+    """(...,) integer: slots since the measurement."""
 
 
 class State(NamedTuple):
@@ -66,6 +98,8 @@ class State(NamedTuple):
     """Truth of slot t."""
     csi: Csi
     """Knowledge on which the allocation of slot t acts."""
+    memory: Memory
+    """Angles and positions as last measured."""
     last_power: Array
     """(..., 2, users): powers on the air in the last slot, equal in the first [W]."""
     queue: Array
@@ -73,10 +107,20 @@ class State(NamedTuple):
 
 
 class ChannelNoise(NamedTuple):
-    """Noise of a slot's channel estimate. Parts that the configuration does not use have size zero."""
+    """Randomness of a slot's channel estimate. Parts that the configuration does not use have size zero."""
 
     pilots: Array
-    """(..., cells, users, ue_antennas, bs_antennas) complex CN(0, 1): receiver noise of the pilots."""
+    """(..., cells, users, frames, ue_antennas, bs_antennas) complex CN(0, 1): receiver noise of the pilots."""
+    frame_scatter: Array
+    """(..., cells, users, frames - 1, fading paths) complex CN(0, 1): fading of the frames before the last."""
+    frame_phase: Array
+    """(..., cells, users, frames - 1): standard normals, phases of the lines of sight in these frames."""
+    beam_order: Array
+    """(..., cells, users, bs_antennas) uniforms: their order picks the columns of the pilot beams."""
+    beam_phase: Array
+    """(..., cells, users, bs_antennas) uniforms: phases of the pilot beams, in turns."""
+    surrogate: Array
+    """(..., cells, users, count): standard normals of the statistical surrogate."""
     error: Array
     """(..., cells, users, ue_antennas, bs_antennas) complex CN(0, 1): the i.i.d. error of ``csi_nmse``."""
 

@@ -1,0 +1,117 @@
+"""Grouping threshold of every cell, chosen together with the allocation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from math import inf
+from typing import Any, Literal
+
+from array_api_compat import array_namespace
+
+from jcas_env.scenarios.multicell import MultiCellAllocation, MultiCellProblem
+from jcas_env.types import Array, Status, is_array
+
+from .relaxed import choose_candidate
+from .solver import Solution, Solver, unsupported
+
+THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 1.01)
+"""Correlations from which users of a cell are put into different groups (spec multicell 10.2)."""
+
+
+@dataclass(frozen=True)
+class BestGrouping:
+    r"""A solver that also chooses the grouping threshold of every cell (spec multicell 10.2).
+
+    The problem is regrouped at all thresholds and solved in one batch; every cell keeps the threshold at which it
+    scores best, so that T thresholds cost T solutions whatever the number of cells. ``judge="relaxed"`` compares the
+    solver's own objective of a cell, ``judge="utility"`` the cell's share of ``problem.utility`` with the other cells
+    at the same threshold: what the solver knows, never the truth. Objective and bound are the means of the chosen cells
+    and of the cells' largest bounds, the status the weakest among the chosen thresholds. For solvers whose model
+    separates the cells, i.e. all but ``SCA(scope="network")``.
+    """
+
+    solver: Solver
+    """Method that allocates at given groups."""
+    thresholds: Sequence[float] = THRESHOLDS
+    """Candidates, positive; above 1 a cell is one group."""
+    judge: Literal["relaxed", "utility"] = "utility"
+    """What a cell is judged by."""
+
+    def __post_init__(self) -> None:
+        for index, threshold in enumerate(self.thresholds):
+            if not 0 < threshold < inf:
+                raise ValueError(f"`thresholds` must be positive, got thresholds[{index}] = {threshold!r}")
+        if not self.thresholds:
+            raise ValueError("`thresholds` must hold at least one number, got none")
+        if self.judge not in ("relaxed", "utility"):
+            raise ValueError(f"`judge` must be relaxed or utility, got {self.judge!r}")
+
+    def solve(self, problem: MultiCellProblem) -> Solution:
+        """Solve a batch; ``details["grouping_threshold"]`` (..., cells) says what was chosen."""
+        if not isinstance(problem, MultiCellProblem):
+            raise unsupported(self, problem, MultiCellProblem)
+        xp = array_namespace(problem.gain)
+        candidates = regrouped(problem, self.thresholds)
+        solution = self.solver.solve(candidates)
+        if "cell_objective" not in solution.details:
+            raise TypeError(f"BestGrouping needs a solver that treats cells separately, got {self.solver!r}")
+        objective = solution.details["cell_objective"]
+        score = objective
+        if self.judge == "utility":
+            lost = (solution.status == int(Status.INFEASIBLE))[..., None, None]
+            quiet = solution.allocation._replace(  # an answer that is not there earns nothing
+                power=xp.where(lost, 0.0, solution.allocation.power),
+                bandwidth=xp.where(lost, 0.0, solution.allocation.bandwidth),
+            )
+            score = xp.where(lost[..., 0], xp.nan, candidates.score(*candidates.rates(quiet)))
+        best = xp.argmax(xp.where(xp.isnan(score), -inf, score), axis=0)[None, ...]  # (1, ..., cells)
+        user = problem.of_cell(best[0, ...])[None, ...]
+        services = xp.stack([user, user], axis=-2)
+        power, bandwidth, group = solution.allocation
+        allocation = MultiCellAllocation(
+            choose_candidate(power, services), choose_candidate(bandwidth, services), choose_candidate(group, user)
+        )
+        threshold = xp.asarray(list(self.thresholds), dtype=problem.gain.dtype)[best[0, ...]]
+        return Solution(
+            allocation,
+            xp.mean(choose_candidate(objective, best), axis=-1),
+            xp.mean(_largest_bound(solution, objective), axis=-1),
+            xp.max(choose_candidate(solution.status[..., None] + 0 * best, best), axis=-1),
+            xp.max(choose_candidate(solution.iterations[..., None] + 0 * best, best), axis=-1),
+            {
+                name: choose_candidate(value, best)
+                for name, value in solution.details.items()
+                if value.shape == objective.shape and name != "cell_bound"
+            }
+            | {"grouping_threshold": threshold},
+        )
+
+
+def _largest_bound(solution: Solution, objective: Array) -> Array:
+    """Bound of every cell that holds at each threshold, (..., cells); NaN where no threshold is feasible."""
+    xp = array_namespace(objective)
+    bound = solution.details.get("cell_bound", xp.full_like(objective, inf))
+    known = xp.max(xp.where(xp.isnan(bound), -inf, bound), axis=0)
+    return xp.where(known == -inf, xp.nan, known)
+
+
+def regrouped(problem: MultiCellProblem, thresholds: Sequence[float]) -> MultiCellProblem:
+    """The same slot at several thresholds, as a leading batch axis.
+
+    Raises ``ValueError`` for a problem without correlations.
+    """
+    xp = array_namespace(problem.gain)
+    batch, count = problem.batch, len(thresholds)
+
+    def repeat(value: Any) -> Any:
+        if not is_array(value) or tuple(value.shape[: len(batch)]) != batch or value.ndim == len(batch):
+            return value
+        return xp.broadcast_to(value, (count, *value.shape))
+
+    per_cell = {"power_budget", "band_budget", "power_floor", "band_floor", "noise_density", "positioning_share"}
+    kept = per_cell | {"service_weight"}
+    values = {item.name: repeat(getattr(problem, item.name)) for item in fields(problem) if item.name not in kept}
+    wide = replace(problem, **(values | {"cell_count": problem.cells}))
+    steps = xp.reshape(xp.asarray(list(thresholds), dtype=problem.gain.dtype), (count, *(1,) * (len(batch) + 1)))
+    return wide.regroup(steps)

@@ -1,0 +1,309 @@
+r"""Convex step of the successive approximation: a concave minorant of the true-interference utility, maximised.
+
+In units of a cell's budgets, with the interference plus noise of user j, affine in its band and the powers,
+
+.. math:: I_j = d_j B + e_j + \sum_{k \in g,\, k \ne j} Y_{jk} p_k, \qquad y_j = I_j + S_j p_j, \qquad
+          R_j = B \ln(y_j / I_j) = B \ln(y_j / B) + B \ln(B / I_j)
+
+the first term is concave and the second convex, so that its tangent at the last point gives :math:`\hat R_j \le R_j`
+with equality there. :math:`F = \sum_j a_j \hat R_j` or :math:`\sum_j a_j \ln \hat R_j`, less a linear price on the
+powers, is maximised over both services of a cell, whose budgets are :math:`(1 - \beta, \beta)` with :math:`\beta`
+given or free (spec multicell 4.5).
+
+A primal-dual interior-point method does it. With :math:`v = (p, B)`, :math:`\xi_j = (B/y_j) \nabla y_j - \nabla B`
+and :math:`-\nabla^2 \hat R_j = \xi_j \xi_j^T / B`, the Hessian is a sum of outer products; scaled by
+:math:`D = \sqrt{s/z}`, slacks s and multipliers z of the floors, the floors' part is the identity, so that the system
+stays well conditioned near them. There is no line search beyond the domain: the caller accepts a point by the true
+utility only.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from array_api_compat import array_namespace, device
+
+from jcas_env.types import Array
+
+from .solver import iterate
+
+START, GAP = 0.1, 1e-5
+"""Complementarity gap at the start and at the end, relative to the scale of the objective."""
+CENTRING = 0.1
+"""Factor by which a step aims to reduce the gap; five times as much after a step that was cut short."""
+FULL = 0.5
+"""Length from which a step counts as not cut short."""
+PULL = 0.1
+"""Share of the way to the middle of the feasible set by which the start is drawn inside."""
+HALVINGS, LIMIT = 30, 60
+"""Most halvings of a step, and most steps."""
+
+
+class Air(NamedTuple):
+    """What cells hear of their own, in units of their budgets; flattened batch (n, ...), padded seats and groups."""
+
+    signal: Array
+    """(n, 2, seats): S, the positioning factor included."""
+    cross: Array
+    """(n, seats, seats): Y, receiver first, within the group and without the own beam."""
+    density: Array
+    """(n, seats): d, noise and interference of the other cells in the whole band."""
+    constant: Array
+    """(n, seats): e, noise that does not depend on the band."""
+    weight: Array
+    """(n, 2, seats): a; 0 for users that do not count."""
+    member: Array
+    """(n, groups, seats): 1 where the user belongs to the group."""
+    floor: Array
+    """(n, 2, seats + groups): floors of p and B, with some slack."""
+    logarithmic: Array
+    """(n,) bool: form of the objective."""
+    free: Array
+    """(n,) bool: whether the positioning share is free."""
+
+
+class Point(NamedTuple):
+    """Allocation in units of the cell's budgets."""
+
+    value: Array
+    """(n, 2, seats + groups): v = (p, B)."""
+    share: Array
+    """(n,): positioning share."""
+
+
+class _Iterate(NamedTuple):
+    point: Array
+    share: Array
+    multiplier: Array
+    """(n, 2, entries): z, multipliers of the floors; 1 for padding."""
+    last: Array
+    """(n,): complementarity gap at which to stop, and the length of the last step in the next field."""
+    length: Array
+    weight: Array
+    price: Array
+    """(n, 2, entries): linear price."""
+    sum_slope: Array
+    """(n, 2, seats, entries): gradient of y, and e in the next field."""
+    constant: Array
+    band: Array
+    """(n, 1, seats, entries): gradient of B."""
+    tangent: Array
+    """(n, 2, seats, entries): gradient of the tangent, and its constant."""
+    tangent_constant: Array
+    floor: Array
+    absent: Array
+    """(n, 1, entries): 1 for padding."""
+    budgets: Array
+    """(n, 2, entries): 1 for existing users, then for existing groups."""
+    logarithmic: Array
+    free: Array
+
+
+def interference_of(air: Air, value: Array) -> tuple[Array, Array, Array]:
+    """Power and band of each user, and its interference plus noise, three arrays (n, 2, seats)."""
+    seats = air.signal.shape[-1]
+    power, band = value[..., :seats], value[..., seats:] @ air.member
+    heard = air.density[..., None, :] * band + air.constant[..., None, :]
+    return power, band, heard + power @ _transposed(air.cross)
+
+
+def true_rates(air: Air, value: Array) -> Array:
+    """R of both services, (n, 2, seats) in natural logarithms per unit of band; 0 for padding."""
+    xp = array_namespace(value)
+    power, band, level = interference_of(air, value)
+    return band * xp.log1p(air.signal * power / xp.where(level > 0, level, 1.0))
+
+
+def gradients(air: Air) -> tuple[Array, Array, Array]:
+    """Gradients of I, of y (n, 1 or 2, seats, entries) and of B, with respect to v."""
+    xp = array_namespace(air.signal)
+    seats = air.signal.shape[-1]
+    member = _transposed(air.member)
+    level = xp.concat([air.cross, air.density[..., None] * member], axis=-1)[:, None]
+    own = air.signal[..., None] * xp.eye(seats, dtype=member.dtype)
+    summed = level + xp.concat([own, xp.zeros((*own.shape[:-1], member.shape[-1]), dtype=own.dtype)], axis=-1)
+    band = xp.concat([xp.zeros_like(air.cross), member], axis=-1)[:, None]
+    return level, summed, band
+
+
+def tangent_of(air: Air, at: Array) -> tuple[Array, Array]:
+    r"""Tangent of :math:`B \ln(B/I)` at a point: gradient (n, 2, seats, entries) and constant (n, 2, seats)."""
+    xp = array_namespace(at)
+    _, band, level = interference_of(air, at)
+    there = (band > 0) & (level > 0)
+    ratio = xp.where(there, band / xp.where(there, level, 1.0), 1.0)
+    level_slope, _, band_slope = gradients(air)
+    slope = -ratio[..., None] * level_slope + (xp.log(ratio) + 1.0)[..., None] * band_slope
+    return slope, band * xp.log(ratio) - (slope @ at[..., None])[..., 0]
+
+
+def onto_budgets(air: Air, point: Point) -> Point:
+    """Scale the slacks above the floors so that powers and bands spend their budgets to rounding."""
+    xp = array_namespace(point.value)
+    seats = air.signal.shape[-1]
+    services = xp.stack([1.0 - point.share, point.share], axis=-1)[..., None]
+    parts = []
+    for rows in (slice(None, seats), slice(seats, None)):
+        floor = air.floor[..., rows]
+        slack = xp.clip(point.value[..., rows] - floor, min=0.0)
+        total = xp.sum(slack, axis=-1, keepdims=True)
+        room = xp.clip(services - xp.sum(floor, axis=-1, keepdims=True), min=0.0)
+        parts.append(floor + slack * room / xp.where(total > 0, total, 1.0))
+    return Point(xp.concat(parts, axis=-1), point.share)
+
+
+def maximise_surrogate(air: Air, at: Point, price: Array) -> Point:
+    """Maximise the minorant that touches the utility at a point; ``price`` (n, seats) per unit of power.
+
+    Batched; elements stop on their own. The start must satisfy the floors; it is drawn inside.
+    """
+    state, _, _ = iterate(_begin(air, at, price), _newton, limit=LIMIT)
+    return Point(state.point, state.share)
+
+
+def _begin(air: Air, at: Point, price: Array) -> _Iterate:
+    """Data of the step, and a start drawn inside with multipliers on the central path of the floors."""
+    xp = array_namespace(at.value)
+    _, summed, band = gradients(air)
+    tangent, constant = tangent_of(air, at.value)
+    present = xp.sum(air.member, axis=-2)  # 1 for users that exist
+    exists = xp.astype(xp.sum(air.member, axis=-1) > 0, present.dtype)
+    budgets = xp.stack(
+        [
+            xp.concat([present, xp.zeros_like(exists)], axis=-1),
+            xp.concat([xp.zeros_like(present), exists], axis=-1),
+        ],
+        axis=1,
+    )
+    shares = xp.stack([1.0 - at.share, at.share], axis=-1)[..., None]  # (n, 2, 1)
+    count = xp.clip(xp.sum(budgets, axis=-1), min=1.0)[:, None, :]  # (n, 1, 2)
+    room = shares - air.floor @ _transposed(budgets)  # (n, 2, 2)
+    middle = air.floor + (room / count) @ budgets
+    start = at.value + PULL * (middle - at.value)
+    prices = xp.concat([price, xp.zeros_like(exists)], axis=-1)[:, None, :]
+    absent = 1.0 - xp.sum(budgets, axis=1, keepdims=True)
+    state = _Iterate(
+        start, at.share, start, at.share, at.share, air.weight, xp.broadcast_to(prices, start.shape), summed,
+        air.constant[:, None, :], xp.broadcast_to(band, (start.shape[0], *band.shape[1:])), tangent, constant,
+        air.floor, absent, budgets, air.logarithmic, air.free,
+    )  # fmt: skip
+    close = at.value + 1e-3 * (middle - at.value)
+    start = xp.where(_inside(state, start)[:, None, None], start, close)
+    _, _, rate = _minorant(state, start)
+    scale = xp.sum(air.weight * xp.where(air.logarithmic[:, None, None], 1.0, xp.abs(rate)), axis=(-2, -1))
+    scale = xp.where(scale > 0, scale, 1.0)
+    inequalities = 2.0 * xp.clip(xp.sum(budgets, axis=(-2, -1)), min=1.0)
+    slack = start - air.floor + absent
+    multiplier = (START * scale / inequalities)[:, None, None] / slack
+    return state._replace(
+        point=start, multiplier=multiplier * (1.0 - absent) + absent, last=GAP * scale, length=xp.ones_like(scale)
+    )
+
+
+def _minorant(state: _Iterate, point: Array) -> tuple[Array, Array, Array]:
+    r"""B and y of each user, and :math:`\hat R`, three arrays (n, 2, seats); 1, 1 and 0 for padding."""
+    xp = array_namespace(point)
+    column = point[..., None]
+    band = (state.band @ column)[..., 0]
+    here = band > 0
+    summed = (state.sum_slope @ column)[..., 0] + state.constant
+    good = here & (summed > 0)
+    band, summed = xp.where(good, band, 1.0), xp.where(good, summed, 1.0)
+    rate = band * xp.log(summed / band) + (state.tangent @ column)[..., 0] + state.tangent_constant
+    return band, summed, xp.where(good, rate, 0.0)
+
+
+def _inside(state: _Iterate, point: Array) -> Array:
+    """Whether a point is in the domain of the objective, (n,) bool."""
+    xp = array_namespace(point)
+    _, _, rate = _minorant(state, point)
+    outside = (state.weight > 0) & (rate <= 0) & state.logarithmic[:, None, None]
+    return ~xp.any(outside, axis=(-2, -1))
+
+
+def _curvature(state: _Iterate, scale: Array) -> tuple[Array, Array]:
+    """Gradient of -F, (n, 2, entries), and its Hessian scaled on both sides, (n, 2, entries, entries)."""
+    xp = array_namespace(scale)
+    band, summed, rate = _minorant(state, state.point)
+    rate = xp.where(state.logarithmic[:, None, None] & (state.weight > 0), rate, 1.0)
+    marginal = state.weight / rate
+    outer = (band / summed)[..., None] * state.sum_slope - state.band
+    slope = outer + xp.log(summed / band)[..., None] * state.band + state.tangent
+    gradient = state.price - (marginal[..., None, :] @ slope)[..., 0, :]
+    rows = xp.sqrt(marginal / band)[..., None] * outer * scale[..., None, :]
+    hessian = _transposed(rows) @ rows
+    if xp.any(state.logarithmic):
+        bend = xp.where(state.logarithmic[:, None, None], marginal / rate, 0.0)
+        rows = xp.sqrt(bend)[..., None] * slope * scale[..., None, :]
+        hessian = hessian + _transposed(rows) @ rows
+    return gradient, hessian
+
+
+def _direction(state: _Iterate, slack: Array, target: Array) -> tuple[Array, Array]:
+    r"""Newton direction of the point and of the share towards complementarity ``target`` (n, 2, entries).
+
+    With :math:`D^2 = s/z` the system is :math:`D (\nabla^2 (-F)) D + 1` and the two budgets; the share follows where
+    the prices of the two services meet.
+    """
+    xp = array_namespace(slack)
+    scale = xp.sqrt(slack / state.multiplier) * (1.0 - state.absent)
+    gradient, hessian = _curvature(state, scale)
+    hessian = hessian + xp.eye(slack.shape[-1], dtype=slack.dtype, device=device(slack))
+    ones = _transposed(state.budgets)[:, None] * scale[..., None]  # (n, 2, entries, 2)
+    right = scale * (gradient - target / slack)
+    solved = xp.linalg.solve(hessian, xp.concat([right[..., None], ones], axis=-1))
+    seen = _transposed(ones) @ solved  # (n, 2, 2, 3)
+    signs = xp.asarray([-1.0, 1.0], dtype=slack.dtype, device=device(slack))
+    shares = xp.stack([1.0 - state.share, state.share], axis=-1)
+    missing = shares[..., None] - (state.point[..., None, :] @ _transposed(state.budgets)[:, None])[..., 0, :]
+    force = _solve_pair(seen[..., 1:], seen[..., 0] + missing)
+    unit = _solve_pair(seen[..., 1:], xp.ones_like(missing))
+    stiff = xp.sum(unit, axis=(-2, -1))
+    moves = state.free & (stiff > 0)
+    change = -xp.sum(signs * xp.sum(force, axis=-1), axis=-1) / xp.where(moves, stiff, 1.0)
+    change = xp.where(moves, change, 0.0)
+    price = force + (signs * change[:, None])[..., None] * unit
+    return scale * ((solved[..., 1:] @ price[..., None])[..., 0] - solved[..., 0]), change
+
+
+def _newton(state: _Iterate) -> tuple[_Iterate, Array]:
+    """One step towards a smaller complementarity gap, kept inside."""
+    xp = array_namespace(state.point)
+    present = 1.0 - state.absent
+    slack = state.point - state.floor + state.absent
+    gap = xp.sum(slack * state.multiplier * present, axis=(-2, -1))
+    count = 2.0 * xp.clip(xp.sum(present, axis=(-2, -1)), min=1.0)
+    centring = xp.where(state.length > FULL, CENTRING, 5.0 * CENTRING)
+    target = (centring * gap / count)[:, None, None] * present
+    step, change = _direction(state, slack, target)
+    turn = target / slack - state.multiplier * (1.0 + step / slack) * present
+    length = 0.99 / xp.clip(xp.max(-step / slack, axis=(-2, -1)), min=0.99)
+    for _ in range(HALVINGS):
+        point = state.point + length[:, None, None] * step
+        inside = _inside(state, point)
+        if xp.all(inside):
+            break
+        length = xp.where(inside, length, 0.5 * length)
+    dual = 0.99 / xp.clip(xp.max(-turn / state.multiplier * present, axis=(-2, -1)), min=0.99)
+    following = state._replace(
+        point=point,
+        share=state.share + length * change,
+        multiplier=state.multiplier + dual[:, None, None] * turn * present,
+        length=xp.minimum(length, dual),
+    )
+    return following, (gap <= state.last) & (state.length > FULL)
+
+
+def _solve_pair(matrix: Array, right: Array) -> Array:
+    """Solve symmetric 2 x 2 systems (..., 2, 2), (..., 2); zero where the matrix is (no users)."""
+    xp = array_namespace(matrix)
+    a, b, c = matrix[..., 0, 0], matrix[..., 0, 1], matrix[..., 1, 1]
+    determinant = a * c - b * b
+    safe = xp.where(determinant > 0, determinant, 1.0)
+    first = (c * right[..., 0] - b * right[..., 1]) / safe
+    second = (a * right[..., 1] - b * right[..., 0]) / safe
+    return xp.where((determinant > 0)[..., None], xp.stack([first, second], axis=-1), 0.0)
+
+
+def _transposed(matrix: Array) -> Array:
+    return array_namespace(matrix).matrix_transpose(matrix)

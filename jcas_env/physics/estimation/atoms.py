@@ -1,0 +1,270 @@
+r"""Atoms of the pilot model, their angle derivatives, and what data and Gram matrices say about them.
+
+Of a path with direction cosines (v, w) the data see the atom
+
+.. math:: b(v, w) = c(v) \otimes a_N(w), \qquad c(v) = F^T a_M(v)^*, \qquad
+          \partial_v b = \dot c \otimes a_N, \qquad \partial_w b = c \otimes \dot a_N
+
+Inner products of atoms are products of the inner products of their factors, so every Gram block is a Hadamard
+product of two small matrices and no column of length P N is ever written out (spec estimation 3.5).
+
+With one pilot per antenna the Gram matrices are real and known in closed form
+(:func:`~jcas_env.physics.arrays.steering_correlation`). Real and imaginary parts of gains and data are then separate
+*columns* of one real least-squares problem: S snapshots give 2 S real columns. Compressed pilots keep S complex ones.
+All formulas hold for both.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import combinations
+from math import isqrt, pi
+from typing import NamedTuple
+
+from array_api_compat import array_namespace, device
+
+from ...types import Array
+from ..arrays import element_positions, steering_correlation, steering_vector
+
+
+class Aperture(NamedTuple):
+    """What stands between the angles of a link and its data: two arrays and the pilot beams."""
+
+    tx_antennas: int
+    rx_antennas: int
+    beams: Array | None
+    """(links, groups, tx_antennas, pilots) complex, or None for P = M."""
+
+
+class Jets(NamedTuple):
+    """Correlations of the atoms of a link, the L atoms first, then their derivatives in v, then those in w.
+
+    R = L (atoms alone), 2 L (one receive antenna: no w) or 3 L rows.
+    """
+
+    gram: Array
+    """(links, groups, R, R): inner products; real for P = M, else complex."""
+    projection: Array
+    """(links, groups, R, columns): inner products with the columns of the data."""
+
+
+def columns(snapshots: Array, beams: Array | None) -> Array:
+    """Snapshots (..., S) complex as columns: their real and imaginary parts (..., 2 S) for P = M, else as they are."""
+    xp = array_namespace(snapshots)
+    return snapshots if beams is not None else xp.concat([xp.real(snapshots), xp.imag(snapshots)], axis=-1)
+
+
+def from_columns(values: Array) -> Array:
+    """Inverse of :func:`columns`: (..., S) complex."""
+    xp = array_namespace(values)
+    if not xp.isdtype(values.dtype, "real floating"):
+        return values
+    half = values.shape[-1] // 2
+    return values[..., :half] + 1j * values[..., half:]
+
+
+def departure_factor(beams: Array | None, vector: Array) -> Array:
+    """Factor :math:`F^T a^*` of transmit vectors (links, paths, tx_antennas): (links, groups, paths, pilots)."""
+    xp = array_namespace(vector)
+    seen = xp.conj(vector)[:, None]
+    return seen if beams is None else seen @ beams
+
+
+def factors(aperture: Aperture, aod_cos: Array, aoa_cos: Array) -> tuple[Array, Array]:
+    """Factors c (links, groups, paths, pilots) and a_N (links, 1, paths, rx_antennas) of the atoms."""
+    c = departure_factor(aperture.beams, steering_vector(aod_cos, antennas=aperture.tx_antennas))
+    return c, steering_vector(aoa_cos, antennas=aperture.rx_antennas)[:, None]
+
+
+def jet_factors(aperture: Aperture, aod_cos: Array, aoa_cos: Array) -> tuple[Array, Array]:
+    """Factors of atoms and derivatives: [c, dc/dv] and [a_N, da_N/dw], on a paths axis of twice the length."""
+    xp = array_namespace(aod_cos)
+    tx, rx, beams = aperture
+    a = steering_vector(aod_cos, antennas=tx)
+    c = departure_factor(beams, xp.concat([a, (1j * pi * element_positions(aod_cos, tx)) * a], axis=-2))
+    a = steering_vector(aoa_cos, antennas=rx)
+    return c, xp.concat([a, (1j * pi * element_positions(aoa_cos, rx)) * a], axis=-2)[:, None]
+
+
+def project(data: Array, c: Array, a: Array) -> Array:
+    """Inner products of columns ``c kron a`` with the data, (links, groups, paths, snapshots of a group) complex."""
+    return receive(departures_of(data, c), a)
+
+
+def receive(departures: Array, a: Array) -> Array:
+    """Second half of :func:`project`: contract the receive antennas."""
+    xp = array_namespace(departures)
+    if a.shape[-1] == 1:
+        return departures[..., 0, :]
+    return xp.sum(xp.conj(a)[..., None] * departures, axis=-2)
+
+
+def departures_of(data: Array, c: Array) -> Array:
+    """Inner products of the transmit factors with the data, (links, groups, R, rx_antennas, snapshots)."""
+    xp = array_namespace(c)
+    *batch, pilots, rx, snapshots = data.shape
+    q = xp.conj(c) @ xp.reshape(data, (*batch, pilots, rx * snapshots))
+    return xp.reshape(q, (*q.shape[:-1], rx, snapshots))
+
+
+def project_jets(data: Array, c: Array, a: Array) -> Array:
+    """Projections of the data onto atoms and derivatives, (links, groups, R, snapshots of a group) complex."""
+    xp = array_namespace(c)
+    paths = c.shape[-2] // 2
+    q = departures_of(data, c)
+    if a.shape[-1] == 1:
+        return q[..., 0, :]
+    a, slope = a[..., :paths, :], a[..., paths:, :]
+    both = xp.concat([a, a], axis=-2)
+    return xp.concat([receive(q, both), receive(q[..., :paths, :, :], slope)], axis=-2)
+
+
+def correlation(aperture: Aperture, one: tuple[Array, Array], two: tuple[Array, Array]) -> Array:
+    """Inner products of atoms at two sets of angles (v, w), (links, groups, paths of one, paths of two)."""
+    if aperture.beams is None:
+        (tx,), (rx,) = (
+            steering_correlation(q[:, None, None, :] - p[:, None, :, None], antennas=antennas)
+            for p, q, antennas in zip(one, two, aperture[:2], strict=True)
+        )
+        return tx * rx
+    (c, a), (d, b) = factors(aperture, *one), factors(aperture, *two)
+    return _inner(c, d) * _inner(a, b)
+
+
+def _inner(one: Array, two: Array) -> Array:
+    xp = array_namespace(one)
+    return xp.conj(one) @ xp.matrix_transpose(two)
+
+
+def jet_gram(aperture: Aperture, aod_cos: Array, aoa_cos: Array, jet: tuple[Array, Array] | None = None) -> Array:
+    """Gram matrix of atoms and derivatives; ``jet`` are their factors, needed for compressed pilots only."""
+    xp = array_namespace(aod_cos)
+    if aperture.beams is None:
+        tx = _closed_form(aod_cos, aperture.tx_antennas, _layout(aod_cos.shape[-1], aperture.rx_antennas > 1, 0))
+        if aperture.rx_antennas == 1:
+            return tx
+        return tx * _closed_form(aoa_cos, aperture.rx_antennas, _layout(aod_cos.shape[-1], True, 1))
+    c, a = jet_factors(aperture, aod_cos, aoa_cos) if jet is None else jet
+    tx = _inner(c, c)
+    if aperture.rx_antennas == 1:
+        return tx
+    paths = aod_cos.shape[-1]
+    # rows [c, dc, c] against [a, a, da]
+    rx = _inner(a, a)
+    tx = xp.concat([tx, tx[..., :paths]], axis=-1)
+    tx = xp.concat([tx, tx[..., :paths, :]], axis=-2)
+    rx = xp.concat([rx[..., :paths], rx], axis=-1)
+    return tx * xp.concat([rx[..., :paths, :], rx], axis=-2)
+
+
+def _closed_form(u: Array, antennas: int, layout: tuple[int, ...]) -> Array:
+    """One factor of the Gram matrix for P = M from the cosines u (links, paths), computed once per pair of paths.
+
+    The matrix is looked up, entry by entry, in ``[1, 0, |da|^2, D, D', -D', -D'']``.
+    """
+    xp = array_namespace(u)
+    first, second = _pairs(u.shape[-1])
+    where = {"dtype": xp.int64, "device": device(u)}
+    delta = xp.take(u, xp.asarray(second, **where), axis=-1) - xp.take(u, xp.asarray(first, **where), axis=-1)
+    d, slope, bend = steering_correlation(delta, antennas=antennas, derivatives=2)
+    own = xp.asarray([1.0, 0.0, pi**2 * (antennas**2 - 1) / 12.0], dtype=u.dtype, device=device(u))
+    values = xp.concat([xp.broadcast_to(own, (u.shape[0], 3)), d, slope, -slope, -bend], axis=-1)
+    size = isqrt(len(layout))
+    return xp.reshape(xp.take(values, xp.asarray(layout, **where), axis=-1), (u.shape[0], 1, size, size))
+
+
+@lru_cache(maxsize=64)
+def _pairs(paths: int) -> tuple[list[int], list[int]]:
+    """Pairs i < j of paths: all i, all j."""
+    pairs = list(combinations(range(paths), 2))
+    return [i for i, _ in pairs], [j for _, j in pairs]
+
+
+@lru_cache(maxsize=64)
+def _layout(paths: int, two_sided: bool, side: int) -> tuple[int, ...]:
+    """Where each entry of a Gram factor stands in the values of :func:`_closed_form`.
+
+    Rows are the atoms, their derivatives in v and, if ``two_sided``, those in w; the factor of the transmit array
+    (``side`` 0) is differentiated in the second block, that of the receive array in the third.
+    """
+    count = paths * (paths - 1) // 2
+    place = {pair: k for k, pair in enumerate(combinations(range(paths), 2))}
+    blocks = [block == 1 + side for block in range(3 if two_sided else 2)]
+
+    def entry(row: bool, i: int, column: bool, j: int) -> int:
+        if i == j:
+            return 0 if row == column == 0 else 2 if row and column else 1
+        pair = 3 + place[min(i, j), max(i, j)]
+        if row == column:
+            return pair + (3 * count if row else 0)
+        # a_i^H da_j = D'(u_j - u_i), which is odd; da_i^H a_j is its negative
+        return pair + (count if (i < j) == column else 2 * count)
+
+    index = [(block, path) for block in blocks for path in range(paths)]
+    return tuple(entry(row, i, column, j) for row, i in index for column, j in index)
+
+
+def jets(aperture: Aperture, data: Array, aod_cos: Array, aoa_cos: Array, active: Array) -> Jets:
+    """Correlations of the atoms at given angles with their derivatives and the data; inactive paths give zeros.
+
+    ``aod_cos``, ``aoa_cos`` and ``active`` (links, paths); ``data`` as in ``Pilots.data``.
+    """
+    xp = array_namespace(aod_cos)
+    c, a = jet_factors(aperture, aod_cos, aoa_cos)
+    gram = jet_gram(aperture, aod_cos, aoa_cos, (c, a))
+    projection = columns(project_jets(data, c, a), aperture.beams)
+    if not bool(xp.all(active)):
+        on = xp.concat([active] * (gram.shape[-1] // active.shape[-1]), axis=-1)[:, None, :, None]
+        projection = xp.where(on, projection, xp.zeros_like(projection))
+        gram = xp.where(on & xp.matrix_transpose(on), gram, xp.zeros_like(gram))
+    return Jets(gram=gram, projection=projection)
+
+
+def projected_curvature(gram: Array, pulled: Array, gains: Array) -> Array:
+    r"""Curvature of the fit in the angles, :math:`\operatorname{Re} \sum_t G_t^H [D^H D - D^H B X_t] G_t`.
+
+    Parameters
+    ----------
+    gram : Array, shape (links, groups, R, R)
+        As in :class:`Jets`.
+    pulled : Array, shape (links, groups, paths, angles)
+        X, the derivatives' projection onto the atoms: :math:`(B^H B + \Lambda)^{-1} B^H D`.
+    gains : Array, shape (links, groups, paths, columns)
+
+    Returns
+    -------
+    Array, shape (links, angles, angles)
+    """
+    xp = array_namespace(gram)
+    paths, angles = pulled.shape[-2:]
+    inner = gram[..., paths:, paths:] - gram[..., paths:, :paths] @ pulled
+    # W_kl = sum over the columns of a group of g_k^* g_l, the same for every pair of blocks
+    weight = xp.concat([gains] * (angles // paths), axis=-2)
+    return xp.sum(xp.real(inner * _inner(weight, weight)), axis=1)
+
+
+def diagonal(values: Array) -> Array:
+    """Matrices with the given last axis on their diagonal."""
+    xp = array_namespace(values)
+    size = values.shape[-1]
+    return values[..., None] * xp.eye(size, dtype=values.dtype, device=device(values))
+
+
+def path_power(gains: Array, snapshots: int) -> Array:
+    """Mean over all snapshots of |g|^2, (links, paths), from columns (links, groups, paths, columns)."""
+    xp = array_namespace(gains)
+    return xp.sum(xp.real(xp.conj(gains) * gains), axis=(1, 3)) / snapshots
+
+
+def snapshots_first(gains: Array) -> Array:
+    """From columns (links, groups, paths, columns) to (links, snapshots, paths) complex."""
+    xp = array_namespace(gains)
+    gains = from_columns(gains)
+    links, groups, paths, snapshots = gains.shape
+    return xp.reshape(xp.matrix_transpose(gains), (links, groups * snapshots, paths))
+
+
+def groups_first(gains: Array, beams: Array | None) -> Array:
+    """Inverse of :func:`snapshots_first`: one group for P = M, one per snapshot for compressed pilots."""
+    xp = array_namespace(gains)
+    return columns(xp.matrix_transpose(gains)[:, None], None) if beams is None else gains[..., None]

@@ -1,0 +1,80 @@
+"""Gains of paths whose angles are known: the cheap update between two angle estimates."""
+
+from __future__ import annotations
+
+from array_api_compat import array_namespace
+
+from ...types import Array, as_array
+from ..channel import snapshot_channels
+from .atoms import columns, correlation, diagonal, factors, project, snapshots_first
+from .estimate import Estimate, report, without_paths
+from .pilots import identifiable, prepare
+
+
+def gains_on_known_angles(
+    received: Array,
+    beams: Array | None,
+    noise_power: Array,
+    aod_cos: Array,
+    aoa_cos: Array,
+    active: Array | None = None,
+    *,
+    ridge: Array | float = 1e-9,
+) -> Estimate:
+    r"""Least squares for the gains, :math:`g_t = (B_t^H B_t + \rho I)^{-1} B_t^H y_t` (spec estimation 8.5).
+
+    Parameters
+    ----------
+    received : Array, shape (..., snapshots, rx_antennas, pilots), complex
+        Pilot data Z [-].
+    beams : Array, shape (..., snapshots, tx_antennas, pilots), complex, or None
+        Pilot beams F; None for one pilot per antenna.
+    noise_power : Array, shape (...,)
+        sigma^2; enters the variances and the estimate of links without a path.
+    aod_cos, aoa_cos : Array, shape (..., paths)
+        Direction cosines v and w [-].
+    active : Array, shape (..., paths), bool, or None
+        Paths to use; None for all.
+    ridge : float or Array, shape (...,)
+        rho. ``sigma^2 L/(M N)``, the inverse of the prior power of a gain, makes it the MMSE estimate of a genie that
+        knows the angles.
+
+    Returns
+    -------
+    Estimate
+        At the given angles. With exact angles and no ridge the error of the channel is
+        :math:`\sigma^2 \operatorname{tr}((B^H B)^{-1} A^H A)` per snapshot, A the unprojected atoms. A link without
+        an active path carries :math:`Z F^H/(1 + \sigma^2)`.
+    """
+    xp = array_namespace(received)
+    paths, links = aod_cos.shape[-1], received.shape[:-3]
+    pilots = prepare(received, beams, noise_power, paths)
+    aod, aoa = (xp.reshape(xp.broadcast_to(u, (*links, paths)), (-1, paths)) for u in (aod_cos, aoa_cos))
+    on = xp.ones_like(aod, dtype=xp.bool) if active is None else xp.reshape(active, (-1, paths))
+    rho = xp.reshape(xp.broadcast_to(as_array(ridge, aod), links), (-1, 1))
+    matched = columns(project(pilots.data, *factors(pilots.aperture, aod, aoa)), pilots.beams)
+    matched = xp.where(on[:, None, :, None], matched, xp.zeros_like(matched))
+    gram = correlation(pilots.aperture, (aod, aoa), (aod, aoa))
+    pair = (on[:, :, None] & on[:, None, :])[:, None]
+    lift = xp.astype(rho + xp.where(on, xp.zeros_like(aod), xp.ones_like(aod)), gram.dtype)
+    k = xp.where(pair, gram, xp.zeros_like(gram)) + diagonal(lift)[:, None]
+    identity = xp.broadcast_to(diagonal(xp.ones_like(k[0, 0, 0])), k.shape)
+    solved = xp.linalg.solve(k, xp.concat([matched, identity], axis=-1))
+    gains = snapshots_first(solved[..., :-paths])
+    spread = xp.mean(xp.real(xp.linalg.diagonal(solved[..., -paths:])), axis=1)
+    rx, tx = pilots.rx_antennas, pilots.tx_antennas
+    channel = snapshot_channels(gains, aoa, aod, rx_antennas=rx, tx_antennas=tx)
+    estimate = Estimate(
+        channel=channel,
+        aod_cos=aod,
+        aoa_cos=aoa,
+        gains=gains,
+        active=on,
+        ok=pilots.ok,
+        identifiable=identifiable(pilots, paths),
+        variance=pilots.noise_power[:, None] * spread,
+        iterations=xp.zeros_like(pilots.ok, dtype=xp.int64),
+    )
+    if not bool(xp.all(on)):
+        estimate = without_paths(estimate, pilots.matrices, pilots.noise_power)
+    return report(estimate, links)

@@ -1,0 +1,225 @@
+r"""Pilot measurements: what the air delivers, and the form in which the estimators read it.
+
+The model (spec estimation 1, luo2023 eqs. 2-4 with the repairs of spec estimation 5): in snapshot t of a link
+
+.. math:: Z_t = H_t F_t + \text{noise}, \qquad H_t = \sum_l g_{tl}\, a_N(w_l)\, a_M(v_l)^H, \qquad F_t^H F_t = I
+
+with M transmit and N receive antennas, P pilot beams and white noise of variance sigma^2 per complex entry.
+"""
+
+from __future__ import annotations
+
+from math import pi
+from typing import NamedTuple
+
+from array_api_compat import array_namespace, device
+
+from ...types import Array
+from .atoms import Aperture
+from .estimate import Estimate
+
+RELATIVE_NOISE_FLOOR = 1e-12
+"""Least noise power, as a fraction of the mean power of the data (spec estimation 6.9)."""
+
+
+def pilot_beams(column: Array, phase: Array) -> Array:
+    r"""Random constant-modulus pilot beams: columns of a DFT matrix behind one random phase per antenna.
+
+    .. math:: F_{mp} = \frac{1}{\sqrt{M}}\, e^{j \phi_m}\, e^{-2 \pi j\, m\, c_p / M}
+
+    Parameters
+    ----------
+    column : Array, shape (..., pilots), integer
+        Distinct columns c of the DFT matrix, 0 .. M - 1.
+    phase : Array, shape (..., tx_antennas)
+        Phases phi [rad].
+
+    Returns
+    -------
+    Array, shape (..., tx_antennas, pilots), complex
+        Orthonormal columns, every entry of modulus 1/sqrt(M) (spec estimation 1.5).
+    """
+    xp = array_namespace(column, phase)
+    antennas = phase.shape[-1]
+    element = xp.arange(antennas, dtype=phase.dtype, device=device(phase))[:, None]
+    turn = element * xp.astype(column, phase.dtype)[..., None, :] * (2.0 * pi / antennas)
+    return xp.exp(1j * (phase[..., :, None] - turn)) / antennas**0.5
+
+
+def measure(channel: Array, beams: Array | None, noise_power: Array, noise: Array) -> Array:
+    r"""Pilot data :math:`Z_t = H_t F_t + \sigma\, n_t` (spec estimation 1.5).
+
+    Parameters
+    ----------
+    channel : Array, shape (..., snapshots, rx_antennas, tx_antennas), complex
+        H [-].
+    beams : Array, shape (..., snapshots, tx_antennas, pilots), complex, or None
+        F with orthonormal columns. None: one pilot per antenna, undone at the receiver, ``Z = H + noise``.
+    noise_power : Array, shape (...,)
+        sigma^2 [-].
+    noise : Array, shape (..., snapshots, rx_antennas, pilots), complex
+        CN(0, 1) samples [-].
+    """
+    xp = array_namespace(channel, noise)
+    clean = channel if beams is None else channel @ beams
+    return clean + xp.sqrt(noise_power)[..., None, None, None] * noise
+
+
+class Pilots(NamedTuple):
+    """Checked data of a flat batch of links; bad links hold harmless numbers.
+
+    Snapshots that share their beams form a group: all of them for P = M, one per group for P < M. Atoms and Gram
+    matrices are then computed once per group.
+    """
+
+    data: Array
+    """(links, groups, pilots, rx_antennas, snapshots of a group) complex."""
+    beams: Array | None
+    """(links, groups, tx_antennas, pilots) complex, or None for P = M."""
+    noise_power: Array
+    """(links,): sigma^2, floored."""
+    energy: Array
+    """(links,): sum of |Z|^2."""
+    ok: Array
+    """(links,) bool."""
+
+    @property
+    def tx_antennas(self) -> int:
+        """M."""
+        return self.data.shape[2] if self.beams is None else self.beams.shape[2]
+
+    @property
+    def rx_antennas(self) -> int:
+        """N."""
+        return self.data.shape[3]
+
+    @property
+    def aperture(self) -> Aperture:
+        """Arrays and beams."""
+        return Aperture(self.tx_antennas, self.rx_antennas, self.beams)
+
+    @property
+    def snapshots(self) -> int:
+        """T."""
+        return self.data.shape[1] * self.data.shape[4]
+
+    @property
+    def measurements(self) -> int:
+        """T P N, complex measurements of a link."""
+        return self.snapshots * self.data.shape[2] * self.rx_antennas
+
+    @property
+    def matrices(self) -> Array:
+        """Data as ``Z F^H`` per snapshot, (links, snapshots, rx_antennas, tx_antennas): least squares for H."""
+        xp = array_namespace(self.data)
+        z = xp.permute_dims(self.data, (0, 1, 4, 3, 2))
+        if self.beams is not None:
+            z = z @ xp.conj(xp.matrix_transpose(self.beams))[:, :, None]
+        return xp.reshape(z, (z.shape[0], self.snapshots, self.rx_antennas, self.tx_antennas))
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise ``ValueError(message)`` unless the condition holds."""
+    if not condition:
+        raise ValueError(message)
+
+
+def prepare(received: Array, beams: Array | None, noise_power: Array, paths: int) -> Pilots:
+    """Check the arguments of an estimator, flatten its links and replace bad ones by harmless numbers.
+
+    A square F is unitary and is undone at once (spec estimation 1.5).
+
+    Raises
+    ------
+    ValueError
+        Wrong shapes, more pilots than antennas, no path, negative or NaN noise power (spec estimation 6.13).
+    """
+    xp = array_namespace(received)
+    require(
+        received.ndim >= 3,
+        f"`received` must have shape (..., snapshots, rx_antennas, pilots), got {tuple(received.shape)}",
+    )
+    require(xp.isdtype(received.dtype, "complex floating"), f"`received` must be complex, got {received.dtype}")
+    require(isinstance(paths, int) and paths >= 1, f"`paths` must be a positive integer, got {paths!r}")
+    links, (snapshots, rx, pilots) = received.shape[:-3], received.shape[-3:]
+    noise_power = _noise(received, noise_power)
+    z = xp.reshape(received, (-1, snapshots, rx, pilots))
+    if beams is not None:
+        _check_beams(received, beams)
+        beams = xp.broadcast_to(beams, (*links, *beams.shape[-3:]))
+        beams = xp.reshape(beams, (-1, *beams.shape[-3:]))
+        if beams.shape[-2] == pilots:
+            z, beams = z @ xp.conj(xp.matrix_transpose(beams)), None
+    finite = xp.all(xp.isfinite(z), axis=(1, 2, 3)) & xp.isfinite(noise_power)
+    ok = finite & xp.any(z != 0, axis=(1, 2, 3))
+    z = xp.where(ok[:, None, None, None], z, xp.ones_like(z))
+    power = xp.real(z) ** 2 + xp.imag(z) ** 2
+    floor = RELATIVE_NOISE_FLOOR * xp.mean(power, axis=(1, 2, 3))
+    shared = beams is None
+    data = xp.permute_dims(z, (0, 3, 2, 1))[:, None] if shared else xp.permute_dims(z, (0, 1, 3, 2))[..., None]
+    return Pilots(
+        data=xp.asarray(data, copy=True),  # one contiguous copy instead of a strided view in every product
+        beams=beams,
+        noise_power=xp.maximum(xp.where(ok, noise_power, xp.ones_like(noise_power)), floor),
+        energy=xp.sum(power, axis=(1, 2, 3)),
+        ok=ok,
+    )
+
+
+def _noise(received: Array, noise_power: Array) -> Array:
+    xp = array_namespace(received)
+    real = xp.real(received[..., 0, 0, 0])
+    noise_power = xp.asarray(noise_power, dtype=real.dtype, device=device(received))
+    links = real.shape
+    ok = noise_power.ndim <= len(links) and all(
+        size in (1, full) for size, full in zip(noise_power.shape[::-1], links[::-1], strict=False)
+    )
+    require(ok, f"`noise_power` must broadcast to the links {tuple(links)}, got shape {tuple(noise_power.shape)}")
+    bad = ~(noise_power >= 0)
+    require(not bool(xp.any(bad)), "`noise_power` must not be negative or NaN")
+    return xp.reshape(xp.broadcast_to(noise_power, links), (-1,))
+
+
+def _check_beams(received: Array, beams: Array) -> None:
+    snapshots, _, pilots = received.shape[-3:]
+    ok = beams.ndim >= 3 and beams.shape[-3] in (1, snapshots) and beams.shape[-1] == pilots
+    require(
+        ok,
+        f"`beams` must have shape (..., {snapshots}, tx_antennas, {pilots}) for `received` of shape "
+        f"{tuple(received.shape)}, got {tuple(beams.shape)}",
+    )
+    require(
+        pilots <= beams.shape[-2],
+        f"`beams` must have at most as many pilots as antennas, got {pilots} pilots for {beams.shape[-2]} antennas",
+    )
+
+
+def identifiable(pilots: Pilots, paths: int) -> Array:
+    r"""Whether measurements support the unknowns: :math:`L \le PN/2` and :math:`L + n_a/(2T) < PN`, (links,).
+
+    n_a = L angles for N = 1, else 2L (spec estimation 6.5).
+    """
+    xp = array_namespace(pilots.data)
+    per_snapshot = pilots.data.shape[2] * pilots.rx_antennas
+    angles = paths if pilots.rx_antennas == 1 else 2 * paths
+    yes = paths <= per_snapshot / 2 and paths + angles / (2 * pilots.snapshots) < per_snapshot
+    return xp.full(pilots.ok.shape, yes, dtype=xp.bool, device=device(pilots.data))
+
+
+def pathless(channel: Array, pilots: Pilots, paths: int) -> Estimate:
+    """Flat estimate of a channel without a statement about its paths."""
+    xp = array_namespace(channel)
+    links = channel.shape[0]
+    where = {"device": device(channel)}
+    angle = xp.zeros((links, paths), dtype=pilots.noise_power.dtype, **where)
+    return Estimate(
+        channel=channel,
+        aod_cos=angle,
+        aoa_cos=angle,
+        gains=xp.zeros((links, pilots.snapshots, paths), dtype=channel.dtype, **where),
+        active=xp.zeros((links, paths), dtype=xp.bool, **where),
+        ok=pilots.ok,
+        identifiable=identifiable(pilots, paths),
+        variance=angle,
+        iterations=xp.zeros((links,), dtype=xp.int64, **where),
+    )

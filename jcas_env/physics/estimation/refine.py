@@ -1,0 +1,197 @@
+"""Stage 2 of SPOMP: weights, gains and angles in turn, link by link until each has settled."""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import NamedTuple
+
+from array_api_compat import array_namespace, device
+
+from ...types import Array
+from .atoms import factors, path_power
+from .batching import gather, indices, reassemble, scatter
+from .coarse import Grid, angles_at, make_grid, residual_image, strongest
+from .fit import (
+    START_DAMPING,
+    Fit,
+    choose,
+    curvature,
+    damped_step,
+    fit,
+    moved,
+    refit,
+    residual_energy,
+    ridge_floor,
+    slope,
+)
+from .pilots import Pilots
+from .pursuit import start_ridge
+
+TOLERANCE = 1e-3
+"""Relative change of the gains at which a link has settled."""
+STEPS = 2
+"""Angle steps of an iteration."""
+RESCUE_AFTER = (1, 3)
+"""Iterations after which links with too large a residual look for their paths again."""
+RESCUE_STEPS = 6
+"""Angle steps for a path that has been picked again."""
+GRADIENT_RATE = 0.3
+"""eta of the gradient step, in units of the largest curvature at the start."""
+
+
+class Refinement(NamedTuple):
+    """How to refine."""
+
+    evidence: bool
+    """Weights count the posterior variance of the gains."""
+    prune: float
+    """Drop a path below this many noise powers."""
+    iterations: int
+    """Most iterations."""
+    gradient: bool
+    """One gradient step of fixed length per iteration instead of the damped Gauss-Newton steps."""
+    rescue: bool
+    """Pick paths again where the residual is too large."""
+    grid: int
+    """Grid points per side of the coarse stage."""
+
+
+class Track(NamedTuple):
+    """Where the refinement of a batch of links stands."""
+
+    fit: Fit
+    """Current angles and gains."""
+    active: Array
+    """(links, paths) bool: paths that are kept."""
+    variance: Array
+    """(links, paths): posterior variance of the gains, zero before the first iteration."""
+    damping: Array
+    """(links,): mu of the next step."""
+    rate: Array
+    """(links,): length of the gradient step, fixed at the start."""
+    iterations: Array
+    """(links,) integer: iterations spent."""
+
+
+def fresh(found: Fit, active: Array | None = None) -> Track:
+    """Track that begins at a fit; all paths are kept unless ``active`` (links, paths) says otherwise."""
+    xp = array_namespace(found.cost)
+    where = {"device": device(found.cost)}
+    links = found.cost.shape
+    steepest = xp.max(xp.linalg.diagonal(curvature(found)), axis=-1)
+    return Track(
+        fit=found,
+        active=xp.ones(found.ridge.shape, dtype=xp.bool, **where) if active is None else active,
+        variance=xp.zeros_like(found.ridge),
+        damping=xp.full(links, START_DAMPING, dtype=found.cost.dtype, **where),
+        rate=GRADIENT_RATE / xp.where(steepest > 0.0, steepest, xp.ones_like(steepest)),
+        iterations=xp.zeros(links, dtype=xp.int64, **where),
+    )
+
+
+def excess(pilots: Pilots, state: Fit) -> Array:
+    r"""Whether a link's residual is more than noise: :math:`S > \sigma^2 (n + 3 \sqrt{n})`, n = T P N, (links,)."""
+    n = pilots.measurements
+    return state.cost > pilots.noise_power * (n + 3.0 * sqrt(n))
+
+
+def refine(pilots: Pilots, track: Track, plan: Refinement) -> Track:
+    """Iterate until every link has settled; links that have are set aside."""
+    xp = array_namespace(pilots.data)
+    live = xp.arange(pilots.ok.shape[0], device=device(pilots.data))
+    pieces: list[Track] = []
+    order: list[Array] = []
+    for iteration in range(1, plan.iterations + 1):
+        before = track.fit.gains
+        track = iterate(pilots, track, plan)
+        settled = _settled(before, track)
+        if plan.rescue and iteration <= max(RESCUE_AFTER):
+            stuck = excess(pilots, track.fit)
+            settled = settled & ~stuck
+            if iteration in RESCUE_AFTER and bool(xp.any(stuck)):
+                index = indices(stuck)
+                found = rescued(gather(pilots, index), gather(track, index), plan)
+                track = scatter(track, stuck, found)
+        if iteration == plan.iterations or bool(xp.all(settled)):
+            break
+        if bool(xp.any(settled)):
+            done, going = indices(settled), indices(~settled)
+            pieces.append(gather(track, done))
+            order.append(xp.take(live, done, axis=0))
+            live, pilots, track = xp.take(live, going, axis=0), gather(pilots, going), gather(track, going)
+    return reassemble([*pieces, track], [*order, live]) if pieces else track
+
+
+def _settled(before: Array, track: Track) -> Array:
+    """Gains changed by less than the tolerance and the last angle step was accepted, (links,)."""
+    xp = array_namespace(before)
+    change = xp.sum(xp.abs(track.fit.gains - before) ** 2, axis=(1, 2, 3))
+    size = xp.sum(xp.abs(track.fit.gains) ** 2, axis=(1, 2, 3))
+    return (change <= TOLERANCE**2 * size) & (track.damping <= START_DAMPING)
+
+
+def iterate(pilots: Pilots, track: Track, plan: Refinement) -> Track:
+    """One iteration: weights (luo2023 eqs. 23, 24), angles, gains (eq. 25), pruning (spec estimation 2.6)."""
+    xp = array_namespace(pilots.data)
+    state, active = track.fit, track.active
+    paths, antennas = active.shape[-1], pilots.tx_antennas * pilots.rx_antennas
+    # 1/lambda = max(r/d, sigma^2) with d = T P N
+    level = xp.maximum(residual_energy(state) / pilots.measurements, pilots.noise_power)[:, None]
+    power = path_power(state.gains, pilots.snapshots) + 1e-6 * antennas / paths
+    ridge = level / (power + track.variance if plan.evidence else power)
+    ridge = xp.maximum(ridge, ridge_floor(ridge))
+    state = refit(pilots, state.aod_cos, state.aoa_cos, state.jets, ridge)
+    damping = track.damping
+    if plan.gradient:
+        state = moved(pilots, state, track.rate[:, None] * slope(state), active)
+    else:
+        for _ in range(STEPS):
+            state, damping = damped_step(pilots, state, damping, active)
+    variance = xp.where(active, level * state.spread, 0.0)
+    kept = active & (path_power(state.gains, pilots.snapshots) + variance >= plan.prune * pilots.noise_power[:, None])
+    if bool(xp.any(kept != active)):
+        state = fit(pilots, state.aod_cos, state.aoa_cos, state.ridge, kept)
+        variance = xp.where(kept, level * state.spread, 0.0)
+    return track._replace(fit=state, active=kept, variance=variance, damping=damping, iterations=track.iterations + 1)
+
+
+def rescued(pilots: Pilots, track: Track, plan: Refinement) -> Track:
+    """Take out each path in turn and pick it again from the residual on a fine grid; keep what lowers S clearly.
+
+    Both sides of the comparison use the ridge of the first fits, which does not know the powers of the paths: the
+    weight of the path that is taken out says nothing about the one that is found.
+    """
+    xp = array_namespace(pilots.data)
+    paths = track.active.shape[-1]
+    grid = make_grid(pilots, max(plan.grid, 2 * pilots.tx_antennas), max(plan.grid, 2 * pilots.rx_antennas))
+    ridge = xp.broadcast_to(start_ridge(pilots, paths), track.active.shape)
+    best, active = track.fit, track.active
+    cost = fit(pilots, best.aod_cos, best.aoa_cos, ridge, active).cost
+    changed = xp.zeros_like(pilots.ok)
+    for path in range(paths):
+        this = xp.arange(paths, device=device(ridge)) == path
+        trial = _picked_again(pilots, grid, best, ridge, active, this)
+        better = trial.cost < cost - 4.0 * pilots.noise_power
+        best, cost = choose(better, trial, best), xp.where(better, trial.cost, cost)
+        active, changed = active | (better[:, None] & this), changed | better
+    fresh_variance = xp.where(active, pilots.noise_power[:, None] * best.spread, 0.0)
+    return track._replace(
+        fit=best,
+        active=active,
+        variance=xp.where(changed[:, None], fresh_variance, track.variance),
+        damping=xp.where(changed, xp.full_like(cost, START_DAMPING), track.damping),
+    )
+
+
+def _picked_again(pilots: Pilots, grid: Grid, state: Fit, ridge: Array, active: Array, this: Array) -> Fit:
+    """Fit in which path ``this`` (a mask over the paths) is replaced by the strongest one of the residual."""
+    xp = array_namespace(ridge)
+    without = fit(pilots, state.aod_cos, state.aoa_cos, ridge, active & ~this)
+    image = residual_image(grid, *factors(pilots.aperture, state.aod_cos, state.aoa_cos), without.gains)
+    aod, aoa = angles_at(grid, strongest(grid, image))
+    active = active | this
+    trial = fit(pilots, xp.where(this, aod, state.aod_cos), xp.where(this, aoa, state.aoa_cos), ridge, active)
+    damping = xp.full_like(state.cost, START_DAMPING)
+    for _ in range(RESCUE_STEPS):
+        trial, damping = damped_step(pilots, trial, damping, active)
+    return trial

@@ -1,0 +1,108 @@
+r"""Pilots: what the base stations send to learn the channel of a slot, and what the users receive.
+
+Links are divided by their large-scale amplitude, so that E|H_nm|^2 = 1 and a measurement has the noise power
+
+.. math:: \sigma^2 = \frac{N_0 B_{\max}}{P_\mathrm{pilot}}\, 10^{PL/10}
+
+(spec estimation 1.5, 8.2, 8.3). Angles are measured with T frames of one pilot per antenna, which share the angles of
+the slot; the last frame carries its gains. Between angle measurements one frame of a few beams finds the gains.
+"""
+
+from __future__ import annotations
+
+from math import log, pi, sqrt
+from typing import NamedTuple
+
+from array_api_compat import array_namespace
+
+from ...physics.channel import multipath_channel
+from ...physics.estimation.pilots import measure, pilot_beams
+from ...physics.motion import autoregressive_fading
+from ...types import Array
+from .air import link_gains
+from .config import MultiCellConfig
+from .state import Air, ChannelNoise
+
+
+class Sounding(NamedTuple):
+    """Pilot data of all links in a slot, scaled to E|H_nm|^2 = 1."""
+
+    received: Array
+    """(..., cells, users, frames, ue_antennas, pilots) complex: data Z [-]."""
+    beams: Array | None
+    """(..., cells, users, frames, bs_antennas, pilots) complex: pilot beams; None: one pilot per antenna."""
+    noise_power: Array
+    """(..., cells, users): sigma^2 of a measurement [-]."""
+
+
+def amplitude(air: Air) -> Array:
+    """Large-scale amplitude of every link, 10^(-PL/20) without blockage, (..., cells, users) [-]."""
+    return 10.0 ** (-air.path_loss_db / 20.0)
+
+
+def pilot_noise_power(config: MultiCellConfig, air: Air) -> Array:
+    """Noise power of a measurement after scaling, (..., cells, users) [-]."""
+    return config.noise_density * config.band_budget / config.pilot_watt / amplitude(air) ** 2
+
+
+def frame_gains(config: MultiCellConfig, air: Air, noise: ChannelNoise) -> Array:
+    r"""Path gains of the frames of a slot, scaled to unit large-scale gain.
+
+    Backwards from the last frame, which is the slot itself: scattered paths follow an AR(1) process of correlation
+    rho, and the phase of the line of sight a random walk whose :math:`e^{j\varphi}` has the same correlation,
+    of variance :math:`-2 \ln\rho`.
+
+    Returns
+    -------
+    Array, shape (..., cells, users, frames, paths), complex
+        [-] (spec estimation 8.3)
+    """
+    xp = array_namespace(air.gains)
+    rho = config.frame_rho
+    # A walk of a whole turn is as good as independent: the correlation left is 3e-9.
+    step = min(sqrt(-2.0 * log(rho)) if rho > 0 else 2.0 * pi, 2.0 * pi)
+    phase, scatter = air.los_phase, air.scatter
+    phases, scatters = [phase], [scatter]
+    for frame in range(noise.frame_phase.shape[-1]):
+        phase = phase + step * noise.frame_phase[..., frame]
+        scatter = autoregressive_fading(scatter, noise.frame_scatter[..., frame, :], correlation=rho)
+        phases.insert(0, phase)
+        scatters.insert(0, scatter)
+    still = xp.zeros_like(air.path_loss_db)[..., None]
+    blocked = None if air.blocked is None else air.blocked[..., None]
+    return link_gains(config, xp.stack(phases, axis=-1), xp.stack(scatters, axis=-2), still, blocked)
+
+
+def sound_antennas(config: MultiCellConfig, air: Air, noise: ChannelNoise) -> Sounding:
+    """Every base station sounds every user with one pilot per antenna, in as many frames as noise was drawn for.
+
+    With ``pilot_reuse`` all stations send the same pilots at once: each user hears their sum and takes it for every
+    station's channel (spec estimation 1.11).
+    """
+    xp = array_namespace(air.gains)
+    gains = frame_gains(config, air, noise)
+    channel = multipath_channel(
+        gains,
+        air.aoa_cos[..., None, :],
+        air.aod_cos[..., None, :],
+        rx_antennas=config.ue_antennas,
+        tx_antennas=config.bs_antennas,
+    )
+    pilot_noise = noise.pilots
+    if config.pilot_reuse:
+        scale = amplitude(air)[..., None, None, None]
+        channel = xp.sum(channel * scale, axis=-5, keepdims=True) / scale
+        pilot_noise = pilot_noise[..., :1, :, :, :, :]  # one signal at each user, whichever station it stands for
+    noise_power = pilot_noise_power(config, air)
+    return Sounding(measure(channel, None, noise_power, pilot_noise), None, noise_power)
+
+
+def sound_beams(config: MultiCellConfig, air: Air, noise: ChannelNoise) -> Sounding:
+    """One frame of ``pilots`` random constant-modulus beams, for the gains on known angles (spec estimation 8.5)."""
+    xp = array_namespace(air.channel)
+    channel = (air.channel / amplitude(air)[..., None, None])[..., None, :, :]
+    noise_power = pilot_noise_power(config, air)
+    pilots = min(config.pilots, config.bs_antennas)
+    order = xp.argsort(noise.beam_order, axis=-1)[..., :pilots]
+    beams = pilot_beams(order, 2.0 * pi * noise.beam_phase)[..., None, :, :]
+    return Sounding(measure(channel, beams, noise_power, noise.pilots[..., -1:, :, :pilots]), beams, noise_power)

@@ -1,0 +1,204 @@
+"""From pilots to an estimate of every link in every slot, with what is remembered from slot to slot.
+
+Angles and positions are measured every ``angle_coherence`` slots. In between, the estimators that keep angles measure
+gains alone; the others estimate anew from one frame, and positions stay as they were (spec estimation 8.3 to 8.8).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeVar
+
+from array_api_compat import array_namespace, device
+from scipy import stats
+
+from ...physics.estimation import ESTIMATORS, Estimate, asks_for, keeps_angles
+from ...physics.estimation.bounds import angle_covariance_bound
+from ...physics.estimation.known_angles import gains_on_known_angles
+from ...physics.estimation.spomp import Start
+from ...physics.position import locate
+from ...tree import tree_map
+from ...types import Array
+from .air import Layout
+from .config import MultiCellConfig
+from .sounding import amplitude, frame_gains, pilot_noise_power, sound_antennas, sound_beams
+from .state import Air, ChannelNoise, Fix, Memory
+
+T = TypeVar("T")
+
+MISFIT_TAIL = 2e-4
+"""Probability with which a user that is where its bearings say is not located (spec multicell 2.7)."""
+
+
+class Learned(NamedTuple):
+    """Estimate of a slot's links, and what is remembered of it."""
+
+    estimate: Estimate
+    """In the true scale and without a snapshots axis: ``channel`` (..., cells, users, ue_antennas, bs_antennas),
+    ``gains`` (..., cells, users, paths)."""
+    error: Array
+    """(..., cells, users): expected energy of the channel's error, as far as the network knows [-]."""
+    memory: Memory
+
+
+def learn(config: MultiCellConfig, place: Layout, air: Air, noise: ChannelNoise, memory: Memory | None) -> Learned:
+    """Estimate all links of a slot; ``memory`` is None in the first slot of an episode.
+
+    Lanes whose angles are due and lanes whose angles are not are worked on apart.
+    """
+    if memory is None:
+        return _measure(config, place, air, noise, None)
+    xp = array_namespace(memory.age)
+    due = memory.age + 1 >= config.angle_coherence
+    if bool(xp.all(due)):
+        return _measure(config, place, air, noise, memory)
+    if not bool(xp.any(due)):
+        return _hold(config, air, noise, memory)
+    measured, held = (xp.nonzero(xp.reshape(mask, (-1,)))[0] for mask in (due, ~due))
+    order = xp.argsort(xp.concat([measured, held]))
+    lanes = order.shape[0]
+
+    def some(tree: T, index: Array) -> T:
+        return tree_map(lambda leaf: xp.take(xp.reshape(leaf, (lanes, *leaf.shape[due.ndim :])), index, axis=0), tree)
+
+    return tree_map(
+        lambda a, b: xp.reshape(xp.take(xp.concat([a, b]), order, axis=0), (*due.shape, *a.shape[1:])),
+        _measure(config, place, some(air, measured), some(noise, measured), some(memory, measured)),
+        _hold(config, some(air, held), some(noise, held), some(memory, held)),
+    )
+
+
+def _measure(config: MultiCellConfig, place: Layout, air: Air, noise: ChannelNoise, memory: Memory | None) -> Learned:
+    """Estimate angles and gains, and locate the users."""
+    xp = array_namespace(air.gains)
+    estimate = _estimate(config, air, noise, memory)
+    age = xp.zeros(air.path_loss_db.shape[:-2], dtype=xp.int64, device=device(air.gains))
+    fix = _locate(config, place, air, estimate)
+    return Learned(
+        _of_this_slot(config, air, estimate, noise),
+        _expected_error(config, air, estimate),
+        Memory(estimate.aod_cos, estimate.aoa_cos, estimate.active, fix, age),
+    )
+
+
+def _hold(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Memory) -> Learned:
+    """Estimate gains on the angles that are known, or everything from this slot alone; positions stay."""
+    memory = memory._replace(age=memory.age + 1)
+    if not keeps_angles(config.estimator):
+        estimate = _estimate(config, air, noise, None)
+        memory = memory._replace(aod_cos=estimate.aod_cos, aoa_cos=estimate.aoa_cos, active=estimate.active)
+        return Learned(_of_this_slot(config, air, estimate, noise), _expected_error(config, air, estimate), memory)
+    heard = sound_beams(config, air, noise)
+    estimate = gains_on_known_angles(
+        heard.received, heard.beams, heard.noise_power, memory.aod_cos, memory.aoa_cos, memory.active
+    )
+    return Learned(
+        _of_this_slot(config, air, estimate, noise), _expected_error(config, air, estimate, gains_only=True), memory
+    )
+
+
+def _estimate(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Memory | None) -> Estimate:
+    """Run the configured estimator on what it asks for, all links scaled to unit large-scale gain."""
+    name = config.estimator
+    asks = {argument for argument in _ARGUMENTS if asks_for(name, argument)}
+    offer: dict[str, Any] = {
+        "aod_cos": air.aod_cos,
+        "aoa_cos": air.aoa_cos,
+        "paths": config.total_paths,
+        "grid": config.grid,
+        "tx_antennas": config.bs_antennas,
+        "rx_antennas": config.ue_antennas,
+        "noise_power": pilot_noise_power(config, air),
+        "beams": None,
+        "normals": noise.surrogate,
+        "start": None if memory is None else Start(memory.aod_cos, memory.aoa_cos, memory.active),
+    }
+    scale = amplitude(air)[..., None, None]
+    if "received" in asks:
+        offer["received"] = sound_antennas(config, air, noise).received
+    if "channel" in asks:
+        offer["channel"] = (air.channel / scale)[..., None, :, :]
+    if "gains" in asks:
+        offer["gains"] = frame_gains(config, air, noise) if "normals" in asks else air.gains[..., None, :] / scale
+    return ESTIMATORS[name](**{argument: offer[argument] for argument in asks})
+
+
+_ARGUMENTS = (
+    "received", "beams", "noise_power", "paths", "grid", "start",
+    "channel", "gains", "aod_cos", "aoa_cos", "tx_antennas", "rx_antennas", "normals",
+)  # fmt: skip
+"""What a scenario supplies to an estimator that asks for it by name."""
+
+
+def _of_this_slot(config: MultiCellConfig, air: Air, estimate: Estimate, noise: ChannelNoise) -> Estimate:
+    r"""The last snapshot, in its true scale, with the i.i.d. error of the test knob ``csi_nmse`` on top.
+
+    :math:`\hat H + \sqrt{\mathrm{nmse}\, \overline{|H|^2}}\, \mathcal{CN}(0, 1)` per link (spec multicell 0).
+    """
+    xp = array_namespace(air.channel)
+    scale = amplitude(air)
+    channel = estimate.channel[..., -1, :, :] * scale[..., None, None]
+    if config.csi_nmse:
+        power = xp.mean(xp.abs(air.channel) ** 2, axis=(-2, -1), keepdims=True)
+        channel = channel + xp.sqrt(config.csi_nmse * power) * noise.error
+    return estimate._replace(
+        channel=channel,
+        gains=estimate.gains[..., -1, :] * scale[..., None],
+        variance=estimate.variance * scale[..., None] ** 2,
+    )
+
+
+def _expected_error(config: MultiCellConfig, air: Air, estimate: Estimate, *, gains_only: bool = False) -> Array:
+    r"""Energy of the error that the noise alone leaves on a channel, by the number of things that were estimated.
+
+    :math:`\sigma^2 (L + n_a/(2T))` with L found paths and n_a angles; :math:`\sigma^2 L M/P` where gains alone are
+    measured; :math:`\sigma^2 M N` without a statement about paths; plus ``csi_nmse`` (spec estimation 1.9, 8.5).
+    Returns (..., cells, users), in the true scale [-].
+    """
+    xp = array_namespace(air.channel)
+    energy = xp.sum(xp.abs(estimate.channel[..., -1, :, :]) ** 2, axis=(-2, -1))
+    entries = float(config.bs_antennas * config.ue_antennas)
+    noise_power = pilot_noise_power(config, air)
+    found = xp.sum(xp.astype(estimate.active, energy.dtype), axis=-1)
+    per_path = 1.0 + (0.5 if config.ue_antennas == 1 else 1.0) / estimate.gains.shape[-2]
+    if gains_only:
+        per_path = config.bs_antennas / min(config.pilots, config.bs_antennas)
+    counted = noise_power * xp.where(found > 0, found * per_path, entries)
+    if config.estimator == "perfect":
+        counted = xp.zeros_like(counted)
+    return (counted + config.csi_nmse * energy) * amplitude(air) ** 2
+
+
+def _locate(config: MultiCellConfig, place: Layout, air: Air, estimate: Estimate) -> Fix:
+    """Positions from the strongest path's departure at every station (spec multicell 2.7)."""
+    xp = array_namespace(air.position)
+    place = place.like(air.position)
+    power = xp.mean(xp.abs(estimate.gains) ** 2, axis=-2)
+    reported = xp.any(estimate.active, axis=-1)
+    noise_power = pilot_noise_power(config, air)
+    if config.estimator == "perfect":  # one slot stands for the frames that would have been sounded
+        noise_power = noise_power / config.snapshots
+    covariance = angle_covariance_bound(
+        estimate.aod_cos,
+        estimate.aoa_cos,
+        estimate.gains,
+        noise_power,
+        active=estimate.active,
+        tx_antennas=config.bs_antennas,
+        rx_antennas=config.ue_antennas,
+    )
+    strongest = xp.argmax(xp.where(estimate.active, power, -xp.ones_like(power)), axis=-1, keepdims=True)
+    cosine = xp.take_along_axis(estimate.aod_cos, strongest, axis=-1)[..., 0]
+    spread = xp.linalg.diagonal(covariance)[..., : power.shape[-1]]
+    variance = xp.take_along_axis(spread, strongest, axis=-1)[..., 0]
+    freedom = max(config.cells - 2, 1)
+    found = locate(
+        xp.matrix_transpose(cosine),
+        xp.matrix_transpose(variance),
+        xp.matrix_transpose(reported),
+        place.stations,
+        place.axes,
+        radius=config.radius,
+        limit=float(stats.chi2.isf(MISFIT_TAIL, freedom)),
+    )
+    offset = found.position - air.position
+    return Fix(found.position, xp.hypot(offset[..., 0], offset[..., 1]), found.bound, found.located)
