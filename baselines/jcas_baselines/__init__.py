@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 from .admm import ADMM
+from .bound import UpperBound
 from .equal import EqualAllocation
 from .exact import Exact
 from .gbd import GBD
 from .grouping import BestGrouping
 from .sca import SCA
+from .search import GradientSearch, Joint
 from .solver import Solution, Solver
+from .vertex import BestVertex, ConstantRule
 
-__all__ = ["ADMM", "GBD", "SCA", "BestGrouping", "EqualAllocation", "Exact", "Solution", "Solver"]
+__all__ = [
+    "ADMM",
+    "GBD",
+    "SCA",
+    "BestGrouping",
+    "BestVertex",
+    "ConstantRule",
+    "EqualAllocation",
+    "Exact",
+    "GradientSearch",
+    "Joint",
+    "Solution",
+    "Solver",
+    "UpperBound",
+]

@@ -18,16 +18,14 @@ from .benders import Cut, Decomposition, decompose, interval_master, polyhedral_
 from .convex import per_hertz_optimum
 from .perspective import solve_perspective
 from .prices import Form, Prices, perspective_prices
-from .relaxed import FLOOR_TOLERANCE, canonical_groups, floors_of
-from .solver import Solution, unsupported
+from .relaxed import FLOOR_TOLERANCE, LEAST_SHARE, canonical_groups, floors_of
+from .solver import Solution, in_double_precision, unsupported
 
 Split = Literal["shared", "separate"]
 Backend = Literal["closed_form", "cvxpy"]
 
 MARGIN = 1.02
 """The share keeps this multiple of the floors' sum away from the ends, so that an interior exists."""
-LEAST_SHARE = 1e-6
-"""Least share of a service where there are no floors."""
 
 
 class _Cells(NamedTuple):
@@ -276,6 +274,8 @@ class GBD:
         if not isinstance(problem, MultiCellProblem):
             raise unsupported(self, problem, MultiCellProblem)
         xp = array_namespace(problem.gain)
+        if problem.gain.dtype != xp.float64:
+            return in_double_precision(self.solve, problem, problem.gain.dtype)
         found = decompose_share(
             problem,
             form="rate" if problem.reward == "rate" else "log",

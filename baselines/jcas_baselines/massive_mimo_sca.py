@@ -194,6 +194,7 @@ def solve_sca(
         return xp.reshape(value, (-1, problem.users) if users else (-1,))
 
     n = problem.tx_antennas
+    streams, beam, demand = linear_demand(problem)
     point = Iterate(
         flat(first.power, users=True),
         flat(first.sensing_power),
@@ -202,7 +203,9 @@ def solve_sca(
         flat(n**2 * problem.estimate_variance, users=True),
         flat(problem.weight, users=True),
         flat(problem.noise_power),
-        *(flat(value) for value in linear_demand(problem)),
+        flat(streams),
+        flat(beam),
+        flat(demand),
         flat(problem.largest_total),
         flat(problem.echo.pattern / n),
     )

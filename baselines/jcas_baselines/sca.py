@@ -16,7 +16,8 @@ from jcas_env.types import Array, Status
 
 from . import convex_sca, surrogate
 from .massive_mimo_sca import Start, solve_sca
-from .solver import Solution, iterate, unsupported
+from .relaxed import LEAST_SHARE
+from .solver import Solution, in_double_precision, iterate, unsupported
 from .surrogate import Air, Point, interference_of, onto_budgets, true_rates
 from .true_interference import Scene, Scope, allocation_of, describe, equal_point, unfit
 
@@ -98,11 +99,14 @@ class SCA:
         ``details["utility_trace"]`` (..., rounds + 1) of the multi-cell problem never falls.
         """
         if isinstance(problem, MassiveMIMOProblem):
-            options = {"start": self.start, "tolerance": self.tolerance, "backend": self.backend}
-            return solve_sca(problem, limit=self.max_rounds, **options)
+            return solve_sca(
+                problem, start=self.start, tolerance=self.tolerance, limit=self.max_rounds, backend=self.backend
+            )
         if not isinstance(problem, MultiCellProblem):
             raise unsupported(self, problem, MultiCellProblem, MassiveMIMOProblem)
         xp = array_namespace(problem.gain)
+        if problem.gain.dtype != xp.float64:
+            return in_double_precision(self.solve, problem, problem.gain.dtype)
         scene = describe(problem, self.scope)
         begin, units = self._begin(problem, scene)
         rounds, iterations, converged = iterate(begin, self._round, limit=self.max_rounds or ROUNDS)
@@ -133,7 +137,7 @@ class SCA:
         share, cells = problem.share[None, ...], (*problem.batch, problem.cells)
         free = problem.share_is_free
         if xp.any(free):
-            least = xp.clip(problem.least_share, max=0.5)
+            least = xp.clip(problem.least_share, min=LEAST_SHARE, max=0.5)
             share = xp.stack([xp.where(free, least + s * (1.0 - 2.0 * least), problem.share) for s in STARTS])
         value = equal_point(scene, share)
         units = (share.shape[0], *(cells if self.scope == "cell" else problem.batch))
@@ -250,7 +254,7 @@ def _solution(
     xp = array_namespace(problem.gain)
     lost = unfit(problem)
     nan = xp.asarray(float("nan"), dtype=problem.gain.dtype)
-    least = xp.clip(problem.least_share, max=0.5)
+    least = xp.clip(problem.least_share, min=LEAST_SHARE, max=0.5)
     inside = xp.minimum(xp.maximum(chosen.share, least), 1.0 - least)
     share = xp.where(problem.share_is_free, inside, problem.share)
     allocation = allocation_of(problem, scene, chosen.value, share)

@@ -105,5 +105,5 @@ def simulated_sum_rate(
 ) -> np.ndarray:
     """Simulated sum rate, (...,) [bit/s/Hz]; arguments as in :func:`simulated_terms`."""
     terms = simulated_terms(estimates, products, problem, allocation)
-    rate = problem.rate_factor * spectral_efficiency(simulated_sinr(terms, problem.noise_power))
+    rate = problem.rate_factor * spectral_efficiency(simulated_sinr(terms, np.asarray(problem.noise_power)))
     return rate.sum(axis=-1)

@@ -92,7 +92,7 @@ def _simulate(
         problem = scenario.problem(take(state, lanes))
         first = (start // CHUNK * channels) % (pool - channels + 1)
         window = drawn.window(slice(first, first + channels))
-        gain, noise = problem.large_scale_gain, problem.noise_power
+        gain, noise = problem.large_scale_gain, np.asarray(problem.noise_power)
         estimates = estimate_products(window, gain, noise, pilot_energy=scenario.config.pilot_energy)
         for name, found in rates.items():
             found.append(simulated_sum_rate(estimates, window, problem, take(allocations[name], lanes)))

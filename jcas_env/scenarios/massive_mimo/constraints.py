@@ -70,7 +70,7 @@ def check_problem(problem: MassiveMIMOProblem) -> None:
     for name in ("tx_antennas", "rx_antennas"):
         count = getattr(problem, name)
         ok = isinstance(count, int | np.integer) and not isinstance(count, bool) and count >= 1
-        require(ok, f"`{name}` must be a positive integer, got {count!r}")
+        require(bool(ok), f"`{name}` must be a positive integer, got {count!r}")
     factor = problem.rate_factor
     require(0 < factor <= 1, f"`rate_factor` must lie in (0, 1], got {factor!r}")
     require(0 <= problem.penalty < float("inf"), f"`penalty` must be finite and at least 0, got {problem.penalty!r}")

@@ -37,7 +37,7 @@ class MassiveMIMOProblem:
     """(..., users): beta_k, positive [-]."""
     estimate_variance: Array
     """(..., users): xi_k, variance of the channel estimate, positive [-]."""
-    noise_power: Array | float
+    noise_power: Array
     """(...,): sigma^2 at the users, positive [W]."""
     echo_noise: Array | float
     """(...,): scaled echo noise, sigma_r^2 / (2 |alpha|^2 L), positive [W]."""
@@ -51,7 +51,7 @@ class MassiveMIMOProblem:
     """N_r."""
     target_angle: Array | float = 0.0
     """(...,): theta, from broadside [rad]."""
-    beam_angle: Array | float | None = None
+    beam_angle: Array = None
     """(...,): direction of the sensing beam [rad]; None: at the target."""
     rate_factor: float = 1.0
     """Share of a coherence interval that carries data, 1 - tau_p / tau_c [-]."""

@@ -67,7 +67,7 @@ class MassiveMIMO:
         """All randomness of a reset, for one lane, in the configured precision."""
         users = self.config.users
         draws = (rng.random(users), rng.standard_normal(users), rng.standard_normal(), rng.random())
-        return self._cast(Initial(*map(np.asarray, draws), error=np.asarray(rng.standard_normal())))
+        return self._cast(Initial(*(np.asarray(value) for value in (*draws, rng.standard_normal()))))
 
     def draw(self, rng: np.random.Generator, state: State) -> Innovation:  # noqa: ARG002 (Scenario protocol)
         """All randomness of a frame, for one lane, in the configured precision."""
