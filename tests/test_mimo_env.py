@@ -18,7 +18,7 @@ from jcas_baselines import SCA, EqualAllocation, Exact
 from jcas_baselines.massive_mimo_planning import clairvoyant
 from jcas_baselines.massive_mimo_policies import ConstantShare, ExactPerFrame, LeastSensing, Myopic, share_grid
 from mimo import case, frames, layouts, random_problem
-from test_envs import assert_same
+from test_envs import assert_follows_sync_vector_env, assert_lanes_follow_single_environments
 
 import jcas_env
 from jcas_env import MassiveMIMO, MassiveMIMOAllocation, MassiveMIMOConfig, MassiveMIMOProblem
@@ -149,43 +149,10 @@ class TestAdapters:
 
     @pytest.mark.parametrize("mode", list(AutoresetMode))
     def test_vector_equals_gymnasiums_sync_vector_env_step_by_step(self, mode, rng):
-        """Observations, rewards, ends, info keys, masks and final entries, over resets, and a partial reset."""
-        native = gym.make_vec(ID, num_envs=3, autoreset_mode=mode, **SMALL)
-        peer = gym.make_vec(ID, 3, vectorization_mode="sync", vector_kwargs={"autoreset_mode": mode}, **SMALL)
-        assert native.observation_space == peer.observation_space
-        assert native.action_space == peer.action_space
-        for a, b in zip(native.reset(seed=5), peer.reset(seed=5), strict=True):
-            assert_same(a, b)
-        done = np.zeros(3, dtype=bool)
-        for slot in range(11):
-            mask = done & (mode is AutoresetMode.DISABLED)
-            if slot == 2:
-                mask = np.array([True, False, False])
-            if mask.any():
-                pair = [envs.reset(options={"reset_mask": mask.copy()}) for envs in (native, peer)]
-                assert_same(pair[0][0], pair[1][0], f"reset {slot}")
-            action = rng.uniform(-1, 1, native.action_space.shape).astype(np.float32)
-            ours, theirs = native.step(action), peer.step(action)
-            for index, (a, b) in enumerate(zip(ours, theirs, strict=True)):
-                assert_same(a, b, f"slot {slot} part {index}")
-            done = ours[3]
+        assert_follows_sync_vector_env(ID, mode, SMALL, rng)
 
     def test_lane_i_follows_the_single_environment_of_seed_s_plus_i(self, rng):
-        native = gym.make_vec(ID, num_envs=4, autoreset_mode="SameStep", **SMALL)
-        native.reset(seed=11)
-        singles = [make() for _ in range(4)]
-        for lane, env in enumerate(singles):
-            env.reset(seed=11 + lane)
-        for _ in range(9):
-            action = rng.uniform(-1, 1, native.action_space.shape).astype(np.float32)
-            _, rewards, _, truncated, _ = native.step(action)
-            for lane, env in enumerate(singles):
-                _, reward, _, end, _ = env.step(action[lane])
-                assert rewards[lane] == pytest.approx(reward, rel=1e-9)
-                assert truncated[lane] == end
-                if end:
-                    env.reset()
-        assert len(set(np.round(rewards, 9))) == 4
+        assert_lanes_follow_single_environments(ID, SMALL, rng)
 
     @pytest.mark.parametrize("mode", list(AutoresetMode))
     def test_solvers_act_on_all_lanes(self, mode):
