@@ -63,7 +63,8 @@ class SCA:
     cell also pays for what its powers cost the others, at first order, and the step towards the surrogate's maximum,
     an ascent direction, is halved until the utility of the network does not fall. The status is STATIONARY where the
     relative gain has dropped below ``tolerance``, else ITERATION_LIMIT; there is no bound. Uses the true interference
-    of the known gains, which the relaxed methods do not see.
+    of the known gains, which the relaxed methods do not see. Bands are continuous: whole subcarriers are rounded on the
+    air, after the decision.
 
     On a :class:`MassiveMIMOProblem`: Algorithm 1 of nguyen2024 with its subproblem in closed form or as the paper's
     cone program, :func:`.massive_mimo_sca.solve_sca`; ``scope`` means nothing there.
