@@ -186,31 +186,7 @@ def solve_sca(
     require(problem.objective == "sum", "SCA maximises the weighted sum rate, got a problem with objective 'min'")
     require(not xp.any(problem.rate_floor > 0), "SCA knows no `rate_floor`; `Exact` does")
     problem = problem.aligned()
-    first = first_point(problem, start)
-
-    def flat(value: Array, users: bool = False) -> Array:
-        shape = (*problem.batch, problem.users) if users else problem.batch
-        value = xp.broadcast_to(value, shape)
-        return xp.reshape(value, (-1, problem.users) if users else (-1,))
-
-    n = problem.tx_antennas
-    streams, beam, demand = linear_demand(problem)
-    point = Iterate(
-        flat(first.power, users=True),
-        flat(first.sensing_power),
-        flat(xp.zeros_like(problem.noise_power)),
-        flat(n * problem.large_scale_gain, users=True),
-        flat(n**2 * problem.estimate_variance, users=True),
-        flat(problem.weight, users=True),
-        flat(problem.noise_power),
-        flat(streams),
-        flat(beam),
-        flat(demand),
-        flat(problem.largest_total),
-        flat(problem.echo.pattern / n),
-    )
-    factor = problem.rate_factor
-    point = point._replace(rate=sum_rate(point, point.power, point.sensing, factor))
+    point = first_iterate(problem, first_point(problem, start))
     if backend == "cvxpy":
         from .convex_massive_mimo import conic_update as step_update
     else:
@@ -218,35 +194,45 @@ def solve_sca(
 
     def step(point: Iterate) -> tuple[Iterate, Array]:
         power, sensing = step_update(point)
-        rate = sum_rate(point, power, sensing, factor)
+        rate = sum_rate(point, power, sensing, problem.rate_factor)
         enough = tolerance * xp.clip(rate, max=1.0)
         return point._replace(power=power, sensing=sensing, rate=rate), rate - point.rate < enough
 
-    feasible = problem.feasible
-    # What cannot be met is not iterated on: its demand is dropped, its answer is NaN.
-    lost = ~flat(feasible)
-    point = point._replace(demand=xp.where(lost, 0.0, point.demand))
-    point, iterations, converged = iterate(
-        point, step, limit=limit or (FROM_FULL if isinstance(start, str) and start == "full" else FROM_ELSEWHERE)
-    )
+    cap = FROM_FULL if isinstance(start, str) and start == "full" else FROM_ELSEWHERE
+    point, iterations, converged = iterate(point, step, limit=limit or cap)
     shape = problem.batch
-    allocation = MassiveMIMOAllocation(
-        xp.reshape(point.power, (*shape, problem.users)), xp.reshape(point.sensing, shape)
-    )
-    solution = answer(
+    return answer(
         problem,
-        allocation,
-        status=int(Status.STATIONARY),
-        feasible=feasible,
+        MassiveMIMOAllocation(xp.reshape(point.power, (*shape, problem.users)), xp.reshape(point.sensing, shape)),
+        status=xp.where(xp.reshape(converged, shape), int(Status.STATIONARY), int(Status.ITERATION_LIMIT)),
+        feasible=problem.feasible,
         iterations=xp.reshape(iterations, shape),
     )
-    stopped = xp.reshape(converged, shape) | ~feasible
-    status = xp.where(stopped, solution.status, int(Status.ITERATION_LIMIT))
-    return Solution(
-        allocation=solution.allocation,
-        objective=solution.objective,
-        bound=solution.bound,
-        status=status,
-        iterations=solution.iterations,
-        details=solution.details,
+
+
+def first_iterate(problem: MassiveMIMOProblem, first: MassiveMIMOAllocation) -> Iterate:
+    """Lay a batch of any shape out as (batch,) elements, at their starting points.
+
+    What cannot be met is not iterated on: its demand is dropped, the caller blanks its answer.
+    """
+    xp, n = array_namespace(problem.large_scale_gain), problem.tx_antennas
+
+    def flat(value: Array, *trailing: int) -> Array:
+        return xp.reshape(xp.broadcast_to(value, (*problem.batch, *trailing)), (-1, *trailing))
+
+    streams, beam, demand = linear_demand(problem)
+    point = Iterate(
+        power=flat(first.power, problem.users),
+        sensing=flat(first.sensing_power),
+        rate=flat(xp.zeros_like(problem.noise_power)),
+        gain=flat(n * problem.large_scale_gain, problem.users),
+        signal=flat(n**2 * problem.estimate_variance, problem.users),
+        weight=flat(problem.weight, problem.users),
+        noise=flat(problem.noise_power),
+        stream_information=flat(streams),
+        beam_information=flat(beam),
+        demand=flat(xp.where(problem.feasible, demand, xp.zeros_like(demand))),
+        total=flat(problem.largest_total),
+        beam_gain=flat(problem.echo.pattern / n),
     )
+    return point._replace(rate=sum_rate(point, point.power, point.sensing, problem.rate_factor))
