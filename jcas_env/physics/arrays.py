@@ -50,9 +50,10 @@ def steering_vector(u: Array, /, *, antennas: int) -> Array:
     step = xp.exp(1j * pi * u)
     # A geometric sequence by doubling: two exponentials an angle instead of M, at log2(M) roundings.
     while ramp.shape[-1] < antennas:
-        ramp = xp.concat([ramp, ramp * step], axis=-1)
+        more = min(ramp.shape[-1], antennas - ramp.shape[-1])
+        ramp = xp.concat([ramp, ramp[..., :more] * step], axis=-1)
         step = step * step
-    return ramp[..., :antennas]
+    return ramp
 
 
 def steering_derivative(u: Array, /, *, antennas: int) -> Array:
@@ -79,7 +80,8 @@ def steering_derivative(u: Array, /, *, antennas: int) -> Array:
 def steering_correlation(delta: Array, /, *, antennas: int, derivatives: int = 0) -> list[Array]:
     r"""Inner product of two steering vectors and its derivatives in the difference of their direction cosines.
 
-    .. math:: D(\Delta) = a(u)^H a(u + \Delta) = \frac{\sin(M x)}{M \sin x}, \qquad x = \frac{\pi \Delta}{2}
+    .. math:: D(\Delta) = a(u)^H a(u + \Delta) = \frac{1}{M} \sum_m \cos\big(\pi (m - \tfrac{M-1}{2}) \Delta\big)
+              = \frac{\sin(M x)}{M \sin x}, \qquad x = \frac{\pi \Delta}{2}
 
     Because the phase reference is the centroid, D is real, and with it every inner product of steering vectors and
     their derivatives: :math:`a_i^H \dot a_j = D'`, :math:`\dot a_i^H a_j = -D'`, :math:`\dot a_i^H \dot a_j = -D''`.
@@ -96,18 +98,36 @@ def steering_correlation(delta: Array, /, *, antennas: int, derivatives: int = 0
     Returns
     -------
     list of Array, shape (...,)
-        D, then D', then D''.
+        D, then D', then D''. Delta = 2 is the same direction up to the sign (-1)^(M-1).
+    """
+    return _few(delta, antennas, derivatives) if antennas <= 4 else _many(delta, antennas, derivatives)
 
-    Notes
-    -----
-    From :math:`D \sin x = \sin(M x)/M` the derivatives in x follow one after the other,
-    :math:`D' \sin x = \cos(M x) - D \cos x` and :math:`D'' = (1 - M^2) D - 2 D' \cot x`. They cancel near x = 0, where
-    their series take over (relative error below 1e-11). Delta = 2 is the same direction up to the sign (-1)^(M-1).
+
+def _few(delta: Array, antennas: int, derivatives: int) -> list[Array]:
+    """The sum of cosines, element pair by element pair."""
+    xp = array_namespace(delta)
+    values = [xp.full_like(delta, (antennas % 2) / antennas), *(xp.zeros_like(delta) for _ in range(derivatives))]
+    for place in range(1 + antennas % 2, antennas, 2):
+        k = 0.5 * pi * place
+        cosine = (2.0 / antennas) * xp.cos(k * delta)
+        values[0] = values[0] + cosine
+        if derivatives >= 1:
+            values[1] = values[1] - (2.0 * k / antennas) * xp.sin(k * delta)
+        if derivatives >= 2:
+            values[2] = values[2] - k**2 * cosine
+    return values
+
+
+def _many(delta: Array, antennas: int, derivatives: int) -> list[Array]:
+    r"""The closed form; from :math:`D \sin x = \sin(M x)/M` the derivatives in x follow one after the other.
+
+    :math:`D' \sin x = \cos(M x) - D \cos x` and :math:`D'' = (1 - M^2) D - 2 D' \cot x` cancel near x = 0, where their
+    series take over (relative error below 1e-11).
     """
     xp = array_namespace(delta)
     turns = xp.round(0.5 * delta)
     x = (0.5 * pi) * delta - pi * turns
-    x = xp.where(x == 0.0, 1e-30 * xp.ones_like(x), x)
+    x = xp.where(x == 0.0, 1e-30, x)
     sine = xp.sin(x)
     values = [xp.sin(antennas * x) / (antennas * sine)]
     if derivatives >= 1:
