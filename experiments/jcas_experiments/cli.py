@@ -117,11 +117,13 @@ def compare(
         raise typer.Exit(130)
 
 
-@app.command()
+@app.command(
+    epilog="[bold]Measurements[/bold]\n\n"
+    + "\n\n".join(f"[bold]{name}[/bold]: {suite.text}" for name, suite in benchmarks.SUITES.items())
+)
 def bench(
-    cells: Annotated[int, typer.Option(min=2, help="Cells in a batch of the closed forms.")] = 1000,
-    cone_cells: Annotated[int, typer.Option(min=1, help="Cells that CVXPY solves, one by one.")] = 20,
-    lanes: Annotated[int, typer.Option(min=1, help="Lanes of the vector environment.")] = 64,
+    suites: Annotated[list[str] | None, typer.Argument(help="Names of measurements, see below; without: all.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Small sizes: seconds, and rough ratios.")] = False,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the numbers as JSON.")] = None,
 ) -> None:
     """Measure speed against peers in the same run, in CPU time.
@@ -130,7 +132,11 @@ def bench(
     `python3 dev.py bench` (or `pip install mobile-env==2.1`).
     """
     console = _console()
-    rows = benchmarks.run(cells=cells, cone_cells=cone_cells, lanes=lanes, console=console)
+    try:
+        names = benchmarks.select(suites or [])
+    except ValueError as error:
+        _fail(error)
+    rows = benchmarks.run(names, console, quick=quick)
     benchmarks.show(rows, console)
     if json is not None:
         write_json(json, {"rows": [row._asdict() for row in rows]})

@@ -13,7 +13,7 @@ from jcas_env import MultiCellProblem
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig
 from jcas_env.tree import stack
 
-from .bench import Row
+from .row import Row, duration
 
 CASES: dict[str, tuple[dict[str, Any], float, float]] = {
     "N18": ({"ue_antennas": 18}, 0.6, 3.1),
@@ -54,14 +54,14 @@ def bound_rows(scenes: int) -> Iterator[Row]:
         ):
             found = float(solution.objective.mean())
             yield Row(f"{label}, {name}, utility", found, "ADMM", float(admm), "Mbit/s", found / float(admm), 1.0)
-            yield Row(f"{label}, {name}, time", 1e3 * time, "Joint", 1e3 * spent, "ms/scene", spent / time, 1.0)
+            yield duration(f"{label}, {name}, time", time, "Joint", spent, 1.0, "ms/scene")
         for effort in ("root", "fast", "default"):
             # The search for the allocation that comes with a bound has been timed above.
             bound, time = _timed(UpperBound(effort, search=_Known(best)), problem)
             mine = 100.0 * float((bound.bound / best.objective - 1.0).mean())
             what = f"UpperBound {effort}, {name}"
             yield Row(f"{what}, gap", mine, "expected of the default", gap, "%", gap / max(mine, 1e-9), 1.0)
-            yield Row(f"{what}, time", 1e3 * time, "expected", 1e3 * seconds, "ms/scene", seconds / time, 1.0)
+            yield duration(f"{what}, time", time, "expected", seconds, 1.0, "ms/scene")
 
 
 class _Known:

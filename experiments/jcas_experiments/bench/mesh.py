@@ -10,7 +10,7 @@ from jcas_baselines import GBD
 from jcas_env.scenarios.mesh import Mesh, MeshConfig, MeshProblem
 from jcas_env.tree import stack
 
-from .bench import Row, cpu_seconds
+from .row import Row, cpu_seconds, duration
 
 CROWD = 1000
 """Users of the large instance."""
@@ -40,15 +40,11 @@ def mesh_rows(instances: int, bins: int = 8) -> Iterator[Row]:
     cone = cpu_seconds(lambda: conic.solve(one), least=0.0)
     users, carriers = one.users, one.subcarriers
     peer = f"GBD with CVXPY, {bins} bins"
-    yield _row(f"mesh GBD, {users} users, {carriers} subcarriers", single, peer, cone, 50.0)
-    yield _row("mesh GBD, certificate alone", bare, peer, cone, 50.0)
+    yield duration(f"mesh GBD, {users} users, {carriers} subcarriers", single, peer, cone, 50.0)
+    yield duration("mesh GBD, certificate alone", bare, peer, cone, 50.0)
     many = mesh_problem(instances)
     batch = cpu_seconds(lambda: GBD().solve(many)) / instances
-    yield _row(f"mesh GBD, batch of {instances}", batch, "mesh GBD, one call", single, 2.0)
+    yield duration(f"mesh GBD, batch of {instances}", batch, "mesh GBD, one call", single, 2.0)
     crowd = mesh_problem(users=CROWD, rate_floor=CROWD_FLOOR)
     large = cpu_seconds(lambda: GBD(whole=False).solve(crowd))
-    yield _row(f"mesh GBD, {CROWD} users, certificate alone", large, "asked for", 1e-3 * CROWD_MS, 1.0)
-
-
-def _row(benchmark: str, seconds: float, peer: str, peer_seconds: float, target: float) -> Row:
-    return Row(benchmark, 1e3 * seconds, peer, 1e3 * peer_seconds, "ms", peer_seconds / seconds, target)
+    yield duration(f"mesh GBD, {CROWD} users, certificate alone", large, "asked for", 1e-3 * CROWD_MS, 1.0)
