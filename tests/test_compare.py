@@ -13,8 +13,9 @@ from jcas_agents import PolicyAgent, SolverAgent, decision_time, evaluate
 from jcas_agents.agent import as_allocator, jain_index
 from jcas_baselines import ADMM, EqualAllocation, Exact, Solution
 from jcas_experiments import bench, cli
-from jcas_experiments.compare import Comparison, mean_interval, ratio_of_means
+from jcas_experiments.compare import Comparison
 from jcas_experiments.files import plain, replacing, write_json
+from jcas_experiments.statistics import mean_interval, paired_ratio
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -28,7 +29,12 @@ ARGUMENTS = [word for item in SMALL.items() if item[0] != "horizon" for word in 
 def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "140")
-    return lambda *arguments: CliRunner().invoke(cli.app, arguments)
+
+    def invoke(*arguments):
+        quick = ("--regret", "0") if arguments[0] == "compare" and "--regret" not in arguments else ()
+        return CliRunner().invoke(cli.app, [*arguments, *quick])
+
+    return invoke
 
 
 class TestEvaluation:
@@ -103,12 +109,12 @@ class TestStatistics:
 
     def test_ratio_is_of_means_and_paired(self, rng):
         base = rng.uniform(1, 3, 200)
-        ratio, (low, high) = ratio_of_means(1.1 * base + rng.normal(0, 0.01, 200), base)
+        ratio, (low, high) = paired_ratio(1.1 * base + rng.normal(0, 0.01, 200), base)
         assert ratio == pytest.approx(1.1, abs=0.002)
         assert high - low < 0.005  # unpaired it would be some ten times wider
         assert low < 1.1 < high
-        assert ratio_of_means(base, None) == (None, None)
-        assert ratio_of_means(base, base) == (1.0, [1.0, 1.0])
+        assert paired_ratio(base, None) == (None, None)
+        assert paired_ratio(base, base) == (1.0, [1.0, 1.0])
 
 
 class TestCompareCommand:

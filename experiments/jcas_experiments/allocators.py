@@ -18,6 +18,7 @@ from jcas_baselines import (
     GradientSearch,
     Joint,
     Solution,
+    UpperBound,
 )
 from jcas_baselines.massive_mimo_policies import ConstantShare, ExactPerFrame, LeastSensing, Myopic
 
@@ -35,6 +36,8 @@ class Roster:
     """What ``jcas compare`` shows when it is not told otherwise."""
     reference: str
     """Allocator to which utilities are related."""
+    yardstick: Callable[[], Any] | None = None
+    """Solver that, given the truth, finds the best allocation that is known and bounds all others."""
 
     def select(self, text: str | None) -> list[str]:
         """Names from a list separated by commas, or the default ones.
@@ -86,6 +89,7 @@ ROSTERS: dict[str, Roster] = {
         },
         default=("equal", "equal-group", "eba-pa", "exact", "admm", "gbd", "sca"),
         reference="admm",
+        yardstick=lambda: UpperBound("fast"),
     ),
     "mesh": Roster(
         {
@@ -98,6 +102,7 @@ ROSTERS: dict[str, Roster] = {
         },
         default=("equal", "log", "exact", "gbd", "gbd-paper"),
         reference="gbd",
+        yardstick=lambda: GBD(backend="cvxpy"),
     ),
     "massive-mimo": Roster(
         {

@@ -16,9 +16,10 @@ from jcas_env.scenarios.scenario import suggest
 
 from . import bench as benchmarks
 from .allocators import ROSTERS
-from .compare import Comparison, draw
+from .compare import Comparison
 from .files import write_json
 from .latency import parse_latency
+from .picture import draw
 from .reproduce import FIGURES, Plan
 from .reproduce.run import report as figure_report
 from .reproduce.run import reproduce as run_figure
@@ -34,6 +35,8 @@ app = typer.Typer(
 
 HORIZON = 20
 """Slots of an episode in a comparison, unless a preset or an option says otherwise."""
+REGRET_SCENES = 8
+"""Scenes of a comparison that are searched and bounded; a few seconds each."""
 
 
 def _names() -> str:
@@ -68,6 +71,9 @@ def compare(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any config field; repeatable.")
     ] = None,
+    regret: Annotated[
+        int, typer.Option(min=0, metavar="SCENES", help="Scenes that are searched and bounded; 0: none.")
+    ] = REGRET_SCENES,
     latency: Annotated[
         bool, typer.Option("--latency", help="Also score with decisions that come late by the time they take.")
     ] = False,
@@ -91,7 +97,7 @@ def compare(
     try:
         chosen = [] if estimator is None else [f"estimator={estimator}"]
         built = _scenario(scenario, preset, [*(set_ or []), *chosen], horizon)
-        comparison = Comparison(scenario, built, seed, episodes)
+        comparison = Comparison(scenario, built, seed, episodes, regret)
         names = ROSTERS[scenario].select(allocators)
         if latency or slot_ms is not None or declared_latency:
             comparison.latency = parse_latency(built.config, slot_ms, declared_latency or [], names)
