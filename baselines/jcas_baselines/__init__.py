@@ -9,5 +9,6 @@ from .gbd import GBD
 from .grouping import BestGrouping
 from .sca import SCA
 from .solver import Solution, Solver
+from .vertices import BestVertex, ConstantRule
 
-__all__ = ["ADMM", "GBD", "SCA", "BestGrouping", "EqualAllocation", "Exact", "Solution", "Solver"]
+__all__ = ["ADMM", "GBD", "SCA", "BestGrouping", "BestVertex", "ConstantRule", "EqualAllocation", "Exact", "Solution", "Solver"]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from jcas_baselines import ADMM, EqualAllocation, Exact
+from jcas_baselines import ADMM, BestVertex, ConstantRule, EqualAllocation, Exact
 
 from jcas_env.scenarios.scenario import require, suggest
 
@@ -38,6 +38,13 @@ class Roster:
         return self.allocators[name][0]()
 
 
+def _learned() -> Any:
+    """The shipped policy; torch is imported only here."""
+    from jcas_agents.learned import LearnedAllocator
+
+    return LearnedAllocator.load("multicell-rate")
+
+
 ROSTERS: dict[str, Roster] = {
     "multicell": Roster(
         {
@@ -50,6 +57,9 @@ ROSTERS: dict[str, Roster] = {
                 "global optimum of the relaxed problem, noise per hertz",
             ),
             "admm": (ADMM, "luo2023 Algorithm 3, closed form"),
+            "constant": (ConstantRule, "all free band to the first group, equal power: a yardstick"),
+            "best-vertex": (BestVertex, "all free band to the best group, equal power: a yardstick"),
+            "learned": (_learned, "shipped policy for the rate utility, multicell-rate"),
             "admm-cvxpy": (lambda: ADMM(backend="cvxpy"), "luo2023 Algorithm 3 as printed, by CVXPY (slow)"),
         },
         default=("equal", "equal-group", "eba-pa", "exact", "admm"),
