@@ -12,11 +12,11 @@ import torch
 from jcas_agents import checkpoint
 from jcas_agents.checkpoint import load_policy, pretrained, read, save_policy
 from jcas_agents.evaluation_sets import SETS, evaluation_scenes
-from jcas_agents.gradient import BadGradient, GradientTrainer, Recipe, draw_bank, equal_utility, utility_of
+from jcas_agents.gradient import BadGradientError, GradientTrainer, Recipe, draw_bank, equal_utility, utility_of
 from jcas_agents.learned import LearnedAllocator
 from jcas_agents.networks import EquivariantPolicy
 from jcas_agents.sb3 import SB3VectorAdapter
-from jcas_agents.scenes import draw_scenes
+from jcas_agents.scenes import draw_scenes, to_torch
 from jcas_baselines import ADMM, SCA, BestVertex, ConstantRule, EqualAllocation
 
 from jcas_env import JCASVectorEnv
@@ -34,7 +34,7 @@ def stirred(seed=0):
     policy = EquivariantPolicy()
     with torch.no_grad():
         for value in policy.parameters():
-            value += 0.1 * torch.randn_like(value)
+            value.add_(0.1 * torch.randn_like(value))
     return policy.eval()
 
 
@@ -47,7 +47,9 @@ def bank():
 
 
 def permuted(problem, order):
-    users = {name: getattr(problem, name)[..., order] for name in ("leakage", "sensing_gain", "cell", "group", "weight")}
+    users = {
+        name: getattr(problem, name)[..., order] for name in ("leakage", "sensing_gain", "cell", "group", "weight")
+    }
     pairs = problem.gain[..., order, :][..., order]
     rest = {"queue": problem.queue[..., order], "csi_error": problem.csi_error[..., order]}
     return replace(problem, gain=pairs, last_power=problem.last_power[..., order], **users, **rest)
@@ -64,14 +66,11 @@ def test_permuting_users_permutes_the_allocation():
 
 def test_renaming_cells_renames_their_shares():
     known = draw_scenes(config(positioning_share=None), 2, split="validation").known
-    policy, order = stirred().double(), np.array([2, 0, 1])
+    policy, order = stirred(), np.array([2, 0, 1])
     last = order.argsort()[known.cell]
-    observe = EquivariantPolicy.of_problem
 
     def action(problem):
-        from jcas_agents.scenes import to_torch
-
-        return observe(policy.float(), to_torch(problem)).detach().numpy()
+        return policy.of_problem(to_torch(problem)).detach().numpy()
 
     np.testing.assert_allclose(action(replace(known, cell=last))[:, -3:], action(known)[:, -3:][:, order], atol=1e-5)
 
@@ -141,7 +140,7 @@ def test_training_stops_at_a_gradient_that_is_not_finite_and_saves_the_batch(ban
     trainer = GradientTrainer(bank, Recipe(steps=3, batch=4))
     with torch.no_grad():
         trainer.policy.embed[0].weight[0, 0] = torch.nan
-    with pytest.raises((BadGradient, ValueError), match=r"step 0|finite"):
+    with pytest.raises(BadGradientError, match="not finite"):
         trainer.update()
     saved = json.loads(trainer.save_bad_batch(tmp_path).read_text())
     assert saved["step"] == 0
@@ -181,7 +180,9 @@ def test_evaluation_sets_are_the_scenes_that_they_name(monkeypatch):
 
 
 def test_splits_share_no_scene():
-    gains = [draw_scenes(config(users_per_cell=2), 2, split=split).known.gain for split in ("train", "validation", "test")]
+    gains = [
+        draw_scenes(config(users_per_cell=2), 2, split=split).known.gain for split in ("train", "validation", "test")
+    ]
     assert len(np.unique(np.concatenate(gains).reshape(6, -1)[:, 0])) == 6
 
 

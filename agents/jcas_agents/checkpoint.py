@@ -99,5 +99,3 @@ def load_policy(path: Path | str, *, scenario: str = "multicell") -> Equivariant
 def pretrained() -> list[str]:
     """Names of the shipped policies."""
     return sorted(path.stem for path in PRETRAINED.glob("*.safetensors"))
-
-

@@ -28,27 +28,17 @@ HASHED = 8
 """Scenes that the hash covers; the others follow from the same code and their own seeds."""
 
 SETS: dict[str, EvaluationSet] = {
-    "n4": EvaluationSet(
-        {}, "11a6975bd3327b608608ea8a463daf184e1719cbc1828921d24192e3ca6e6771"
-    ),
+    "n4": EvaluationSet({}, "11a6975bd3327b608608ea8a463daf184e1719cbc1828921d24192e3ca6e6771"),
     "n4-6users": EvaluationSet(
         {"users_per_cell": 6}, "0ce43995d88abc86f1c63e5f5643dd685959699b86f0230671fce56ba73b89a0"
     ),
     "n4-24users": EvaluationSet(
         {"users_per_cell": 24}, "a4a2bbd78aa1e7c1a9cfad4b369e19e25f81446477a0c7aaa7901fcea2b2beb9"
     ),
-    "n4-nmse": EvaluationSet(
-        {"csi_nmse": 0.1}, "45b954e1b53aa89ba0ec19cccca70aa304390558053a8dc71fe61a5b463a95c5"
-    ),
-    "n4-stale": EvaluationSet(
-        {"csi_delay": 1}, "08c9e19d115b88bef3fda0fb350b99cf0b81ae55a3483ff6190e8a7fd4eb4ac1"
-    ),
-    "n2": EvaluationSet(
-        {"ue_antennas": 2}, "18cb461b9b600deeacd5f24daab01b4d7a3398640ca9c00e66fa70cf7dc5c2ae"
-    ),
-    "n4-7cells": EvaluationSet(
-        {"cells": 7}, "363ca51220756a2ad0569314d8d78ae75bc6c33cf3523fca711302e3d9ea1c10"
-    ),
+    "n4-nmse": EvaluationSet({"csi_nmse": 0.1}, "45b954e1b53aa89ba0ec19cccca70aa304390558053a8dc71fe61a5b463a95c5"),
+    "n4-stale": EvaluationSet({"csi_delay": 1}, "08c9e19d115b88bef3fda0fb350b99cf0b81ae55a3483ff6190e8a7fd4eb4ac1"),
+    "n2": EvaluationSet({"ue_antennas": 2}, "18cb461b9b600deeacd5f24daab01b4d7a3398640ca9c00e66fa70cf7dc5c2ae"),
+    "n4-7cells": EvaluationSet({"cells": 7}, "363ca51220756a2ad0569314d8d78ae75bc6c33cf3523fca711302e3d9ea1c10"),
 }
 """Evaluation sets by name."""
 

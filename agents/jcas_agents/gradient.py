@@ -3,8 +3,8 @@ r"""Analytic policy gradient: maximise the true utility through the physics' own
 .. math:: \max_\theta\ \mathbb{E}\Big[\frac{1}{n} \sum_i 5 \Big(\frac{r_i(\pi_\theta(\text{known}_i))}
           {r_i(\text{equal})} - 1\Big)\Big]
 
-The policy reads the known (stale, noisy) channel; the gradient passes through the decoder and the utility of the true one.
-Nothing is copied from the environment: ``problem.utility`` is the reward.
+The policy reads the known (stale, noisy) channel; the gradient passes through the decoder and the utility of the
+true one. Nothing is copied from the environment: ``problem.utility`` is the reward.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Recipe:
         return self.rate * min(1.0, (step + 1) / warm) * (self.final_rate + (1.0 - self.final_rate) * wave)
 
 
-class BadGradient(RuntimeError):
+class BadGradientError(RuntimeError):
     """A gradient or an objective is not finite; the message says where step and batch were saved."""
 
 
@@ -87,7 +87,11 @@ def mixed_configs(**fields: Any) -> list[MultiCellConfig]:
 
 
 def draw_bank(
-    configs: Sequence[MultiCellConfig], count: int, *, split: str = "train", progress: Callable[[int], None] | None = None
+    configs: Sequence[MultiCellConfig],
+    count: int,
+    *,
+    split: str = "train",
+    progress: Callable[[int], None] | None = None,
 ) -> list[Scenes]:
     """Scenes of several configurations, one bank per number of users and pair of service weights, float64 tensors.
 
@@ -97,7 +101,9 @@ def draw_bank(
     kinds: dict[Any, list[Scenes]] = {}
     for index, config in enumerate(configs):
         scenes = draw_scenes(config, count, split=split, first=index * count)
-        kinds.setdefault((config.users, config.service_weight), []).append(_with_shares(scenes, np.random.default_rng(index)))
+        kinds.setdefault((config.users, config.service_weight), []).append(
+            _with_shares(scenes, np.random.default_rng(index))
+        )
         if progress is not None:
             progress(count)
     return [join(parts).torch() for parts in kinds.values()]
@@ -114,14 +120,19 @@ def _with_shares(scenes: Scenes, rng: np.random.Generator) -> Scenes:
 
 
 def utility_of(policy: EquivariantPolicy, scenes: Scenes) -> Tensor:
-    """True utility of the policy's allocations, (scenes,), with gradients."""
-    allocation = decode(policy.of_problem(scenes.known), scenes.known, logit_scale=LOGIT_SCALE)
+    """True utility of the policy's allocations, (scenes,); raises :class:`BadGradientError` for NaN weights."""
+    action = policy.of_problem(scenes.known)
+    if not torch.isfinite(action).all():
+        raise BadGradientError("the policy's action is not finite")
+    allocation = decode(action, scenes.known, logit_scale=LOGIT_SCALE)
     return scenes.truth.utility(allocation)
 
 
 def equal_utility(scenes: Scenes) -> Tensor:
     """True utility of the zero action, (scenes,): the scale of the training reward."""
-    zero = torch.zeros((len(scenes), action_size(scenes.known.users, scenes.known.cells)), dtype=scenes.known.gain.dtype)
+    zero = torch.zeros(
+        (len(scenes), action_size(scenes.known.users, scenes.known.cells)), dtype=scenes.known.gain.dtype
+    )
     with torch.no_grad():
         return scenes.truth.utility(decode(zero, scenes.known, logit_scale=LOGIT_SCALE))
 
@@ -153,7 +164,7 @@ class GradientTrainer:
         return bank, rng.integers(len(self.banks[bank]), size=max(1, round(self.recipe.batch / max(1.0, pairs))))
 
     def update(self) -> float:
-        """One step; returns the mean training reward. Raises :class:`BadGradient`."""
+        """One step; returns the mean training reward. Raises :class:`BadGradientError`."""
         which, index = self.batch(self.step)
         scenes = self.banks[which].take(index)
         utility = utility_of(self.policy, scenes)
@@ -164,7 +175,9 @@ class GradientTrainer:
         (-gain).backward()
         norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.recipe.clip)
         if not (torch.isfinite(norm) and torch.isfinite(gain)):
-            raise BadGradient(f"step {self.step}: objective {float(gain.detach())}, norm of the gradient {float(norm)}")
+            raise BadGradientError(
+                f"step {self.step}: objective {float(gain.detach())}, norm of the gradient {float(norm)}"
+            )
         self.optimiser.step()
         self.step += 1
         return float(gain.detach())

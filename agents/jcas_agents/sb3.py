@@ -31,9 +31,9 @@ PPO_RECIPE: dict[str, Any] = {
 class SB3VectorAdapter(VecEnv):
     r"""A native :class:`JCASVectorEnv` as an SB3 ``VecEnv``, without any copy of an environment per lane.
 
-    With ``relative=True`` the reward is :math:`5 (r/r_\mathrm{equal} - 1)`, r_equal what the scenario's zero action earns
-    in the same slot; the environment's own reward stays physical and is in ``infos[i]["reward"]``. Autoreset mode
-    SAME_STEP or DISABLED; ``ValueError`` for another.
+    With ``relative=True`` the reward is :math:`5 (r/r_\mathrm{equal} - 1)`, r_equal what the scenario's zero
+    action earns in the same slot; the environment's own reward stays physical and is in ``infos[i]["reward"]``. Autoreset
+    mode SAME_STEP or DISABLED; ``ValueError`` for another.
     """
 
     def __init__(self, env: JCASVectorEnv, *, relative: bool = True) -> None:
@@ -73,7 +73,7 @@ class SB3VectorAdapter(VecEnv):
         done = terminated | truncated
         infos: list[dict[str, Any]] = [{"reward": float(value)} for value in earned]
         if done.any():
-            lanes = np.flatnonzero(done)
+            lanes = np.flatnonzero(done).tolist()
             if self.mode == AutoresetMode.DISABLED:
                 last = [_lane(observation, lane) for lane in lanes]
                 observation, _ = self.env.reset(options={"reset_mask": done})

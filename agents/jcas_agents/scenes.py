@@ -1,14 +1,14 @@
 """Frozen scenes: what a policy is trained and judged on, drawn once, named and hashed.
 
-A scene is a pair of problems, what is known and what is true. Its randomness is spawned from a split and an index, so that
-training, validation and test scenes never share a seed.
+A scene is a pair of problems, what is known and what is true. Its randomness follows from a split and an index, so
+that training, validation and test scenes never share a seed.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,7 @@ class Scenes:
 
 _SCENE_FIELDS = ("gain", "leakage", "sensing_gain", "cell", "group", "last_power", "weight", "queue", "csi_error")
 _NUMBERS = ("power_budget", "power_floor", "band_budget", "band_floor", "positioning_share")
-_DROPPED = {"correlation": None, "beam_channel": None, "air_channel": None}
+_DROPPED: dict[str, Any] = {"correlation": None, "beam_channel": None, "air_channel": None}
 """What only a regrouping needs, and what a bank leaves out."""
 
 
@@ -109,7 +109,7 @@ def join(parts: Sequence[Scenes]) -> Scenes:
 
 
 def digest(scenes: Scenes) -> str:
-    """SHA-256 of the scenes' numbers, rounded to nine significant digits so that rounding of a library does not matter."""
+    """SHA-256 of the scenes' numbers, rounded to nine significant digits: libraries may round differently."""
     sha = hashlib.sha256()
     for problem in (scenes.known, scenes.truth):
         for name in ("gain", "sensing_gain", "cell", "group", "positioning_share"):

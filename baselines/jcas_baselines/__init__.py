@@ -11,4 +11,15 @@ from .sca import SCA
 from .solver import Solution, Solver
 from .vertices import BestVertex, ConstantRule
 
-__all__ = ["ADMM", "GBD", "SCA", "BestGrouping", "BestVertex", "ConstantRule", "EqualAllocation", "Exact", "Solution", "Solver"]
+__all__ = [
+    "ADMM",
+    "GBD",
+    "SCA",
+    "BestGrouping",
+    "BestVertex",
+    "ConstantRule",
+    "EqualAllocation",
+    "Exact",
+    "Solution",
+    "Solver",
+]

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any
 
 from jcas_agents.checkpoint import read, save_policy, write_atomically
-from jcas_agents.gradient import BadGradient, GradientTrainer, Recipe, draw_bank, mixed_configs
+from jcas_agents.gradient import BadGradientError, GradientTrainer, Recipe, draw_bank, mixed_configs
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -61,7 +61,7 @@ class Run:
 def train(run: Run, console: Console, *, resume: bool = False) -> bool:
     """Train, or go on with a run; returns whether it is complete.
 
-    Ctrl-C saves the state and the policy so far. Raises :class:`BadGradient` after saving step and batch.
+    Ctrl-C saves the state and the policy so far. Raises :class:`BadGradientError` after saving step and batch.
     """
     trainer, curve = _prepare(run, console, resume)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -80,8 +80,8 @@ def train(run: Run, console: Console, *, resume: bool = False) -> bool:
                     saved = monotonic()
         except KeyboardInterrupt:
             console.print(f"interrupted after step {trainer.step}; go on with --resume")
-        except BadGradient as error:
-            raise BadGradient(f"{error}; saved in {trainer.save_bad_batch(run.folder)}") from None
+        except BadGradientError as error:
+            raise BadGradientError(f"{error}; saved in {trainer.save_bad_batch(run.folder)}") from None
     _save(run, trainer, curve)
     _tensorboard(run.folder, curve)
     return trainer.step >= run.recipe.steps

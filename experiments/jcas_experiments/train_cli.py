@@ -23,7 +23,7 @@ def train(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the runs.")] = Path("results/train"),
 ) -> None:
     """Train a policy; state and policy are saved every few seconds, and Ctrl-C keeps them."""
-    from jcas_agents.gradient import BadGradient, Recipe
+    from jcas_agents.gradient import BadGradientError, Recipe
 
     from .train import Run
     from .train import train as run_training
@@ -39,6 +39,6 @@ def train(
             console.print(f"policy: {run.policy_file}", highlight=False)
             if not complete:
                 raise typer.Exit(130)
-    except (ValueError, BadGradient) as error:
+    except (ValueError, BadGradientError) as error:
         Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from None
