@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.vec_env import VecEnv
 
 from jcas_env import JCASVectorEnv
@@ -32,14 +31,14 @@ class SB3VectorAdapter(VecEnv):
     r"""A native :class:`JCASVectorEnv` as an SB3 ``VecEnv``, without any copy of an environment per lane.
 
     With ``relative=True`` the reward is :math:`5 (r/r_\mathrm{equal} - 1)`, r_equal what the scenario's zero
-    action earns in the same slot; the environment's own reward stays physical and is in ``infos[i]["reward"]``. Autoreset
-    mode SAME_STEP or DISABLED; ``ValueError`` for another.
+    action earns in the same slot; the environment's own reward stays physical and is in ``infos[i]["reward"]``.
+    Autoreset mode SAME_STEP or DISABLED; ``ValueError`` for another.
     """
 
     def __init__(self, env: JCASVectorEnv, *, relative: bool = True) -> None:
         self.env, self.relative = env, relative
         self.mode = env.metadata["autoreset_mode"]
-        ok = self.mode in (AutoresetMode.SAME_STEP, AutoresetMode.DISABLED)
+        ok = self.mode.value in ("SameStep", "Disabled")
         require(ok, f"`autoreset_mode` must be SAME_STEP or DISABLED, got {self.mode}")
         self.render_mode = env.render_mode
         self._seed: int | None = None
@@ -74,7 +73,7 @@ class SB3VectorAdapter(VecEnv):
         infos: list[dict[str, Any]] = [{"reward": float(value)} for value in earned]
         if done.any():
             lanes = np.flatnonzero(done).tolist()
-            if self.mode == AutoresetMode.DISABLED:
+            if self.mode.value == "Disabled":
                 last = [_lane(observation, lane) for lane in lanes]
                 observation, _ = self.env.reset(options={"reset_mask": done})
             else:

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any
 
 from jcas_agents.checkpoint import read, save_policy, write_atomically
+from jcas_agents.curves import write_tensorboard
 from jcas_agents.gradient import BadGradientError, GradientTrainer, Recipe, draw_bank, mixed_configs
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -83,7 +84,7 @@ def train(run: Run, console: Console, *, resume: bool = False) -> bool:
         except BadGradientError as error:
             raise BadGradientError(f"{error}; saved in {trainer.save_bad_batch(run.folder)}") from None
     _save(run, trainer, curve)
-    _tensorboard(run.folder, curve)
+    write_tensorboard(run.folder / "tensorboard", curve)
     return trainer.step >= run.recipe.steps
 
 
@@ -107,16 +108,3 @@ def _save(run: Run, trainer: GradientTrainer, curve: list[tuple[int, float]]) ->
     write_atomically(run.folder / "curve.json", json.dumps(curve).encode())
     save_policy(run.policy_file, trainer.policy, run.card(curve))
     trainer.save(run.state_file)
-
-
-def _tensorboard(folder: Path, curve: list[tuple[int, float]]) -> None:
-    """Write the curve for TensorBoard where it is installed."""
-    from importlib.util import find_spec
-
-    if find_spec("tensorboard") is None:
-        return
-    from torch.utils.tensorboard import SummaryWriter
-
-    with SummaryWriter(folder / "tensorboard") as writer:
-        for step, gain in curve:
-            writer.add_scalar("training reward", gain, step)
