@@ -32,6 +32,13 @@ class Run:
     recipe: Recipe
     scenes: int
     """Scenes of each configuration of the mixture."""
+    last: int | None = None
+    """Step after which to stop, before the recipe's end; None: at its end."""
+
+    @property
+    def end(self) -> int:
+        """Step after which the run is complete."""
+        return self.recipe.steps if self.last is None else min(self.last, self.recipe.steps)
 
     @property
     def state_file(self) -> Path:
@@ -55,7 +62,7 @@ class Run:
             "last_training_reward": curve[-1][1] if curve else None,
             "date": date.today().isoformat(),
             "command": f"jcas train multicell --algo gradient --reward {self.reward} --steps {self.recipe.steps} "
-            f"--scenes {self.scenes} --seed {self.recipe.seed}",
+            f"--scenes {self.scenes} --seed {self.recipe.seed}" + (f" --stop-after {self.last}" if self.last else ""),
         }
 
 
@@ -68,9 +75,9 @@ def train(run: Run, console: Console, *, resume: bool = False) -> bool:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     saved, recent = monotonic(), []
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("training", total=run.recipe.steps, completed=trainer.step)
+        task = progress.add_task("training", total=run.end, completed=trainer.step)
         try:
-            for gain in trainer.run():
+            for gain in trainer.run(until=run.end):
                 recent.append(gain)
                 if trainer.step % LOG_EVERY == 0:
                     curve.append((trainer.step, sum(recent) / len(recent)))
@@ -85,7 +92,7 @@ def train(run: Run, console: Console, *, resume: bool = False) -> bool:
             raise BadGradientError(f"{error}; saved in {trainer.save_bad_batch(run.folder)}") from None
     _save(run, trainer, curve)
     write_tensorboard(run.folder / "tensorboard", curve)
-    return trainer.step >= run.recipe.steps
+    return trainer.step >= run.end
 
 
 def _prepare(run: Run, console: Console, resume: bool) -> tuple[GradientTrainer, list[tuple[int, float]]]:

@@ -19,6 +19,9 @@ def train(
     scenes: Annotated[int, typer.Option(min=1, help="Scenes of each of the 117 configurations.")] = 111,
     seeds: Annotated[int, typer.Option(min=1, help="Training seeds, one run after the other.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="First training seed.")] = 0,
+    stop_after: Annotated[
+        int | None, typer.Option(min=1, help="Step at which to stop before the schedule ends.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the runs in DIR.")] = False,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the runs.")] = Path("results/train"),
 ) -> None:
@@ -34,7 +37,7 @@ def train(
         require(algo == "gradient", f"`--algo` must be gradient, got {algo!r}")
         require(reward in ("rate", "fair"), f"`--reward` must be rate or fair, got {reward!r}")
         for number in range(seed, seed + seeds):
-            run = Run(out / f"seed-{number}", reward, Recipe(steps=steps, seed=number), scenes)
+            run = Run(out / f"seed-{number}", reward, Recipe(steps=steps, seed=number), scenes, stop_after)
             complete = run_training(run, console, resume=resume and run.state_file.exists())
             console.print(f"policy: {run.policy_file}", highlight=False)
             if not complete:
