@@ -84,3 +84,17 @@ def relaxed_coefficients(problem, share, noise):
                 density = problem.noise_density + leak / problem.band_budget + inside * g_i / b_s
                 c[s, j] = value / (b_s * density)
     return c
+
+
+def received_mean(place, omega, beam, antennas, snr):
+    """Spec mesh 1.2 in (p_x, p_y, alpha, Re h, Im h), element by element."""
+    x, y, alpha, real, imaginary = place
+    d, theta = np.hypot(x, y), np.arctan2(y, x)
+    phi = pi + theta - alpha
+    kappa = [(antennas - 1) / 2 - k for k in range(antennas)]
+
+    def response(angle):
+        return np.array([np.exp(-1j * pi * k * np.cos(angle)) / np.sqrt(antennas) for k in kappa])
+
+    gain = np.vdot(response(theta), beam)
+    return np.sqrt(snr) * (real + 1j * imaginary) * np.exp(-1j * omega * d / 299792458.0) * gain * response(phi)

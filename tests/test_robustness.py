@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import static
 from jcas_baselines import ADMM, GBD, SCA, BestGrouping, EqualAllocation, Exact
 from problems import CORNERS, mixed_problem, random_problem
 
@@ -61,3 +62,27 @@ def test_mixed_batches_give_mixed_statuses(name):
     assert np.isnan(solution.allocation.power[lost]).all()
     assert np.isnan(solution.objective[lost]).all()
     assert problem.violation(solution.allocation)[~lost].max() <= 1e-9
+
+
+@pytest.mark.parametrize("name", [name for name in SOLVERS if name != "grouping"])
+@pytest.mark.parametrize("reward", ["rate", "fair"])
+def test_a_cell_without_users_and_budgets_without_floors(name, reward, rng):
+    for fields in ({"cell_count": 3}, {"power_floor": 0.0, "band_floor": 0.0}):
+        problem = random_problem(rng, 4, crowd=4, reward=reward, **fields)
+        solution = SOLVERS[name].solve(problem)
+        weakest = Status.ITERATION_LIMIT if name.startswith("sca") else Status.FEASIBLE  # SCA may use up its rounds
+        assert (solution.status <= weakest).all()
+        assert np.isfinite(solution.objective).all()
+        assert problem.violation(solution.allocation).max() <= 1e-9
+
+
+@pytest.mark.parametrize("name", list(SOLVERS))
+def test_single_precision_in_gives_single_precision_out(name):
+    """Interior points run in double precision inside; the answer is that of double precision, rounded."""
+    problem = static(3, dtype="float32", positioning_share=None).problem
+    solution = SOLVERS[name].solve(problem)
+    assert solution.allocation.power.dtype == solution.objective.dtype == np.float32
+    assert (solution.status < Status.ITERATION_LIMIT).all()
+    assert problem.violation(solution.allocation).max() <= 1e-6
+    double = SOLVERS[name].solve(static(3, positioning_share=None).problem)
+    np.testing.assert_allclose(solution.objective, double.objective, rtol=2e-3)

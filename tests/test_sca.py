@@ -240,7 +240,7 @@ class TestBoundary:
         for change in ({"scope": "world"}, {"backend": "gurobi"}, {"tolerance": 0.0}, {"max_rounds": 0}):
             with pytest.raises(ValueError, match=f"`{next(iter(change))}` must"):
                 SCA(**change)
-        with pytest.raises(TypeError, match="SCA solves MultiCellProblem, got str"):
+        with pytest.raises(TypeError, match="SCA solves MultiCellProblem and MassiveMIMOProblem, got str"):
             SCA().solve("a problem")
 
     def test_stops_at_the_limit_and_says_so(self):

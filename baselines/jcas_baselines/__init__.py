@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from .admm import ADMM
+from .bound import UpperBound
 from .equal import EqualAllocation
 from .exact import Exact
 from .gbd import GBD
 from .grouping import BestGrouping
 from .sca import SCA
+from .search import GradientSearch, Joint
 from .solver import Solution, Solver
-from .vertices import BestVertex, ConstantRule
+from .vertex import BestVertex, ConstantRule
 
 __all__ = [
     "ADMM",
@@ -20,6 +22,9 @@ __all__ = [
     "ConstantRule",
     "EqualAllocation",
     "Exact",
+    "GradientSearch",
+    "Joint",
     "Solution",
     "Solver",
+    "UpperBound",
 ]

@@ -88,12 +88,14 @@ class ADMM(RelaxedSolver):
         state, iterations, converged = iterate(
             begin, lambda state: self._step(state, *update(state, self.penalty)), limit=self.max_iterations
         )
+        somebody = xp.any(state.member, axis=(-2, -1))
         residual = xp.maximum(xp.abs(xp.sum(state.power, axis=-1) - 1.0), xp.abs(xp.sum(state.band, axis=-1) - 1.0))
         users = xp.astype(xp.reshape(relaxed.present, state.power.shape), state.power.dtype)
         size = xp.reshape(groups.size, state.band.shape)
+        residual = xp.where(somebody, residual, 0.0)
         power, power_flat = onto_simplex(state.power, state.power_floor, users)
         band, band_flat = onto_simplex(state.band, state.band_floor, size)
-        good = converged & ~power_flat & ~band_flat
+        good = converged & ~((power_flat | band_flat) & somebody)
         status = xp.where(good, int(Status.STATIONARY), int(Status.ITERATION_LIMIT))
         allocation = RelaxedAllocation(
             xp.reshape(power, relaxed.coefficient.shape), groups.spread(xp.reshape(band, groups.size.shape))
@@ -167,7 +169,7 @@ class ADMM(RelaxedSolver):
             band_multiplier=state.band_multiplier + self.penalty * band_residual,
             objective=objective,
         )
-        return following, done
+        return following, done | ~xp.any(state.member, axis=(-2, -1))  # nothing to do where there is no user
 
 
 def group_value(state: AugmentedState, power: Array) -> Array:

@@ -102,6 +102,47 @@ def admm_update(state: AugmentedState, penalty: float) -> tuple[Array, Array]:
     return power, band
 
 
+@lru_cache(maxsize=64)
+def _filling_program(users: int) -> dict[str, Any]:
+    """Parametrised water-filling, scaled as in :func:`_power_program`."""
+    import cvxpy as cp
+
+    parts = {name: cp.Parameter(users, nonneg=True) for name in ("weight", "offset", "slope", "floor")}
+    power, heard = cp.Variable(users), cp.Variable(users)
+    constraints = [
+        cp.sum(power) == 1,
+        power >= parts["floor"],
+        heard == parts["offset"] + cp.multiply(parts["slope"], power),
+    ]
+    return {
+        "program": cp.Problem(cp.Maximize(parts["weight"] @ cp.log(heard)), constraints),
+        "answer": power,
+        **parts,
+    }
+
+
+def constant_noise_optimum(relaxed: RelaxedProblem) -> RelaxedAllocation:
+    """Constant-noise optimum of one relaxed problem: a water-filling program at every vertex of the band's simplex.
+
+    Unbatched, NumPy; every user present (spec multicell 4.3).
+    """
+    labels, index = np.unique(relaxed.group, return_inverse=True)
+    users, floor = relaxed.coefficient.shape[-1], float(relaxed.band_floor)
+    scale = 1.0 + relaxed.coefficient / users
+    vertices = []
+    for winner in range(len(labels)):
+        band = np.where(index == winner, 1.0 - (len(labels) - 1) * floor, floor)
+        power = _solve(
+            _filling_program(users),
+            weight=relaxed.weight * band,
+            offset=1.0 / scale,
+            slope=relaxed.coefficient / scale,
+            floor=np.full(users, float(relaxed.power_floor)),
+        )
+        vertices.append(RelaxedAllocation(power, band))
+    return max(vertices, key=lambda vertex: float(relaxed.objective(vertex)))
+
+
 def per_hertz_optimum(relaxed: RelaxedProblem, form: Form = "rate") -> RelaxedAllocation:
     r"""Per-hertz optimum of one relaxed problem as an exponential cone program.
 

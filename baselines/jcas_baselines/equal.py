@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
-from typing import Literal
+from typing import Literal, get_args
 
 from array_api_compat import array_namespace, device
 
-from jcas_env.scenarios.multicell import RelaxedAllocation, RelaxedProblem
+from jcas_env.scenarios.massive_mimo import MassiveMIMOProblem
+from jcas_env.scenarios.mesh import MeshProblem
+from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Status
 
+from . import massive_mimo, mesh_solver
+from .massive_mimo import Reading
 from .relaxed import RelaxedResult, RelaxedSolver, canonical_groups, floors_of
+from .solver import Solution, unsupported
 from .water_filling import waterfill
 
 
@@ -24,6 +29,11 @@ class EqualAllocation(RelaxedSolver):
     the power is :func:`waterfill` at these bands. Knows nothing but the grouping (and, for the proposed power, the
     relaxed coefficients); a free positioning share is chosen on the relaxed utility like everybody else's. No
     claim, no bound (luo2023 Sec. V, spec multicell 4.8, 5.23).
+
+    On a :class:`MassiveMIMOProblem`: one of the readings of nguyen2024's benchmarks, :func:`.massive_mimo.solve_equal`.
+
+    On a :class:`MeshProblem`: equal counts of subcarriers, and the best share for them in closed form; INFEASIBLE where
+    equal counts keep the rate floors at no share.
     """
 
     per: Literal["user", "group"] = "user"
@@ -31,11 +41,26 @@ class EqualAllocation(RelaxedSolver):
     power: Literal["equal", "proposed"] = "equal"
     """Equal power, or water-filling at the equal bandwidth."""
 
+    reading: Reading = "equal-power"
+    """What is equal in the massive MIMO problem."""
+
     def __post_init__(self) -> None:
+        if self.reading not in get_args(Reading):
+            raise ValueError(f"`reading` must be one of {get_args(Reading)}, got {self.reading!r}")
         if self.per not in ("user", "group"):
             raise ValueError(f"`per` must be user or group, got {self.per!r}")
         if self.power not in ("equal", "proposed"):
             raise ValueError(f"`power` must be equal or proposed, got {self.power!r}")
+
+    def solve(self, problem: MultiCellProblem | RelaxedProblem | MeshProblem | MassiveMIMOProblem) -> Solution:
+        """Solve a batch; see :class:`Solution`."""
+        if isinstance(problem, MassiveMIMOProblem):
+            return massive_mimo.solve_equal(problem, self.reading)
+        if isinstance(problem, MeshProblem):
+            return mesh_solver.solve_equal(problem)
+        if isinstance(problem, MultiCellProblem | RelaxedProblem):
+            return super().solve(problem)
+        raise unsupported(self, problem, MultiCellProblem, RelaxedProblem, MeshProblem, MassiveMIMOProblem)
 
     def solve_relaxed(self, relaxed: RelaxedProblem) -> RelaxedResult:
         """Closed form, batched."""

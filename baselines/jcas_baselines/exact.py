@@ -8,12 +8,16 @@ from math import inf
 from array_api_compat import array_namespace, device
 
 from jcas_env.physics.rates import Noise
+from jcas_env.scenarios.massive_mimo import MassiveMIMOProblem
+from jcas_env.scenarios.mesh import MeshProblem
 from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Status
 
+from . import massive_mimo, mesh_solver
 from .gbd import decompose_share
 from .perspective import maximise_perspective
 from .relaxed import AtShare, RelaxedResult, RelaxedSolver, canonical_groups, floors_of
+from .solver import Solution, unsupported
 from .water_filling import waterfill
 
 SHARE_TOLERANCE = 1e-5
@@ -33,6 +37,11 @@ class Exact(RelaxedSolver):
     concave program in share, power and band, whose optimum is found by cuts (:func:`.gbd.decompose_share`, on the whole
     interval) and is OPTIMAL with a bound; the constant-noise form is not concave in the share, the search claims
     STATIONARY and has no bound. This holds for the ``rate`` utility; for another there is no claim.
+
+    On a :class:`MassiveMIMOProblem`: the global optimum of nguyen2024 eq. 19, :func:`.massive_mimo.solve_exact`.
+
+    On a :class:`MeshProblem` with a flat channel: global optimum of its count model over share and counts in closed
+    form (spec mesh 3.4), rounded to whole subcarriers like GBD's; OPTIMAL.
     """
 
     noise: Noise = "constant"
@@ -41,6 +50,16 @@ class Exact(RelaxedSolver):
     def __post_init__(self) -> None:
         if self.noise not in ("constant", "per_hertz"):
             raise ValueError(f"`noise` must be constant or per_hertz, got {self.noise!r}")
+
+    def solve(self, problem: MultiCellProblem | RelaxedProblem | MeshProblem | MassiveMIMOProblem) -> Solution:
+        """Solve a batch; see :class:`Solution`."""
+        if isinstance(problem, MassiveMIMOProblem):
+            return massive_mimo.solve_exact(problem)
+        if isinstance(problem, MeshProblem):
+            return mesh_solver.solve_exact(problem)
+        if isinstance(problem, MultiCellProblem | RelaxedProblem):
+            return super().solve(problem)
+        raise unsupported(self, problem, MultiCellProblem, RelaxedProblem, MeshProblem, MassiveMIMOProblem)
 
     @property
     def model(self) -> Noise:

@@ -68,6 +68,8 @@ class _Iterate(NamedTuple):
     missing: Array
     logarithmic: Array
     """(batch,) bool: form of the objective."""
+    nobody: Array
+    """(batch,): 1 where there is no user."""
 
 
 class _Step(NamedTuple):
@@ -123,7 +125,7 @@ def solve_perspective(
     for value, tight, floor, total in zip(
         (state.power, state.band), (state.power_floor, state.band_floor), floors, totals, strict=True
     ):
-        part = (value - tight) / xp.sum(value - tight, axis=-1, keepdims=True)
+        part = (value - tight) / xp.clip(xp.sum(value - tight, axis=-1, keepdims=True), min=1e-300)
         chosen.append(floor + xp.clip(1.0 - total, min=0.0) * xp.reshape(part, (*batch, part.shape[-1])))
     allocation = RelaxedAllocation(chosen[0], groups.spread(chosen[1]))
     barrier = xp.reshape(state.barrier, batch)
@@ -149,7 +151,13 @@ def _begin(relaxed: RelaxedProblem, groups: Groups, inner: list[Array], form: Fo
     )
     nothing = xp.zeros(batch, dtype=dtype)
     parts = [power, band, nothing, nothing, nothing, nothing, weight, relaxed.coefficient * present, *inner]
-    parts += [xp.astype(groups.member, dtype), 1.0 - present, 1.0 - exists, xp.full(batch, form == "log")]
+    parts += [
+        xp.astype(groups.member, dtype),
+        1.0 - present,
+        1.0 - exists,
+        xp.full(batch, form == "log"),
+        1.0 - xp.max(present, axis=-1),
+    ]
 
     def flat(value: Array) -> Array:
         rest = value.shape[len(batch) :]
@@ -220,7 +228,7 @@ def _direction(state: _Iterate) -> _Step:
     # S db = (E/D)' g_p - g_b - nu_2 + nu_1 (E/D)' 1. With the coupling centred at its S^-1-weighted mean, the
     # multiplier of sum(b) drops out, and no difference of nearly equal numbers is left in the other. The sums
     # are steered back to one, against the drift of rounding.
-    weight = inverse_schur / total(inverse_schur)
+    weight = inverse_schur / xp.clip(total(inverse_schur), min=1e-300)
     tie = _group_total(state, coupling)
     mean = total(weight * tie)
     tie = tie - mean
@@ -228,7 +236,7 @@ def _direction(state: _Iterate) -> _Step:
     free = inverse_schur * (_group_total(state, coupling * gradient) - band_gradient)
     free = free - weight * (total(free) - band_missing)
     multiplier = -(total(inverse * gradient) + total(tie * free) + mean * band_missing + power_missing) / (
-        total(inverse) + total(inverse_schur * tie**2)
+        total(inverse) + total(inverse_schur * tie**2) + state.nobody[:, None]
     )
     band = free + inverse_schur * tie * multiplier
     power = -inverse * (gradient + multiplier) - coupling * (_per_user(state, band) - state.absent)

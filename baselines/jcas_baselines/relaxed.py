@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from math import inf
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from array_api_compat import array_namespace, device
 
@@ -19,10 +19,13 @@ from jcas_env.scenarios.multicell.relaxed import relaxed_rates
 from jcas_env.types import COMMUNICATION, POSITIONING, Array, Status
 from jcas_env.units import MEGA
 
-from .solver import Solution, unsupported
+from .solver import Solution, in_double_precision, unsupported
 
 FLOOR_TOLERANCE = 1e-9
 """Floors may exceed the budget by this share before an element counts as infeasible."""
+
+LEAST_SHARE = 1e-6
+"""Least share of a service where there are no floors."""
 
 
 class Groups(NamedTuple):
@@ -120,14 +123,13 @@ class RelaxedSolver(ABC):
     On a :class:`MultiCellProblem` the objective is the configured utility of the relaxed rates (Mbit/s, or its
     logarithm); inside a service the methods maximise the weighted relaxed sum rate of luo2023 eq. 32 whatever
     the utility, and claim nothing but feasibility where it is not that sum. A free positioning share is searched for
-    each cell: ``SHARES`` points with both ends, then
-    ``ZOOMS`` times as many around the best one. For the ``rate`` utility and fixed p, b the relaxed objective is
-    convex in the share (a sum of :math:`s \log(1 + a s/(d + e s))`), so the best share is an end but for the
-    floors, which move with it (spec multicell 4.9).
+    each cell: ``SHARES[0]`` points with both ends, then ``SHARES[1]`` between the neighbours of the best one, which
+    leaves 0.6 % of the interval. For the ``rate`` utility and fixed p, b the relaxed objective is convex
+    in the share (a sum of :math:`s \log(1 + a s/(d + e s))`), so the best share is an end but for the floors, which
+    move with it (spec multicell 4.9).
     """
 
-    SHARES: ClassVar[int] = 9
-    ZOOMS: ClassVar[int] = 3
+    SHARES: ClassVar[tuple[int, ...]] = (9, 33)
 
     @property
     def model(self) -> Noise:
@@ -143,8 +145,12 @@ class RelaxedSolver(ABC):
         """What the search over the share evaluates; another solver where an equivalent is cheaper."""
         return self
 
-    def solve(self, problem: MultiCellProblem | RelaxedProblem) -> Solution:
+    def solve(self, problem: Any) -> Solution:
         """Solve a batch; see :class:`Solution`."""
+        if isinstance(problem, RelaxedProblem | MultiCellProblem):
+            leaf = problem.gain if isinstance(problem, MultiCellProblem) else problem.coefficient
+            if leaf.dtype != array_namespace(leaf).float64:
+                return in_double_precision(self.solve, problem, leaf.dtype)
         if isinstance(problem, RelaxedProblem):
             result = self._checked(problem)
             objective = problem.objective(result.allocation, self.model)
@@ -208,16 +214,15 @@ class RelaxedSolver(ABC):
         if not xp.any(free):
             return self._at_share(problem, problem.share)
         searcher = self.searcher
-        least = xp.where(free, xp.clip(problem.least_share, max=0.5), problem.share)
+        least = xp.where(free, xp.clip(problem.least_share, min=LEAST_SHARE, max=0.5), problem.share)
         low, high = least, xp.where(free, 1.0 - least, problem.share)
-        step = xp.linspace(0.0, 1.0, self.SHARES, dtype=least.dtype, device=device(least))
-        step = xp.reshape(step, (self.SHARES, *(1,) * least.ndim))
         settled = problem.reward == "rate" and self.model == "constant"  # convex: an end that is best stays best
-        for _ in range(1 + self.ZOOMS):
-            shares = low + (high - low) * step
+        for count in self.SHARES:
+            step = xp.linspace(0.0, 1.0, count, dtype=least.dtype, device=device(least))
+            shares = low + (high - low) * xp.reshape(step, (count, *(1,) * least.ndim))
             tried = searcher._at_share(problem, shares)
             best = xp.argmax(xp.where(xp.isnan(tried.score), -inf, tried.score), axis=0)[None, ...]
-            low, high = (choose_candidate(shares, xp.clip(best + turn, min=0, max=self.SHARES - 1)) for turn in (-1, 1))
+            low, high = (choose_candidate(shares, xp.clip(best + turn, min=0, max=count - 1)) for turn in (-1, 1))
             share = choose_candidate(shares, best)
             if settled and bool(xp.all((low == share) | (high == share))):
                 break

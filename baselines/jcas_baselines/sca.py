@@ -8,13 +8,16 @@ from typing import Literal, NamedTuple
 
 from array_api_compat import array_namespace, device
 
+from jcas_env.scenarios.massive_mimo import MassiveMIMOProblem
 from jcas_env.scenarios.multicell import MultiCellProblem
 from jcas_env.scenarios.multicell.problem import LEAST_RATE
 from jcas_env.tree import tree_map
 from jcas_env.types import Array, Status
 
 from . import convex_sca, surrogate
-from .solver import Solution, iterate, unsupported
+from .massive_mimo_sca import solve_sca
+from .relaxed import LEAST_SHARE
+from .solver import Solution, in_double_precision, iterate, unsupported
 from .surrogate import Air, Point, interference_of, onto_budgets, true_rates
 from .true_interference import Scene, Scope, allocation_of, describe, equal_point, unfit
 
@@ -58,7 +61,10 @@ class SCA:
     cell also pays for what its powers cost the others, at first order, and the step towards the surrogate's maximum,
     an ascent direction, is halved until the utility of the network does not fall. The status is STATIONARY where the
     relative gain has dropped below ``tolerance``, else ITERATION_LIMIT; there is no bound. Uses the true interference
-    of the known gains, which the relaxed methods do not see.
+    of the known gains, which the relaxed methods do not see. Bands are continuous: whole subcarriers are rounded on the
+    air, after the decision.
+
+    On a :class:`MassiveMIMOProblem`: nguyen2024 Algorithm 1, :func:`.massive_mimo_sca.solve_sca`.
     """
 
     scope: Scope = "cell"
@@ -80,11 +86,15 @@ class SCA:
         if self.max_rounds < 1:
             raise ValueError(f"`max_rounds` must be at least 1, got {self.max_rounds!r}")
 
-    def solve(self, problem: MultiCellProblem) -> Solution:
+    def solve(self, problem: MultiCellProblem | MassiveMIMOProblem) -> Solution:
         """Solve a batch; see :class:`Solution`. ``details["utility_trace"]`` (..., rounds + 1) never falls."""
+        if isinstance(problem, MassiveMIMOProblem):
+            return solve_sca(problem, tolerance=self.tolerance, backend=self.backend)
         if not isinstance(problem, MultiCellProblem):
-            raise unsupported(self, problem, MultiCellProblem)
+            raise unsupported(self, problem, MultiCellProblem, MassiveMIMOProblem)
         xp = array_namespace(problem.gain)
+        if problem.gain.dtype != xp.float64:
+            return in_double_precision(self.solve, problem, problem.gain.dtype)
         scene = describe(problem, self.scope)
         begin, units = self._begin(problem, scene)
         rounds, iterations, converged = iterate(begin, self._round, limit=self.max_rounds)
@@ -115,7 +125,7 @@ class SCA:
         share, cells = problem.share[None, ...], (*problem.batch, problem.cells)
         free = problem.share_is_free
         if xp.any(free):
-            least = xp.clip(problem.least_share, max=0.5)
+            least = xp.clip(problem.least_share, min=LEAST_SHARE, max=0.5)
             share = xp.stack([xp.where(free, least + s * (1.0 - 2.0 * least), problem.share) for s in STARTS])
         value = equal_point(scene, share)
         units = (share.shape[0], *(cells if self.scope == "cell" else problem.batch))
@@ -232,7 +242,7 @@ def _solution(
     xp = array_namespace(problem.gain)
     lost = unfit(problem)
     nan = xp.asarray(float("nan"), dtype=problem.gain.dtype)
-    least = xp.clip(problem.least_share, max=0.5)
+    least = xp.clip(problem.least_share, min=LEAST_SHARE, max=0.5)
     inside = xp.minimum(xp.maximum(chosen.share, least), 1.0 - least)
     share = xp.where(problem.share_is_free, inside, problem.share)
     allocation = allocation_of(problem, scene, chosen.value, share)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Protocol, TypeVar, cast
 
 from array_api_compat import array_namespace, device
 
 from jcas_env.tree import take, tree_map
-from jcas_env.types import Array
+from jcas_env.types import Array, is_array
 
 T = TypeVar("T")
 
@@ -48,6 +48,35 @@ def unsupported(solver: object, problem: object, *supported: type) -> TypeError:
     """Error for a problem type that a solver does not know; names those it does."""
     names = " and ".join(kind.__name__ for kind in supported)
     return TypeError(f"{type(solver).__name__} solves {names}, got {type(problem).__name__}")
+
+
+P = TypeVar("P")
+
+
+def in_double_precision(solve: Callable[[P], Solution], problem: P, dtype: Any) -> Solution:
+    """Solve a problem of single precision in double precision, and return the answer in the problem's own.
+
+    Interior points and certificates need more than seven digits. ``problem`` is a dataclass of arrays whose real
+    arrays are of type ``dtype``.
+    """
+    values = {item.name: getattr(problem, item.name) for item in fields(cast(Any, problem))}
+    arrays = {name: value for name, value in values.items() if is_array(value)}
+    xp = array_namespace(*arrays.values())
+    kinds = {dtype: xp.float64, xp.complex64: xp.complex128}
+    wide = {name: xp.astype(value, kinds.get(value.dtype, value.dtype)) for name, value in arrays.items()}
+    solution = solve(replace(cast(Any, problem), **wide))
+
+    def narrow(value: Array) -> Array:
+        return xp.astype(value, dtype) if value.dtype == xp.float64 else value
+
+    return Solution(
+        tree_map(narrow, solution.allocation),
+        narrow(solution.objective),
+        narrow(solution.bound),
+        solution.status,
+        solution.iterations,
+        {name: narrow(value) for name, value in solution.details.items()},
+    )
 
 
 def iterate(state: T, step: Callable[[T], tuple[T, Array]], *, limit: int) -> tuple[T, Array, Array]:

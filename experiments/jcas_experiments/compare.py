@@ -16,7 +16,6 @@ from rich.table import Table
 from scipy import stats
 
 from jcas_env.scenarios.scenario import Scenario
-from jcas_env.units import MEGA
 
 from .allocators import ROSTERS
 from .files import replacing, write_json
@@ -221,7 +220,7 @@ def draw(comparison: Comparison, path: Path) -> None:
             x.mean(), y.mean(), s=size, marker=markers[index % len(markers)], facecolors="none", edgecolors=colour,
             linewidths=2.2, zorder=3, label=name,
         )  # fmt: skip
-        rates = np.sort(result.user_rates.reshape(-1)) / MEGA
+        rates = view.rate_unit[0] * np.sort(result.user_rates.reshape(-1))
         style = lines[index % len(lines)]
         spread.plot(
             rates, np.linspace(0.0, 1.0, rates.size), style, color=colour, label=name, lw=max(1.2, 3.4 - 0.5 * index)
@@ -232,7 +231,7 @@ def draw(comparison: Comparison, path: Path) -> None:
         if log:
             trade.set(**{f"{axis}scale": "log"})
     spread.set(
-        xlabel="data rate of a user in a slot [Mbit/s]",
+        xlabel=f"data rate of a user in a slot [{view.rate_unit[1]}]",
         ylabel="share of users and slots at or below",
         title="Distribution over users",
         ylim=(0.0, 1.0),

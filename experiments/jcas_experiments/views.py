@@ -43,6 +43,8 @@ class View:
     """A configuration in a few words, for the title of the picture."""
     log: tuple[bool, bool] = (False, False)
     """Whether the axes of the trade-off are logarithmic."""
+    rate_unit: tuple[float, str] = (1 / MEGA, "Mbit/s")
+    """Scale and unit of the users' rates in the distribution."""
 
     def column(self, key: str) -> Column:
         """The column of a key."""
@@ -70,6 +72,51 @@ VIEWS: dict[str, View] = {
             f"{config.cells} cells x {config.users_per_cell} users, "
             f"{config.bs_antennas} x {config.ue_antennas} antennas"
         ),
-    )
+    ),
+    "mesh": View(
+        columns=(
+            Column("rate_mbps", "rate", "rate", 1 / MEGA, ".1f"),
+            Column("p5_rate_mbps", "p5", "p5_rate", 1 / MEGA, ".1f"),
+            Column("peb_mm", "PEB", "peb", 1e3, ".4f"),
+            Column("oeb_urad", "OEB", "oeb", 1e6, ".3f"),
+            Column("positioning_share", "share", "positioning_share", format=".3f"),
+        ),
+        axes=("rate_mbps", "peb_mm"),
+        labels=("data rate per user [Mbit/s]", "position error bound, mean over users [mm]"),
+        unit=lambda config: "normalised sum" if config.objective == "sum" else "normalised logarithms",
+        legend=(
+            "rate, p5: data rate per user, mean and 5th percentile [Mbit/s]; PEB [mm] and OEB [urad]: position and "
+            "orientation error bound, mean over users; share: part of the frame for positioning."
+        ),
+        describe=lambda config: (
+            f"{config.users} users, {config.subcarriers} subcarriers, "
+            f"{config.tx_antennas} x {config.rx_antennas} antennas"
+        ),
+    ),
+    "massive-mimo": View(
+        columns=(
+            Column("rate_bit_s_hz", "R", "rate"),
+            Column("p5_rate_bit_s_hz", "p5", "p5_rate"),
+            Column("jain", "Jain", "jain"),
+            Column("variance_mrad2", "V", "variance", 1e3),
+            Column("cost_decades", "cost", "cost"),
+            Column("sensing_share", "T/S", "sensing_share"),
+            Column("feasible_share", "reach", "feasible"),
+        ),
+        axes=("rate_bit_s_hz", "variance_mrad2"),
+        labels=("data rate per user [bit/s/Hz]", "variance of the target's angle [1e-3 rad²]"),
+        unit=lambda config: "bit/s/Hz" if config.reward == "constrained" else "bit/s/Hz, less a price per decade",
+        legend=(
+            "R, p5, Jain: data rate per user [bit/s/Hz], its 5th percentile and fairness; V: variance of the angle "
+            "after a frame [1e-3 rad^2]; cost: decades of V above its limit; T/S: sensing share of the radiated power; "
+            "reach: share of frames whose own CRB can meet the demand."
+        ),
+        describe=lambda config: (
+            f"{config.users} users and a target, {config.tx_antennas} x {config.rx_antennas} antennas, "
+            f"echo {config.snr_sen_db:g} dB"
+        ),
+        log=(False, True),
+        rate_unit=(1.0, "bit/s/Hz"),
+    ),
 }
 """Presentation by scenario."""

@@ -50,9 +50,10 @@ def steering_vector(u: Array, /, *, antennas: int) -> Array:
     step = xp.exp(1j * pi * u)
     # A geometric sequence by doubling: two exponentials an angle instead of M, at log2(M) roundings.
     while ramp.shape[-1] < antennas:
-        ramp = xp.concat([ramp, ramp * step], axis=-1)
+        more = min(ramp.shape[-1], antennas - ramp.shape[-1])
+        ramp = xp.concat([ramp, ramp[..., :more] * step], axis=-1)
         step = step * step
-    return ramp[..., :antennas]
+    return ramp
 
 
 def steering_derivative(u: Array, /, *, antennas: int) -> Array:
@@ -76,7 +77,7 @@ def steering_derivative(u: Array, /, *, antennas: int) -> Array:
     return 1j * pi * element_positions(u, antennas) * steering_vector(u, antennas=antennas)
 
 
-def steering_correlation(delta: Array, /, *, antennas: int, derivatives: int = 0) -> list[Array]:
+def steering_correlation(delta: Array, /, *, antennas: int | Array, derivatives: int = 0) -> list[Array]:
     r"""Inner product of two steering vectors and its derivatives in the difference of their direction cosines.
 
     .. math:: D(\Delta) = a(u)^H a(u + \Delta) = \frac{\sin(M x)}{M \sin x}, \qquad x = \frac{\pi \Delta}{2}
@@ -88,7 +89,7 @@ def steering_correlation(delta: Array, /, *, antennas: int, derivatives: int = 0
     ----------
     delta : Array, shape (...,), real floating
         Difference Delta of the direction cosines, second minus first [-].
-    antennas : int
+    antennas : int or Array, shape broadcasting to ``delta``, real floating
         Number of elements M [-].
     derivatives : int
         How many derivatives to return, 0 to 2.
@@ -120,7 +121,5 @@ def steering_correlation(delta: Array, /, *, antennas: int, derivatives: int = 0
     if derivatives >= 2:
         bend = (1 - m2) * values[0] - 2.0 * values[1] * cosine / sine
         values.append(xp.where(near, -2 * a + y * (12 * b - y * (30 * c)), bend))
-    if antennas % 2 == 0:
-        sign = xp.cos(pi * turns)
-        values = [sign * value for value in values]
-    return [value * (0.5 * pi) ** order if order else value for order, value in enumerate(values)]
+    sign = xp.cos(pi * turns * (antennas - 1))
+    return [(0.5 * pi) ** order * sign * value for order, value in enumerate(values)]

@@ -12,6 +12,17 @@ MIN_SINE_SQUARED = 1e-3
 """Floor of sin^2(theta): at endfire a linear array loses its angular resolution (spec multicell 2.6)."""
 
 
+def array_sensitivity(sine_squared: Array, /, *, antennas: int) -> Array:
+    r"""Squared norm of the derivative of a half-wavelength ULA's unit-norm response with respect to the angle.
+
+    .. math:: \lVert\dot a\rVert^2 = \pi^2 \sin^2\theta\; \frac{M^2 - 1}{12}
+
+    ``sine_squared`` (...,) with theta from the array axis [-]; result [1/rad^2], zero at endfire and for one
+    element. M = 30 at broadside: 739.398 (spec mesh 1.2).
+    """
+    return pi**2 * (antennas**2 - 1) / 12.0 * sine_squared
+
+
 def angle_information(aod_cos: Array, /, *, antennas: int) -> Array:
     r"""Angular sensitivity of a half-wavelength ULA whose complex amplitude is unknown.
 
@@ -34,7 +45,7 @@ def angle_information(aod_cos: Array, /, *, antennas: int) -> Array:
     """
     xp = array_namespace(aod_cos)
     sine_squared = xp.clip(1.0 - aod_cos**2, min=MIN_SINE_SQUARED)
-    return pi**2 * (antennas**2 - 1) / 12.0 * sine_squared
+    return array_sensitivity(sine_squared, antennas=antennas)
 
 
 def angle_crb(aod_cos: Array, snr: Array, /, *, antennas: int) -> Array:

@@ -89,9 +89,8 @@ def snapshot_channels(gains: Array, aoa_cos: Array, aod_cos: Array, /, *, rx_ant
         One matrix product per link, for all snapshots together.
     """
     xp = array_namespace(gains, aoa_cos, aod_cos)
-    rx = xp.matrix_transpose(steering_vector(aoa_cos, antennas=rx_antennas))
-    tx = steering_vector(aod_cos, antennas=tx_antennas)
-    field = gains[..., None, :] * rx[..., None, :, :]
-    *batch, snapshots, _, paths = field.shape
-    channels = xp.reshape(field, (*batch, snapshots * rx_antennas, paths)) @ xp.conj(tx)
-    return xp.reshape(channels, (*channels.shape[:-2], snapshots, rx_antennas, tx_antennas))
+    rx = steering_vector(aoa_cos, antennas=rx_antennas)
+    tx = steering_vector(-aod_cos, antennas=tx_antennas)  # the conjugate
+    waves = rx[..., :, None] * tx[..., None, :]
+    channels = gains @ xp.reshape(waves, (*waves.shape[:-2], rx_antennas * tx_antennas))
+    return xp.reshape(channels, (*channels.shape[:-1], rx_antennas, tx_antennas))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import multicell
+from . import massive_mimo, mesh, multicell
 from .scene import frame, scene, slot_figure
 
-__all__ = ["frame", "multicell", "scene", "slot_figure"]
+__all__ = ["frame", "massive_mimo", "mesh", "multicell", "scene", "slot_figure"]

@@ -4,6 +4,15 @@ A module of this package that defines a function of its own name which returns a
 that name: nothing else has to be changed to add one. The arguments it names say what it may know, and a scenario
 supplies exactly those, links scaled to E|H_nm|^2 = 1:
 
+received        data Z of the pilots, (..., snapshots, rx_antennas, pilots) complex, links scaled to
+                E|H_nm|^2 = 1
+beams           pilot beams F, (..., snapshots, tx_antennas, pilots) complex, or None for one pilot per
+                antenna
+noise_power     noise variance of a measurement, (...,)
+paths           number of paths to look for
+channel, gains, the truth, for references and statistical surrogates only: ``perfect`` and ``crb`` ask for
+aod_cos,        it, the latter with ``normals`` (:func:`~.crb.crb_normals`) and the numbers of antennas
+aoa_cos
 =================== =============================================================================================
 received            data Z of the pilots, (..., snapshots, rx_antennas, pilots) complex
 beams               pilot beams F, (..., snapshots, tx_antennas, pilots) complex, or None for one pilot per antenna
@@ -16,6 +25,11 @@ normals             standard normal numbers, for statistical surrogates
 tx_antennas,        numbers of antennas, for those that see no data
 rx_antennas
 =================== =============================================================================================
+
+Which to choose: ``spomp`` is best from -5 dB up and the only one that needs no fine grid and does not saturate;
+``crb`` imitates it at a fraction of its cost, for training loops; ``esprit`` needs a single receive antenna; ``omp`` is
+limited by its grid above 15 dB; ``mmse`` knows the law of the angles and no paths; ``ls`` knows nothing.
+``gains_on_known_angles`` is the cheap update between two angle estimates.
 """
 
 from __future__ import annotations
@@ -25,8 +39,17 @@ from importlib import import_module
 from inspect import signature
 from pkgutil import iter_modules
 
+from .bounds import angle_covariance_bound, nmse, nmse_bound
+from .crb import angle_information, crb, crb_normals
+from .esprit import esprit
 from .estimate import Estimate
+from .known_angles import gains_on_known_angles
+from .ls import ls
+from .mmse import mmse
+from .omp import omp
 from .perfect import perfect
+from .pilots import measure, pilot_beams
+from .spomp import Start, spomp
 
 
 def _discover() -> dict[str, Callable[..., Estimate]]:
@@ -63,4 +86,26 @@ def pilot_frames(estimator: str, snapshots: int) -> int:
     return snapshots if asks_for(estimator, "received") or keeps_angles(estimator) else 0
 
 
-__all__ = ["ESTIMATORS", "Estimate", "asks_for", "keeps_angles", "perfect", "pilot_frames"]
+__all__ = [
+    "ESTIMATORS",
+    "Estimate",
+    "Start",
+    "angle_covariance_bound",
+    "angle_information",
+    "asks_for",
+    "crb",
+    "crb_normals",
+    "esprit",
+    "gains_on_known_angles",
+    "keeps_angles",
+    "ls",
+    "measure",
+    "mmse",
+    "nmse",
+    "nmse_bound",
+    "omp",
+    "perfect",
+    "pilot_beams",
+    "pilot_frames",
+    "spomp",
+]

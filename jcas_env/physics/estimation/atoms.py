@@ -2,8 +2,10 @@ r"""Atoms of the pilot model, their angle derivatives, and what data and Gram ma
 
 Of a path with direction cosines (v, w) the data see the atom
 
-.. math:: b(v, w) = c(v) \otimes a_N(w), \qquad c(v) = F^T a_M(v)^*, \qquad
-          \partial_v b = \dot c \otimes a_N, \qquad \partial_w b = c \otimes \dot a_N
+.. math:: b(v, w) = s(v)^* \otimes a_N(w), \qquad s(v) = F^H a_M(v), \qquad
+          \partial_v b = \dot s^* \otimes a_N, \qquad \partial_w b = s^* \otimes \dot a_N
+
+and the inner product of an atom with data Z is :math:`a_N^H Z s`.
 
 Inner products of atoms are products of the inner products of their factors, so every Gram block is a Hadamard
 product of two small matrices and no column of length P N is ever written out (spec estimation 3.5).
@@ -63,55 +65,60 @@ def from_columns(values: Array) -> Array:
     return values[..., :half] + 1j * values[..., half:]
 
 
+def conjugate(values: Array) -> Array:
+    """Complex conjugate, without a copy of real values."""
+    xp = array_namespace(values)
+    return values if xp.isdtype(values.dtype, "real floating") else xp.conj(values)
+
+
 def departure_factor(beams: Array | None, vector: Array) -> Array:
-    """Factor :math:`F^T a^*` of transmit vectors (links, paths, tx_antennas): (links, groups, paths, pilots)."""
-    xp = array_namespace(vector)
-    seen = xp.conj(vector)[:, None]
-    return seen if beams is None else seen @ beams
+    """Factor :math:`s = F^H a` of transmit vectors (links, paths, tx_antennas): (links, groups, paths, pilots)."""
+    seen = vector[:, None]
+    return seen if beams is None else seen @ conjugate(beams)
 
 
 def factors(aperture: Aperture, aod_cos: Array, aoa_cos: Array) -> tuple[Array, Array]:
-    """Factors c (links, groups, paths, pilots) and a_N (links, 1, paths, rx_antennas) of the atoms."""
-    c = departure_factor(aperture.beams, steering_vector(aod_cos, antennas=aperture.tx_antennas))
-    return c, steering_vector(aoa_cos, antennas=aperture.rx_antennas)[:, None]
+    """Factors s (links, groups, paths, pilots) and a_N (links, 1, paths, rx_antennas) of the atoms."""
+    s = departure_factor(aperture.beams, steering_vector(aod_cos, antennas=aperture.tx_antennas))
+    return s, steering_vector(aoa_cos, antennas=aperture.rx_antennas)[:, None]
 
 
 def jet_factors(aperture: Aperture, aod_cos: Array, aoa_cos: Array) -> tuple[Array, Array]:
-    """Factors of atoms and derivatives: [c, dc/dv] and [a_N, da_N/dw], on a paths axis of twice the length."""
+    """Factors of atoms and derivatives: [s, ds/dv] and [a_N, da_N/dw], on a paths axis of twice the length."""
     xp = array_namespace(aod_cos)
     tx, rx, beams = aperture
     a = steering_vector(aod_cos, antennas=tx)
-    c = departure_factor(beams, xp.concat([a, (1j * pi * element_positions(aod_cos, tx)) * a], axis=-2))
+    s = departure_factor(beams, xp.concat([a, (1j * pi * element_positions(aod_cos, tx)) * a], axis=-2))
     a = steering_vector(aoa_cos, antennas=rx)
-    return c, xp.concat([a, (1j * pi * element_positions(aoa_cos, rx)) * a], axis=-2)[:, None]
+    return s, xp.concat([a, (1j * pi * element_positions(aoa_cos, rx)) * a], axis=-2)[:, None]
 
 
-def project(data: Array, c: Array, a: Array) -> Array:
-    """Inner products of columns ``c kron a`` with the data, (links, groups, paths, snapshots of a group) complex."""
-    return receive(departures_of(data, c), a)
+def departures_of(data: Array, s: Array) -> Array:
+    """Data seen through transmit factors, :math:`Z s`: (links, groups, R, rx_antennas, snapshots of a group)."""
+    xp = array_namespace(s)
+    *batch, pilots, rx, snapshots = data.shape
+    q = s @ xp.reshape(data, (*batch, pilots, rx * snapshots))
+    return xp.reshape(q, (*q.shape[:-1], rx, snapshots))
 
 
 def receive(departures: Array, a: Array) -> Array:
-    """Second half of :func:`project`: contract the receive antennas."""
+    """Contract the receive antennas of :func:`departures_of` with a_N, (links, groups, R, snapshots of a group)."""
     xp = array_namespace(departures)
     if a.shape[-1] == 1:
         return departures[..., 0, :]
     return xp.sum(xp.conj(a)[..., None] * departures, axis=-2)
 
 
-def departures_of(data: Array, c: Array) -> Array:
-    """Inner products of the transmit factors with the data, (links, groups, R, rx_antennas, snapshots)."""
-    xp = array_namespace(c)
-    *batch, pilots, rx, snapshots = data.shape
-    q = xp.conj(c) @ xp.reshape(data, (*batch, pilots, rx * snapshots))
-    return xp.reshape(q, (*q.shape[:-1], rx, snapshots))
+def project(data: Array, s: Array, a: Array) -> Array:
+    """Inner products of atoms with the data, (links, groups, paths, snapshots of a group) complex."""
+    return receive(departures_of(data, s), a)
 
 
-def project_jets(data: Array, c: Array, a: Array) -> Array:
-    """Projections of the data onto atoms and derivatives, (links, groups, R, snapshots of a group) complex."""
-    xp = array_namespace(c)
-    paths = c.shape[-2] // 2
-    q = departures_of(data, c)
+def project_jets(data: Array, s: Array, a: Array) -> Array:
+    """Inner products of atoms and derivatives with the data, (links, groups, R, snapshots of a group) complex."""
+    xp = array_namespace(s)
+    paths = s.shape[-2] // 2
+    q = departures_of(data, s)
     if a.shape[-1] == 1:
         return q[..., 0, :]
     a, slope = a[..., :paths, :], a[..., paths:, :]
@@ -121,35 +128,43 @@ def project_jets(data: Array, c: Array, a: Array) -> Array:
 
 def correlation(aperture: Aperture, one: tuple[Array, Array], two: tuple[Array, Array]) -> Array:
     """Inner products of atoms at two sets of angles (v, w), (links, groups, paths of one, paths of two)."""
+    xp = array_namespace(*one, *two)
     if aperture.beams is None:
-        (tx,), (rx,) = (
-            steering_correlation(q[:, None, None, :] - p[:, None, :, None], antennas=antennas)
-            for p, q, antennas in zip(one, two, aperture[:2], strict=True)
-        )
-        return tx * rx
-    (c, a), (d, b) = factors(aperture, *one), factors(aperture, *two)
-    return _inner(c, d) * _inner(a, b)
+        first, second = xp.stack(list(one)), xp.stack(list(two))
+        delta = second[:, :, None, None, :] - first[:, :, None, :, None]
+        (inner,) = steering_correlation(delta, antennas=_sides(aperture, delta))
+        return inner[0, ...] * inner[1, ...]
+    (s, a), (r, b) = factors(aperture, *one), factors(aperture, *two)
+    return conjugate(_inner(s, r)) * _inner(a, b)
+
+
+def _sides(aperture: Aperture, like: Array) -> Array:
+    """Numbers of antennas M and N, on the first of as many axes as ``like`` has."""
+    xp = array_namespace(like)
+    sides = xp.asarray(
+        [float(aperture.tx_antennas), float(aperture.rx_antennas)], dtype=like.dtype, device=device(like)
+    )
+    return xp.reshape(sides, (2, *(1,) * (like.ndim - 1)))
 
 
 def _inner(one: Array, two: Array) -> Array:
     xp = array_namespace(one)
-    return xp.conj(one) @ xp.matrix_transpose(two)
+    return conjugate(one) @ xp.matrix_transpose(two)
 
 
 def jet_gram(aperture: Aperture, aod_cos: Array, aoa_cos: Array, jet: tuple[Array, Array] | None = None) -> Array:
     """Gram matrix of atoms and derivatives; ``jet`` are their factors, needed for compressed pilots only."""
     xp = array_namespace(aod_cos)
+    paths = aod_cos.shape[-1]
     if aperture.beams is None:
-        tx = _closed_form(aod_cos, aperture.tx_antennas, _layout(aod_cos.shape[-1], aperture.rx_antennas > 1, 0))
-        if aperture.rx_antennas == 1:
-            return tx
-        return tx * _closed_form(aoa_cos, aperture.rx_antennas, _layout(aod_cos.shape[-1], True, 1))
-    c, a = jet_factors(aperture, aod_cos, aoa_cos) if jet is None else jet
-    tx = _inner(c, c)
+        values = _closed_form(aperture, xp.stack([aod_cos, aoa_cos]))
+        tx = _looked_up(values[0, ...], _layout(paths, aperture.rx_antennas > 1, 0))
+        return tx if aperture.rx_antennas == 1 else tx * _looked_up(values[1, ...], _layout(paths, True, 1))
+    s, a = jet_factors(aperture, aod_cos, aoa_cos) if jet is None else jet
+    tx = conjugate(_inner(s, s))
     if aperture.rx_antennas == 1:
         return tx
-    paths = aod_cos.shape[-1]
-    # rows [c, dc, c] against [a, a, da]
+    # rows [s, ds, s] against [a, a, da]
     rx = _inner(a, a)
     tx = xp.concat([tx, tx[..., :paths]], axis=-1)
     tx = xp.concat([tx, tx[..., :paths, :]], axis=-2)
@@ -157,20 +172,26 @@ def jet_gram(aperture: Aperture, aod_cos: Array, aoa_cos: Array, jet: tuple[Arra
     return tx * xp.concat([rx[..., :paths, :], rx], axis=-2)
 
 
-def _closed_form(u: Array, antennas: int, layout: tuple[int, ...]) -> Array:
-    """One factor of the Gram matrix for P = M from the cosines u (links, paths), computed once per pair of paths.
+def _closed_form(aperture: Aperture, u: Array) -> Array:
+    """Inner products of the steering vectors at u (2, links, paths), of both arrays, once per pair i < j of paths.
 
-    The matrix is looked up, entry by entry, in ``[1, 0, |da|^2, D, D', -D', -D'']``.
+    Returns (2, links, 3 + 4 pairs): ``[1, 0, |da|^2, D, D', -D', -D'']``, from which the Gram matrix is looked up.
     """
     xp = array_namespace(u)
-    first, second = _pairs(u.shape[-1])
-    where = {"dtype": xp.int64, "device": device(u)}
-    delta = xp.take(u, xp.asarray(second, **where), axis=-1) - xp.take(u, xp.asarray(first, **where), axis=-1)
+    first, second = (xp.asarray(part, dtype=xp.int64, device=device(u)) for part in _pairs(u.shape[-1]))
+    delta = xp.take(u, second, axis=-1) - xp.take(u, first, axis=-1)
+    antennas = _sides(aperture, u)
     d, slope, bend = steering_correlation(delta, antennas=antennas, derivatives=2)
-    own = xp.asarray([1.0, 0.0, pi**2 * (antennas**2 - 1) / 12.0], dtype=u.dtype, device=device(u))
-    values = xp.concat([xp.broadcast_to(own, (u.shape[0], 3)), d, slope, -slope, -bend], axis=-1)
+    own = xp.concat([xp.ones_like(antennas), 0.0 * antennas, pi**2 / 12.0 * (antennas**2 - 1.0)], axis=-1)
+    return xp.concat([xp.broadcast_to(own, (*u.shape[:-1], 3)), d, slope, -slope, -bend], axis=-1)
+
+
+def _looked_up(values: Array, layout: tuple[int, ...]) -> Array:
+    """Square matrices (links, 1, R, R) whose entries stand in ``values`` (links, values) at the places ``layout``."""
+    xp = array_namespace(values)
     size = isqrt(len(layout))
-    return xp.reshape(xp.take(values, xp.asarray(layout, **where), axis=-1), (u.shape[0], 1, size, size))
+    entries = xp.take(values, xp.asarray(layout, dtype=xp.int64, device=device(values)), axis=-1)
+    return xp.reshape(entries, (values.shape[0], 1, size, size))
 
 
 @lru_cache(maxsize=64)
@@ -210,9 +231,9 @@ def jets(aperture: Aperture, data: Array, aod_cos: Array, aoa_cos: Array, active
     ``aod_cos``, ``aoa_cos`` and ``active`` (links, paths); ``data`` as in ``Pilots.data``.
     """
     xp = array_namespace(aod_cos)
-    c, a = jet_factors(aperture, aod_cos, aoa_cos)
-    gram = jet_gram(aperture, aod_cos, aoa_cos, (c, a))
-    projection = columns(project_jets(data, c, a), aperture.beams)
+    s, a = jet_factors(aperture, aod_cos, aoa_cos)
+    gram = jet_gram(aperture, aod_cos, aoa_cos, (s, a))
+    projection = columns(project_jets(data, s, a), aperture.beams)
     if not bool(xp.all(active)):
         on = xp.concat([active] * (gram.shape[-1] // active.shape[-1]), axis=-1)[:, None, :, None]
         projection = xp.where(on, projection, xp.zeros_like(projection))
@@ -253,7 +274,7 @@ def diagonal(values: Array) -> Array:
 def path_power(gains: Array, snapshots: int) -> Array:
     """Mean over all snapshots of |g|^2, (links, paths), from columns (links, groups, paths, columns)."""
     xp = array_namespace(gains)
-    return xp.sum(xp.real(xp.conj(gains) * gains), axis=(1, 3)) / snapshots
+    return xp.sum(xp.real(conjugate(gains) * gains), axis=(1, 3)) / snapshots
 
 
 def snapshots_first(gains: Array) -> Array:

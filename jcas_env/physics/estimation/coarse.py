@@ -75,20 +75,21 @@ def _interpolation(samples: Array, points: Array, antennas: int) -> Array:
     degree = xp.arange(antennas, dtype=samples.dtype, device=device(samples))
     weight = xp.where(degree == 0, xp.ones_like(degree), 2.0 * xp.ones_like(degree)) / (2 * antennas)
     one, two = pi * degree * samples[:, None], pi * degree * points[:, None]
-    even = (weight * xp.cos(one)) @ xp.matrix_transpose(xp.cos(two))
-    return even + (weight * xp.sin(one)) @ xp.matrix_transpose(xp.sin(two))
+    return (weight * xp.cos(one)) @ xp.matrix_transpose(xp.cos(two)) + (weight * xp.sin(one)) @ xp.matrix_transpose(
+        xp.sin(two)
+    )
 
 
-def residual_image(grid: Grid, c: Array, a: Array, gains: Array) -> Array:
+def residual_image(grid: Grid, s: Array, a: Array, gains: Array) -> Array:
     """Projection of the residual :math:`y - B g` onto the grid.
 
-    The image of the data less those of the paths: a Dirichlet kernel each (spec estimation 3.4). ``c`` and ``a`` are
+    The image of the data less those of the paths: a Dirichlet kernel each (spec estimation 3.4). ``s`` and ``a`` are
     the factors of the atoms, ``gains`` (links, groups, paths, columns).
     """
     xp = array_namespace(gains)
     *batch, samples, rx, snapshots = grid.image.shape
     gains = from_columns(gains)
-    kernel = xp.conj(grid.probes) @ xp.matrix_transpose(c)
+    kernel = grid.probes @ xp.conj(xp.matrix_transpose(s))
     field = xp.reshape(a[..., None] * gains[..., None, :], (*gains.shape[:-1], rx * snapshots))
     return grid.image - xp.reshape(kernel @ field, (*batch, samples, rx, snapshots))
 

@@ -19,7 +19,7 @@ from .atoms import (
     snapshots_first,
 )
 from .estimate import Estimate, report, without_paths
-from .fit import wrap
+from .newton import wrap
 from .pilots import RELATIVE_NOISE_FLOOR, require
 from .spomp import detection_level
 
@@ -210,9 +210,11 @@ def _information(aperture: Aperture, truth: Paths) -> Array:
     ridge = diagonal(xp.astype(truth.ridge, known.dtype))[:, None]
     pulled = xp.linalg.solve(known[..., :paths, :paths] + ridge, known[..., :paths, paths:])
     curvature = projected_curvature(known, pulled, truth.gains)
-    angle = xp.arange(curvature.shape[-1], device=device(curvature))
-    antennas = xp.astype(xp.where(angle < paths, aperture.tx_antennas, aperture.rx_antennas), curvature.dtype)
-    return (2.0 / truth.noise_power)[:, None, None] * curvature + diagonal(4.0 * antennas**2)
+    sides = aperture[:1] if aperture.rx_antennas == 1 else aperture[:2]
+    prior = xp.asarray(
+        [4.0 * size**2 for size in sides for _ in range(paths)], dtype=curvature.dtype, device=device(curvature)
+    )
+    return (2.0 / truth.noise_power)[:, None, None] * curvature + diagonal(prior)
 
 
 def _angles(aperture: Aperture, truth: Paths, normals: Array) -> tuple[Array, Array]:
@@ -240,6 +242,5 @@ def _gains(aperture: Aperture, truth: Paths, angles: tuple[Array, Array], noise:
     root = xp.linalg.cholesky(k + 1e-9 * identity)
     seen = cross @ truth.gains + root @ (xp.sqrt(_column(truth.noise_power)) * noise)
     ridge = diagonal(xp.astype(truth.ridge, k.dtype))[:, None]
-    solved = xp.linalg.solve(k + ridge, xp.concat([seen, xp.broadcast_to(identity, k.shape)], axis=-1))
-    spread = xp.mean(xp.real(xp.linalg.diagonal(solved[..., -paths:])), axis=1)
-    return snapshots_first(solved[..., :-paths]), spread
+    inverse = xp.linalg.inv(k + ridge)
+    return snapshots_first(inverse @ seen), xp.mean(xp.real(xp.linalg.diagonal(inverse)), axis=1)

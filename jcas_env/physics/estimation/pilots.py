@@ -155,10 +155,10 @@ def prepare(received: Array, beams: Array | None, noise_power: Array, paths: int
     z = xp.where(ok[:, None, None, None], z, xp.ones_like(z))
     power = xp.real(z) ** 2 + xp.imag(z) ** 2
     floor = RELATIVE_NOISE_FLOOR * xp.mean(power, axis=(1, 2, 3))
-    shared = beams is None
-    data = xp.permute_dims(z, (0, 3, 2, 1))[:, None] if shared else xp.permute_dims(z, (0, 1, 3, 2))[..., None]
+    data = z[:, None] if beams is None else z[:, :, None]
+    data = xp.permute_dims(data, (0, 1, 4, 3, 2))
     return Pilots(
-        data=xp.asarray(data, copy=True),  # one contiguous copy instead of a strided view in every product
+        data=xp.reshape(xp.reshape(data, (data.shape[0], -1)), data.shape),  # contiguous: it enters every product
         beams=beams,
         noise_power=xp.maximum(xp.where(ok, noise_power, xp.ones_like(noise_power)), floor),
         energy=xp.sum(power, axis=(1, 2, 3)),

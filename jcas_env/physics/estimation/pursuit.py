@@ -7,7 +7,7 @@ from array_api_compat import array_namespace, device
 from ...types import Array
 from .atoms import columns, correlation, diagonal, factors, project
 from .coarse import Grid, angles_at, residual_image, strongest
-from .fit import START_DAMPING, Fit, damped_step, fit, ridge_floor
+from .newton import START_DAMPING, Fit, damped_step, fit, ridge_floor
 from .pilots import Pilots
 
 
@@ -29,12 +29,12 @@ def matching_pursuit(pilots: Pilots, grid: Grid, paths: int) -> tuple[Array, Arr
     for pick in range(paths):
         picks.append(angles_at(grid, strongest(grid, image)))
         aod, aoa = (xp.concat(list(angles), axis=-1) for angles in zip(*picks, strict=True))
-        c, a = factors(pilots.aperture, aod, aoa)
+        s, a = factors(pilots.aperture, aod, aoa)
         gram = correlation(pilots.aperture, (aod, aoa), (aod, aoa))
-        matched = columns(project(pilots.data, c, a), pilots.beams)
+        matched = columns(project(pilots.data, s, a), pilots.beams)
         gains = xp.linalg.solve(gram + ridge * diagonal(xp.ones_like(gram[0, 0, 0])), matched)
         if pick + 1 < paths:
-            image = residual_image(grid, c, a, gains)
+            image = residual_image(grid, s, a, gains)
     return aod, aoa, gains
 
 

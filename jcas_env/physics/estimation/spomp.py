@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from math import exp
+from math import exp, inf
 from typing import Literal, NamedTuple, get_args
 
 from array_api_compat import array_namespace
@@ -14,10 +14,10 @@ from .atoms import path_power, snapshots_first
 from .batching import gather, indices, scatter
 from .coarse import make_grid
 from .estimate import Estimate, report, without_paths
-from .fit import fit
+from .newton import fit
 from .pilots import Pilots, identifiable, prepare, require
 from .pursuit import polished_pursuit, start_ridge
-from .refine import Refinement, Track, excess, fresh, refine
+from .refinement import Refinement, Track, excess, fresh, refine
 
 Weight = Literal["eb", "log"]
 """Weights of the paths: ``eb`` counts the posterior variance of the gain, ``log`` is luo2023 eq. 23."""
@@ -33,6 +33,9 @@ class Start(NamedTuple):
     active: Array
     """(..., paths) bool"""
 
+
+CLEAN = 1e-6
+"""Noise over data power below which stuck links are always rescued: there, one local minimum outweighs all noise."""
 
 WARM_ITERATIONS = 3
 """Most iterations of a link that starts from an earlier slot."""
@@ -84,7 +87,7 @@ def spomp(
         Joint angle steps after every pick of stage 1.
     rescue : bool or None
         Whether links whose residual stays above the noise look for each of their paths again on a fine grid. None:
-        where the coarse stage may fail, that is for ``grid < 2 M`` or P < M.
+        where the coarse stage may fail, that is for ``grid < 2 M``, P < M, and links of more than 60 dB.
     prune : float
         A path is dropped when its power falls below this many noise powers.
     pfa : float or None
@@ -119,9 +122,14 @@ def spomp(
     if faithful:
         weight, polish, rescue, prune, pfa = "log", 0, False, 1.0, None
     if rescue is None:
-        rescue = grid < 2 * pilots.tx_antennas or pilots.beams is not None
+        rescue = True if grid < 2 * pilots.tx_antennas or pilots.beams is not None else None
     plan = Refinement(
-        evidence=weight == "eb", prune=prune, iterations=iterations, gradient=faithful, rescue=rescue, grid=grid
+        evidence=weight == "eb",
+        prune=prune,
+        iterations=iterations,
+        gradient=faithful,
+        rescue=CLEAN if rescue is None else inf if rescue else 0.0,
+        grid=grid,
     )
     track = _cold(pilots, paths, grid, polish, plan) if start is None else _warm(pilots, start, grid, polish, plan)
     return report(_estimate(pilots, track, pfa), received.shape[:-3])
@@ -139,7 +147,7 @@ def _warm(pilots: Pilots, start: Start, grid: int, polish: int, plan: Refinement
     aod, aoa, active = (xp.reshape(part, (-1, paths)) for part in start)
     ridge = xp.broadcast_to(start_ridge(pilots, paths), aod.shape)
     known = fresh(fit(pilots, aod, aoa, ridge, active), active)
-    short = plan._replace(iterations=min(plan.iterations, WARM_ITERATIONS), rescue=False)
+    short = plan._replace(iterations=min(plan.iterations, WARM_ITERATIONS), rescue=0.0)
     track = refine(pilots, known, short)
     lost = excess(pilots, track.fit) & pilots.ok
     if not bool(xp.any(lost)):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from math import isfinite
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from ...physics.beamforming import Combiner, Precoder
@@ -12,6 +11,7 @@ from ...physics.estimation import ESTIMATORS, keeps_angles, pilot_frames
 from ...physics.geometry import LAYOUTS
 from ...physics.rates import Noise, PositioningGain
 from ...units import db_to_linear, noise_density
+from ..configuration import Configuration, check_counts, check_range, is_number
 from ..scenario import require, suggest
 
 Reward = Literal["rate", "fair"]
@@ -25,7 +25,7 @@ KEEP_OUT = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class MultiCellConfig:
+class MultiCellConfig(Configuration):
     """Multi-cell mmWave network that serves data and positions its users (luo2023, spec multicell 0).
 
     Defaults are the physically right choices; ``MultiCellConfig.preset(name)`` gives the settings of the
@@ -202,20 +202,9 @@ class MultiCellConfig:
         return noise_density(self.noise_figure_db, self.noise_density_dbm_hz)
 
     @classmethod
-    def preset(cls, name: str, **changes: Any) -> MultiCellConfig:
-        """Settings by name, with fields replaced by keyword; ``PRESETS`` lists the names.
-
-        Raises ``ValueError`` with the nearest known name.
-        """
-        require(name in PRESETS, f"unknown preset {name!r}: {suggest(name, list(PRESETS))}")
-        return cls().with_fields({**PRESETS[name], **changes})
-
-    def with_fields(self, changes: Mapping[str, Any]) -> MultiCellConfig:
-        """Replace fields; raises ``ValueError`` for an unknown one and names the nearest."""
-        known = [item.name for item in fields(self)]
-        for name in changes:
-            require(name in known, f"unknown config field {name!r}: {suggest(name, known)}")
-        return replace(self, **changes)
+    def presets(cls) -> Mapping[str, Mapping[str, Any]]:
+        """``PRESETS``."""
+        return PRESETS
 
 
 _STATIC: dict[str, Any] = {
@@ -291,34 +280,22 @@ _CHOICES = {
 }
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-
-
 def _check_numbers(config: MultiCellConfig) -> None:
-    for name in _POSITIVE_INT:
-        value = getattr(config, name)
-        ok = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-        require(ok, f"`{name}` must be a positive integer, got {value!r}")
-    for names, rule, holds in (
-        (_POSITIVE, "positive", lambda x: x > 0),
-        (_NON_NEGATIVE, "at least 0", lambda x: x >= 0),
-        (_UNIT, "in [0, 1]", lambda x: 0 <= x <= 1),
-        (("noise_density_dbm_hz", "noise_figure_db"), "finite", lambda _: True),
-    ):
-        for name in names:
-            value = getattr(config, name)
-            require(_is_number(value) and holds(value), f"`{name}` must be a number {rule}, got {value!r}")
+    check_counts(config, _POSITIVE_INT)
+    check_range(config, _POSITIVE, "positive", lambda x: x > 0)
+    check_range(config, _NON_NEGATIVE, "at least 0", lambda x: x >= 0)
+    check_range(config, _UNIT, "in [0, 1]", lambda x: 0 <= x <= 1)
+    check_range(config, ("noise_density_dbm_hz", "noise_figure_db"), "finite", lambda _: True)
     rician = config.rician_db
-    require(rician is None or _is_number(rician), f"`rician_db` must be a number or None, got {rician!r}")
+    require(rician is None or is_number(rician), f"`rician_db` must be a number or None, got {rician!r}")
     require(config.radius > 2 * KEEP_OUT, f"`radius` must exceed {2 * KEEP_OUT} m, got {config.radius}")
     weights = config.service_weight
-    ok = len(weights) == 2 and all(_is_number(w) and w >= 0 for w in weights) and sum(weights) > 0
+    ok = len(weights) == 2 and all(is_number(w) and w >= 0 for w in weights) and sum(weights) > 0
     require(ok, f"`service_weight` must be two numbers, none negative and not both 0, got {weights!r}")
     thresholds = config.grouping_threshold
     if not isinstance(thresholds, tuple | list):
         thresholds = (thresholds,) * config.cells
-    ok = len(thresholds) == config.cells and all(_is_number(a) and a > 0 for a in thresholds)
+    ok = len(thresholds) == config.cells and all(is_number(a) and a > 0 for a in thresholds)
     require(
         ok,
         f"`grouping_threshold` must be a positive number or {config.cells} of them, one per cell, "
@@ -345,7 +322,7 @@ def _check_choices(config: MultiCellConfig) -> None:
 def _check_pilots(config: MultiCellConfig) -> None:
     """Pilots must support the paths and leave time for data (spec estimation 8.5, 8.10)."""
     power = config.pilot_power
-    ok = power is None or (_is_number(power) and power > 0)
+    ok = power is None or (is_number(power) and power > 0)
     require(ok, f"`pilot_power` must be a positive number or None, got {power!r}")
     require(isinstance(config.grid, int) and config.grid >= 2, f"`grid` must be an integer >= 2, got {config.grid!r}")
     if config.estimator == "perfect":
@@ -379,5 +356,5 @@ def _check_floors(config: MultiCellConfig) -> None:
     )
     if share is None:
         return
-    ok = _is_number(share) and 0 < share < 1 and least <= share <= 1 - least
+    ok = is_number(share) and 0 < share < 1 and least <= share <= 1 - least
     require(ok, f"`positioning_share` must lie in ({least:g}, {1 - least:g}): {demand}; got {share!r}")

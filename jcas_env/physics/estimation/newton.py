@@ -22,7 +22,7 @@ from array_api_compat import array_namespace, device
 
 from ...tree import tree_map
 from ...types import Array
-from .atoms import Jets, diagonal, jets, path_power, projected_curvature
+from .atoms import Jets, conjugate, diagonal, jets, path_power, projected_curvature
 from .pilots import Pilots
 
 START_DAMPING = 1e-3
@@ -63,21 +63,21 @@ def fit(pilots: Pilots, aod_cos: Array, aoa_cos: Array, ridge: Array, active: Ar
 def refit(pilots: Pilots, aod_cos: Array, aoa_cos: Array, known: Jets, ridge: Array) -> Fit:
     """:func:`fit` where the correlations of the active paths at these angles are known."""
     xp = array_namespace(known.gram)
-    paths, count = ridge.shape[-1], known.projection.shape[-1]
+    paths = ridge.shape[-1]
     matched, cross = known.projection[..., :paths, :], known.gram[..., :paths, paths:]
     k = known.gram[..., :paths, :paths] + diagonal(xp.astype(ridge, matched.dtype, copy=False))[:, None]
-    unit = xp.broadcast_to(xp.eye(paths, dtype=k.dtype, device=device(k)), k.shape)
-    solved = xp.linalg.solve(k, xp.concat([matched, cross, unit], axis=-1))
-    gains = solved[..., :count]
+    # All three of gains, pulled derivatives and spread are wanted: one small inverse serves them.
+    inverse = xp.linalg.inv(k)
+    gains = inverse @ matched
     return Fit(
         aod_cos=aod_cos,
         aoa_cos=aoa_cos,
         jets=known,
         ridge=ridge,
         gains=gains,
-        pulled=solved[..., count:-paths],
-        cost=pilots.energy - xp.sum(xp.real(xp.conj(matched) * gains), axis=(1, 2, 3)),
-        spread=xp.mean(xp.real(xp.linalg.diagonal(solved[..., -paths:])), axis=1),
+        pulled=inverse @ cross,
+        cost=pilots.energy - xp.sum(xp.real(conjugate(matched) * gains), axis=(1, 2, 3)),
+        spread=xp.mean(xp.real(xp.linalg.diagonal(inverse)), axis=1),
     )
 
 
@@ -88,7 +88,7 @@ def slope(state: Fit) -> Array:
     known = state.jets
     error = known.projection[..., paths:, :] - known.gram[..., paths:, :paths] @ state.gains
     weight = xp.concat([state.gains] * (angles // paths), axis=-2)
-    return xp.sum(xp.real(xp.conj(weight) * error), axis=(1, 3))
+    return xp.sum(xp.real(conjugate(weight) * error), axis=(1, 3))
 
 
 def curvature(state: Fit) -> Array:

@@ -11,7 +11,7 @@ from ...types import Array
 from .atoms import factors, path_power
 from .batching import gather, indices, reassemble, scatter
 from .coarse import Grid, angles_at, make_grid, residual_image, strongest
-from .fit import (
+from .newton import (
     START_DAMPING,
     Fit,
     choose,
@@ -50,8 +50,8 @@ class Refinement(NamedTuple):
     """Most iterations."""
     gradient: bool
     """One gradient step of fixed length per iteration instead of the damped Gauss-Newton steps."""
-    rescue: bool
-    """Pick paths again where the residual is too large."""
+    rescue: float
+    """Pick paths again where the residual is too large and the noise is below this fraction of the data's power."""
     grid: int
     """Grid points per side of the coarse stage."""
 
@@ -104,14 +104,11 @@ def refine(pilots: Pilots, track: Track, plan: Refinement) -> Track:
     for iteration in range(1, plan.iterations + 1):
         before = track.fit.gains
         track = iterate(pilots, track, plan)
-        settled = _settled(before, track)
-        if plan.rescue and iteration <= max(RESCUE_AFTER):
-            stuck = excess(pilots, track.fit)
-            settled = settled & ~stuck
-            if iteration in RESCUE_AFTER and bool(xp.any(stuck)):
-                index = indices(stuck)
-                found = rescued(gather(pilots, index), gather(track, index), plan)
-                track = scatter(track, stuck, found)
+        stuck = excess(pilots, track.fit)
+        settled = _settled(before, track) & (plan.gradient | ~stuck)
+        if plan.rescue and iteration in RESCUE_AFTER:
+            stuck = stuck & (pilots.noise_power * pilots.measurements < plan.rescue * pilots.energy)
+            track = _rescue(pilots, track, stuck, plan)
         if iteration == plan.iterations or bool(xp.all(settled)):
             break
         if bool(xp.any(settled)):
@@ -120,6 +117,14 @@ def refine(pilots: Pilots, track: Track, plan: Refinement) -> Track:
             order.append(xp.take(live, done, axis=0))
             live, pilots, track = xp.take(live, going, axis=0), gather(pilots, going), gather(track, going)
     return reassemble([*pieces, track], [*order, live]) if pieces else track
+
+
+def _rescue(pilots: Pilots, track: Track, stuck: Array, plan: Refinement) -> Track:
+    """Apply :func:`rescued` to the links of a mask."""
+    if not bool(array_namespace(stuck).any(stuck)):
+        return track
+    index = indices(stuck)
+    return scatter(track, stuck, rescued(gather(pilots, index), gather(track, index), plan))
 
 
 def _settled(before: Array, track: Track) -> Array:

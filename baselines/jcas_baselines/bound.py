@@ -1,0 +1,170 @@
+"""A certified upper bound on what any allocation can earn in a slot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+from typing import Literal, NamedTuple
+
+import numpy as np
+from array_api_compat import array_namespace, device
+
+from jcas_env.scenarios.multicell import MultiCellProblem
+from jcas_env.types import Status, as_array
+
+from .bound_prices import Plan, Prices, clear_market, ground, losers, room, winners
+from .bound_tree import Effort
+from .bound_units import Units, numpy_of, take_apart
+from .search import Joint, floors_fit, without_floors
+from .solver import Solution, Solver, unsupported
+
+ROUNDING = 1e-9
+"""Share by which the bound is raised against rounding in the last sums."""
+LEAST_SHARE = 1e-3
+"""Prices are not tuned to shares below this one."""
+CHUNK = 96
+"""Units, services of cells, whose trees grow in one batch: what keeps the memory bounded."""
+
+
+class Setting(NamedTuple):
+    """How hard a bound is worked for."""
+
+    price_steps: int
+    """Most prices of power that are tried for a service of a cell."""
+    probe: int
+    """Most nodes of its tree at each of them."""
+    nodes: int
+    """Most nodes of its tree at the final price."""
+    tolerance: float
+    """Gap at which its tree is done, relative to the worth of one nat."""
+
+
+EFFORTS = {
+    "root": Setting(4, 1, 1, 1e-3),
+    "fast": Setting(6, 49, 600, 2e-3),
+    "default": Setting(7, 49, 3000, 1e-3),
+    "tight": Setting(9, 97, 12000, 3e-4),
+}
+"""From the relaxation of each group alone to thousands of nodes."""
+
+
+@dataclass(frozen=True)
+class UpperBound:
+    r"""Certified upper bound on the ``rate`` utility of every feasible allocation of a slot.
+
+    The rates have interference in them and are not concave; the bound holds nevertheless, for the problem's
+    own grouping and beams and for whatever the problem holds to be true: give it the truth
+    (``env.unwrapped.truth``) to bound the reward. Three steps, each of them a relaxation (spec bound):
+
+    1. The interference of other cells is set to the least that they can cause, whatever they allocate. Services of
+       cells then share nothing.
+    2. Prices of power and band separate the groups of a service (weak duality, valid at any price).
+    3. A group's best value at its prices is bounded by branch and bound on its users' logarithmic SINRs, over a
+       concave relaxation in logarithmic powers.
+
+    The certificate is the relaxation's tangent at any point, so no solver's accuracy enters, only rounding. ZF at
+    N > (C-1) L without in-group interference is solved exactly by the roots alone. A fixed positioning share is
+    bounded at that share, a free one over all shares that the floors leave: the bound is then the largest, over
+    the share, of the less of two bounds with prices tuned to its two ends.
+
+    ``bound`` certifies; ``objective`` and ``allocation`` are the best that ``search`` found, so a slot's optimum
+    lies between the two, and ``details["gap"]`` is bound / objective - 1. Status OPTIMAL where the gap is at
+    most ``tolerance``, else FEASIBLE; ``iterations`` counts nodes. Where no bound is known it says so by ``inf``:
+    rewards other than ``rate``, and whole subcarriers. With ``noise="constant"`` the bound of the per-hertz form
+    is returned, which is not less, because a part of the band has less noise than the whole.
+    """
+
+    effort: Literal["root", "fast", "default", "tight"] = "default"
+    """How much work; the names of ``EFFORTS``."""
+    spend_all: bool = False
+    """Bound only allocations that radiate every cell's whole budget, as decoded actions do, a little tighter."""
+    search: Solver = Joint(steps=100, random_starts=0)  # noqa: RUF009 (frozen)
+    """Solver whose allocation is the one that is known."""
+    tolerance: float = 1e-3
+    """Gap up to which the allocation is called optimal."""
+
+    def __post_init__(self) -> None:
+        if self.effort not in EFFORTS:
+            raise ValueError(f"`effort` must be one of {list(EFFORTS)}, got {self.effort!r}")
+        if not 0 <= self.tolerance < inf:
+            raise ValueError(f"`tolerance` must be at least 0, got {self.tolerance!r}")
+
+    def solve(self, problem: MultiCellProblem) -> Solution:
+        """Bound a problem, batched; raises ``TypeError`` for another type."""
+        if not isinstance(problem, MultiCellProblem):
+            raise unsupported(self, problem, MultiCellProblem)
+        xp = array_namespace(problem.gain)
+        known = self.search.solve(problem)
+        fits = floors_fit(problem)
+        objective = problem.utility(known.allocation)
+        if problem.reward == "rate" and not problem.subcarrier_spacing:
+            certificate, nodes = self._certify(without_floors(problem, ~fits))
+            bound = xp.where(fits, as_array(certificate, problem.gain), float("nan"))
+        else:
+            bound, nodes = xp.where(fits, inf, objective), np.zeros(problem.batch, dtype=np.int64)
+        closed = bound <= objective * (1.0 + self.tolerance)
+        status = xp.where(closed, int(Status.OPTIMAL), int(Status.FEASIBLE))
+        gap = bound / xp.where(objective > 0, objective, float("nan")) - 1.0
+        return Solution(
+            known.allocation,
+            objective,
+            bound,
+            xp.where(fits, status, int(Status.INFEASIBLE)),
+            xp.asarray(nodes, device=device(problem.gain)),
+            {"gap": gap, "least_share": problem.least_share},
+        )
+
+    def _certify(self, problem: MultiCellProblem) -> tuple[np.ndarray, np.ndarray]:
+        """Bound and number of nodes of every element, (...,) each."""
+        units = take_apart(problem, spend_all=self.spend_all)
+        free = numpy_of(problem.share_is_free)
+        share, least = numpy_of(problem.share), np.minimum(numpy_of(problem.least_share), 0.5)
+        low, high = np.where(free, least, share).ravel(), np.where(free, 1.0 - least, share).ravel()
+        widest = services(low, high)
+        ends, nodes = [], np.zeros(widest.shape, dtype=np.int64)
+        for tuned in (low, high) if free.any() else (low,):
+            prices = self._price(units, Plan(np.maximum(services(tuned, tuned), LEAST_SHARE), widest))
+            nodes = nodes + prices.nodes
+            line = [(prices.power + prices.band) * services(end, end) + prices.rest for end in (low, high)]
+            ends.append([np.reshape(part, (-1, 2)).sum(axis=-1) for part in line])
+        bound = highest_of_lowest(np.asarray(ends)).reshape(*problem.batch, problem.cells).sum(axis=-1)
+        return bound * (1.0 + ROUNDING), nodes.reshape(*problem.batch, -1).sum(axis=-1)
+
+    def _price(self, units: Units, plan: Plan) -> Prices:
+        """Prices of all units, some at a time."""
+        count = len(plan.tuned)
+        setting = EFFORTS[self.effort]
+        parts = []
+        for begin in range(0, count, CHUNK):
+            some = slice(begin, min(begin + CHUNK, count))
+            parts.append(price_units(units.part(some.start, some.stop), Plan(*(x[some] for x in plan)), setting))
+        return Prices(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+
+def services(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Largest shares of both services, interleaved, where the positioning share is in [low, high], (2 n,)."""
+    return np.stack([1.0 - low, high], axis=-1).ravel()
+
+
+def price_units(units: Units, plan: Plan, setting: Setting) -> Prices:
+    """Find prices of power and band for every unit, and what the bound is at these."""
+    widest = room(units, plan.widest)
+    base = ground(units, widest)
+    nat = units.most(units.data.worth.sum(axis=-1))
+    closed = setting.tolerance * nat
+    probe = Effort(setting.probe, closed)
+    power, probed = clear_market(units, base, plan, widest, steps=setting.price_steps, probe=probe)
+    best = winners(units, base, widest, power, Effort(setting.nodes, closed))
+    lost = losers(units, base, widest, (power, best.bound), best, 0.1 * closed * plan.widest)
+    return Prices(power, best.bound, units.total(lost.bound), probed + best.nodes + units.total(lost.nodes).astype(int))
+
+
+def highest_of_lowest(ends: np.ndarray) -> np.ndarray:
+    """Largest value between two ends of the least of one or two lines, (lines, 2 ends, ...) -> (...,)."""
+    values = [ends[:, 0].min(axis=0), ends[:, 1].min(axis=0)]
+    if len(ends) == 2:
+        ahead = ends[0] - ends[1]  # (2 ends, ...)
+        change = ahead[0] - ahead[1]
+        at = np.clip(np.where(change != 0, ahead[0] / np.where(change != 0, change, 1.0), 0.0), 0.0, 1.0)
+        values.append((ends[:, 0] + at * (ends[:, 1] - ends[:, 0])).min(axis=0))
+    return np.maximum.reduce(values)

@@ -1,0 +1,198 @@
+r"""Prices of power and band that separate the groups of a service, and the bound that they give.
+
+For a service with power budget P and band W, both relative to the cell's, and any prices :math:`\mu, \nu \ge 0`,
+
+.. math:: \max \sum_g w_g \varphi_g(P_g / w_g) \;\le\; \mu P + \nu W + \sum_g V_g, \qquad
+          V_g = \max_{w, p} w\,\big(\varphi_g(p) - \mu \mathbf 1^T p - \nu\big)
+
+over :math:`\underline b \le w \le w_{\max} = W - (G-1) \underline b` and
+:math:`\underline P / w \le p \le P_{\mathrm{cap}} / w`, :math:`P_{\mathrm{cap}} = P - \underline P (N_i - n_g)`. The
+rate is homogeneous of degree one, so with :math:`\nu` at the largest :math:`\varphi_g(p) - \mu \mathbf 1^T p` of any
+group over the widest box, all V are at most 0; what the others lose on their floors is searched for in a second
+forest, in which :math:`\omega = \ln w` is branched on (spec bound 3 R3, prices).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .bound_relaxation import Group
+from .bound_tree import Effort, Forest, Items, search
+from .bound_units import Units
+
+SILENCE = 1e-5
+"""Where powers have no floor they get one so small that no user's noise rises by more than this share; the noise is
+lowered by as much beforehand and the power is granted, so that the bound holds."""
+FIRST_PRICE = 0.03
+"""First price of power: this share of a nat's worth, over the budget."""
+PRICE_ACCURACY = 0.1
+"""Logarithmic mismatch of demand and budget at which the price search ends."""
+LOSER_NODES = 60
+"""Most nodes of a tree for what a group loses on its floor."""
+
+
+class Plan(NamedTuple):
+    """Budgets of every unit: those that prices are tuned to, and the widest for which the bound must hold."""
+
+    tuned: np.ndarray
+    """(units,): share of the cell's power and band."""
+    widest: np.ndarray
+    """(units,)"""
+
+
+class Prices(NamedTuple):
+    """A bound ``power P + band W + rest`` on every unit, valid up to the widest budgets."""
+
+    power: np.ndarray
+    """(units,): mu."""
+    band: np.ndarray
+    """(units,): nu."""
+    rest: np.ndarray
+    """(units,): sum of the V_g, at most 0."""
+    nodes: np.ndarray
+    """(units,) integer: nodes evaluated."""
+
+
+class Room(NamedTuple):
+    """What a group can get at most, (groups,): band, and power of all its users together."""
+
+    band: np.ndarray
+    power: np.ndarray
+
+
+def room(units: Units, share: np.ndarray) -> Room:
+    """Band and power left for each group by the floors of the others, never below its own floors."""
+    own = units.unit
+    band = share[own] - (units.groups[own] - 1) * units.band_floor[own]
+    power = share[own] - (units.users[own] - units.size) * units.power_floor[own]
+    return Room(np.maximum(band, units.band_floor[own]), np.maximum(power, units.size * units.power_floor[own]))
+
+
+class Ground(NamedTuple):
+    """Groups without zero floors: least power density at the widest band, and the noise that pays for it."""
+
+    data: Group
+    density: np.ndarray
+    """(groups, users): least power density at w = w_max."""
+    granted: np.ndarray
+    """(groups,): power density that no price may charge."""
+
+
+def ground(units: Units, widest: Room) -> Ground:
+    """Floors of the power densities, replaced by silence where they are zero."""
+    data, own = units.data, units.unit
+    floor = (units.power_floor[own] / widest.band)[:, None]
+    hears = data.cross.sum(axis=-1)
+    quiet = np.where(hears > 0, data.noise / np.where(hears > 0, hears, 1.0), 1.0).min(axis=-1)
+    silent = np.where(units.power_floor[own] > 0, 0.0, SILENCE * np.minimum(quiet, 1.0))[:, None]
+    density = np.where(data.present, np.maximum(floor, silent), 1.0)
+    noise = data.noise - (data.cross * (silent * data.present)[:, None, :]).sum(axis=-1)
+    return Ground(data._replace(noise=noise), density, (silent * data.present).sum(axis=-1))
+
+
+def _largest_density(data: Group, price: np.ndarray, limit: np.ndarray) -> np.ndarray:
+    r"""Power densities above which a group earns less than nothing, or ``limit`` if less, (groups, users).
+
+    :math:`h \ln(1 + p/j) - \mu p \le M_u(\mu)`, its maximum over p; and at most
+    :math:`M_u(\mu/2) - (\mu/2) p`, which outweighs the other users' maxima beyond
+    :math:`2 (M_u(\mu/2) + \sum_{k \ne u} M_k(\mu)) / \mu`.
+    """
+
+    def most(price: np.ndarray) -> np.ndarray:
+        price = price[:, None]
+        ratio = data.worth / (data.noise * price)
+        useful = np.where(ratio > 1.0, ratio, 1.0)
+        return np.where(ratio > 1.0, data.worth * (np.log(useful) - 1.0) + price * data.noise, 0.0)
+
+    full, half = most(price), most(price / 2.0)
+    beyond = 2.0 * (half + full.sum(axis=-1, keepdims=True) - full) / price[:, None]
+    return np.minimum(limit[:, None], beyond)
+
+
+def winners(units: Units, base: Ground, widest: Room, price: np.ndarray, effort: Effort) -> Forest:
+    """Largest ``phi - mu 1'p`` over the groups of each unit, at any band."""
+    own, data = units.unit, base.data
+    floor = units.band_floor[own]
+    limit = np.where(floor > 0, widest.power / np.where(floor > 0, floor, 1.0), np.inf)
+    high = np.maximum(_largest_density(data, price[own], limit), base.density)
+    zero = np.zeros(len(own))
+    items = Items(
+        data,
+        own,
+        price[own],
+        zero,
+        np.full(len(own), np.inf),
+        np.log(base.density),
+        np.log(np.where(data.present, high, np.e)),
+        np.zeros((len(own), 2)),
+    )
+    forest = search(items, len(price), effort)
+    grant = price[own] * base.granted
+    item_bound = forest.item_bound + grant
+    # At least 0, because the band price that comes of it must not be negative.
+    return forest._replace(bound=units.most(item_bound), item_bound=item_bound)
+
+
+def losers(
+    units: Units, base: Ground, widest: Room, prices: tuple[np.ndarray, np.ndarray], best: Forest, tolerance: np.ndarray
+) -> Forest:
+    """What every group earns above its prices, at most 0: one tree a group, (groups,)."""
+    own = units.unit
+    price, band_price = prices[0][own], prices[1][own]
+    floored = units.band_floor[own] > 0
+    first = np.where(floored, np.log(np.where(floored, units.band_floor[own], 1.0)), np.log(widest.band))
+    last = np.log(widest.band)
+    high = np.where(base.data.present, np.log(widest.power)[:, None], 1.0)
+    # A power floor weighs the more, the narrower the band; silence is a density.
+    slides = np.where(units.power_floor[own] > 0, last, first)
+    low = np.log(base.density) + slides[:, None] * base.data.present
+    items = Items(
+        base.data,
+        np.arange(len(own)),
+        price,
+        band_price - price * base.granted,
+        best.item_bound - price * base.granted,
+        low,
+        np.maximum(high, low),
+        np.stack([first, last], axis=-1),
+    )
+    # The best group pays its price and no tree is needed; without a floor the band can be zero, and nothing is lost.
+    needed = floored & (np.arange(len(own)) != best.item[own])
+    forest = search(items, len(own), Effort(LOSER_NODES, np.where(needed, tolerance[own], 1e300)))
+    return forest._replace(bound=np.where(needed, np.minimum(forest.bound, 0.0), 0.0))
+
+
+def clear_market(
+    units: Units, base: Ground, plan: Plan, widest: Room, *, steps: int, probe: Effort
+) -> tuple[np.ndarray, np.ndarray]:
+    """Price of power at which the best group asks for about what is left for it; prices and nodes, (units,).
+
+    A secant-free search on the logarithm: the price moves by the mismatch of demand and budget, inside a bracket
+    that bisection keeps. The price with the least dual value seen is returned.
+    """
+    count = len(plan.tuned)
+    tuned = room(units, plan.tuned)
+    nat = units.most(units.data.worth.sum(axis=-1))
+    log_price = np.log(np.maximum(FIRST_PRICE * nat, 1e-12) / plan.tuned)
+    low, high = np.full(count, -np.inf), np.full(count, np.inf)
+    best, least, nodes = log_price, np.full(count, np.inf), np.zeros(count, dtype=int)
+    for _ in range(steps):
+        price = np.exp(log_price)
+        forest = winners(units, base, widest, price, probe)
+        nodes = nodes + forest.nodes
+        supply, band = tuned.power[forest.item], tuned.band[forest.item]
+        present = units.data.present[forest.item]
+        demand = band * np.where(present, np.exp(forest.point), 0.0).sum(axis=-1)
+        dual = price * supply + forest.value * band
+        best, least = np.where(dual < least, log_price, best), np.minimum(dual, least)
+        mismatch = np.log(demand / supply)
+        low, high = np.where(mismatch > 0, log_price, low), np.where(mismatch <= 0, log_price, high)
+        if (np.abs(mismatch) < PRICE_ACCURACY).all():
+            break
+        move = log_price + np.clip(mismatch, -2.0, 2.0)
+        bracketed = np.isfinite(low) & np.isfinite(high)
+        middle = np.where(bracketed, (low + high) / 2.0, move)
+        log_price = np.where((move > low) & (move < high), move, middle)
+    return np.exp(best), nodes

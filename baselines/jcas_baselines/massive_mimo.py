@@ -1,0 +1,112 @@
+"""Exact optimum and equal allocations of the massive MIMO power allocation (nguyen2024 eq. 19), in closed form."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import inf
+from typing import Literal
+
+from array_api_compat import array_namespace, device
+
+from jcas_env.scenarios.massive_mimo import MassiveMIMOAllocation, MassiveMIMOProblem
+from jcas_env.scenarios.massive_mimo.action import floor_powers, sinr_slope, split
+from jcas_env.scenarios.massive_mimo.problem import REACH
+from jcas_env.types import Array, Status
+
+from .solver import Solution
+
+Reading = Literal["equal-power", "equal-stream", "equal-full", "equal-half"]
+"""Equal allocations: what the paper's two benchmarks may mean (spec mimo 3, 6.16)."""
+
+
+def answer(
+    problem: MassiveMIMOProblem,
+    allocation: MassiveMIMOAllocation,
+    *,
+    status: int,
+    feasible: Array,
+    optimal: bool = False,
+    iterations: Array | None = None,
+) -> Solution:
+    """Solution with NaN where infeasible; the objective is the utility of the rates, and its own bound if ``optimal``.
+
+    ``details`` hold what the demand takes: ``feasible``, ``crb_min`` [rad^2], ``sufficient_power`` [W] and the
+    allocation's own ``crb`` [rad^2].
+    """
+    xp = array_namespace(problem.large_scale_gain)
+    nan = xp.asarray(float("nan"), dtype=problem.large_scale_gain.dtype, device=device(problem.large_scale_gain))
+    power = xp.where(feasible[..., None], allocation.power, nan)
+    allocation = MassiveMIMOAllocation(power, xp.where(feasible, allocation.sensing_power, nan))
+    objective = promised(problem, allocation)
+    count = xp.zeros(feasible.shape, dtype=xp.int64, device=device(power)) if iterations is None else iterations
+    return Solution(
+        allocation,
+        objective,
+        objective if optimal else xp.where(feasible, inf, nan),
+        xp.where(feasible, status, int(Status.INFEASIBLE)),
+        count,
+        {
+            "feasible": feasible,
+            "crb_min": problem.crb_min,
+            "sufficient_power": problem.sufficient_power,
+            "crb": problem.crb(allocation),
+        },
+    )
+
+
+def promised(problem: MassiveMIMOProblem, allocation: MassiveMIMOAllocation) -> Array:
+    """Utility of the rates of Theorem 1, which takes pilots as orthonormal, (...,) [bit/s/Hz]."""
+    stated = problem if problem.pilot_overlap is None else replace(problem, pilot_overlap=None)
+    return stated.score(stated.rates(allocation))
+
+
+def rate_floors_fit(problem: MassiveMIMOProblem, budget: Array) -> Array:
+    """Whether the streams' ``budget`` (...,) [W] carries every user's rate floor at full power, (...,) bool."""
+    xp = array_namespace(budget)
+    needed = xp.sum(floor_powers(problem, sinr_slope(problem, problem.largest_total)), axis=-1)
+    return needed <= budget * (1.0 + REACH)
+
+
+def solve_exact(problem: MassiveMIMOProblem) -> Solution:
+    r"""Global optimum of nguyen2024 eq. 19: full power, least sensing power, water-filling (spec mimo 3).
+
+    Multiplying a feasible point by :math:`S_{max}/S > 1` raises every SINR and lowers the bound, so the optimum
+    radiates everything. At fixed total the denominators are constant and the sensing beam only takes budget away: it
+    gets the least power that meets the demand, the streams are water-filled on the rest. The same holds for a
+    mispointed beam, weighted rates, rate floors and the least rate as objective. One sort of K numbers per frame,
+    batched; OPTIMAL, and its own bound.
+    """
+    sensing = problem.least_sensing_power()
+    total = problem.largest_total
+    xp = array_namespace(total)
+    allocation = split(problem, sensing / xp.where(total > 0, total, xp.ones_like(total)))
+    feasible = problem.feasible & rate_floors_fit(problem, total - sensing)
+    return answer(problem, allocation, status=int(Status.OPTIMAL), feasible=feasible, optimal=True)
+
+
+def solve_equal(problem: MassiveMIMOProblem, reading: Reading) -> Solution:
+    r"""Benchmarks of nguyen2024 Sec. V, of which the paper gives one equation for two unknowns.
+
+    ============ =====================================================================================
+    equal-power  the optimum's own T, equal gamma: :math:`p_k \propto \xi_k`
+    equal-stream the optimum's own T, equal p_k
+    equal-full   :math:`\gamma_k = \eta_k = S_{max} / (\sum_k \xi_k + K)`; knows no demand
+    equal-half   half of the power for the beam, :math:`p_k \propto \xi_k`; knows no demand
+    ============ =====================================================================================
+
+    FEASIBLE keeps the budget and claims nothing; INFEASIBLE where the first two find the demand out of reach
+    (spec mimo 3).
+    """
+    xp = array_namespace(problem.large_scale_gain)
+    total, variance = problem.largest_total, problem.estimate_variance
+    everywhere = xp.ones(problem.batch, dtype=xp.bool, device=device(total))
+    if reading == "equal-full":
+        sensing = total * problem.users / (xp.sum(variance, axis=-1) + problem.users)
+    elif reading == "equal-half":
+        sensing = total / 2.0
+    else:
+        sensing, everywhere = problem.least_sensing_power(), problem.feasible
+    part = xp.ones_like(variance) if reading == "equal-stream" else variance
+    power = (total - sensing)[..., None] * part / xp.sum(part, axis=-1, keepdims=True)
+    allocation = MassiveMIMOAllocation(power, sensing)
+    return answer(problem, allocation, status=int(Status.FEASIBLE), feasible=everywhere)

@@ -1,0 +1,150 @@
+"""Rules that plan one frame of the tracking task: full power, water-filled streams, and a choice of sensing power.
+
+All of them know gains, echo noise, predicted angle and variance, not the target, and plan with an assumed beam error
+(spec mimo 7).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from math import inf
+from typing import Literal, get_args
+
+from array_api_compat import array_namespace, device
+
+from jcas_env.scenarios.massive_mimo import MassiveMIMOAllocation, MassiveMIMOProblem
+from jcas_env.scenarios.massive_mimo.action import most_informative, split
+from jcas_env.scenarios.massive_mimo.scenario import predicted_sigma
+from jcas_env.types import Array, Status
+
+from .massive_mimo import answer
+from .solver import Solution, unsupported
+
+BeamError = Literal["none", "sigma"]
+"""Beam error that a rule plans with: none, or one predicted standard deviation (at most 0.5 rad)."""
+
+GRID = 30
+"""Points of the grid of sensing shares from 0.02 to 1, beside 0."""
+
+
+def share_grid(like: Array) -> Array:
+    """Grid of sensing shares: 0, and 30 points from .02 to 1, (31,)."""
+    xp = array_namespace(like)
+    points = xp.linspace(0.02, 1.0, GRID, dtype=like.dtype, device=device(like))
+    return xp.concat([xp.zeros_like(points[:1]), points])
+
+
+@dataclass(frozen=True)
+class FramePlanner(ABC):
+    """Base of the rules; FEASIBLE keeps the budget and claims nothing. The objective is the planned frame's utility."""
+
+    beam_error: BeamError = "none"
+    """Beam error to plan with."""
+
+    def __post_init__(self) -> None:
+        if self.beam_error not in get_args(BeamError):
+            raise ValueError(f"`beam_error` must be one of {get_args(BeamError)}, got {self.beam_error!r}")
+
+    def planned(self, problem: MassiveMIMOProblem) -> MassiveMIMOProblem:
+        """The known problem with the target where it is assumed to be."""
+        known = problem.aligned()
+        if self.beam_error == "none":
+            return known
+        return known.with_beam_error(predicted_sigma(problem.prior_variance))
+
+    def solve(self, problem: MassiveMIMOProblem) -> Solution:
+        """Plan a batch of frames; see :class:`Solution`."""
+        if not isinstance(problem, MassiveMIMOProblem):
+            raise unsupported(self, problem, MassiveMIMOProblem)
+        planned = self.planned(problem)
+        xp = array_namespace(problem.large_scale_gain)
+        allocation = self.allocate(planned)
+        everywhere = xp.ones(problem.batch, dtype=xp.bool, device=device(problem.large_scale_gain))
+        solution = answer(planned, allocation, status=int(Status.FEASIBLE), feasible=everywhere)
+        return Solution(
+            solution.allocation,
+            planned.utility(allocation),
+            solution.bound,
+            solution.status,
+            solution.iterations,
+            solution.details,
+        )
+
+    @abstractmethod
+    def allocate(self, problem: MassiveMIMOProblem) -> MassiveMIMOAllocation:
+        """Allocation for a planned problem."""
+
+
+def at_sensing_power(problem: MassiveMIMOProblem, sensing_power: Array) -> MassiveMIMOAllocation:
+    """Full power with a given sensing power (...,) [W] and water-filled streams."""
+    total = problem.largest_total
+    xp = array_namespace(total)
+    return split(problem, sensing_power / xp.where(total > 0, total, xp.ones_like(total)))
+
+
+@dataclass(frozen=True)
+class ExactPerFrame(FramePlanner):
+    """Exact optimum of nguyen2024 eq. 19 in every frame: the frame's own CRB must meet the demand.
+
+    Where it cannot, the fallback of spec mimo 3.
+    """
+
+    def allocate(self, problem: MassiveMIMOProblem) -> MassiveMIMOAllocation:
+        """Least sensing power for the frame's demand."""
+        xp = array_namespace(problem.large_scale_gain)
+        least = at_sensing_power(problem, problem.least_sensing_power())
+        lost, fallback = ~problem.feasible, most_informative(problem)
+        return MassiveMIMOAllocation(
+            xp.where(lost[..., None], fallback.power, least.power),
+            xp.where(lost, fallback.sensing_power, least.sensing_power),
+        )
+
+
+@dataclass(frozen=True)
+class LeastSensing(FramePlanner):
+    r"""Least sensing power that keeps the tracker's variance, :math:`1/(1/V^- + I) \le V_{max}`.
+
+    Where nothing does, the power that makes it smallest.
+    """
+
+    def allocate(self, problem: MassiveMIMOProblem) -> MassiveMIMOAllocation:
+        """Least sensing power for the bound that the prior still lacks."""
+        xp = array_namespace(problem.large_scale_gain)
+        prior, limit = problem.prior_variance, problem.variance_limit
+        lacking = prior > limit
+        gap = xp.where(lacking, 1.0 - limit / xp.where(lacking, prior, xp.ones_like(prior)), xp.ones_like(prior))
+        needed = xp.where(lacking, limit / gap, xp.full_like(limit, inf))
+        return at_sensing_power(problem, problem.least_sensing_power(needed))
+
+
+@dataclass(frozen=True)
+class Myopic(FramePlanner):
+    """Sensing share, on :func:`share_grid`, that maximises this frame's reward."""
+
+    def allocate(self, problem: MassiveMIMOProblem) -> MassiveMIMOAllocation:
+        """Best of the grid, ties to the smaller share."""
+        xp = array_namespace(problem.large_scale_gain)
+        grid = share_grid(problem.large_scale_gain)
+        shares = xp.broadcast_to(xp.reshape(grid, (-1, *(1,) * len(problem.batch))), (GRID + 1, *problem.batch))
+        value = problem.utility(split(problem, shares))
+        best = xp.argmax(value, axis=0)
+        return split(problem, xp.reshape(xp.take(grid, xp.reshape(best, (-1,))), problem.batch))
+
+
+@dataclass(frozen=True)
+class ConstantShare(FramePlanner):
+    """The same sensing share in every frame."""
+
+    share: float = 0.1
+    """T / S [-]."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0.0 <= self.share <= 1.0:
+            raise ValueError(f"`share` must lie in [0, 1], got {self.share!r}")
+
+    def allocate(self, problem: MassiveMIMOProblem) -> MassiveMIMOAllocation:
+        """The share, whatever the frame."""
+        xp = array_namespace(problem.large_scale_gain)
+        return split(problem, xp.full_like(problem.largest_total, self.share))

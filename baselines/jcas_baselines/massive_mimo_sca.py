@@ -1,0 +1,270 @@
+r"""Successive convex approximation of the massive MIMO power allocation (nguyen2024 Algorithm 1).
+
+The surrogate of eq. 21 at the current point separates the streams, and the demand on the bound is linear in (P, T), so
+each subproblem has a closed form (spec mimo 4); CVXPY solves the paper's conic form as a cross-check.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from array_api_compat import array_namespace
+
+from jcas_env.physics.massive_mimo import mrt_sinr
+from jcas_env.physics.rates import spectral_efficiency
+from jcas_env.scenarios.massive_mimo import MassiveMIMOAllocation, MassiveMIMOProblem
+from jcas_env.scenarios.scenario import first_bad_entry, require
+from jcas_env.types import Array, Status, as_array
+
+from .massive_mimo import answer
+from .solver import Solution, iterate, unsupported
+
+Start = Literal["full", "half", "low"]
+"""Starting points: full power with least or with half sensing power, or the demand met with least power."""
+
+
+class Iterate(NamedTuple):
+    """A point of the algorithm and the data of its problem, batch axis first."""
+
+    power: Array
+    """(batch, users): p [W]."""
+    sensing: Array
+    """(batch,): T [W]."""
+    rate: Array
+    """(batch,): weighted sum rate [bit/s/Hz]."""
+    gain: Array
+    """(batch, users): N_t beta [-]."""
+    signal: Array
+    """(batch, users): N_t^2 xi [-]."""
+    weight: Array
+    """(batch, users) [-]."""
+    noise: Array
+    """(batch,): sigma^2 [W]."""
+    stream_information: Array
+    """(batch,): a [1/rad^2]."""
+    beam_information: Array
+    """(batch,): b [1/rad^2]."""
+    demand: Array
+    """(batch,): c, echo noise over demanded bound [W/rad^2]."""
+    total: Array
+    """(batch,): S_max [W]."""
+    beam_gain: Array
+    """(batch,): gain of the beam at the target over that of the streams, N_t if aligned [-]."""
+
+
+class Surrogate(NamedTuple):
+    r"""Coefficients of :math:`\ln(1 + x/y) \ge A - B/x' - C y'`, tight where x' = x, y' = y; any shape."""
+
+    level: Array
+    """A [-]"""
+    inverse: Array
+    """B [W]"""
+    slope: Array
+    """C [1/W]"""
+
+
+def surrogate(x: Array, y: Array) -> Surrogate:
+    r"""Concave minorant of the logarithm of a ratio at a point (nguyen2024 eq. 20).
+
+    .. math:: A = \ln(1 + x/y) + \frac{2x}{x+y}, \qquad B = \frac{x^2}{x+y}, \qquad C = \frac{x}{(x+y)\, y}
+
+    For the rates :math:`x = N_t^2 \xi_k p_k`, :math:`y = N_t \beta_k S + \sigma^2`. The paper's eq. 22 prints N_t for
+    N_t^2 in the numerator of C, with which the bound would exceed the rate at its own point (spec mimo 6.1).
+
+    Parameters
+    ----------
+    x, y : Array, shape (...,)
+        Signal power, not negative, and interference plus noise, positive [W].
+    """
+    xp = array_namespace(x, y)
+    return Surrogate(xp.log1p(x / y) + 2.0 * x / (x + y), x**2 / (x + y), x / ((x + y) * y))
+
+
+def update(point: Iterate) -> tuple[Array, Array]:
+    r"""Maximiser of the surrogate, :math:`\max -\sum_k w_k (B_k/x_k + C_k y_k)` under budget and demand.
+
+    At given P the streams share it as :math:`p_k = P q_k / q` with :math:`q_k = \sqrt{w_k B_k / (N_t^2 \xi_k)}`, which
+    leaves :math:`\min q^2/P + D (P + T)` with :math:`D = \sum_k w_k C_k N_t \beta_k`: P is its unconstrained optimum
+    :math:`F = q/\sqrt D` if that meets the demand alone, else the optimum along :math:`a P + b T = c` (spec mimo 4).
+
+    Returns
+    -------
+    power (batch, users), sensing_power (batch,) : Array
+        [W]; exact, no iteration.
+    """
+    xp = array_namespace(point.power)
+    a, b, c = point.stream_information, point.beam_information, point.demand
+    total = xp.sum(point.power, axis=-1) + point.sensing
+    y = point.gain * total[..., None] + point.noise[..., None]
+    bound = surrogate(point.signal * point.power, y)
+    root = xp.sqrt(point.weight * bound.inverse / point.signal)
+    q = xp.sum(root, axis=-1)
+    price = xp.sum(point.weight * bound.slope * point.gain, axis=-1)
+    free = q / xp.sqrt(xp.where(price > 0, price, 1.0))  # F
+    useful = b > a
+    lever = xp.where(useful, 1.0 - a / xp.where(useful, b, 1.0), 1.0)
+    knee = c / xp.where(a > 0, a, 1.0)
+    most = xp.where(useful, (b * point.total - c) / xp.where(useful, b - a, 1.0), point.total)
+    along = xp.minimum(free / xp.sqrt(lever), knee)
+    streams = xp.where(useful & (free < knee), along, xp.maximum(free, xp.where(useful, 0.0, knee)))
+    streams = xp.clip(xp.minimum(xp.minimum(streams, most), point.total), min=0.0)
+    short = (c - a * streams) / xp.where(useful, b, 1.0)
+    sensing = xp.where(useful, xp.clip(short, min=0.0), 0.0)
+    some = q > 0
+    split = xp.where(some[..., None], root / xp.where(some, q, 1.0)[..., None], 1.0 / point.power.shape[-1])
+    return streams[..., None] * split, sensing
+
+
+def sum_rate(point: Iterate, power: Array, sensing: Array, factor: float) -> Array:
+    """Weighted sum rate of a point, (batch,) [bit/s/Hz]; ``factor`` is the share of time that carries data."""
+    xp = array_namespace(power)
+    sinr = mrt_sinr(power, sensing, point.gain, point.signal, point.noise, antennas=1)
+    return factor * xp.sum(point.weight * spectral_efficiency(sinr), axis=-1)
+
+
+def first_point(problem: MassiveMIMOProblem, start: Start | MassiveMIMOAllocation) -> MassiveMIMOAllocation:
+    r"""Starting point, by name or given.
+
+    ``full``: :math:`S = S_{max}`, T least, equal p_k. ``half``: T half of the power if that is feasible, else as near
+    as it may be. ``low``: :math:`P = T = c/(a+b)`, the demand met with equality (``full`` where that exceeds the
+    budget or there is no demand). Raises ``ValueError`` for a stream without power: p_k = 0 is a fixed point.
+    """
+    xp = array_namespace(problem.large_scale_gain)
+    if isinstance(start, tuple):
+        power = as_array(start.power, problem.large_scale_gain)
+        sensing = as_array(start.sensing_power, problem.large_scale_gain)
+        if not xp.all(power > 0):
+            index, value = first_bad_entry(power, ~(power > 0))
+            raise ValueError(
+                f"`start.power` must be positive, for 0 is a fixed point, got power{list(index)} = {value}"
+            )
+        excess, demand = problem.violation(start), problem.crb(start) / problem.crb_limit
+        worst = float(xp.max(xp.where(problem.feasible, xp.maximum(excess, demand - 1.0), xp.zeros_like(excess))))
+        require(worst <= 1e-9, f"`start` must keep budget and demand, got a relative excess of {worst:.3g}")
+        return MassiveMIMOAllocation(power, sensing)
+    total, least = problem.largest_total, problem.least_sensing_power()
+    a, b, c = linear_demand(problem)
+    if start == "full":
+        sensing, streams = least, total - least
+    elif start == "half":
+        most = xp.where(b < a, (a * total - c) / xp.where(b < a, a - b, 1.0), total)
+        sensing = xp.minimum(xp.maximum(total / 2.0, least), most)
+        streams = total - sensing
+    else:
+        equal = c / (a + b)
+        fits = (2.0 * equal <= total) & (equal > 0)
+        sensing, streams = xp.where(fits, equal, least), xp.where(fits, equal, total - least)
+    each = streams[..., None] / problem.users
+    return MassiveMIMOAllocation(xp.broadcast_to(each, problem.large_scale_gain.shape), sensing)
+
+
+def linear_demand(problem: MassiveMIMOProblem) -> tuple[Array, Array, Array]:
+    """Coefficients of the demand aP + bT >= c on an aligned beam, three arrays (...,) (spec mimo 1.2)."""
+    echo = problem.echo
+    stream = echo.antennas * echo.receive + echo.transmit
+    return stream, echo.pattern * echo.receive, problem.echo_noise / problem.crb_limit
+
+
+@dataclass(frozen=True)
+class MassiveMIMOSCA:
+    """Algorithm 1 of nguyen2024; see :func:`solve_sca` for what the fields mean."""
+
+    start: Start = "full"
+    tolerance: float = 1e-4
+    limit: int = 200
+    backend: Literal["closed_form", "cvxpy"] = "closed_form"
+
+    def solve(self, problem: MassiveMIMOProblem) -> Solution:
+        """Solve a batch; see :class:`Solution`."""
+        if not isinstance(problem, MassiveMIMOProblem):
+            raise unsupported(self, problem, MassiveMIMOProblem)
+        return solve_sca(
+            problem,
+            start=self.start,
+            tolerance=self.tolerance,
+            limit=self.limit,
+            backend=self.backend,
+        )
+
+
+def solve_sca(
+    problem: MassiveMIMOProblem,
+    *,
+    start: Start | MassiveMIMOAllocation = "full",
+    tolerance: float = 1e-4,
+    limit: int = 200,
+    backend: Literal["closed_form", "cvxpy"] = "closed_form",
+) -> Solution:
+    """Run Algorithm 1 on a batch; see :class:`jcas_baselines.SCA`. The beam counts as aligned, pilots as orthonormal.
+
+    An element stops when its sum rate rises by less than ``tolerance`` [bit/s/Hz], or by less than that share of it
+    where the rate is below 1 bit/s/Hz; STATIONARY then, ITERATION_LIMIT at ``limit``, INFEASIBLE where the demand is
+    out of reach.
+    """
+    xp = array_namespace(problem.large_scale_gain)
+    require(problem.objective == "sum", "SCA maximises the weighted sum rate, got a problem with objective 'min'")
+    require(not xp.any(problem.rate_floor > 0), "SCA knows no `rate_floor`; `Exact` does")
+    problem = problem.aligned()
+    first = first_point(problem, start)
+
+    def flat(value: Array, users: bool = False) -> Array:
+        shape = (*problem.batch, problem.users) if users else problem.batch
+        value = xp.broadcast_to(value, shape)
+        return xp.reshape(value, (-1, problem.users) if users else (-1,))
+
+    n = problem.tx_antennas
+    streams, beam, demand = linear_demand(problem)
+    point = Iterate(
+        flat(first.power, users=True),
+        flat(first.sensing_power),
+        flat(xp.zeros_like(problem.noise_power)),
+        flat(n * problem.large_scale_gain, users=True),
+        flat(n**2 * problem.estimate_variance, users=True),
+        flat(problem.weight, users=True),
+        flat(problem.noise_power),
+        flat(streams),
+        flat(beam),
+        flat(demand),
+        flat(problem.largest_total),
+        flat(problem.echo.pattern / n),
+    )
+    factor = problem.rate_factor
+    point = point._replace(rate=sum_rate(point, point.power, point.sensing, factor))
+    if backend == "cvxpy":
+        from .convex_massive_mimo import conic_update as step_update
+    else:
+        step_update = update
+
+    def step(point: Iterate) -> tuple[Iterate, Array]:
+        power, sensing = step_update(point)
+        rate = sum_rate(point, power, sensing, factor)
+        enough = tolerance * xp.clip(rate, max=1.0)
+        return point._replace(power=power, sensing=sensing, rate=rate), rate - point.rate < enough
+
+    feasible = problem.feasible
+    # What cannot be met is not iterated on: its demand is dropped, its answer is NaN.
+    lost = ~flat(feasible)
+    point = point._replace(demand=xp.where(lost, 0.0, point.demand))
+    point, iterations, converged = iterate(point, step, limit=limit)
+    shape = problem.batch
+    allocation = MassiveMIMOAllocation(
+        xp.reshape(point.power, (*shape, problem.users)), xp.reshape(point.sensing, shape)
+    )
+    solution = answer(
+        problem,
+        allocation,
+        status=int(Status.STATIONARY),
+        feasible=feasible,
+        iterations=xp.reshape(iterations, shape),
+    )
+    stopped = xp.reshape(converged, shape) | ~feasible
+    status = xp.where(stopped, solution.status, int(Status.ITERATION_LIMIT))
+    return Solution(
+        allocation=solution.allocation,
+        objective=solution.objective,
+        bound=solution.bound,
+        status=status,
+        iterations=solution.iterations,
+        details=solution.details,
+    )

@@ -1,0 +1,37 @@
+"""Speed of the massive MIMO solvers against the paper's algorithm in CVXPY, in the same run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jcas_baselines import Exact
+from jcas_baselines.massive_mimo_sca import MassiveMIMOSCA
+
+from .bench import Row, cpu_seconds
+from .reproduce.nguyen2024 import problems
+
+
+def solver_rows(frames: int = 1000, cone_frames: int = 5, seed: int = 0) -> Iterator[Row]:
+    """Exact optimum and closed-form SCA on a batch, and both on single frames, against CVXPY-SCA per frame.
+
+    Four users, 15 antennas, an echo so weak that the demand binds (spec mimo 5, case C; 8.12).
+    """
+    weak = {"snr_sen_db": -12.0}
+    batch, few = problems(frames, seed, **weak), problems(cone_frames, seed, **weak)
+    singles = [problems(1, seed + lane, **weak) for lane in range(cone_frames)]
+    conic, closed, exact = MassiveMIMOSCA(backend="cvxpy"), MassiveMIMOSCA(), Exact()
+    conic.solve(singles[0])  # compiles the program before the clock starts
+    cone = cpu_seconds(lambda: conic.solve(few), least=0.0, rounds=1) / cone_frames
+    peer = f"CVXPY-SCA, {cone_frames} frames"
+
+    def row(name: str, seconds: float, target: float) -> Row:
+        return Row(name, 1e6 * seconds, peer, 1e6 * cone, "us/frame", cone / seconds, target)
+
+    yield row(f"Exact massive MIMO, {frames} frames", cpu_seconds(lambda: exact.solve(batch)) / frames, 10_000.0)
+    yield row(f"SCA closed form, {frames} frames", cpu_seconds(lambda: closed.solve(batch)) / frames, 500.0)
+    alone = {
+        name: cpu_seconds(lambda solver=solver: [solver.solve(one) for one in singles]) / cone_frames  # type: ignore[misc]
+        for name, solver in (("Exact massive MIMO", exact), ("SCA closed form", closed))
+    }
+    yield row("Exact massive MIMO, one frame", alone["Exact massive MIMO"], 30.0)
+    yield row("SCA closed form, one frame", alone["SCA closed form"], 5.0)

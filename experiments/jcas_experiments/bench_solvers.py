@@ -1,0 +1,102 @@
+"""Decision time of each solver for one scene of the flagship (36 users), against the CVXPY form of the same method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from jcas_baselines import ADMM, GBD, SCA, Exact
+from jcas_baselines.convex import constant_noise_optimum, per_hertz_optimum
+
+from jcas_env import MultiCellProblem, RelaxedProblem
+from jcas_env.physics.rates import Noise
+from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig
+
+from .bench import Row, cpu_seconds
+
+
+class Decision(NamedTuple):
+    """A solver, the time it may take, and its CVXPY form."""
+
+    name: str
+    decide: Callable[[MultiCellProblem], Any]
+    limit: float
+    """[s]"""
+    peer_name: str
+    peer: Callable[[MultiCellProblem], Any]
+
+
+def scene(seed: int, **fields: Any) -> MultiCellProblem:
+    """What an allocator knows at the first decision of an episode; no batch axis."""
+    scenario = MultiCell(MultiCellConfig(**fields))
+    return scenario.problem(scenario.initial(scenario.draw_initial(np.random.default_rng(seed))))
+
+
+def one_by_one(solve: Callable[[RelaxedProblem], Any], noise: Noise, problem: MultiCellProblem) -> None:
+    """Solve the relaxed problem of each cell and service with CVXPY, at the share 0.5 where it is free."""
+    share = np.where(np.isnan(problem.share), 0.5, problem.share)
+    relaxed = problem.relaxed(positioning_share=share, noise=noise)
+    for index in np.ndindex(relaxed.coefficient.shape[:-1]):
+        solve(_element(relaxed, index))
+
+
+def _element(relaxed: RelaxedProblem, index: tuple[int, ...]) -> RelaxedProblem:
+    return RelaxedProblem(
+        relaxed.weight[index],
+        relaxed.coefficient[index],
+        relaxed.group[index],
+        np.asarray(relaxed.power_floor)[index],
+        np.asarray(relaxed.band_floor)[index],
+    )
+
+
+DECISIONS = (
+    Decision("ADMM, closed form", ADMM().solve, 5e-3, "CVXPY-ADMM", ADMM(backend="cvxpy").solve),
+    Decision(
+        "Exact",
+        Exact().solve,
+        2e-3,
+        "CVXPY at the vertices, share given",
+        partial(one_by_one, constant_noise_optimum, "constant"),
+    ),
+    Decision(
+        "Exact per hertz",
+        Exact(noise="per_hertz").solve,
+        0.1,
+        "CVXPY cone programs, share given",
+        partial(one_by_one, per_hertz_optimum, "per_hertz"),
+    ),
+    Decision("SCA", SCA().solve, 0.1, "CVXPY-SCA", SCA(backend="cvxpy").solve),
+    Decision("SCA, network", SCA(scope="network").solve, 0.1, "CVXPY-SCA, network", SCA("network", "cvxpy").solve),
+    Decision("GBD", GBD().solve, 0.1, "CVXPY-GBD", GBD(backend="cvxpy").solve),
+)
+
+
+def decision_rows(*, scenes: int = 3, reward: str = "rate", peers: bool = True) -> Iterator[Row]:
+    """Mean CPU time of a decision, at the share 0.5 and at a free one; ``target`` is the ratio that keeps the limit.
+
+    The peer is measured on the first scene, its programs compiled before. A target that is not a number: no peer.
+    """
+    for share in (0.5, None):
+        problems = [scene(seed, positioning_share=share, reward=reward) for seed in range(scenes)]
+        for decision in DECISIONS:
+            times = [cpu_seconds(partial(decision.decide, problem), least=0.1) for problem in problems]
+            seconds = float(np.mean(times))
+            peer = cpu_seconds(partial(decision.peer, problems[0]), least=0.0, rounds=1) if peers else None
+            yield Row(
+                f"{decision.name}, share {'free' if share is None else share}, {reward}",
+                1e3 * seconds,
+                decision.peer_name,
+                None if peer is None else 1e3 * peer,
+                "ms/scene",
+                None if peer is None else peer / seconds,
+                float("nan") if peer is None else peer / decision.limit,
+            )
+
+
+def too_slow(rows: list[Row]) -> list[str]:
+    """Names of the rows that exceed the time of :data:`DECISIONS`."""
+    limits = {decision.name: 1e3 * decision.limit for decision in DECISIONS}
+    return [row.benchmark for row in rows if row.value > limits[row.benchmark.split(", share")[0]]]

@@ -1,0 +1,184 @@
+"""Between action vectors in [-1, 1] and allocations: every action keeps the power budget (spec mimo 7)."""
+
+from __future__ import annotations
+
+from math import exp, log
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from ...physics.echo import most_informative_share
+from ...physics.water_filling import waterfill
+from ...types import Array, as_array, is_array
+from ..scenario import first_bad_entry, require, simplex_share
+from .allocation import MassiveMIMOAllocation
+from .config import Action
+from .problem import MassiveMIMOProblem
+
+
+def action_size(users: int, kind: Action) -> int:
+    """A logit per stream, one for the sensing share, one for the total power; or the sensing share alone."""
+    return users + 2 if kind == "full" else 1
+
+
+def entry_name(entry: int, size: int) -> str:
+    """What an entry of an action decides."""
+    names = {size - 2: "sensing share", size - 1: "total power"} if size > 1 else {0: "sensing share"}
+    return names.get(entry, f"stream of user {entry}")
+
+
+def check_action(action: Array, size: int) -> Array:
+    """Return the action as an array of real numbers, or raise ``ValueError`` that names the bad entry."""
+    action = action if is_array(action) else np.asarray(action)
+    shape = tuple(action.shape)
+    require(shape[-1:] == (size,), f"`action` must have {size} entries on its last axis, got shape {shape}")
+    xp = array_namespace(action)
+    real = xp.isdtype(action.dtype, ("real floating", "integral"))
+    require(real, f"`action` must hold real numbers, got dtype {action.dtype}")
+    if not xp.all(xp.isfinite(action)):
+        index, value = first_bad_entry(action, ~xp.isfinite(action))
+        raise ValueError(f"`action` must be finite, got action{list(index)} = {value}: {entry_name(index[-1], size)}")
+    return action
+
+
+def _sigmoid(x: float) -> float:
+    return 1.0 / (1.0 + exp(-x))
+
+
+def unit_interval(z: Array, scale: float) -> Array:
+    r"""Logistic curve whose ends are reached.
+
+    .. math:: h(z) = \frac{s(z) - s(-c)}{s(c) - s(-c)}, \qquad s(z) = \frac{1}{1 + e^{-z}}
+
+    ``z`` (...,) in [-c, c] with c = ``scale`` -> [0, 1]: 0 at -c, 1/2 at 0, 1 at c.
+    """
+    xp = array_namespace(z)
+    low, high = _sigmoid(-scale), _sigmoid(scale)
+    return xp.clip((1.0 / (1.0 + xp.exp(-z)) - low) / (high - low), min=0.0, max=1.0)
+
+
+def unit_logit(share: Array, scale: float) -> Array:
+    """Inverse of :func:`unit_interval`, (...,) in [0, 1] -> [-scale, scale]."""
+    xp = array_namespace(share)
+    low, high = _sigmoid(-scale), _sigmoid(scale)
+    s = low + share * (high - low)
+    return xp.log(s / (1.0 - s))
+
+
+def floor_powers(problem: MassiveMIMOProblem, slope: Array) -> Array:
+    """Stream powers at which every user just has its rate floor, (..., users) [W]; ``slope`` is SINR per power."""
+    xp = array_namespace(slope)
+    return xp.expm1(problem.rate_floor * (log(2.0) / problem.rate_factor)) / slope
+
+
+def sinr_slope(problem: MassiveMIMOProblem, total: Array) -> Array:
+    r"""SINR per stream power at a given total, :math:`g_k = N_t \xi_k / (\beta_k S + \sigma^2/N_t)`, (..., users).
+
+    ``total`` (...,) is S [W]; pilots count as orthonormal (spec mimo 3).
+    """
+    n = problem.tx_antennas
+    disturbance = problem.large_scale_gain * total[..., None] + problem.noise_power[..., None] / n
+    return n * problem.estimate_variance / disturbance
+
+
+def stream_powers(problem: MassiveMIMOProblem, total: Array, sensing_power: Array) -> Array:
+    r"""Best powers of the streams at a given total and sensing power, (..., users) [W].
+
+    .. math:: p_k = \max(f_k, w_k \nu - 1/g_k), \qquad \sum_k p_k = S - T
+
+    At fixed S the denominators are constant and the rates concave in p alone, so the sum rate is water-filled above
+    the floors f of :func:`floor_powers` (scaled down where they do not fit); the least rate is largest where all
+    SINR are equal, :math:`p_k \propto 1/g_k` (spec mimo 3).
+
+    Parameters
+    ----------
+    problem : MassiveMIMOProblem
+    total, sensing_power : Array, shape (...,)
+        S and T [W], with any leading axes of candidates.
+    """
+    xp = array_namespace(problem.large_scale_gain)
+    budget = (total - sensing_power)[..., None]
+    slope = sinr_slope(problem, total)
+    if problem.objective == "min":
+        return budget / slope / xp.sum(1.0 / slope, axis=-1, keepdims=True)
+    floor = floor_powers(problem, slope)
+    needed = xp.maximum(xp.sum(floor, axis=-1, keepdims=True), budget)
+    floor = floor / xp.where(needed > 0, needed, xp.ones_like(needed))
+    weight, slope, floor = xp.broadcast_arrays(problem.weight, slope * budget, floor)
+    return budget * waterfill(weight, slope, floor)
+
+
+def split(problem: MassiveMIMOProblem, sensing_share: Array) -> MassiveMIMOAllocation:
+    """Full power with a given sensing share (..., ) and water-filled streams; leading axes are candidates."""
+    total = problem.largest_total
+    sensing = sensing_share * total
+    return MassiveMIMOAllocation(stream_powers(problem, total + 0.0 * sensing, sensing), sensing)
+
+
+def most_informative(problem: MassiveMIMOProblem) -> MassiveMIMOAllocation:
+    """The split at full power that attains the least bound: all for the beam if b > a, else for the users."""
+    return split(problem, most_informative_share(problem.aligned().echo))
+
+
+def decode(action: Array, problem: MassiveMIMOProblem, *, kind: Action, logit_scale: float) -> MassiveMIMOAllocation:
+    r"""Allocation of an action vector.
+
+    .. math:: S = S_{max} h(c\, a_{K+2}), \quad T = h(c\, a_{K+1})\, S, \quad
+              p = (S - T)\, \mathrm{softmax}(c\, a_{1..K})
+
+    with h of :func:`unit_interval`. ``kind="share"``: the one entry is a_{K+1}, the rest is :func:`split`.
+
+    Parameters
+    ----------
+    action : Array, shape (..., users + 2) or (..., 1)
+        Finite; values outside [-1, 1] are clipped to the box.
+    problem : MassiveMIMOProblem
+        Known problem.
+    kind : {"full", "share"}
+    logit_scale : float
+        c, logits per unit of action [-].
+
+    Returns
+    -------
+    MassiveMIMOAllocation
+        Within the budget to rounding. Raises ``ValueError`` for NaN, Inf, a wrong shape or dtype.
+    """
+    action = as_array(check_action(action, action_size(problem.users, kind)), problem.large_scale_gain)
+    xp = array_namespace(problem.large_scale_gain)
+    z = logit_scale * xp.clip(action, min=-1.0, max=1.0)
+    if kind == "share":
+        return split(problem, unit_interval(z[..., 0], logit_scale))
+    total = problem.largest_total * unit_interval(z[..., -1], logit_scale)
+    share = unit_interval(z[..., -2], logit_scale)
+    everyone = xp.ones((problem.users, problem.users), dtype=xp.bool)
+    power = ((1.0 - share) * total)[..., None] * simplex_share(z[..., :-2], everyone)
+    return MassiveMIMOAllocation(power, share * total)
+
+
+def encode_allocation(
+    allocation: MassiveMIMOAllocation, problem: MassiveMIMOProblem, *, kind: Action, logit_scale: float
+) -> Array:
+    r"""Action whose decoding is nearest to an allocation.
+
+    A stream without power would need a logit of minus infinity and gets the lowest one, which leaves it at most
+    :math:`e^{-2c}` of the strongest stream's (4.5e-5 at c = 5). Round trip of a decoded action: exact.
+
+    Returns
+    -------
+    Array, shape (..., users + 2) or (..., 1)
+        In [-1, 1].
+    """
+    xp = array_namespace(problem.large_scale_gain, allocation.power)
+    tiny = xp.finfo(problem.large_scale_gain.dtype).smallest_normal
+    total = xp.sum(allocation.power, axis=-1) + allocation.sensing_power
+    limit = problem.largest_total
+    share = allocation.sensing_power / xp.where(total > 0, total, xp.ones_like(total))
+    sensing = unit_logit(xp.clip(share, max=1.0), logit_scale)[..., None]
+    if kind == "share":
+        return xp.clip(sensing / logit_scale, min=-1.0, max=1.0)
+    part = xp.clip(total / xp.where(limit > 0, limit, xp.ones_like(limit)), max=1.0)
+    logits = xp.log(xp.clip(allocation.power, min=tiny))
+    logits = xp.clip(logits - xp.max(logits, axis=-1, keepdims=True), min=-2.0 * logit_scale)
+    logits = logits - xp.min(logits, axis=-1, keepdims=True) / 2.0  # centred: the spread fits into the box
+    action = xp.concat([logits, sensing, unit_logit(part, logit_scale)[..., None]], axis=-1)
+    return xp.clip(action / logit_scale, min=-1.0, max=1.0)

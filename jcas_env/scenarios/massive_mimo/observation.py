@@ -1,0 +1,44 @@
+r"""What a policy sees: exactly what the known problem contains, scaled to roughly [-1, 1] (spec mimo 7).
+
+Per user :math:`(\log_{10} \beta_k + 1.5)/2` and :math:`\xi_k/\beta_k`; then :math:`\sin\hat\theta`,
+:math:`\tfrac12 \log_{10}(V/V_{max})`, the echo's strength and SNR_com over 30 dB, and the share of the energy that is
+left (1 without a budget). The echo is the one that the frame's problem has, so that policies and solvers know
+the same; the true angle is never seen.
+"""
+
+from __future__ import annotations
+
+from array_api_compat import array_namespace
+
+from ...types import Array
+from ..scenario import ArraySpec
+from .config import MassiveMIMOConfig
+from .problem import MassiveMIMOProblem
+from .state import State
+
+LIMIT = 4.0
+"""Bound of every observed number in absolute value."""
+
+TINY = 1e-30
+"""Added to ratios before a logarithm: a certain angle stands at the lower bound."""
+
+
+def observe(config: MassiveMIMOConfig, state: State, problem: MassiveMIMOProblem) -> Array:
+    """One vector, (..., 2 * users + 5), float32."""
+    xp = array_namespace(state.angle)
+    gain, ones = problem.large_scale_gain, xp.ones_like(state.angle)
+    scalars = [
+        xp.sin(state.estimate),
+        0.5 * xp.log10(state.variance / config.variance_limit + TINY),
+        (config.snr_sen_db + state.echo_db) / 30.0,
+        ones * (config.snr_com_db / 30.0),
+        ones if config.energy_budget is None else state.energy / config.energy,
+    ]
+    users = [(xp.log10(gain) + 1.5) / 2.0, problem.estimate_variance / gain]
+    seen = xp.concat([*users, xp.stack(scalars, axis=-1)], axis=-1)
+    return xp.clip(xp.astype(seen, xp.float32), min=-LIMIT, max=LIMIT)
+
+
+def spec(config: MassiveMIMOConfig) -> ArraySpec:
+    """Shape and bounds of the observation."""
+    return ArraySpec((2 * config.users + 5,), -LIMIT, LIMIT)

@@ -1,0 +1,217 @@
+"""nguyen2024 as a Markov decision process: pure functions of arrays with leading batch axes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, device
+
+from ...physics.massive_mimo import estimate_variance, large_scale_gain
+from ...physics.motion import autoregressive_fading
+from ...tree import tree_map
+from ...types import Array
+from ...units import db_to_linear
+from ..scenario import ArraySpec
+from . import action as actions
+from . import observation
+from .allocation import MassiveMIMOAllocation, MassiveMIMOOutcome
+from .config import MassiveMIMOConfig
+from .constraints import check_allocation
+from .problem import MassiveMIMOProblem
+from .state import Initial, Innovation, State
+
+LARGEST_SIGMA = 0.5
+"""Largest beam error that is planned for [rad] (spec mimo 7)."""
+
+
+def predicted_sigma(prior_variance: Array) -> Array:
+    """One standard deviation of the predicted angle, at most 0.5 rad, (...,) [rad]."""
+    xp = array_namespace(prior_variance)
+    return xp.clip(xp.sqrt(prior_variance), max=LARGEST_SIGMA)
+
+
+class MassiveMIMO:
+    """A base station that serves users with maximum-ratio transmission and tracks a target (nguyen2024, spec mimo).
+
+    A frozen configuration and functions of it; nothing changes after construction. Shapes are those of
+    :class:`State`, with any leading batch axes. Time: ``state`` holds gains and echo of frame t and the tracker's
+    estimate after frame t - 1; the beam points at the estimate, and only the truth knows the target.
+    """
+
+    name = "massive-mimo"
+
+    def __init__(self, config: MassiveMIMOConfig | None = None) -> None:
+        self.config = MassiveMIMOConfig() if config is None else config
+
+    # ---------------------------------------------------------------- sizes
+
+    @property
+    def horizon(self) -> int:
+        """Frames in an episode."""
+        return self.config.horizon
+
+    @property
+    def action_size(self) -> int:
+        """K + 2 logits, or one."""
+        return actions.action_size(self.config.users, self.config.action)
+
+    @property
+    def observation_spec(self) -> ArraySpec:
+        """Shape and finite bounds of the observation."""
+        return observation.spec(self.config)
+
+    # ---------------------------------------------------------------- randomness
+
+    def draw_initial(self, rng: np.random.Generator) -> Initial:
+        """All randomness of a reset, for one lane, in the configured precision."""
+        users = self.config.users
+        draws = (rng.random(users), rng.standard_normal(users), rng.standard_normal(), rng.random())
+        return self._cast(Initial(*(np.asarray(value) for value in (*draws, rng.standard_normal()))))
+
+    def draw(self, rng: np.random.Generator, state: State) -> Innovation:  # noqa: ARG002 (Scenario protocol)
+        """All randomness of a frame, for one lane, in the configured precision."""
+        users = self.config.users
+        draws = (rng.standard_normal(), rng.standard_normal(users), rng.standard_normal(), rng.standard_normal())
+        return self._cast(Innovation(*map(np.asarray, draws)))
+
+    def _cast(self, drawn: Any) -> Any:
+        return tree_map(lambda leaf: leaf.astype(self.config.dtype), drawn)
+
+    # ---------------------------------------------------------------- dynamics
+
+    def initial(self, draws: Initial) -> State:
+        """First decision: users uniform over the cell's area, stationary gains and echo, an estimate with error."""
+        xp = array_namespace(draws.angle)
+        config, ones = self.config, xp.ones_like(draws.angle)
+        inner, outer = config.reference_distance**2, config.radius**2
+        angle = config.angle_spread * (2.0 * draws.angle - 1.0)
+        angle = angle if config.target_angle is None else config.target_angle * ones
+        variance = config.first_variance * ones
+        return State(
+            slot=xp.zeros(ones.shape, dtype=xp.int64, device=device(ones)),
+            distance=xp.sqrt(inner + draws.area * (outer - inner)),
+            shadowing_db=config.shadowing_db * draws.shadowing,
+            echo_db=config.echo_std_db * draws.echo,
+            angle=angle,
+            estimate=self.aim(angle, angle + xp.sqrt(variance) * draws.error, variance),
+            variance=variance,
+            energy=config.energy * ones,
+        )
+
+    def transition(self, state: State, allocation: MassiveMIMOAllocation, innovation: Innovation) -> State:
+        """Measure the angle, update the tracker, spend the energy; then gains, echo and target move (spec mimo 7)."""
+        xp = array_namespace(state.angle)
+        config, truth = self.config, self.truth(state)
+        information = truth.information(allocation)
+        seen = information > 0
+        some = xp.where(seen, information, xp.ones_like(information))
+        measured = state.angle + innovation.measurement / xp.sqrt(some)
+        gain = xp.where(seen, truth.prior_variance * some / (1.0 + truth.prior_variance * some), 0.0)
+        estimate = state.estimate + gain * (measured - state.estimate)
+        variance = truth.posterior(information)
+        angle = xp.clip(state.angle + config.drift * innovation.angle, min=-config.angle_limit, max=config.angle_limit)
+        radiated = config.tx_antennas * (xp.sum(allocation.power, axis=-1) + allocation.sensing_power)
+        shadowing = autoregressive_fading(
+            state.shadowing_db, config.shadowing_db * innovation.shadowing, correlation=config.shadowing_memory
+        )
+        echo = autoregressive_fading(
+            state.echo_db, config.echo_std_db * innovation.echo, correlation=config.echo_memory
+        )
+        return State(
+            slot=state.slot + 1,
+            distance=state.distance,
+            shadowing_db=shadowing,
+            echo_db=echo,
+            angle=angle,
+            estimate=self.aim(angle, estimate, variance + config.drift**2),
+            variance=variance,
+            energy=xp.clip(state.energy - radiated, min=0.0),
+        )
+
+    def aim(self, angle: Array, estimate: Array, prior_variance: Array) -> Array:
+        """Where the next beam points: at the tracker's estimate, or one predicted sigma off the target."""
+        if self.config.tracker == "kalman":
+            return estimate
+        return angle - predicted_sigma(prior_variance)
+
+    def prior_variance(self, state: State) -> Array:
+        """V^-, variance of the predicted angle, (...,) [rad^2]; before the first frame the target has not moved."""
+        xp = array_namespace(state.variance)
+        return state.variance + xp.where(state.slot > 0, self.config.drift**2, xp.zeros_like(state.variance))
+
+    # ---------------------------------------------------------------- what is known, true, seen and paid
+
+    def problem(self, state: State) -> MassiveMIMOProblem:
+        """What an allocator may know: gains, noise of the echo, and a target where the beam points."""
+        return self._pose(state, state.estimate)
+
+    def truth(self, state: State) -> MassiveMIMOProblem:
+        """The same problem with the target where it is."""
+        return self._pose(state, state.angle)
+
+    def _pose(self, state: State, target_angle: Array) -> MassiveMIMOProblem:
+        xp = array_namespace(state.angle)
+        config = self.config
+        gain = large_scale_gain(
+            state.distance,
+            state.shadowing_db,
+            reference=config.reference_distance,
+            exponent=config.path_loss_exponent,
+        )
+        noise = config.noise_power * xp.ones_like(state.angle)
+        return MassiveMIMOProblem(
+            large_scale_gain=gain,
+            estimate_variance=estimate_variance(gain, noise, pilot_energy=config.pilot_energy),
+            noise_power=noise,
+            echo_noise=config.power_budget / db_to_linear(config.snr_sen_db + state.echo_db),
+            power_budget=xp.clip(state.energy, max=config.power_budget),
+            crb_limit=config.frame_demand,
+            tx_antennas=config.tx_antennas,
+            rx_antennas=config.rx_antennas,
+            target_angle=target_angle,
+            beam_angle=state.estimate,
+            rate_factor=config.rate_factor,
+            rate_floor=config.rate_floor,
+            prior_variance=self.prior_variance(state),
+            variance_limit=config.variance_limit,
+            penalty=config.penalty,
+            reward=config.reward,
+            objective=config.objective,
+        )
+
+    def observation(self, state: State) -> Array:
+        """What a policy sees, see :mod:`.observation`."""
+        return observation.observe(self.config, state, self.problem(state))
+
+    def outcome(self, state: State, allocation: MassiveMIMOAllocation) -> MassiveMIMOOutcome:
+        """Rates, utility and violation of an allocation on the truth, and what the tracker gets."""
+        return self.truth(state).outcome(allocation)
+
+    def reward(self, state: State, allocation: MassiveMIMOAllocation) -> Array:
+        """``truth(state).utility(allocation)``, (...,)."""
+        return self.truth(state).utility(allocation)
+
+    def info(self, outcome: MassiveMIMOOutcome) -> dict[str, Array]:
+        """The fields of :class:`MassiveMIMOOutcome`, by name."""
+        return outcome._asdict()
+
+    # ---------------------------------------------------------------- actions and allocations
+
+    def decode(self, action: Array, problem: MassiveMIMOProblem) -> MassiveMIMOAllocation:
+        """Allocation of an action, (..., action_size); see :func:`.action.decode`."""
+        return actions.decode(action, problem, kind=self.config.action, logit_scale=self.config.logit_scale)
+
+    def encode_allocation(self, allocation: MassiveMIMOAllocation, problem: MassiveMIMOProblem) -> Array:
+        """Action nearest to an allocation; see :func:`.action.encode_allocation`."""
+        return actions.encode_allocation(
+            allocation, problem, kind=self.config.action, logit_scale=self.config.logit_scale
+        )
+
+    def fallback(self, problem: MassiveMIMOProblem) -> MassiveMIMOAllocation:
+        """What to play where the demand is out of reach: full power, split so that the bound is least (spec mimo 3)."""
+        return actions.most_informative(problem)
+
+    def check_allocation(self, allocation: MassiveMIMOAllocation, problem: MassiveMIMOProblem) -> MassiveMIMOAllocation:
+        """Return an allocation as arrays; raises ``ValueError`` that names a bad entry."""
+        return check_allocation(problem, allocation)
