@@ -175,6 +175,9 @@ def test_evaluation_sets_are_the_scenes_that_they_name(monkeypatch):
     monkeypatch.setitem(SETS, "n4", replace(SETS["n4"], sha256="0" * 64))
     with pytest.raises(ValueError, match="must have hash 000000000000"):
         evaluation_scenes("n4", 3)
+    monkeypatch.setitem(SETS, "n2", replace(SETS["n2"], level=SETS["n2"].level + 1e-6))
+    with pytest.raises(ValueError, match="must have level"):
+        evaluation_scenes("n2", 3)
     with pytest.raises(ValueError, match="did you mean 'n4-stale'"):
         evaluation_scenes("n4-stael")
 
@@ -247,7 +250,7 @@ def test_shipped_policies_are_small_and_have_a_card():
         assert {"recipe", "command", "date", "scores"} <= set(json.loads(file.with_suffix(".json").read_text()))
 
 
-@pytest.mark.parametrize("name", list(SETS))
+@pytest.mark.parametrize("name", ["n4", "n4-stale", "n2"])
 def test_the_shipped_policy_scores_what_its_card_says(name):
     """The card's own figure over 200 scenes, met by the first 40 of them within the spread of so few."""
     card = json.loads((checkpoint.PRETRAINED / "multicell-rate.json").read_text())

@@ -8,7 +8,7 @@ from typing import Any
 from jcas_env.scenarios.multicell import MultiCellConfig
 from jcas_env.scenarios.scenario import require, suggest
 
-from .scenes import Scenes, digest, draw_scenes
+from .scenes import Scenes, digest, draw_scenes, level
 
 VERSION = "v1"
 """Version of the sets; it changes with the scenes."""
@@ -21,24 +21,50 @@ class EvaluationSet:
     fields: dict[str, Any]
     """Config fields on top of the preset ``luo2023-static``."""
     sha256: str
-    """Hash of the first ``HASHED`` scenes of the split ``test``, see :func:`.scenes.digest`."""
+    """Hash of the randomness of the first ``HASHED`` scenes of the split ``test``, see :func:`.scenes.digest`."""
+    level: float
+    """What the physics makes of them, to 1e-9, see :func:`.scenes.level`."""
 
 
 HASHED = 8
 """Scenes that the hash covers; the others follow from the same code and their own seeds."""
 
 SETS: dict[str, EvaluationSet] = {
-    "n4": EvaluationSet({}, "11a6975bd3327b608608ea8a463daf184e1719cbc1828921d24192e3ca6e6771"),
+    "n4": EvaluationSet(
+        {},
+        "760494dfb0359e8e878c791f9287ec73f10d1dfd5ac3b8bf041c6becb2af63c2",
+        -6.004862841631086,
+    ),
     "n4-6users": EvaluationSet(
-        {"users_per_cell": 6}, "0ce43995d88abc86f1c63e5f5643dd685959699b86f0230671fce56ba73b89a0"
+        {"users_per_cell": 6},
+        "841edbacb3c15b496cb1c8460aaac5771b45bbba21ffe64ef087be67cca52e3c",
+        -5.998269204010889,
     ),
     "n4-24users": EvaluationSet(
-        {"users_per_cell": 24}, "a4a2bbd78aa1e7c1a9cfad4b369e19e25f81446477a0c7aaa7901fcea2b2beb9"
+        {"users_per_cell": 24},
+        "2beb1e8a055f0650835db64cfecf096b8d8581eab82067db4a404c770559ae90",
+        -6.013248849175217,
     ),
-    "n4-nmse": EvaluationSet({"csi_nmse": 0.1}, "45b954e1b53aa89ba0ec19cccca70aa304390558053a8dc71fe61a5b463a95c5"),
-    "n4-stale": EvaluationSet({"csi_delay": 1}, "08c9e19d115b88bef3fda0fb350b99cf0b81ae55a3483ff6190e8a7fd4eb4ac1"),
-    "n2": EvaluationSet({"ue_antennas": 2}, "18cb461b9b600deeacd5f24daab01b4d7a3398640ca9c00e66fa70cf7dc5c2ae"),
-    "n4-7cells": EvaluationSet({"cells": 7}, "363ca51220756a2ad0569314d8d78ae75bc6c33cf3523fca711302e3d9ea1c10"),
+    "n4-nmse": EvaluationSet(
+        {"csi_nmse": 0.1},
+        "acd1aee076f4f46e7dcffd878dc501f808b0db05465c15e65f6b65cbf02e8e45",
+        -5.424251667635874,
+    ),
+    "n4-stale": EvaluationSet(
+        {"csi_delay": 1},
+        "760494dfb0359e8e878c791f9287ec73f10d1dfd5ac3b8bf041c6becb2af63c2",
+        -6.005557326990093,
+    ),
+    "n2": EvaluationSet(
+        {"ue_antennas": 2},
+        "760494dfb0359e8e878c791f9287ec73f10d1dfd5ac3b8bf041c6becb2af63c2",
+        -5.400709767183487,
+    ),
+    "n4-7cells": EvaluationSet(
+        {"cells": 7},
+        "2c7adb650b756d8ca41c873ccf75ed7c1b310b0c0e5e3306d2e7add3aafe6f7c",
+        -5.801024663738459,
+    ),
 }
 """Evaluation sets by name."""
 
@@ -50,10 +76,11 @@ def evaluation_scenes(name: str, count: int = 200) -> Scenes:
     """
     require(name in SETS, f"unknown evaluation set {name!r}: {suggest(name, list(SETS))}")
     chosen = SETS[name]
-    scenes = draw_scenes(MultiCellConfig.preset("luo2023-static", **chosen.fields), max(count, HASHED), split="test")
-    found = digest(scenes.take(slice(HASHED)))
-    require(
-        found == chosen.sha256,
-        f"evaluation set {name} test-{VERSION} must have hash {chosen.sha256[:12]}, these scenes have {found[:12]}",
-    )
+    config = MultiCellConfig.preset("luo2023-static", **chosen.fields)
+    found = digest(config, HASHED, split="test")
+    title = f"evaluation set {name} test-{VERSION}"
+    require(found == chosen.sha256, f"{title} must have hash {chosen.sha256[:12]}, these scenes have {found[:12]}")
+    scenes = draw_scenes(config, max(count, HASHED), split="test")
+    seen = level(scenes.take(slice(HASHED)))
+    require(abs(seen - chosen.level) < 1e-9, f"{title} must have level {chosen.level!r}, the physics gives {seen!r}")
     return scenes.take(slice(count))

@@ -16,7 +16,7 @@ import torch
 
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig, MultiCellProblem
 from jcas_env.scenarios.scenario import require
-from jcas_env.tree import stack
+from jcas_env.tree import stack, tree_map
 
 SPLITS = {"train": 10_000_000, "validation": 20_000_000, "test": 30_000_000}
 """First seed of each split: scene i of a split is drawn with this seed + i."""
@@ -108,12 +108,16 @@ def join(parts: Sequence[Scenes]) -> Scenes:
     return Scenes(joined("known"), joined("truth"))
 
 
-def digest(scenes: Scenes) -> str:
-    """SHA-256 of the scenes' numbers, rounded to nine significant digits: libraries may round differently."""
-    sha = hashlib.sha256()
-    for problem in (scenes.known, scenes.truth):
-        for name in ("gain", "sensing_gain", "cell", "group", "positioning_share"):
-            value = np.asarray(getattr(problem, name), dtype=np.float64)
-            sha.update(name.encode())
-            sha.update(np.char.mod("%.8e", value.ravel()).tobytes())
+def digest(config: MultiCellConfig, count: int, *, split: str) -> str:
+    """SHA-256 of the randomness of the first scenes of a split: exact, whatever the rounding of a library."""
+    scenario, sha = MultiCell(config), hashlib.sha256()
+    for lane in range(count):
+        drawn = scenario.draw_initial(np.random.default_rng(SPLITS[split] + lane))
+        tree_map(lambda leaf: sha.update(np.ascontiguousarray(leaf).tobytes()), drawn)
     return sha.hexdigest()
+
+
+def level(scenes: Scenes) -> float:
+    """Mean of log10 of all gains and positioning factors, known and true: what the physics made of the randomness."""
+    parts = [getattr(side, name) for side in (scenes.known, scenes.truth) for name in ("gain", "sensing_gain")]
+    return float(np.mean([np.mean(np.log10(part + 1e-20)) for part in parts]))
