@@ -194,7 +194,7 @@ def test_bad_settings_are_named(entry, match):
 
 
 def test_other_problem_types_are_refused_by_name():
-    with pytest.raises(TypeError, match="GBD solves MultiCellProblem, got str"):
+    with pytest.raises(TypeError, match="GBD solves MultiCellProblem and MeshProblem, got str"):
         GBD().solve("a problem")
 
 

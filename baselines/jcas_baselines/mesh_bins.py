@@ -13,13 +13,17 @@ from typing import NamedTuple
 import numpy as np
 
 from jcas_env.scenarios.mesh import MeshAllocation, MeshProblem
+from jcas_env.scenarios.mesh.subcarriers import comb_placement
 from jcas_env.tree import take
 from jcas_env.types import Array, Status
 
-from .benders import Cut, Decomposition, decompose, interval_master
+from .benders import Cut, Decomposition, decompose
 from .convex_mesh import Bins, Tones, bins_of, solve_bins, tones_of
-from .mesh_gbd import TAIL, sigma_master
+from .mesh_gbd import TAIL, sigma_master, tangent_master
 from .mesh_rounding import SMALL_BAND, best_share, polish
+
+STARTS = 10
+"""Most rotations of a comb from which a small band is searched."""
 
 
 class BinShares(NamedTuple):
@@ -116,7 +120,7 @@ def solve_with_bins(problem: MeshProblem, *, bins: int, paper: bool, tolerance: 
     first = [0.5 * reach] if paper else [low, 0.5 * (low + high), high] if concave else [low, high]
     found = decompose(
         BinSubproblem(problem, tones, gathered, most),
-        interval_master if concave or paper else sigma_master,
+        tangent_master if concave or paper else sigma_master,
         np.array([[low]]),
         np.array([[high]]),
         start=np.clip(np.array(first), low, high)[None, :, None],
@@ -127,7 +131,8 @@ def solve_with_bins(problem: MeshProblem, *, bins: int, paper: bool, tolerance: 
     answer = take(found.answer, 0)
     assignment = by_deficit(answer.amount / gathered.size, gathered.member, tones.omega, problem.selective)
     if problem.subcarriers <= SMALL_BAND:
-        assignment, _, _ = polish(problem, assignment)
+        starts = [assignment, *_small_band_starts(problem, assignment)]
+        assignment = max((polish(problem, start) for start in starts), key=lambda found: found[1])[0]
     else:
         assignment = repaired(problem, assignment)
     allocation = _timed(problem, assignment)
@@ -148,6 +153,22 @@ def by_deficit(share: np.ndarray, member: np.ndarray, omega: np.ndarray, selecti
         owner[place] = user
         owed[user] -= 1.0
     return owner
+
+
+def _small_band_starts(problem: MeshProblem, assignment: np.ndarray) -> list[np.ndarray]:
+    """Further starts of a local search, which gets stuck because the worst user alone counts for positioning.
+
+    Rotations of a comb with the same counts, and the corner of rates alone: everyone's floor at the least share, the
+    rest to the best rate.
+    """
+    total, users = problem.subcarriers, problem.users
+    model = problem.count_model
+    counts = np.bincount(assignment, minlength=users).astype(float)
+    need = np.ceil(model.rate_floor / ((1.0 - problem.share_min) * model.rate) * (1.0 - 1e-12))
+    need[np.argmax(model.rate)] += max(total - need.sum(), 0.0)
+    corner = [comb_placement(need, total=total)] if need.sum() == total else []
+    comb = comb_placement(counts, total=total)
+    return [*corner, *(np.roll(comb, shift) for shift in range(min(total, STARTS)))]
 
 
 def repaired(problem: MeshProblem, assignment: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from math import inf
 from typing import NamedTuple
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from jcas_env.scenarios.mesh import CountModel
 from jcas_env.types import Array
@@ -117,7 +117,7 @@ def frontier_of(model: CountModel) -> Frontier:
         ratio=ratio,
         usage=need[:, 1:] * ratio + rest[:, 1:],
         decline=gain - best_rate[:, None] * need,
-        leader=xp.argmax(rate, axis=-1)[:, None] == xp.arange(users),
+        leader=xp.argmax(rate, axis=-1)[:, None] == xp.arange(users, device=device(rate)),
         best_rate=best_rate,
         floor=xp.reshape(model.rate_floor, (-1,)) / scale[:, 0],
         weight=xp.reshape(model.positioning_weight, (-1,)),
@@ -140,7 +140,11 @@ class Level(NamedTuple):
 def best_level(frontier: Frontier, model: CountModel, share: Array) -> Level:
     """Positioning level that maximises the objective at shares (n,)."""
     xp = array_namespace(share)
-    users, total, row = frontier.rate.shape[-1], float(model.subcarriers), xp.arange(share.shape[0])
+    users, total, row = (
+        frontier.rate.shape[-1],
+        float(model.subcarriers),
+        xp.arange(share.shape[0], device=device(share)),
+    )
     floor = frontier.floor / (1.0 - share)
     reached = floor[:, None] * frontier.ratio  # tau_1 .. tau_U
     used = floor[:, None] * frontier.usage
@@ -161,7 +165,9 @@ def _best_logarithm(frontier: Frontier, floor: Array, reached: Array, top: Array
     xp = array_namespace(floor)
     users, weight = reached.shape[-1], frontier.weight[:, None]
     best_rate = frontier.best_rate[:, None]
-    base = floor * (users - xp.arange(users + 1, dtype=floor.dtype)) + best_rate * (total - floor * frontier.rest)
+    base = floor * (users - xp.arange(users + 1, dtype=floor.dtype, device=device(floor))) + best_rate * (
+        total - floor * frontier.rest
+    )
     falls = frontier.decline < 0
     begin = xp.concat([reached[:, :1], reached], axis=-1)
     end = xp.concat([reached, xp.full_like(top, inf)], axis=-1)
@@ -169,7 +175,7 @@ def _best_logarithm(frontier: Frontier, floor: Array, reached: Array, top: Array
     candidate = xp.minimum(xp.clip(still, min=begin, max=end), top)
     earned = _logarithms(weight, candidate, base + frontier.decline * candidate)
     chosen = xp.argmax(xp.where(begin <= top * ALMOST, earned, -inf), axis=-1)
-    return candidate[xp.arange(candidate.shape[0]), chosen]
+    return candidate[xp.arange(candidate.shape[0], device=device(candidate)), chosen]
 
 
 def _logarithms(weight: Array, positioning: Array, rate: Array) -> Array:
@@ -192,13 +198,13 @@ def duals(frontier: Frontier, level: Level, worth: tuple[Array, Array]) -> Count
     """
     xp = array_namespace(frontier.rate)
     a, b = worth
-    row = xp.arange(a.shape[0])
+    row = xp.arange(a.shape[0], device=device(a))
     full = (a + b * frontier.gain[row, level.full]) / frontier.need[row, level.full]
     best = b * frontier.best_rate
     binds = level.at_top & (full > best)
     price, k = xp.where(binds, full, best)[:, None], xp.where(binds, level.full, level.segment)[:, None]
     b = b[:, None]
-    place = xp.arange(1, frontier.rate.shape[-1] + 1, dtype=k.dtype)
+    place = xp.arange(1, frontier.rate.shape[-1] + 1, dtype=k.dtype, device=device(k))
     paid = xp.where(place < k, xp.maximum(price - b * frontier.rate, 0.0) / frontier.information, 0.0)
     rest = xp.maximum(a - xp.sum(paid, axis=-1), 0.0)[:, None]
     nu = xp.where(place == k, rest, paid)

@@ -2,7 +2,7 @@ r"""Optimal share of the count model in closed form (spec mesh 3.4)."""
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from jcas_env.scenarios.mesh import CountModel
 from jcas_env.types import Array
@@ -48,13 +48,14 @@ def exact_share(frontier: Frontier, model: CountModel, interval: Interval) -> Co
     xp = array_namespace(frontier.rate)
     low, high = interval.low, interval.high
     if model.objective == "log":
-        return _bisected(frontier, model, low, high)
+        return _bisected(frontier, model, interval)
     inside = xp.clip(candidate_shares(frontier, model), min=low[:, None], max=high[:, None])
     shares = xp.concat([inside, low[:, None], high[:, None]], axis=-1)
     batch, count = shares.shape
-    index = xp.reshape(xp.broadcast_to(xp.arange(batch)[:, None], (batch, count)), (-1,))
+    lane = xp.arange(batch, device=device(shares))
+    index = xp.reshape(xp.broadcast_to(lane[:, None], (batch, count)), (-1,))
     found = solve_counts(select(frontier, index), model, xp.reshape(shares, (-1,)))
-    best = xp.argmax(xp.reshape(found.value, (batch, count)), axis=-1) + count * xp.arange(batch)
+    best = xp.argmax(xp.reshape(found.value, (batch, count)), axis=-1) + count * lane
     chosen = _pick(found, best)
     # Beyond the last share that is tried the value can rise by no more than the share does.
     return chosen._replace(
@@ -62,17 +63,20 @@ def exact_share(frontier: Frontier, model: CountModel, interval: Interval) -> Co
     )
 
 
-def _bisected(frontier: Frontier, model: CountModel, low: Array, high: Array) -> CountValue:
-    xp = array_namespace(low)
-    first, last = solve_counts(frontier, model, low), solve_counts(frontier, model, high)
+def _bisected(frontier: Frontier, model: CountModel, interval: Interval) -> CountValue:
+    """Share at which the derivative changes sign, or the end that it points to."""
+    xp = array_namespace(interval.low)
+    low, high = interval.low, interval.high
+    falls, rises = solve_counts(frontier, model, low).slope <= 0, solve_counts(frontier, model, high).slope >= 0
     for _ in range(HALVINGS):
         middle = 0.5 * (low + high)
-        rising = solve_counts(frontier, model, middle).slope > 0
-        low, high = xp.where(rising, middle, low), xp.where(rising, high, middle)
-    low = xp.where(first.slope <= 0, low, xp.where(last.slope >= 0, high, low))
-    found, other = solve_counts(frontier, model, low), solve_counts(frontier, model, high)
-    reach = xp.clip(found.slope, min=0.0) * (high - low)
-    return found._replace(bound=xp.minimum(found.bound + reach, xp.maximum(found.bound, other.bound) + reach))
+        up = solve_counts(frontier, model, middle).slope > 0
+        low, high = xp.where(up, middle, low), xp.where(up, high, middle)
+    low = xp.where(falls, interval.low, xp.where(rises, interval.high, low))
+    high = xp.where(falls, interval.low, xp.where(rises, interval.limit, high))
+    found = solve_counts(frontier, model, low)
+    # By concavity the tangent at the lower end of the bracket bounds everything above it.
+    return found._replace(bound=found.bound + xp.maximum(found.slope, 0.0) * (high - low))
 
 
 def _pick(found: CountValue, index: Array) -> CountValue:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from jcas_env.scenarios.mesh import CountModel
 from jcas_env.types import Array, Status
@@ -73,7 +73,7 @@ class CountSubproblem:
         found = solve_counts(frontier, self.model, point[:, 0])
         return Cut(
             point=point,
-            feasible=xp.ones(index.shape, dtype=xp.bool),
+            feasible=xp.ones_like(index, dtype=xp.bool),
             value=found.value,
             level=found.bound,
             slope=found.slope[:, None],
@@ -94,7 +94,7 @@ def sigma_master(cuts: Cut, low: Array, high: Array) -> Proposal:  # noqa: ARG00
     \beta_{max}/\beta_{last}`. ``cuts.multiplier`` holds S, R* and beta_max.
     """
     xp = array_namespace(low)
-    row = xp.arange(low.shape[0])
+    row = xp.arange(low.shape[0], device=device(low))
     order = xp.argsort(cuts.point[..., 0], axis=1)
     sides = cuts.point[..., 0], cuts.level, cuts.multiplier[..., 0]
     share, level, price = (part[row[:, None], order] for part in sides)
@@ -123,8 +123,15 @@ def sigma_master(cuts: Cut, low: Array, high: Array) -> Proposal:  # noqa: ARG00
     return Proposal(
         xp.minimum(xp.maximum(place, a + inset), b - inset)[:, None],
         xp.maximum(bound, tail),
-        xp.ones(bound.shape, dtype=xp.bool),
+        xp.ones_like(bound, dtype=xp.bool),
     )
+
+
+def tangent_master(cuts: Cut, low: Array, high: Array) -> Proposal:
+    """:func:`.benders.interval_master` up to beta_max itself, with proposals kept where subproblems are solved."""
+    xp = array_namespace(low)
+    proposal = interval_master(cuts, low, xp.maximum(high, cuts.multiplier[:, :1, 2]))
+    return proposal._replace(point=xp.minimum(proposal.point, high))
 
 
 def decompose_counts(
@@ -138,7 +145,7 @@ def decompose_counts(
     """Optimal share of the count model for all instances, flattened.
 
     ``cuts="valid"``: :func:`sigma_master`; for the ``log`` objective, whose value is concave in the share, tangents
-    and :func:`.benders.interval_master`. ``cuts="paper"``: tangents whatever the objective, started at half of
+    and :func:`tangent_master`. ``cuts="paper"``: tangents whatever the objective, started at half of
     beta_max (lu2022 Table 1); their bound is NOT valid for the ``sum``. Returns the sorted users and the feasibility of
     the instances (n,) beside the result, whose counts are those of the sorted users. ``watch`` is shown all cuts and
     the master's proposal in every iteration.
@@ -152,7 +159,7 @@ def decompose_counts(
         start = [xp.clip(0.5 * interval.limit[:, None], min=low, max=high)]
     else:
         start = [low, 0.5 * (low + high), high] if concave else [low, high]
-    ask = interval_master if concave or cuts == "paper" else sigma_master
+    ask = tangent_master if concave or cuts == "paper" else sigma_master
 
     def master(solved: Cut, low: Array, high: Array) -> Proposal:
         proposal = ask(solved, low, high)

@@ -6,7 +6,7 @@ from math import inf
 from typing import NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from jcas_env.scenarios.mesh import CountModel, MeshAllocation, MeshProblem
 from jcas_env.scenarios.mesh.subcarriers import assigned_counts, comb_placement, largest_remainder
@@ -43,7 +43,7 @@ def _counts_at(frontier: Frontier, model: CountModel, share: Array, *, least: in
     """
     xp = array_namespace(share)
     total, shape = model.subcarriers, share.shape
-    index = xp.reshape(xp.broadcast_to(xp.arange(shape[0])[:, None], shape), (-1,))
+    index = xp.reshape(xp.broadcast_to(xp.arange(shape[0], device=device(share))[:, None], shape), (-1,))
     high = xp.reshape(best_level(select(frontier, index), model, xp.reshape(share, (-1,))).value, shape)
     slope, rate = 1.0 / frontier.information[:, None, :], frontier.rate[:, None, :]
     floor = frontier.floor[:, None, None] / (1.0 - share[..., None])
@@ -68,14 +68,16 @@ def _counts_at(frontier: Frontier, model: CountModel, share: Array, *, least: in
 
 
 def best_share(model: CountModel, weight: Array, floor: Array, positioning: Array, rate: Array) -> Array:
-    r"""Best share for whole counts, and -inf-like behaviour left to the caller; all (...,), ``rate`` (..., users).
+    r"""Best share for whole counts; beta_lo where no share keeps the floors. All (...,), ``rate`` (..., users).
 
     For fixed counts the ``sum`` is affine in the share, so the optimum is beta_lo or the last share that keeps the
     floors, :math:`1 - R^*/\min_u R_u`; the logarithms have theirs at mu, clipped to that range. Rates in any unit,
     in which ``floor`` is R*.
     """
     xp = array_namespace(rate)
-    last = 1.0 - floor / xp.min(rate, axis=-1) * (1.0 + 4e-16)
+    least = xp.min(rate, axis=-1)
+    served = least > 0
+    last = xp.where(served, 1.0 - floor / xp.where(served, least, 1.0) * (1.0 + 4e-16), -inf)
     last = xp.clip(last, max=1.0 - (model.share_min if model.objective == "log" else 0.0))
     if model.objective == "log":
         return xp.clip(xp.minimum(weight + 0.0 * last, last), min=model.share_min)
@@ -92,7 +94,7 @@ def round_counts(frontier: Frontier, model: CountModel, share: Array, relaxed: A
     xp = array_namespace(share)
     total = model.subcarriers
     limit = 1.0 - frontier.floor * frontier.rest[:, 0] / total
-    shares = share[:, None] + xp.linspace(-REACH[0], REACH[1], SHARES, dtype=share.dtype)
+    shares = share[:, None] + xp.linspace(-REACH[0], REACH[1], SHARES, dtype=share.dtype, device=device(share))
     shares = xp.maximum(xp.minimum(shares, limit[:, None] * (1.0 - 1e-9)), model.share_min)
     shares = xp.minimum(shares, 1.0 - 1e-9)
     counts, fits = _counts_at(frontier, model, shares, least=least)
@@ -104,7 +106,7 @@ def round_counts(frontier: Frontier, model: CountModel, share: Array, relaxed: A
     fits = fits & ((1.0 - shares) * xp.min(rate, axis=-1) >= floor * (1.0 - 1e-12))
     flat = model._replace(rate_scale=xp.ones_like(share), positioning_weight=frontier.weight)
     value = xp.where(fits, flat.value(positioning, xp.mean(rate, axis=-1), shares), -inf)
-    row, chosen = xp.arange(share.shape[0]), xp.argmax(value, axis=-1)
+    row, chosen = xp.arange(share.shape[0], device=device(share)), xp.argmax(value, axis=-1)
     kept = xp.any(fits, axis=-1)
     nearest = largest_remainder(relaxed / xp.sum(relaxed, axis=-1, keepdims=True), total=total, least=0)
     counts = xp.where(kept[:, None], unsorted(frontier, counts[row, chosen]), nearest)
@@ -122,25 +124,25 @@ def as_allocation(problem: MeshProblem, counts: Array, share: Array, lost: Array
     )
 
 
-def polish(problem: MeshProblem, assignment: np.ndarray) -> tuple[np.ndarray, float, float]:
+def polish(problem: MeshProblem, assignment: np.ndarray) -> tuple[np.ndarray, float]:
     """Local search over the owners of single subcarriers, with the share that suits each assignment.
 
     Tries to give any subcarrier to any other user and to swap the owners of any two, takes the best, and repeats
-    while the objective rises. One instance, NumPy; ``assignment`` (subcarriers,). Returns assignment, share and
-    objective, -inf where the floors cannot be kept.
+    while the objective rises. One instance, NumPy; ``assignment`` (subcarriers,). Returns the
+    assignment and its objective, -inf where the floors cannot be kept.
     """
-    score, share = _scores(problem, assignment[None, :])
+    score = _scores(problem, assignment[None, :])
     while True:
         neighbours = _neighbours(assignment, problem.users)
-        scores, shares = _scores(problem, neighbours)
+        scores = _scores(problem, neighbours)
         best = int(np.argmax(scores))
         if not scores[best] > score[0] + 1e-12:
-            return assignment, float(share[0]), float(score[0])
-        assignment, score, share = neighbours[best], scores[best : best + 1], shares[best : best + 1]
+            return assignment, float(score[0])
+        assignment, score = neighbours[best], scores[best : best + 1]
 
 
-def _scores(problem: MeshProblem, assignment: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Objective (candidates,) and best share of assignments (candidates, subcarriers); -inf where floors break."""
+def _scores(problem: MeshProblem, assignment: np.ndarray) -> np.ndarray:
+    """Objective at the best share of assignments, (candidates, subcarriers) -> (candidates,); -inf without floors."""
     model = problem.count_model
     counts = assigned_counts(assignment, users=problem.users).astype(float)
     allocation = MeshAllocation(counts, assignment, np.zeros(len(assignment)))
@@ -149,7 +151,7 @@ def _scores(problem: MeshProblem, assignment: np.ndarray) -> tuple[np.ndarray, n
         model, model.positioning_weight, model.rate_floor / model.rate_scale, positioning, rate / model.rate_scale
     )
     kept = (1.0 - share) * rate.min(axis=-1) >= model.rate_floor * (1.0 - 1e-12)
-    return np.where(kept, model.value(positioning, rate.mean(axis=-1), share), -inf), share
+    return np.where(kept, model.value(positioning, rate.mean(axis=-1), share), -inf)
 
 
 def _neighbours(assignment: np.ndarray, users: int) -> np.ndarray:

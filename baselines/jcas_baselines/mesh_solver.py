@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -17,16 +19,19 @@ from .mesh_counts import Frontier, frontier_of, unsorted
 from .mesh_exact import exact_share
 from .mesh_gbd import Cuts, decompose_counts, interval_of, relieved
 from .mesh_rounding import SMALL_BAND, as_allocation, best_share, round_counts
-from .solver import Solution
+from .solver import Solution, in_double_precision
 
 
 def solve_gbd(
     problem: MeshProblem, *, cuts: Cuts, bins: int, conic: bool, whole: bool, tolerance: float, limit: int
 ) -> Solution:
     """Benders over the share: closed-form count model, or cone programs over bins; see :class:`.GBD`."""
+    xp = array_namespace(problem.distance)
+    if problem.distance.dtype == xp.float32:
+        solve = partial(solve_gbd, cuts=cuts, bins=bins, conic=conic, whole=whole, tolerance=tolerance, limit=limit)
+        return in_double_precision(solve, problem, problem.distance.dtype)
     if conic or problem.selective or problem.subcarriers <= SMALL_BAND:
         return _by_bins(problem, bins=bins, paper=cuts == "paper", tolerance=tolerance, limit=limit)
-    xp = array_namespace(problem.distance)
     found, frontier, feasible = decompose_counts(problem.count_model, cuts=cuts, tolerance=tolerance, limit=limit)
     status = found.status
     if cuts == "paper" and problem.objective == "sum":  # its bound is no proof
@@ -40,6 +45,8 @@ def solve_exact(problem: MeshProblem, *, whole: bool = True) -> Solution:
     if problem.selective:
         raise ValueError("`snr` differs between subcarriers: Exact solves flat channels, GBD solves this one")
     xp = array_namespace(problem.distance)
+    if problem.distance.dtype == xp.float32:
+        return in_double_precision(partial(solve_exact, whole=whole), problem, problem.distance.dtype)
     interval = interval_of(problem.count_model)
     frontier = relieved(frontier_of(problem.count_model), interval.feasible)
     found = exact_share(frontier, problem.count_model, interval)
@@ -131,8 +138,6 @@ def _by_bins(problem: MeshProblem, *, bins: int, paper: bool, tolerance: float, 
 
 def _instances(problem: MeshProblem) -> list[MeshProblem]:
     """Unbatched problems of a batch, in order."""
-    from dataclasses import replace
-
     wide = problem.snr.ndim - problem.distance.ndim + 1
     lanes = []
     for index in np.ndindex(problem.batch):

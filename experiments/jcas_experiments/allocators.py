@@ -20,7 +20,6 @@ from jcas_baselines import (
     Solution,
 )
 from jcas_baselines.massive_mimo_policies import ConstantShare, ExactPerFrame, LeastSensing, Myopic
-from jcas_baselines.massive_mimo_sca import MassiveMIMOSCA
 
 from jcas_env import MeshProblem
 from jcas_env.scenarios.scenario import require, suggest
@@ -116,9 +115,9 @@ ROSTERS: dict[str, Roster] = {
             "equal-half": (lambda: EqualAllocation(reading="equal-half"), "half of the power for sensing"),
             "exact": (Exact, "global optimum under the frame's CRB demand, beam taken as aligned"),
             "exact-sigma": (lambda: ExactPerFrame("sigma"), "the same, planned with one predicted sigma of beam error"),
-            "sca": (MassiveMIMOSCA, "nguyen2024 Algorithm 1, closed form"),
-            "sca-low": (lambda: MassiveMIMOSCA(start="low", limit=3000), "the same from the point of least power"),
-            "sca-cvxpy": (lambda: MassiveMIMOSCA(backend="cvxpy"), "nguyen2024 Algorithm 1 as printed, CVXPY (slow)"),
+            "sca": (SCA, "nguyen2024 Algorithm 1, closed form"),
+            "sca-low": (lambda: SCA(start="low"), "the same from the point of least power"),
+            "sca-cvxpy": (lambda: SCA(backend="cvxpy"), "nguyen2024 Algorithm 1 as printed, CVXPY (slow)"),
             "least-t": (LeastSensing, "least sensing power that keeps the tracker's variance"),
             "least-t-sigma": (lambda: LeastSensing("sigma"), "the same, planned with one sigma of beam error"),
             "myopic": (Myopic, "sensing share that maximises the frame's reward"),

@@ -77,10 +77,11 @@ def steering_derivative(u: Array, /, *, antennas: int) -> Array:
     return 1j * pi * element_positions(u, antennas) * steering_vector(u, antennas=antennas)
 
 
-def steering_correlation(delta: Array, /, *, antennas: int | Array, derivatives: int = 0) -> list[Array]:
+def steering_correlation(delta: Array, /, *, antennas: int, derivatives: int = 0) -> list[Array]:
     r"""Inner product of two steering vectors and its derivatives in the difference of their direction cosines.
 
-    .. math:: D(\Delta) = a(u)^H a(u + \Delta) = \frac{\sin(M x)}{M \sin x}, \qquad x = \frac{\pi \Delta}{2}
+    .. math:: D(\Delta) = a(u)^H a(u + \Delta) = \frac{1}{M} \sum_m \cos\big(\pi (m - \tfrac{M-1}{2}) \Delta\big)
+              = \frac{\sin(M x)}{M \sin x}, \qquad x = \frac{\pi \Delta}{2}
 
     Because the phase reference is the centroid, D is real, and with it every inner product of steering vectors and
     their derivatives: :math:`a_i^H \dot a_j = D'`, :math:`\dot a_i^H a_j = -D'`, :math:`\dot a_i^H \dot a_j = -D''`.
@@ -89,7 +90,7 @@ def steering_correlation(delta: Array, /, *, antennas: int | Array, derivatives:
     ----------
     delta : Array, shape (...,), real floating
         Difference Delta of the direction cosines, second minus first [-].
-    antennas : int or Array, shape broadcasting to ``delta``, real floating
+    antennas : int
         Number of elements M [-].
     derivatives : int
         How many derivatives to return, 0 to 2.
@@ -97,18 +98,36 @@ def steering_correlation(delta: Array, /, *, antennas: int | Array, derivatives:
     Returns
     -------
     list of Array, shape (...,)
-        D, then D', then D''.
+        D, then D', then D''. Delta = 2 is the same direction up to the sign (-1)^(M-1).
+    """
+    return _few(delta, antennas, derivatives) if antennas <= 4 else _many(delta, antennas, derivatives)
 
-    Notes
-    -----
-    From :math:`D \sin x = \sin(M x)/M` the derivatives in x follow one after the other,
-    :math:`D' \sin x = \cos(M x) - D \cos x` and :math:`D'' = (1 - M^2) D - 2 D' \cot x`. They cancel near x = 0, where
-    their series take over (relative error below 1e-11). Delta = 2 is the same direction up to the sign (-1)^(M-1).
+
+def _few(delta: Array, antennas: int, derivatives: int) -> list[Array]:
+    """The sum of cosines, element pair by element pair."""
+    xp = array_namespace(delta)
+    values = [xp.full_like(delta, (antennas % 2) / antennas), *(xp.zeros_like(delta) for _ in range(derivatives))]
+    for place in range(1 + antennas % 2, antennas, 2):
+        k = 0.5 * pi * place
+        cosine = (2.0 / antennas) * xp.cos(k * delta)
+        values[0] = values[0] + cosine
+        if derivatives >= 1:
+            values[1] = values[1] - (2.0 * k / antennas) * xp.sin(k * delta)
+        if derivatives >= 2:
+            values[2] = values[2] - k**2 * cosine
+    return values
+
+
+def _many(delta: Array, antennas: int, derivatives: int) -> list[Array]:
+    r"""The closed form; from :math:`D \sin x = \sin(M x)/M` the derivatives in x follow one after the other.
+
+    :math:`D' \sin x = \cos(M x) - D \cos x` and :math:`D'' = (1 - M^2) D - 2 D' \cot x` cancel near x = 0, where their
+    series take over (relative error below 1e-11).
     """
     xp = array_namespace(delta)
     turns = xp.round(0.5 * delta)
     x = (0.5 * pi) * delta - pi * turns
-    x = xp.where(x == 0.0, 1e-30 * xp.ones_like(x), x)
+    x = xp.where(x == 0.0, 1e-30, x)
     sine = xp.sin(x)
     values = [xp.sin(antennas * x) / (antennas * sine)]
     if derivatives >= 1:
@@ -121,5 +140,7 @@ def steering_correlation(delta: Array, /, *, antennas: int | Array, derivatives:
     if derivatives >= 2:
         bend = (1 - m2) * values[0] - 2.0 * values[1] * cosine / sine
         values.append(xp.where(near, -2 * a + y * (12 * b - y * (30 * c)), bend))
-    sign = xp.cos(pi * turns * (antennas - 1))
-    return [(0.5 * pi) ** order * sign * value for order, value in enumerate(values)]
+    if antennas % 2 == 0:
+        sign = xp.cos(pi * turns)
+        values = [sign * value for value in values]
+    return [value * (0.5 * pi) ** order if order else value for order, value in enumerate(values)]

@@ -150,11 +150,13 @@ def closed_form_bounds(angular: AngularInformation, distance: Array, /) -> Error
     """
     xp = array_namespace(distance)
     delay, departure, arrival, coupling = angular
-    product = delay * departure
-    limit = max(SINGULAR, 10.0 * float(xp.finfo(product.dtype).eps))
-    kept = 1.0 - coupling**2 / xp.where(product > 0, product, xp.ones_like(product))  # 1 - correlation^2
-    regular = (product > 0) & (kept > limit) & (arrival > 0) & (distance > 0)
-    one = xp.ones_like(product)
+    known = (delay > 0) & (departure > 0)
+    one = xp.ones_like(delay)
+    # Root by root: the product of two informations overflows in single precision.
+    correlation = coupling / xp.sqrt(xp.where(known, delay, one)) / xp.sqrt(xp.where(known, departure, one))
+    kept = 1.0 - correlation**2
+    limit = max(SINGULAR, 10.0 * float(xp.finfo(kept.dtype).eps))
+    regular = known & (kept > limit) & (arrival > 0) & (distance > 0)
     delay, departure, arrival, kept = (xp.where(regular, x, one) for x in (delay, departure, arrival, kept))
     position = xp.sqrt((SPEED_OF_LIGHT**2 / delay + distance**2 / departure) / kept)
     orientation = xp.sqrt(1.0 / (departure * kept) + 1.0 / arrival)

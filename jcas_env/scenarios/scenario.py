@@ -10,17 +10,13 @@ Adapters (Gymnasium, vector, ...) contain no physics; they call these functions.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
 from difflib import get_close_matches
-from math import isfinite
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from array_api_compat import array_namespace
 
 from ..types import Array
-
-C = TypeVar("C")
 
 
 class ArraySpec(NamedTuple):
@@ -180,22 +176,3 @@ def suggest(name: object, known: list[str]) -> str:
     """Ending for an error about an unknown name: the nearest known one, or all of them."""
     near = get_close_matches(str(name), known, n=1)
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-
-
-def replace_fields(config: C, changes: Mapping[str, Any]) -> C:
-    """Copy of a configuration with other fields; raises ``ValueError`` for an unknown one and names the nearest."""
-    known = [item.name for item in fields(config)]  # type: ignore[arg-type]
-    for name in changes:
-        require(name in known, f"unknown config field {name!r}: {suggest(name, known)}")
-    return replace(config, **changes)  # type: ignore[type-var]
-
-
-def preset_fields(presets: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any]:
-    """Fields of a preset; raises ``ValueError`` with the nearest known name."""
-    require(name in presets, f"unknown preset {name!r}: {suggest(name, list(presets))}")
-    return presets[name]
-
-
-def is_number(value: object) -> bool:
-    """Whether a configuration value is a finite number, and no bool."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)

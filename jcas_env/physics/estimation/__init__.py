@@ -4,15 +4,6 @@ A module of this package that defines a function of its own name which returns a
 that name: nothing else has to be changed to add one. The arguments it names say what it may know, and a scenario
 supplies exactly those, links scaled to E|H_nm|^2 = 1:
 
-received        data Z of the pilots, (..., snapshots, rx_antennas, pilots) complex, links scaled to
-                E|H_nm|^2 = 1
-beams           pilot beams F, (..., snapshots, tx_antennas, pilots) complex, or None for one pilot per
-                antenna
-noise_power     noise variance of a measurement, (...,)
-paths           number of paths to look for
-channel, gains, the truth, for references and statistical surrogates only: ``perfect`` and ``crb`` ask for
-aod_cos,        it, the latter with ``normals`` (:func:`~.crb.crb_normals`) and the numbers of antennas
-aoa_cos
 =================== =============================================================================================
 received            data Z of the pilots, (..., snapshots, rx_antennas, pilots) complex
 beams               pilot beams F, (..., snapshots, tx_antennas, pilots) complex, or None for one pilot per antenna

@@ -128,23 +128,14 @@ def project_jets(data: Array, s: Array, a: Array) -> Array:
 
 def correlation(aperture: Aperture, one: tuple[Array, Array], two: tuple[Array, Array]) -> Array:
     """Inner products of atoms at two sets of angles (v, w), (links, groups, paths of one, paths of two)."""
-    xp = array_namespace(*one, *two)
     if aperture.beams is None:
-        first, second = xp.stack(list(one)), xp.stack(list(two))
-        delta = second[:, :, None, None, :] - first[:, :, None, :, None]
-        (inner,) = steering_correlation(delta, antennas=_sides(aperture, delta))
-        return inner[0, ...] * inner[1, ...]
+        (tx,), (rx,) = (
+            steering_correlation(q[:, None, None, :] - p[:, None, :, None], antennas=antennas)
+            for p, q, antennas in zip(one, two, aperture[:2], strict=True)
+        )
+        return tx * rx
     (s, a), (r, b) = factors(aperture, *one), factors(aperture, *two)
     return conjugate(_inner(s, r)) * _inner(a, b)
-
-
-def _sides(aperture: Aperture, like: Array) -> Array:
-    """Numbers of antennas M and N, on the first of as many axes as ``like`` has."""
-    xp = array_namespace(like)
-    sides = xp.asarray(
-        [float(aperture.tx_antennas), float(aperture.rx_antennas)], dtype=like.dtype, device=device(like)
-    )
-    return xp.reshape(sides, (2, *(1,) * (like.ndim - 1)))
 
 
 def _inner(one: Array, two: Array) -> Array:
@@ -157,9 +148,10 @@ def jet_gram(aperture: Aperture, aod_cos: Array, aoa_cos: Array, jet: tuple[Arra
     xp = array_namespace(aod_cos)
     paths = aod_cos.shape[-1]
     if aperture.beams is None:
-        values = _closed_form(aperture, xp.stack([aod_cos, aoa_cos]))
-        tx = _looked_up(values[0, ...], _layout(paths, aperture.rx_antennas > 1, 0))
-        return tx if aperture.rx_antennas == 1 else tx * _looked_up(values[1, ...], _layout(paths, True, 1))
+        tx = _looked_up(_closed_form(aod_cos, aperture.tx_antennas), _layout(paths, aperture.rx_antennas > 1, 0))
+        if aperture.rx_antennas == 1:
+            return tx
+        return tx * _looked_up(_closed_form(aoa_cos, aperture.rx_antennas), _layout(paths, True, 1))
     s, a = jet_factors(aperture, aod_cos, aoa_cos) if jet is None else jet
     tx = conjugate(_inner(s, s))
     if aperture.rx_antennas == 1:
@@ -172,18 +164,17 @@ def jet_gram(aperture: Aperture, aod_cos: Array, aoa_cos: Array, jet: tuple[Arra
     return tx * xp.concat([rx[..., :paths, :], rx], axis=-2)
 
 
-def _closed_form(aperture: Aperture, u: Array) -> Array:
-    """Inner products of the steering vectors at u (2, links, paths), of both arrays, once per pair i < j of paths.
+def _closed_form(u: Array, antennas: int) -> Array:
+    """Inner products of the steering vectors at u (links, paths) and their derivatives, once per pair i < j of paths.
 
-    Returns (2, links, 3 + 4 pairs): ``[1, 0, |da|^2, D, D', -D', -D'']``, from which the Gram matrix is looked up.
+    Returns (links, 3 + 4 pairs): ``[1, 0, |da|^2, D, D', -D', -D'']``, in which the Gram matrix is looked up.
     """
     xp = array_namespace(u)
     first, second = (xp.asarray(part, dtype=xp.int64, device=device(u)) for part in _pairs(u.shape[-1]))
     delta = xp.take(u, second, axis=-1) - xp.take(u, first, axis=-1)
-    antennas = _sides(aperture, u)
     d, slope, bend = steering_correlation(delta, antennas=antennas, derivatives=2)
-    own = xp.concat([xp.ones_like(antennas), 0.0 * antennas, pi**2 / 12.0 * (antennas**2 - 1.0)], axis=-1)
-    return xp.concat([xp.broadcast_to(own, (*u.shape[:-1], 3)), d, slope, -slope, -bend], axis=-1)
+    own = xp.asarray([1.0, 0.0, pi**2 / 12.0 * (antennas**2 - 1)], dtype=u.dtype, device=device(u))
+    return xp.concat([xp.broadcast_to(own, (u.shape[0], 3)), d, slope, -slope, -bend], axis=-1)
 
 
 def _looked_up(values: Array, layout: tuple[int, ...]) -> Array:
@@ -261,7 +252,13 @@ def projected_curvature(gram: Array, pulled: Array, gains: Array) -> Array:
     inner = gram[..., paths:, paths:] - gram[..., paths:, :paths] @ pulled
     # W_kl = sum over the columns of a group of g_k^* g_l, the same for every pair of blocks
     weight = xp.concat([gains] * (angles // paths), axis=-2)
-    return xp.sum(xp.real(inner * _inner(weight, weight)), axis=1)
+    return over_groups(xp.real(inner * _inner(weight, weight)))
+
+
+def over_groups(values: Array) -> Array:
+    """Sum over the groups axis, which is the second; a single group is not copied."""
+    xp = array_namespace(values)
+    return values[:, 0, ...] if values.shape[1] == 1 else xp.sum(values, axis=1)
 
 
 def diagonal(values: Array) -> Array:
@@ -274,7 +271,7 @@ def diagonal(values: Array) -> Array:
 def path_power(gains: Array, snapshots: int) -> Array:
     """Mean over all snapshots of |g|^2, (links, paths), from columns (links, groups, paths, columns)."""
     xp = array_namespace(gains)
-    return xp.sum(xp.real(conjugate(gains) * gains), axis=(1, 3)) / snapshots
+    return over_groups(xp.real(xp.vecdot(gains, gains))) / snapshots
 
 
 def snapshots_first(gains: Array) -> Array:

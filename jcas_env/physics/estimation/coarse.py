@@ -44,9 +44,14 @@ def angle_grid(like: Array, points: int) -> Array:
     return 1.0 - xp.arange(points, dtype=like.dtype, device=device(like)) * (2.0 / points)
 
 
-def make_grid(pilots: Pilots, aod_points: int, aoa_points: int) -> Grid:
-    """Lay the grid and project the data onto it; one receive antenna has no angle of arrival, w = 0."""
+def make_grid(pilots: Pilots, aod_points: int, aoa_points: int, *, single: bool = False) -> Grid:
+    """Lay the grid and project the data onto it; one receive antenna has no angle of arrival, w = 0.
+
+    ``single`` keeps images in single precision: enough to choose between grid points where the angles are refined
+    afterwards.
+    """
     xp = array_namespace(pilots.data)
+    kind = xp.complex64 if single else pilots.data.dtype
     like, antennas = pilots.noise_power, pilots.tx_antennas
     aod = angle_grid(like, aod_points)
     aoa = xp.zeros_like(aod[:1]) if pilots.rx_antennas == 1 else angle_grid(like, aoa_points)
@@ -57,13 +62,12 @@ def make_grid(pilots: Pilots, aod_points: int, aoa_points: int) -> Grid:
         # Compressed pilots see some directions poorly; a direction that they do not see at all has no energy either.
         norm = xp.sqrt(xp.sum(xp.abs(probes) ** 2, axis=-1, keepdims=True))
         probes = probes / xp.clip(norm, min=1e-9)
-    return Grid(
-        aod_cos=aod,
-        aoa_cos=aoa,
-        probes=probes,
-        interpolation=_interpolation(points, aod, antennas) if sampled else None,
-        image=departures_of(pilots.data, probes),
-    )
+    probes = xp.astype(probes, kind, copy=False)
+    image = departures_of(xp.astype(pilots.data, kind, copy=False), probes)
+    rest = None
+    if sampled:
+        rest = xp.astype(_interpolation(points, aod, antennas), xp.real(image).dtype, copy=False)
+    return Grid(aod_cos=aod, aoa_cos=aoa, probes=probes, interpolation=rest, image=image)
 
 
 def _interpolation(samples: Array, points: Array, antennas: int) -> Array:
@@ -75,9 +79,8 @@ def _interpolation(samples: Array, points: Array, antennas: int) -> Array:
     degree = xp.arange(antennas, dtype=samples.dtype, device=device(samples))
     weight = xp.where(degree == 0, xp.ones_like(degree), 2.0 * xp.ones_like(degree)) / (2 * antennas)
     one, two = pi * degree * samples[:, None], pi * degree * points[:, None]
-    return (weight * xp.cos(one)) @ xp.matrix_transpose(xp.cos(two)) + (weight * xp.sin(one)) @ xp.matrix_transpose(
-        xp.sin(two)
-    )
+    even = (weight * xp.cos(one)) @ xp.matrix_transpose(xp.cos(two))
+    return even + (weight * xp.sin(one)) @ xp.matrix_transpose(xp.sin(two))
 
 
 def residual_image(grid: Grid, s: Array, a: Array, gains: Array) -> Array:
@@ -88,9 +91,10 @@ def residual_image(grid: Grid, s: Array, a: Array, gains: Array) -> Array:
     """
     xp = array_namespace(gains)
     *batch, samples, rx, snapshots = grid.image.shape
-    gains = from_columns(gains)
-    kernel = grid.probes @ xp.conj(xp.matrix_transpose(s))
+    gains, kind = from_columns(gains), grid.image.dtype
+    kernel = grid.probes @ xp.astype(xp.conj(xp.matrix_transpose(s)), kind, copy=False)
     field = xp.reshape(a[..., None] * gains[..., None, :], (*gains.shape[:-1], rx * snapshots))
+    field = xp.astype(field, kind, copy=False)
     return grid.image - xp.reshape(kernel @ field, (*batch, samples, rx, snapshots))
 
 
@@ -116,7 +120,8 @@ def strongest(grid: Grid, image: Array) -> tuple[Array, Array]:
     if rx == 2:
         return _strongest_of_two(grid, lags)
     count = grid.aoa_cos.shape[0]
-    energy = xp.reshape(xp.stack(lags, axis=-1) @ _kernel(grid.aoa_cos, rx), (lags[0].shape[0], -1))
+    kernel = xp.astype(_kernel(grid.aoa_cos, rx), lags[0].dtype, copy=False)
+    energy = xp.reshape(xp.stack(lags, axis=-1) @ kernel, (lags[0].shape[0], -1))
     best = xp.argmax(energy, axis=-1)
     return best // count, best % count
 
@@ -137,7 +142,8 @@ def _strongest_of_two(grid: Grid, lags: list[Array]) -> tuple[Array, Array]:
     count = grid.aoa_cos.shape[0]
     index = xp.astype(xp.round((1.0 - xp.atan2(imag, real) / pi) * (count / 2)), xp.int64) % count
     flat = xp.reshape(index, (-1,))
-    row, column = (xp.reshape(xp.take(f(pi * grid.aoa_cos), flat, axis=0), index.shape) for f in (xp.cos, xp.sin))
+    phase = pi * xp.astype(grid.aoa_cos, real.dtype, copy=False)
+    row, column = (xp.reshape(xp.take(f(phase), flat, axis=0), index.shape) for f in (xp.cos, xp.sin))
     aod = xp.argmax(total + 2.0 * (real * row + imag * column), axis=-1)
     return aod, xp.take_along_axis(index, aod[:, None], axis=-1)[:, 0]
 

@@ -14,6 +14,7 @@ from .atoms import (
     diagonal,
     groups_first,
     jet_gram,
+    over_groups,
     path_power,
     projected_curvature,
     snapshots_first,
@@ -208,7 +209,7 @@ def _information(aperture: Aperture, truth: Paths) -> Array:
     paths = truth.ridge.shape[-1]
     known = jet_gram(aperture, truth.aod_cos, truth.aoa_cos)
     ridge = diagonal(xp.astype(truth.ridge, known.dtype))[:, None]
-    pulled = xp.linalg.solve(known[..., :paths, :paths] + ridge, known[..., :paths, paths:])
+    pulled = xp.linalg.inv(known[..., :paths, :paths] + ridge) @ known[..., :paths, paths:]
     curvature = projected_curvature(known, pulled, truth.gains)
     sides = aperture[:1] if aperture.rx_antennas == 1 else aperture[:2]
     prior = xp.asarray(
@@ -243,4 +244,4 @@ def _gains(aperture: Aperture, truth: Paths, angles: tuple[Array, Array], noise:
     seen = cross @ truth.gains + root @ (xp.sqrt(_column(truth.noise_power)) * noise)
     ridge = diagonal(xp.astype(truth.ridge, k.dtype))[:, None]
     inverse = xp.linalg.inv(k + ridge)
-    return snapshots_first(inverse @ seen), xp.mean(xp.real(xp.linalg.diagonal(inverse)), axis=1)
+    return snapshots_first(inverse @ seen), over_groups(xp.real(xp.linalg.diagonal(inverse))) / inverse.shape[1]

@@ -22,7 +22,7 @@ from array_api_compat import array_namespace, device
 
 from ...tree import tree_map
 from ...types import Array
-from .atoms import Jets, conjugate, diagonal, jets, path_power, projected_curvature
+from .atoms import Jets, diagonal, jets, over_groups, path_power, projected_curvature
 from .pilots import Pilots
 
 START_DAMPING = 1e-3
@@ -76,8 +76,8 @@ def refit(pilots: Pilots, aod_cos: Array, aoa_cos: Array, known: Jets, ridge: Ar
         ridge=ridge,
         gains=gains,
         pulled=inverse @ cross,
-        cost=pilots.energy - xp.sum(xp.real(conjugate(matched) * gains), axis=(1, 2, 3)),
-        spread=xp.mean(xp.real(xp.linalg.diagonal(inverse)), axis=1),
+        cost=pilots.energy - xp.sum(over_groups(xp.real(xp.vecdot(matched, gains))), axis=-1),
+        spread=over_groups(xp.real(xp.linalg.diagonal(inverse))) / inverse.shape[1],
     )
 
 
@@ -88,7 +88,7 @@ def slope(state: Fit) -> Array:
     known = state.jets
     error = known.projection[..., paths:, :] - known.gram[..., paths:, :paths] @ state.gains
     weight = xp.concat([state.gains] * (angles // paths), axis=-2)
-    return xp.sum(xp.real(conjugate(weight) * error), axis=(1, 3))
+    return over_groups(xp.real(xp.vecdot(weight, error)))
 
 
 def curvature(state: Fit) -> Array:

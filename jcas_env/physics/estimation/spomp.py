@@ -136,7 +136,7 @@ def spomp(
 
 
 def _cold(pilots: Pilots, paths: int, grid: int, polish: int, plan: Refinement) -> Track:
-    found = polished_pursuit(pilots, make_grid(pilots, grid, grid), paths, polish)
+    found = polished_pursuit(pilots, make_grid(pilots, grid, grid, single=True), paths, polish)
     return refine(pilots, fresh(found), plan)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import floor
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from ...units import dbm_to_watt, thermal_noise_density
-from ..scenario import is_number, preset_fields, replace_fields, require, suggest
+from ..configuration import Configuration, check_choices, check_counts, check_range, is_number
+from ..scenario import require
 
 Objective = Literal["sum", "log"]
 References = Literal["frame", "reset"]
@@ -17,7 +18,7 @@ Precision = Literal["float64", "float32"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeshConfig:
+class MeshConfig(Configuration):
     """An anchor that positions its users and serves them with data on the same subcarriers (lu2022, spec mesh 2).
 
     ``MeshConfig.preset("A")`` and ``preset("B")`` are the two calibrations of the transmit power that the paper's
@@ -97,9 +98,7 @@ class MeshConfig:
 
     def __post_init__(self) -> None:
         _check_numbers(self)
-        for name, choices in _CHOICES.items():
-            value, known = getattr(self, name), list(get_args(choices))
-            require(value in known, f"`{name}` must be one of {known}, got {value!r}: {suggest(value, known)}")
+        check_choices(self, _CHOICES)
         _check_sizes(self)
 
     @property
@@ -118,16 +117,9 @@ class MeshConfig:
         return thermal_noise_density(self.temperature, self.noise_figure_db)
 
     @classmethod
-    def preset(cls, name: str, **changes: Any) -> MeshConfig:
-        """Settings by name, with fields replaced by keyword; ``PRESETS`` lists the names.
-
-        Raises ``ValueError`` with the nearest known name.
-        """
-        return cls().with_fields({**preset_fields(PRESETS, name), **changes})
-
-    def with_fields(self, changes: Mapping[str, Any]) -> MeshConfig:
-        """Replace fields; raises ``ValueError`` for an unknown one and names the nearest."""
-        return replace_fields(self, changes)
+    def presets(cls) -> Mapping[str, Mapping[str, Any]]:
+        """``PRESETS``."""
+        return PRESETS
 
 
 _CALIBRATION_B = {"power": dbm_to_watt(2.0)}
@@ -150,44 +142,32 @@ _CHOICES: dict[str, Any] = {
     "observation": Observation,
     "dtype": Precision,
 }
-_RULES: dict[str, tuple[str, Any]] = {
-    **dict.fromkeys(("users", "horizon", "least_subcarriers"), ("a positive integer", lambda x: x >= 1)),
-    **dict.fromkeys(
-        ("tx_antennas", "rx_antennas"), ("an integer of at least 2, one element has no direction", lambda x: x >= 2)
-    ),
-    **dict.fromkeys(
-        (
-            "carrier_hz",
-            "bandwidth",
-            "subcarrier_spacing",
-            "frame",
-            "power",
-            "temperature",
-            "uniformity",
-            "distance_min",
-            "interval",
-            "logit_scale",
-        ),
-        ("a positive number", lambda x: x > 0),
-    ),
-    **dict.fromkeys(
-        ("networking_time", "absorption_db_km", "rate_floor", "penalty", "speed", "turn_deg"),
-        ("a number of at least 0", lambda x: x >= 0),
-    ),
-    **dict.fromkeys(("positioning_weight", "velocity_memory"), ("a number in [0, 1]", lambda x: 0 <= x <= 1)),
-    "beam_split": ("a number in (0, 1), or the information is singular", lambda x: 0 < x < 1),
-    "share_min": ("a number in (0, 0.5)", lambda x: 0 < x < 0.5),
-    "angle_min_deg": ("a number in (0, 90), endfire has no direction", lambda x: 0 < x < 90),
-    "noise_figure_db": ("a finite number", lambda _: True),
-}
-_INTEGERS = ("users", "horizon", "least_subcarriers", "tx_antennas", "rx_antennas")
+_POSITIVE = (
+    "carrier_hz",
+    "bandwidth",
+    "subcarrier_spacing",
+    "frame",
+    "power",
+    "temperature",
+    "uniformity",
+    "distance_min",
+    "interval",
+    "logit_scale",
+)
+_NON_NEGATIVE = ("networking_time", "absorption_db_km", "rate_floor", "penalty", "speed", "turn_deg")
 
 
 def _check_numbers(config: MeshConfig) -> None:
-    for name, (rule, holds) in _RULES.items():
-        value = getattr(config, name)
-        ok = is_number(value) and (name not in _INTEGERS or isinstance(value, int)) and holds(value)
-        require(ok, f"`{name}` must be {rule}, got {value!r}")
+    check_counts(config, ("users", "horizon", "least_subcarriers", "tx_antennas", "rx_antennas"))
+    check_range(config, _POSITIVE, "positive", lambda x: x > 0)
+    check_range(config, _NON_NEGATIVE, "at least 0", lambda x: x >= 0)
+    check_range(config, ("positioning_weight", "velocity_memory"), "in [0, 1]", lambda x: 0 <= x <= 1)
+    check_range(config, ("noise_figure_db",), "finite", lambda _: True)
+    check_range(config, ("share_min",), "in (0, 0.5)", lambda x: 0 < x < 0.5)
+    arrays = ("tx_antennas", "rx_antennas")
+    check_range(config, arrays, "of at least 2, for one element has no direction", lambda x: x >= 2)
+    check_range(config, ("beam_split",), "in (0, 1), or the information is singular", lambda x: 0 < x < 1)
+    check_range(config, ("angle_min_deg",), "in (0, 90), for endfire has no direction", lambda x: 0 < x < 90)
     power = config.subcarrier_power
     ok = power is None or (is_number(power) and power > 0)
     require(ok, f"`subcarrier_power` must be a positive number or None, got {power!r}")

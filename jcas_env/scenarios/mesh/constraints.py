@@ -56,7 +56,7 @@ def check_problem(problem: MeshProblem) -> None:
             value = xp.asarray(value, dtype=problem.distance.dtype, device=device(problem.distance))
             sizes = zip(value.shape[::-1], shape[:-1][::-1], strict=False)
             ok = value.ndim <= len(shape) - 1 and all(a in (1, b) for a, b in sizes)
-            require(ok, f"`{name}` must be a scalar or broadcast to {shape[:-1]}, got shape {tuple(value.shape)}")
+            require(bool(ok), f"`{name}` must be a scalar or broadcast to {shape[:-1]}, got shape {tuple(value.shape)}")
             require_all(name, value, xp.isfinite(value) & holds(value), rule)
 
 
