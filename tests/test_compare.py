@@ -238,7 +238,7 @@ class TestFiles:
 
 class TestBench:
     def test_measures_ratios(self, run, tmp_path, monkeypatch):
-        monkeypatch.setattr(bench.environment, "mobile_env_users_per_second", lambda: None)
+        monkeypatch.setattr(bench.environment, "mobile_env_users_per_second", lambda _: None)
         for module in (bench.environment, bench.closed_forms):
             monkeypatch.setattr(module, "cpu_seconds", lambda work, **_: (work(), 0.5)[1])
         result = run("bench", "environment", "closed-forms", "--quick", "--json", "b.json")

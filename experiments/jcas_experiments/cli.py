@@ -131,6 +131,7 @@ def compare(
 def bench(
     suites: Annotated[list[str] | None, typer.Argument(help="Names of measurements, see below; without: all.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Small sizes: seconds, and rough ratios.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Scene i is drawn with seed + i.")] = 0,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the numbers as JSON.")] = None,
 ) -> None:
     """Measure speed against peers in the same run, in CPU time.
@@ -143,7 +144,7 @@ def bench(
         names = benchmarks.select(suites or [])
     except ValueError as error:
         _fail(error)
-    rows = benchmarks.run(names, console, quick=quick)
+    rows = benchmarks.run(names, console, quick=quick, seed=seed)
     benchmarks.show(rows, console)
     if json is not None:
         write_json(json, {"rows": [row._asdict() for row in rows]})
