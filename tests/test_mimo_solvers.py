@@ -560,10 +560,17 @@ class TestBadInput:
         assert solution.status == Status.OPTIMAL
         assert solution.allocation.sensing_power == 0.0
         blind = case(antennas=1)
-        for solver in (Exact(), SCA(), EqualAllocation()):
+        for solver in (Exact(), SCA(), SCA(start="low"), SCA(start="half"), EqualAllocation()):
             assert solver.solve(blind).status == Status.INFEASIBLE
         assert blind.crb_min == np.inf
         assert Exact().solve(replace(blind, crb_limit=np.inf)).status == Status.OPTIMAL
+
+    def test_the_budget_is_kept_where_hardly_anything_is_heard(self, rng):
+        """Water levels are 1e16 budgets, whose rounding must not be radiated."""
+        gain = 10.0 ** rng.uniform(-7.0, -4.0, (200, 4))
+        problem = MassiveMIMOProblem(gain, gain * 1e-9, 1e3, 1.0, 1.0, np.inf, 15, 15)
+        for solver in (Exact(), EqualAllocation(), SCA()):
+            assert problem.violation(solver.solve(problem).allocation).max() < 1e-12
 
     def test_without_power_there_is_nothing(self):
         problem = case(power_budget=0.0)
