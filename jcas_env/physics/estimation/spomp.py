@@ -121,17 +121,20 @@ def spomp(
     pilots = prepare(received, beams, noise_power, paths)
     if faithful:
         weight, polish, rescue, prune, pfa = "log", 0, False, 1.0, None
-    if rescue is None:
-        rescue = True if grid < 2 * pilots.tx_antennas or pilots.beams is not None else None
+    if rescue is None and (grid < 2 * pilots.tx_antennas or pilots.beams is not None):
+        rescue = True
     plan = Refinement(
         evidence=weight == "eb",
         prune=prune,
         iterations=iterations,
         gradient=faithful,
-        rescue=CLEAN if rescue is None else inf if rescue else 0.0,
+        rescue={None: CLEAN, True: inf, False: 0.0}[rescue],
         grid=grid,
     )
-    track = _cold(pilots, paths, grid, polish, plan) if start is None else _warm(pilots, start, grid, polish, plan)
+    if start is None:
+        track = _cold(pilots, paths, grid, polish, plan)
+    else:
+        track = _warm(pilots, _flat_start(start, received, paths), grid, polish, plan)
     return report(_estimate(pilots, track, pfa), received.shape[:-3])
 
 
@@ -140,11 +143,22 @@ def _cold(pilots: Pilots, paths: int, grid: int, polish: int, plan: Refinement) 
     return refine(pilots, fresh(found), plan)
 
 
+def _flat_start(start: Start, received: Array, paths: int) -> Start:
+    """Check a start and flatten its links; paths without finite angles are not active."""
+    xp = array_namespace(received)
+    shape = (*received.shape[:-3], paths)
+    shapes = [tuple(part.shape) for part in start]
+    require(all(part == shape for part in shapes), f"`start` must hold three arrays of shape {shape}, got {shapes}")
+    aod, aoa, active = (xp.reshape(part, (-1, paths)) for part in start)
+    fine = xp.isfinite(aod) & xp.isfinite(aoa)
+    return Start(xp.where(fine, aod, 0.0), xp.where(fine, aoa, 0.0), active & fine)
+
+
 def _warm(pilots: Pilots, start: Start, grid: int, polish: int, plan: Refinement) -> Track:
     """Refine from known paths; links whose residual stays above the noise start again from nothing."""
     xp = array_namespace(pilots.data)
-    paths = start.aod_cos.shape[-1]
-    aod, aoa, active = (xp.reshape(part, (-1, paths)) for part in start)
+    aod, aoa, active = start
+    paths = aod.shape[-1]
     ridge = xp.broadcast_to(start_ridge(pilots, paths), aod.shape)
     known = fresh(fit(pilots, aod, aoa, ridge, active), active)
     short = plan._replace(iterations=min(plan.iterations, WARM_ITERATIONS), rescue=0.0)
