@@ -1,6 +1,6 @@
 """Resource allocation for joint communication and sensing, as Gymnasium environments.
 
-Importing the package registers ``jcas/MultiCell-v0`` and ``jcas/MassiveMIMO-v0``::
+Importing the package registers ``jcas/MultiCell-v0``, ``jcas/Mesh-v0`` and ``jcas/MassiveMIMO-v0``::
 
     import gymnasium as gym, jcas_env
 
@@ -21,6 +21,7 @@ from .scenarios.massive_mimo import (
     MassiveMIMOOutcome,
     MassiveMIMOProblem,
 )
+from .scenarios.mesh import CountModel, Mesh, MeshAllocation, MeshConfig, MeshOutcome, MeshProblem
 from .scenarios.multicell import (
     MultiCell,
     MultiCellAllocation,
@@ -34,21 +35,17 @@ from .types import Status
 
 __version__ = "0.1.0"
 
-gym.register(
-    id="jcas/MultiCell-v0",
-    entry_point="jcas_env.envs:JCASEnv",
-    vector_entry_point="jcas_env.envs:JCASVectorEnv",
-    kwargs={"scenario": "multicell"},
-)
-gym.register(
-    id="jcas/MassiveMIMO-v0",
-    entry_point="jcas_env.envs:JCASEnv",
-    vector_entry_point="jcas_env.envs:JCASVectorEnv",
-    kwargs={"scenario": "massive-mimo"},
-)
+for _id, _scenario in {"MultiCell-v0": "multicell", "Mesh-v0": "mesh", "MassiveMIMO-v0": "massive-mimo"}.items():
+    gym.register(
+        id=f"jcas/{_id}",
+        entry_point="jcas_env.envs:JCASEnv",
+        vector_entry_point="jcas_env.envs:JCASVectorEnv",
+        kwargs={"scenario": _scenario},
+    )
 
 __all__ = [
     "SCENARIOS",
+    "CountModel",
     "EnvState",
     "JCASEnv",
     "JCASVectorEnv",
@@ -57,6 +54,11 @@ __all__ = [
     "MassiveMIMOConfig",
     "MassiveMIMOOutcome",
     "MassiveMIMOProblem",
+    "Mesh",
+    "MeshAllocation",
+    "MeshConfig",
+    "MeshOutcome",
+    "MeshProblem",
     "MultiCell",
     "MultiCellAllocation",
     "MultiCellConfig",

@@ -84,3 +84,15 @@ def relaxed_coefficients(problem, share, noise):
                 density = problem.noise_density + leak / problem.band_budget + inside * g_i / b_s
                 c[s, j] = value / (b_s * density)
     return c
+
+
+def received_mean(place, omega, beams, antennas, snr):
+    """Spec mesh 1.2 in (p_x, p_y, alpha, Re h, Im h), for tones (tones,) and beams (tones, antennas): all elements."""
+    x, y, alpha, real, imaginary = place
+    d, theta = np.hypot(x, y), np.arctan2(y, x)
+    phi = pi + theta - alpha
+    kappa = np.array([(antennas - 1) / 2 - k for k in range(antennas)])
+    sent, heard = (np.exp(-1j * pi * kappa * np.cos(angle)) / np.sqrt(antennas) for angle in (theta, phi))
+    gain = np.array([np.vdot(sent, beam) for beam in beams])
+    phase = np.exp(-1j * np.asarray(omega) * d / 299792458.0)
+    return np.sqrt(snr) * (real + 1j * imaginary) * (phase * gain)[:, None] * heard

@@ -80,7 +80,7 @@ def test_null_combiner_hears_nothing_of_the_other_cells():
         assert np.linalg.norm(t @ w[user]) ** 2 < 1e-20 * np.linalg.norm(t, 2) ** 2
         # Nothing else in the null space hears more of the serving station.
         _, s, vh = np.linalg.svd(t)
-        null = vh.conj().T[:, np.append(s, np.zeros(vh.shape[0] - s.size)) <= 1e-4 * s[0]]
+        null = vh.conj().T[:, np.append(s, np.zeros(vh.shape[0] - s.size)) <= 1e-9**0.5 * s[0]]
         best = np.linalg.norm(h[cell[user], user].conj().T @ null, 2)
         signal.append(np.linalg.norm(h[cell[user], user].conj().T @ w[user]) / best)
     np.testing.assert_allclose(signal, 1.0, rtol=1e-9)

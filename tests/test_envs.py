@@ -42,6 +42,50 @@ def assert_same(a, b, path=""):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9, err_msg=path)
 
 
+def assert_follows_sync_vector_env(name, mode, fields, rng):
+    """Observations, rewards, ends, info keys, masks and final entries, over resets, and a partial reset."""
+    native = gym.make_vec(name, num_envs=3, autoreset_mode=mode, **fields)
+    peer = gym.make_vec(name, 3, vectorization_mode="sync", vector_kwargs={"autoreset_mode": mode}, **fields)
+    assert native.single_observation_space == peer.single_observation_space
+    assert native.observation_space == peer.observation_space
+    assert native.action_space == peer.action_space
+    for a, b in zip(native.reset(seed=5), peer.reset(seed=5), strict=True):
+        assert_same(a, b)
+    done = np.zeros(3, dtype=bool)
+    for slot in range(11):
+        mask = done & (mode is AutoresetMode.DISABLED)
+        if slot == 2:
+            mask = np.array([True, False, False])
+        if mask.any():
+            pair = [envs.reset(options={"reset_mask": mask.copy()}) for envs in (native, peer)]
+            assert_same(pair[0][0], pair[1][0], f"reset {slot}")
+            assert_same(pair[0][1], pair[1][1], f"reset {slot}")
+        action = rng.uniform(-1, 1, native.action_space.shape).astype(np.float32)
+        ours, theirs = native.step(action), peer.step(action)
+        for part, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+            assert_same(a, b, f"slot {slot} part {part}")
+        done = ours[3]
+
+
+def assert_lanes_follow_single_environments(name, fields, rng):
+    """DESIGN 2: lane i of a vector seeded s is the environment seeded s + i, to 1e-9, over episodes with resets."""
+    native = gym.make_vec(name, num_envs=4, autoreset_mode="SameStep", **fields)
+    native.reset(seed=11)
+    singles = [gym.make(name, **fields) for _ in range(4)]
+    for lane, env in enumerate(singles):
+        env.reset(seed=11 + lane)
+    for _ in range(9):
+        action = rng.uniform(-1, 1, native.action_space.shape).astype(np.float32)
+        _, rewards, _, truncated, _ = native.step(action)
+        for lane, env in enumerate(singles):
+            _, reward, _, end, _ = env.step(action[lane])
+            assert rewards[lane] == pytest.approx(reward, rel=1e-9)
+            assert truncated[lane] == end
+            if end:
+                env.reset()
+    assert len(set(np.round(rewards, 9))) == 4
+
+
 class TestCheckers:
     @pytest.mark.parametrize("observation", ["dict", "flat"])
     def test_gymnasiums_checker_passes_without_warnings(self, observation):
@@ -186,47 +230,10 @@ class TestVector:
     @pytest.mark.parametrize("mode", list(AutoresetMode))
     @pytest.mark.parametrize("observation", ["dict", "flat"])
     def test_equals_gymnasiums_sync_vector_env_step_by_step(self, mode, observation, rng):
-        """Observations, rewards, ends, info keys, masks and final entries, over resets, and a partial reset."""
-        fields = SMALL | {"observation": observation}
-        native = gym.make_vec(ID, num_envs=3, autoreset_mode=mode, **fields)
-        peer = gym.make_vec(ID, 3, vectorization_mode="sync", vector_kwargs={"autoreset_mode": mode}, **fields)
-        assert native.single_observation_space == peer.single_observation_space
-        assert native.observation_space == peer.observation_space
-        assert native.action_space == peer.action_space
-        for a, b in zip(native.reset(seed=5), peer.reset(seed=5), strict=True):
-            assert_same(a, b)
-        done = np.zeros(3, dtype=bool)
-        for slot in range(11):
-            mask = done & (mode is AutoresetMode.DISABLED)
-            if slot == 2:
-                mask = np.array([True, False, False])
-            if mask.any():
-                pair = [envs.reset(options={"reset_mask": mask.copy()}) for envs in (native, peer)]
-                assert_same(pair[0][0], pair[1][0], f"reset {slot}")
-                assert_same(pair[0][1], pair[1][1], f"reset {slot}")
-            action = rng.uniform(-1, 1, native.action_space.shape).astype(np.float32)
-            ours, theirs = native.step(action), peer.step(action)
-            for part, (a, b) in enumerate(zip(ours, theirs, strict=True)):
-                assert_same(a, b, f"slot {slot} part {part}")
-            done = ours[3]
+        assert_follows_sync_vector_env(ID, mode, SMALL | {"observation": observation}, rng)
 
     def test_lane_i_follows_the_single_environment_of_seed_s_plus_i(self, rng):
-        """DESIGN 2: to 1e-9, over whole episodes with resets."""
-        native = gym.make_vec(ID, num_envs=4, autoreset_mode="SameStep", **SMALL)
-        native.reset(seed=11)
-        singles = [make() for _ in range(4)]
-        for lane, env in enumerate(singles):
-            env.reset(seed=11 + lane)
-        for _ in range(9):
-            action = rng.uniform(-1, 1, native.action_space.shape).astype(np.float32)
-            _, rewards, _, truncated, _ = native.step(action)
-            for lane, env in enumerate(singles):
-                _, reward, _, end, _ = env.step(action[lane])
-                assert rewards[lane] == pytest.approx(reward, rel=1e-9)
-                assert truncated[lane] == end
-                if end:
-                    env.reset()
-        assert len(set(np.round(rewards, 9))) == 4
+        assert_lanes_follow_single_environments(ID, SMALL, rng)
 
     def test_make_vecs_horizon_is_kept(self):
         envs = gym.make_vec(ID, num_envs=2, max_episode_steps=2, **SMALL)

@@ -9,7 +9,7 @@ import pytest
 from conftest import BACKENDS, static, to_numpy
 from jcas_baselines import GBD, Exact
 from jcas_baselines.convex import shared_optimum
-from jcas_baselines.gbd import LEAST_SHARE, MARGIN, cells_of
+from jcas_baselines.gbd import LEAST_SHARE, MARGIN, _Inner, cells_of
 from problems import CORNERS, mixed_problem, random_problem
 
 from jcas_env import RelaxedAllocation, RelaxedProblem, Status
@@ -194,5 +194,20 @@ def test_bad_settings_are_named(entry, match):
 
 
 def test_other_problem_types_are_refused_by_name():
-    with pytest.raises(TypeError, match="GBD solves MultiCellProblem, got str"):
+    with pytest.raises(TypeError, match="GBD solves MultiCellProblem and MeshProblem, got str"):
         GBD().solve("a problem")
+
+
+@pytest.mark.parametrize("form", ["rate", "log"])
+@pytest.mark.parametrize("split", [1, 2])
+def test_a_cut_is_nowhere_below_the_value(form, split, rng):
+    """Weak duality: the cut of any share bounds the value at every other, whatever the accuracy of the subproblem."""
+    problem = random_problem(rng, 2, crowd=5, reward="rate" if form == "rate" else "fair")
+    loose, exact = (_Inner(cells_of(problem), form, gap, "closed_form") for gap in (0.1, 1e-7))
+    index = np.arange(4)
+    for _ in range(10):
+        here, there = rng.uniform(0.1, 0.9, (2, 4, split))
+        cut, _ = loose(here, index)
+        value = exact(there, index)[0].value
+        height = cut.level + (cut.slope * (there - here)).sum(axis=-1)
+        assert (height >= value - 1e-9 * abs(value)).all()

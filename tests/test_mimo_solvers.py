@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from jcas_baselines import ADMM, EqualAllocation, Exact
-from jcas_baselines.massive_mimo_sca import MassiveMIMOSCA, first_point, linear_demand, surrogate
+from jcas_baselines import ADMM, SCA, EqualAllocation, Exact
+from jcas_baselines.massive_mimo_sca import first_point, linear_demand, surrogate
 from mimo import GAIN, case, layouts, part, random_problem
 from scipy.optimize import minimize
 
@@ -90,7 +90,7 @@ class TestKnownCases:
             alone = Exact().solve(case(snr_sen=snr))
             np.testing.assert_array_equal(batch.allocation.power[lane], alone.allocation.power)
             assert batch.objective[lane] == alone.objective
-        for solver in (MassiveMIMOSCA(), MassiveMIMOSCA(start="low"), EqualAllocation()):
+        for solver in (SCA(), SCA(start="low"), EqualAllocation()):
             mixed = solver.solve(case(snr_sen=[5.0, -17.0, -12.0]))
             assert (mixed.status == Status.INFEASIBLE).tolist() == [False, True, False]
             assert np.isnan(mixed.allocation.power[1]).all()
@@ -131,7 +131,7 @@ class TestOptimality:
         budgets = np.linspace(0.2, 1.0, 9)
         values = [Exact().solve(replace(problem, power_budget=1000.0 * part)).objective for part in budgets]
         values = np.where(np.isnan(values), -np.inf, values)
-        for before, after in itertools.pairwise(values):
+        for before, after in pairwise(values):
             reached = np.isfinite(after)
             assert reached.sum() > 20
             assert (after[reached] > before[reached]).all()
@@ -297,7 +297,7 @@ class TestBenchmarks:
             EqualAllocation(reading="half")
         with pytest.raises(TypeError, match="ADMM solves MultiCellProblem and RelaxedProblem, got MassiveMIMOProblem"):
             ADMM().solve(case())
-        for solver in (Exact(), EqualAllocation(), MassiveMIMOSCA()):
+        for solver in (Exact(), EqualAllocation(), SCA()):
             with pytest.raises(TypeError, match="MassiveMIMOProblem.*got int"):
                 solver.solve(3)
 
@@ -329,7 +329,7 @@ class TestSCA:
         problem = layouts(100, antennas=antennas, snr_com_db=snr_com, snr_sen_db=snr_sen)
         before = problem.utility(first_point(problem, start))
         for limit in range(1, 15):
-            solution = MassiveMIMOSCA(start=start, limit=limit, tolerance=0.0).solve(problem)
+            solution = SCA(start=start, max_rounds=limit, tolerance=1e-12).solve(problem)
             rate = problem.score(problem.rates(solution.allocation))
             assert (rate >= before - 1e-9).all()
             assert (problem.violation(solution.allocation) <= 1e-9).all()
@@ -341,7 +341,7 @@ class TestSCA:
         """Spec mimo 5: from full power mean gap <= 0.05 %, max 0.5 %, at most 100 iterations; never above."""
         problem = layouts(300, antennas=antennas, snr_com_db=snr_com, snr_sen_db=snr_sen)
         best = Exact().solve(problem).objective
-        solution = MassiveMIMOSCA().solve(problem)
+        solution = SCA().solve(problem)
         gap = 1.0 - solution.objective / best
         assert gap.min() >= -1e-12
         assert gap.mean() <= 5e-4
@@ -354,8 +354,8 @@ class TestSCA:
         """Mean gaps of several tenths of a percent at tol 1e-3."""
         problem = layouts(300, snr_com_db=20.0)
         best = Exact().solve(problem).objective
-        low = MassiveMIMOSCA(start="low", tolerance=1e-3, limit=3000).solve(problem)
-        full = MassiveMIMOSCA(tolerance=1e-3).solve(problem)
+        low = SCA(start="low", tolerance=1e-3).solve(problem)
+        full = SCA(tolerance=1e-3).solve(problem)
         gaps = [(1.0 - solution.objective / best).mean() for solution in (low, full)]
         assert gaps[0] > 2e-3
         assert gaps[0] > 2.0 * gaps[1]
@@ -365,7 +365,7 @@ class TestSCA:
     def test_conic_and_closed_form_agree(self):
         """Spec mimo check 8: within 1e-4 bit/s/Hz, slack and binding, with infeasible neighbours."""
         problem = case(snr_sen=[5.0, -12.0, -17.0, -14.0])
-        closed, conic = (MassiveMIMOSCA(backend=name, limit=60).solve(problem) for name in ("closed_form", "cvxpy"))
+        closed, conic = (SCA(backend=name, max_rounds=60).solve(problem) for name in ("closed_form", "cvxpy"))
         np.testing.assert_array_equal(closed.status, conic.status)
         good = [0, 1, 3]
         np.testing.assert_allclose(conic.objective[good], closed.objective[good], rtol=0, atol=1e-4)
@@ -377,7 +377,7 @@ class TestSCA:
         """
         for shape in ({}, {"tx_antennas": 30, "rx_antennas": 5}):
             problem = random_problem(rng, 12, target_angle=0.0, crb_limit=1.0, **shape)
-            closed, conic = (MassiveMIMOSCA(backend=name, limit=1).solve(problem) for name in ("closed_form", "cvxpy"))
+            closed, conic = (SCA(backend=name, max_rounds=1).solve(problem) for name in ("closed_form", "cvxpy"))
             np.testing.assert_allclose(conic.objective, closed.objective, rtol=0, atol=1e-4)
             total = problem.largest_total[:, None]
             np.testing.assert_allclose(conic.allocation.power / total, closed.allocation.power / total, atol=1e-3)
@@ -389,7 +389,7 @@ class TestSCA:
         problem = random_problem(rng, 60, target_angle=0.0, **shape)
         problem = part(problem, problem.feasible)
         a, b, c = linear_demand(problem)
-        first, new = first_point(problem, start), MassiveMIMOSCA(start=start, limit=1).solve(problem).allocation
+        first, new = first_point(problem, start), SCA(start=start, max_rounds=1).solve(problem).allocation
         n, total = problem.tx_antennas, problem.largest_total
         signal, gain = n**2 * problem.estimate_variance, n * problem.large_scale_gain
 
@@ -418,26 +418,26 @@ class TestSCA:
         """Spec mimo 4: at 0 dB an absolute 1e-4 would leave mean gaps above 1 %."""
         problem = layouts(50, snr_com_db=0.0)
         best = Exact().solve(problem).objective
-        cut = MassiveMIMOSCA(limit=2).solve(problem)
+        cut = SCA(max_rounds=2).solve(problem)
         assert (cut.status == Status.ITERATION_LIMIT).any()
-        assert (1.0 - MassiveMIMOSCA().solve(problem).objective / best).mean() < 1e-3
+        assert (1.0 - SCA().solve(problem).objective / best).mean() < 1e-3
 
     def test_a_given_start_is_used_and_a_stream_without_power_is_refused(self):
         problem = case()
         start = MassiveMIMOAllocation(np.full(4, 15.0), np.asarray(5.0))
-        solution = MassiveMIMOSCA(start=start).solve(problem)
+        solution = SCA(start=start).solve(problem)
         assert solution.objective == pytest.approx(4.480, abs=5e-3)
         dead = start._replace(power=np.array([15.0, 0.0, 15.0, 15.0]))
         with pytest.raises(ValueError, match=r"`start.power` must be positive.*power\[1\] = 0.0"):
-            MassiveMIMOSCA(start=dead).solve(problem)
+            SCA(start=dead).solve(problem)
         with pytest.raises(ValueError, match="budget and demand.*relative excess of 1.04"):
-            MassiveMIMOSCA(start=start._replace(power=np.full(4, 32.75))).solve(problem)
+            SCA(start=start._replace(power=np.full(4, 32.75))).solve(problem)
 
     def test_what_it_cannot_do_is_said(self):
         with pytest.raises(ValueError, match="rate_floor"):
-            MassiveMIMOSCA().solve(case(rate_floor=0.1))
+            SCA().solve(case(rate_floor=0.1))
         with pytest.raises(ValueError, match="objective 'min'"):
-            MassiveMIMOSCA().solve(case(objective="min"))
+            SCA().solve(case(objective="min"))
 
 
 def test_fig3_rates_and_bounds_over_the_antennas():
@@ -467,7 +467,7 @@ def test_split_spends_the_whole_budget(rng):
     np.testing.assert_allclose(total, np.broadcast_to(problem.largest_total, (7, 50)), rtol=1e-12)
 
 
-@pytest.mark.parametrize("solver", [Exact(), MassiveMIMOSCA(), EqualAllocation()])
+@pytest.mark.parametrize("solver", [Exact(), SCA(), EqualAllocation()])
 def test_solvers_run_in_torch_and_agree(solver):
     torch = pytest.importorskip("torch")
     problem = layouts(20, snr_sen_db=-12.0)
@@ -519,7 +519,7 @@ class TestBadInput:
         assert solution.status == Status.OPTIMAL
         assert solution.allocation.sensing_power == 0.0
         blind = case(antennas=1)
-        for solver in (Exact(), MassiveMIMOSCA(), EqualAllocation()):
+        for solver in (Exact(), SCA(), EqualAllocation()):
             assert solver.solve(blind).status == Status.INFEASIBLE
         assert blind.crb_min == np.inf
         assert Exact().solve(replace(blind, crb_limit=np.inf)).status == Status.OPTIMAL

@@ -254,7 +254,10 @@ class TestADMM:
         np.testing.assert_array_equal(a.iterations, b.iterations)
 
     def test_a_small_penalty_fails_and_says_so(self):
-        """Spec multicell 6.2, 10.3: mu = 0.1 reaches 3 % of the optimum, and is reported."""
+        """Spec multicell 6.2, 10.3: mu = 0.1 stops on the floors (3 % of the optimum), and is reported.
+
+        The equal point that replaces such an iterate may be within 0.1 % of the optimum in a cell by luck.
+        """
         relaxed = static(10, ue_antennas=18).problem.relaxed()
         solution = ADMM(penalty=0.1).solve(relaxed)
         ratio = (solution.objective / Exact().solve(relaxed).objective)[..., 0]
@@ -423,7 +426,7 @@ class TestEverySolver:
         assert (solution.status < Status.INFEASIBLE).all()
 
     def test_other_problem_types_are_refused_by_name(self, name):
-        with pytest.raises(TypeError, match="MultiCellProblem and RelaxedProblem, got str"):
+        with pytest.raises(TypeError, match="MultiCellProblem and RelaxedProblem.*, got str"):
             SOLVERS[name].solve("a problem")
 
     def test_runs_on_torch(self, name):

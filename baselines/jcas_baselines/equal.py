@@ -9,10 +9,12 @@ from typing import Literal, get_args
 from array_api_compat import array_namespace, device
 
 from jcas_env.scenarios.massive_mimo import MassiveMIMOProblem
+from jcas_env.scenarios.mesh import MeshProblem
 from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Status
 
-from .massive_mimo import Reading, solve_equal
+from . import massive_mimo, mesh_solver
+from .massive_mimo import Reading
 from .relaxed import RelaxedResult, RelaxedSolver, canonical_groups, floors_of
 from .solver import Solution, unsupported
 from .water_filling import waterfill
@@ -29,6 +31,9 @@ class EqualAllocation(RelaxedSolver):
     claim, no bound (luo2023 Sec. V, spec multicell 4.8, 5.23).
 
     On a :class:`MassiveMIMOProblem`: one of the readings of nguyen2024's benchmarks, :func:`.massive_mimo.solve_equal`.
+
+    On a :class:`MeshProblem`: equal counts of subcarriers, and the best share for them in closed form; INFEASIBLE where
+    equal counts keep the rate floors at no share.
     """
 
     per: Literal["user", "group"] = "user"
@@ -47,13 +52,15 @@ class EqualAllocation(RelaxedSolver):
         if self.power not in ("equal", "proposed"):
             raise ValueError(f"`power` must be equal or proposed, got {self.power!r}")
 
-    def solve(self, problem: MultiCellProblem | RelaxedProblem | MassiveMIMOProblem) -> Solution:
+    def solve(self, problem: MultiCellProblem | RelaxedProblem | MeshProblem | MassiveMIMOProblem) -> Solution:
         """Solve a batch; see :class:`Solution`."""
         if isinstance(problem, MassiveMIMOProblem):
-            return solve_equal(problem, self.reading)
+            return massive_mimo.solve_equal(problem, self.reading)
+        if isinstance(problem, MeshProblem):
+            return mesh_solver.solve_equal(problem)
         if isinstance(problem, MultiCellProblem | RelaxedProblem):
             return super().solve(problem)
-        raise unsupported(self, problem, MultiCellProblem, RelaxedProblem, MassiveMIMOProblem)
+        raise unsupported(self, problem, MultiCellProblem, RelaxedProblem, MeshProblem, MassiveMIMOProblem)
 
     def solve_relaxed(self, relaxed: RelaxedProblem) -> RelaxedResult:
         """Closed form, batched."""

@@ -9,11 +9,12 @@ from array_api_compat import array_namespace, device
 
 from jcas_env.physics.rates import Noise
 from jcas_env.scenarios.massive_mimo import MassiveMIMOProblem
+from jcas_env.scenarios.mesh import MeshProblem
 from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Status
 
+from . import massive_mimo, mesh_solver
 from .gbd import decompose_share
-from .massive_mimo import solve_exact
 from .perspective import maximise_perspective
 from .relaxed import AtShare, RelaxedResult, RelaxedSolver, canonical_groups, floors_of
 from .solver import Solution, unsupported
@@ -38,6 +39,9 @@ class Exact(RelaxedSolver):
     STATIONARY and has no bound. This holds for the ``rate`` utility; for another there is no claim.
 
     On a :class:`MassiveMIMOProblem`: the global optimum of nguyen2024 eq. 19, :func:`.massive_mimo.solve_exact`.
+
+    On a :class:`MeshProblem` with a flat channel: global optimum of its count model over share and counts in closed
+    form (spec mesh 3.4), rounded to whole subcarriers like GBD's; OPTIMAL.
     """
 
     noise: Noise = "constant"
@@ -47,13 +51,15 @@ class Exact(RelaxedSolver):
         if self.noise not in ("constant", "per_hertz"):
             raise ValueError(f"`noise` must be constant or per_hertz, got {self.noise!r}")
 
-    def solve(self, problem: MultiCellProblem | RelaxedProblem | MassiveMIMOProblem) -> Solution:
+    def solve(self, problem: MultiCellProblem | RelaxedProblem | MeshProblem | MassiveMIMOProblem) -> Solution:
         """Solve a batch; see :class:`Solution`."""
         if isinstance(problem, MassiveMIMOProblem):
-            return solve_exact(problem)
+            return massive_mimo.solve_exact(problem)
+        if isinstance(problem, MeshProblem):
+            return mesh_solver.solve_exact(problem)
         if isinstance(problem, MultiCellProblem | RelaxedProblem):
             return super().solve(problem)
-        raise unsupported(self, problem, MultiCellProblem, RelaxedProblem, MassiveMIMOProblem)
+        raise unsupported(self, problem, MultiCellProblem, RelaxedProblem, MeshProblem, MassiveMIMOProblem)
 
     @property
     def model(self) -> Noise:

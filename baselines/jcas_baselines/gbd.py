@@ -1,4 +1,4 @@
-r"""Generalised Benders decomposition of the multi-cell problem over the positioning share."""
+r"""Generalised Benders decomposition over the positioning share, of the multi-cell problem and of the mesh."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from array_api_compat import array_namespace, device
 
+from jcas_env.scenarios.mesh import MeshProblem
 from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
 from jcas_env.scenarios.multicell.problem import LEAST_RATE
 from jcas_env.types import COMMUNICATION, POSITIONING, Array, Status
@@ -16,6 +17,8 @@ from jcas_env.units import MEGA
 
 from .benders import Cut, Decomposition, decompose, interval_master, polyhedral_master
 from .convex import per_hertz_optimum
+from .mesh_gbd import Cuts
+from .mesh_solver import solve_gbd
 from .perspective import solve_perspective
 from .prices import Form, Prices, perspective_prices
 from .relaxed import FLOOR_TOLERANCE, LEAST_SHARE, canonical_groups, floors_of
@@ -248,6 +251,14 @@ class GBD:
     ``split="separate"`` gives power and band shares of their own, with a linear program as master and interference
     densities as at one share. That is a relaxation, not an action: ``details["relaxation"]`` says so, and its
     allocation breaks the rule of one share.
+
+    A :class:`MeshProblem` is solved on its count model in closed form, batched, with the interval cuts of
+    :mod:`.mesh_gbd`; objective and bound are those of fractional counts at ``details["positioning_share"]``, the
+    allocation is rounded to whole subcarriers that keep every rate floor. ``backend="cvxpy"`` solves cone programs over
+    ``bins`` of subcarriers instead; so are frequency-selective channels and bands of at most 64 subcarriers, where
+    counts say too little. Then the bound holds for every assignment of single subcarriers. ``cuts="paper"`` are the
+    tangents of lu2022 eq. 18: their "bound" can lie below the optimum, so the status is FEASIBLE and claims nothing.
+    Where no share keeps the floors the status is INFEASIBLE and ``details`` has ``rate_floor_max`` and ``share_max``.
     """
 
     split: Split = "shared"
@@ -257,7 +268,13 @@ class GBD:
     max_cuts: int | None = None
     """Most subproblems; None: 40, and 200 where the shares are separate."""
     backend: Backend = "closed_form"
-    """Batched interior-point method, or the subproblems one by one with CVXPY."""
+    """Batched closed forms and interior-point method, or the subproblems one by one with CVXPY."""
+    cuts: Cuts = "valid"
+    """Mesh: interval cuts that are valid, or the tangents of the paper, which are not."""
+    bins: int = 8
+    """Mesh: bins of subcarriers in the cone programs."""
+    whole: bool = True
+    """Mesh: round the allocation to whole subcarriers."""
 
     def __post_init__(self) -> None:
         if self.split not in ("shared", "separate"):
@@ -268,17 +285,31 @@ class GBD:
             raise ValueError(f"`max_cuts` must be at least 1, got {self.max_cuts!r}")
         if self.backend not in ("closed_form", "cvxpy"):
             raise ValueError(f"`backend` must be closed_form or cvxpy, got {self.backend!r}")
+        if self.cuts not in ("valid", "paper"):
+            raise ValueError(f"`cuts` must be valid or paper, got {self.cuts!r}")
+        if self.bins < 1:
+            raise ValueError(f"`bins` must be at least 1, got {self.bins!r}")
 
-    def solve(self, problem: MultiCellProblem) -> Solution:
+    def solve(self, problem: MultiCellProblem | MeshProblem) -> Solution:
         """Solve a batch; see :class:`Solution`."""
+        if isinstance(problem, MeshProblem):
+            return solve_gbd(
+                problem,
+                cuts=self.cuts,
+                bins=self.bins,
+                conic=self.backend == "cvxpy",
+                whole=self.whole,
+                tolerance=self.tolerance,
+                limit=self.max_cuts or 40,
+            )
         if not isinstance(problem, MultiCellProblem):
-            raise unsupported(self, problem, MultiCellProblem)
+            raise unsupported(self, problem, MultiCellProblem, MeshProblem)
         xp = array_namespace(problem.gain)
         if problem.gain.dtype != xp.float64:
             return in_double_precision(self.solve, problem, problem.gain.dtype)
         found = decompose_share(
             problem,
-            form="rate" if problem.reward == "rate" else "log",
+            form="log" if problem.reward == "fair" else "rate",
             split=self.split,
             tolerance=self.tolerance,
             limit=self.max_cuts or (40 if self.split == "shared" else 200),

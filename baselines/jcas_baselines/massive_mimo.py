@@ -23,7 +23,7 @@ def answer(
     problem: MassiveMIMOProblem,
     allocation: MassiveMIMOAllocation,
     *,
-    status: int,
+    status: Array | int,
     feasible: Array,
     optimal: bool = False,
     iterations: Array | None = None,
@@ -60,6 +60,13 @@ def promised(problem: MassiveMIMOProblem, allocation: MassiveMIMOAllocation) -> 
     return stated.score(stated.rates(allocation))
 
 
+def at_sensing_power(problem: MassiveMIMOProblem, sensing_power: Array) -> MassiveMIMOAllocation:
+    """Full power with a given sensing power (...,) [W] and water-filled streams."""
+    total = problem.largest_total
+    xp = array_namespace(total)
+    return split(problem, sensing_power / xp.where(total > 0, total, xp.ones_like(total)))
+
+
 def rate_floors_fit(problem: MassiveMIMOProblem, budget: Array) -> Array:
     """Whether the streams' ``budget`` (...,) [W] carries every user's rate floor at full power, (...,) bool."""
     xp = array_namespace(budget)
@@ -77,10 +84,8 @@ def solve_exact(problem: MassiveMIMOProblem) -> Solution:
     batched; OPTIMAL, and its own bound.
     """
     sensing = problem.least_sensing_power()
-    total = problem.largest_total
-    xp = array_namespace(total)
-    allocation = split(problem, sensing / xp.where(total > 0, total, xp.ones_like(total)))
-    feasible = problem.feasible & rate_floors_fit(problem, total - sensing)
+    allocation = at_sensing_power(problem, sensing)
+    feasible = problem.feasible & rate_floors_fit(problem, problem.largest_total - sensing)
     return answer(problem, allocation, status=int(Status.OPTIMAL), feasible=feasible, optimal=True)
 
 

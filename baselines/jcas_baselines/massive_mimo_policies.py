@@ -18,7 +18,7 @@ from jcas_env.scenarios.massive_mimo.action import most_informative, split
 from jcas_env.scenarios.massive_mimo.scenario import predicted_sigma
 from jcas_env.types import Array, Status
 
-from .massive_mimo import answer
+from .massive_mimo import answer, at_sensing_power
 from .solver import Solution, unsupported
 
 BeamError = Literal["none", "sigma"]
@@ -74,13 +74,6 @@ class FramePlanner(ABC):
     @abstractmethod
     def allocate(self, problem: MassiveMIMOProblem) -> MassiveMIMOAllocation:
         """Allocation for a planned problem."""
-
-
-def at_sensing_power(problem: MassiveMIMOProblem, sensing_power: Array) -> MassiveMIMOAllocation:
-    """Full power with a given sensing power (...,) [W] and water-filled streams."""
-    total = problem.largest_total
-    xp = array_namespace(total)
-    return split(problem, sensing_power / xp.where(total > 0, total, xp.ones_like(total)))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ each subproblem has a closed form (spec mimo 4); CVXPY solves the paper's conic 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from array_api_compat import array_namespace
@@ -18,10 +17,13 @@ from jcas_env.scenarios.scenario import first_bad_entry, require
 from jcas_env.types import Array, Status, as_array
 
 from .massive_mimo import answer
-from .solver import Solution, iterate, unsupported
+from .solver import Solution, iterate
 
 Start = Literal["full", "half", "low"]
 """Starting points: full power with least or with half sensing power, or the demand met with least power."""
+
+FROM_FULL, FROM_ELSEWHERE = 200, 3000
+"""Most iterations by starting point: a low one needs about 2 beta SNR_com (spec mimo 4)."""
 
 
 class Iterate(NamedTuple):
@@ -166,34 +168,12 @@ def linear_demand(problem: MassiveMIMOProblem) -> tuple[Array, Array, Array]:
     return stream, echo.pattern * echo.receive, problem.echo_noise / problem.crb_limit
 
 
-@dataclass(frozen=True)
-class MassiveMIMOSCA:
-    """Algorithm 1 of nguyen2024; see :func:`solve_sca` for what the fields mean."""
-
-    start: Start = "full"
-    tolerance: float = 1e-4
-    limit: int = 200
-    backend: Literal["closed_form", "cvxpy"] = "closed_form"
-
-    def solve(self, problem: MassiveMIMOProblem) -> Solution:
-        """Solve a batch; see :class:`Solution`."""
-        if not isinstance(problem, MassiveMIMOProblem):
-            raise unsupported(self, problem, MassiveMIMOProblem)
-        return solve_sca(
-            problem,
-            start=self.start,
-            tolerance=self.tolerance,
-            limit=self.limit,
-            backend=self.backend,
-        )
-
-
 def solve_sca(
     problem: MassiveMIMOProblem,
     *,
     start: Start | MassiveMIMOAllocation = "full",
     tolerance: float = 1e-4,
-    limit: int = 200,
+    limit: int | None = None,
     backend: Literal["closed_form", "cvxpy"] = "closed_form",
 ) -> Solution:
     """Run Algorithm 1 on a batch; see :class:`jcas_baselines.SCA`. The beam counts as aligned, pilots as orthonormal.
@@ -206,31 +186,7 @@ def solve_sca(
     require(problem.objective == "sum", "SCA maximises the weighted sum rate, got a problem with objective 'min'")
     require(not xp.any(problem.rate_floor > 0), "SCA knows no `rate_floor`; `Exact` does")
     problem = problem.aligned()
-    first = first_point(problem, start)
-
-    def flat(value: Array, users: bool = False) -> Array:
-        shape = (*problem.batch, problem.users) if users else problem.batch
-        value = xp.broadcast_to(value, shape)
-        return xp.reshape(value, (-1, problem.users) if users else (-1,))
-
-    n = problem.tx_antennas
-    streams, beam, demand = linear_demand(problem)
-    point = Iterate(
-        flat(first.power, users=True),
-        flat(first.sensing_power),
-        flat(xp.zeros_like(problem.noise_power)),
-        flat(n * problem.large_scale_gain, users=True),
-        flat(n**2 * problem.estimate_variance, users=True),
-        flat(problem.weight, users=True),
-        flat(problem.noise_power),
-        flat(streams),
-        flat(beam),
-        flat(demand),
-        flat(problem.largest_total),
-        flat(problem.echo.pattern / n),
-    )
-    factor = problem.rate_factor
-    point = point._replace(rate=sum_rate(point, point.power, point.sensing, factor))
+    point = first_iterate(problem, first_point(problem, start))
     if backend == "cvxpy":
         from .convex_massive_mimo import conic_update as step_update
     else:
@@ -238,33 +194,45 @@ def solve_sca(
 
     def step(point: Iterate) -> tuple[Iterate, Array]:
         power, sensing = step_update(point)
-        rate = sum_rate(point, power, sensing, factor)
+        rate = sum_rate(point, power, sensing, problem.rate_factor)
         enough = tolerance * xp.clip(rate, max=1.0)
         return point._replace(power=power, sensing=sensing, rate=rate), rate - point.rate < enough
 
-    feasible = problem.feasible
-    # What cannot be met is not iterated on: its demand is dropped, its answer is NaN.
-    lost = ~flat(feasible)
-    point = point._replace(demand=xp.where(lost, 0.0, point.demand))
-    point, iterations, converged = iterate(point, step, limit=limit)
+    cap = FROM_FULL if isinstance(start, str) and start == "full" else FROM_ELSEWHERE
+    point, iterations, converged = iterate(point, step, limit=limit or cap)
     shape = problem.batch
-    allocation = MassiveMIMOAllocation(
-        xp.reshape(point.power, (*shape, problem.users)), xp.reshape(point.sensing, shape)
-    )
-    solution = answer(
+    return answer(
         problem,
-        allocation,
-        status=int(Status.STATIONARY),
-        feasible=feasible,
+        MassiveMIMOAllocation(xp.reshape(point.power, (*shape, problem.users)), xp.reshape(point.sensing, shape)),
+        status=xp.where(xp.reshape(converged, shape), int(Status.STATIONARY), int(Status.ITERATION_LIMIT)),
+        feasible=problem.feasible,
         iterations=xp.reshape(iterations, shape),
     )
-    stopped = xp.reshape(converged, shape) | ~feasible
-    status = xp.where(stopped, solution.status, int(Status.ITERATION_LIMIT))
-    return Solution(
-        allocation=solution.allocation,
-        objective=solution.objective,
-        bound=solution.bound,
-        status=status,
-        iterations=solution.iterations,
-        details=solution.details,
+
+
+def first_iterate(problem: MassiveMIMOProblem, first: MassiveMIMOAllocation) -> Iterate:
+    """Lay a batch of any shape out as (batch,) elements, at their starting points.
+
+    What cannot be met is not iterated on: its demand is dropped, the caller blanks its answer.
+    """
+    xp, n = array_namespace(problem.large_scale_gain), problem.tx_antennas
+
+    def flat(value: Array, *trailing: int) -> Array:
+        return xp.reshape(xp.broadcast_to(value, (*problem.batch, *trailing)), (-1, *trailing))
+
+    streams, beam, demand = linear_demand(problem)
+    point = Iterate(
+        power=flat(first.power, problem.users),
+        sensing=flat(first.sensing_power),
+        rate=flat(xp.zeros_like(problem.noise_power)),
+        gain=flat(n * problem.large_scale_gain, problem.users),
+        signal=flat(n**2 * problem.estimate_variance, problem.users),
+        weight=flat(problem.weight, problem.users),
+        noise=flat(problem.noise_power),
+        stream_information=flat(streams),
+        beam_information=flat(beam),
+        demand=flat(xp.where(problem.feasible, demand, xp.zeros_like(demand))),
+        total=flat(problem.largest_total),
+        beam_gain=flat(problem.echo.pattern / n),
     )
+    return point._replace(rate=sum_rate(point, point.power, point.sensing, problem.rate_factor))

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from array_api_compat import array_namespace, device
 
-from jcas_env.scenarios.massive_mimo import MassiveMIMOProblem
+from jcas_env.scenarios.massive_mimo import MassiveMIMOAllocation, MassiveMIMOProblem
 from jcas_env.scenarios.multicell import MultiCellProblem
 from jcas_env.scenarios.multicell.problem import LEAST_RATE
 from jcas_env.tree import tree_map
 from jcas_env.types import Array, Status
 
 from . import convex_sca, surrogate
-from .massive_mimo_sca import solve_sca
+from .massive_mimo_sca import Start, solve_sca
 from .relaxed import LEAST_SHARE
 from .solver import Solution, in_double_precision, iterate, unsupported
 from .surrogate import Air, Point, interference_of, onto_budgets, true_rates
@@ -23,6 +23,8 @@ from .true_interference import Scene, Scope, allocation_of, describe, equal_poin
 
 STARTS = (0.02, 0.5, 0.98)
 """Positioning shares to start from where it is free, on the interval that the floors allow."""
+ROUNDS = 15
+"""Most convex steps in the multi-cell problem, unless an option says otherwise."""
 HALVINGS = 12
 """Most halvings of a step that would lower the utility."""
 
@@ -61,9 +63,11 @@ class SCA:
     cell also pays for what its powers cost the others, at first order, and the step towards the surrogate's maximum,
     an ascent direction, is halved until the utility of the network does not fall. The status is STATIONARY where the
     relative gain has dropped below ``tolerance``, else ITERATION_LIMIT; there is no bound. Uses the true interference
-    of the known gains, which the relaxed methods do not see.
+    of the known gains, which the relaxed methods do not see. Bands are continuous: whole subcarriers are rounded on the
+    air, after the decision.
 
-    On a :class:`MassiveMIMOProblem`: nguyen2024 Algorithm 1, :func:`.massive_mimo_sca.solve_sca`.
+    On a :class:`MassiveMIMOProblem`: Algorithm 1 of nguyen2024 with its subproblem in closed form or as the paper's
+    cone program, :func:`.massive_mimo_sca.solve_sca`; ``scope`` means nothing there.
     """
 
     scope: Scope = "cell"
@@ -71,9 +75,12 @@ class SCA:
     backend: Literal["closed_form", "cvxpy"] = "closed_form"
     """Batched Newton method for the convex step, or CVXPY, cell by cell."""
     tolerance: float = 1e-4
-    """Gain of a round at which to stop, relative to the utility (to 1 for a ``fair`` utility between -1 and 1)."""
-    max_rounds: int = 15
-    """Most convex steps."""
+    """Gain of a round at which to stop, relative to the utility (to 1 for a ``fair`` utility between -1 and 1); in the
+    massive MIMO problem in bit/s/Hz, relative below 1."""
+    max_rounds: int | None = None
+    """Most convex steps; None: 15, in the massive MIMO problem 200 from full power and 3,000 from elsewhere."""
+    start: Start | MassiveMIMOAllocation = "full"
+    """Starting point in the massive MIMO problem, by name or given."""
 
     def __post_init__(self) -> None:
         if self.scope not in ("cell", "network"):
@@ -82,13 +89,20 @@ class SCA:
             raise ValueError(f"`backend` must be closed_form or cvxpy, got {self.backend!r}")
         if not 0 < self.tolerance < 1:
             raise ValueError(f"`tolerance` must lie in (0, 1), got {self.tolerance!r}")
-        if self.max_rounds < 1:
+        if self.max_rounds is not None and self.max_rounds < 1:
             raise ValueError(f"`max_rounds` must be at least 1, got {self.max_rounds!r}")
+        if not isinstance(self.start, MassiveMIMOAllocation) and self.start not in get_args(Start):
+            raise ValueError(f"`start` must be an allocation or one of {get_args(Start)}, got {self.start!r}")
 
     def solve(self, problem: MultiCellProblem | MassiveMIMOProblem) -> Solution:
-        """Solve a batch; see :class:`Solution`. ``details["utility_trace"]`` (..., rounds + 1) never falls."""
+        """Solve a batch; see :class:`Solution`.
+
+        ``details["utility_trace"]`` (..., rounds + 1) of the multi-cell problem never falls.
+        """
         if isinstance(problem, MassiveMIMOProblem):
-            return solve_sca(problem, tolerance=self.tolerance, backend=self.backend)
+            return solve_sca(
+                problem, start=self.start, tolerance=self.tolerance, limit=self.max_rounds, backend=self.backend
+            )
         if not isinstance(problem, MultiCellProblem):
             raise unsupported(self, problem, MultiCellProblem, MassiveMIMOProblem)
         xp = array_namespace(problem.gain)
@@ -96,7 +110,7 @@ class SCA:
             return in_double_precision(self.solve, problem, problem.gain.dtype)
         scene = describe(problem, self.scope)
         begin, units = self._begin(problem, scene)
-        rounds, iterations, converged = iterate(begin, self._round, limit=self.max_rounds)
+        rounds, iterations, converged = iterate(begin, self._round, limit=self.max_rounds or ROUNDS)
         status = xp.where(converged, int(Status.STATIONARY), int(Status.ITERATION_LIMIT))
         best = xp.argmax(xp.reshape(rounds.utility, units), axis=0)[None, ...]
 
@@ -147,7 +161,7 @@ class SCA:
             lay(value, 2),
             shares,
             zero,
-            xp.zeros((shares.shape[0], self.max_rounds + 1), dtype=shares.dtype, device=device(shares)),
+            xp.zeros((shares.shape[0], (self.max_rounds or ROUNDS) + 1), dtype=shares.dtype, device=device(shares)),
             xp.astype(zero, xp.int64),
             air,
             coupling,

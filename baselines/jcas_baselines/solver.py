@@ -67,7 +67,7 @@ def in_double_precision(solve: Callable[[P], Solution], problem: P, dtype: Any) 
     solution = solve(replace(cast(Any, problem), **wide))
 
     def narrow(value: Array) -> Array:
-        return xp.astype(value, dtype) if value.dtype == xp.float64 else value
+        return xp.astype(value, dtype) if is_array(value) and value.dtype == xp.float64 else value
 
     return Solution(
         tree_map(narrow, solution.allocation),

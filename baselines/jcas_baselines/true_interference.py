@@ -80,7 +80,7 @@ def describe(problem: MultiCellProblem, scope: Scope) -> Scene:
     unit = problem.per_cell(problem.band_budget) / (MEGA * log(2.0))
     factor = xp.stack([unit, 0.5 * unit], axis=-1)[..., None]
     worth = problem.service_weight[:, None] * (seating.gather(problem.weight) * taken)[..., None, :]
-    logarithmic = problem.reward != "rate"
+    logarithmic = problem.reward == "fair"
     air = Air(
         signal,
         _cross(problem, gain, power),

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from jcas_baselines import ADMM, EqualAllocation, Exact
+from jcas_baselines import (
+    ADMM,
+    GBD,
+    SCA,
+    BestGrouping,
+    BestVertex,
+    ConstantRule,
+    EqualAllocation,
+    Exact,
+    GradientSearch,
+    Joint,
+    Solution,
+)
 from jcas_baselines.massive_mimo_policies import ConstantShare, ExactPerFrame, LeastSensing, Myopic
-from jcas_baselines.massive_mimo_sca import MassiveMIMOSCA
 
+from jcas_env import MeshProblem
 from jcas_env.scenarios.scenario import require, suggest
 
 
@@ -40,6 +52,15 @@ class Roster:
         return self.allocators[name][0]()
 
 
+@dataclass(frozen=True)
+class LogObjective:
+    """Solves the mesh for the logarithms of both terms, whatever its objective: scale free and jointly concave."""
+
+    def solve(self, problem: MeshProblem) -> Solution:
+        """Optimum of the ``log`` objective with the problem's weight as mu."""
+        return Exact().solve(replace(problem, objective="log"))
+
+
 ROSTERS: dict[str, Roster] = {
     "multicell": Roster(
         {
@@ -53,9 +74,30 @@ ROSTERS: dict[str, Roster] = {
             ),
             "admm": (ADMM, "luo2023 Algorithm 3, closed form"),
             "admm-cvxpy": (lambda: ADMM(backend="cvxpy"), "luo2023 Algorithm 3 as printed, by CVXPY (slow)"),
+            "admm-grouping": (lambda: BestGrouping(ADMM()), "ADMM with the best grouping threshold of each cell"),
+            "gbd": (GBD, "generalised Benders: the share by cuts, noise per hertz, certified gap"),
+            "sca": (SCA, "successive convex approximation of the true rates, other cells as they were"),
+            "sca-network": (lambda: SCA(scope="network"), "the same for all cells together"),
+            "constant": (ConstantRule, "all slack band to the first group, equal power: looks at nothing"),
+            "vertex": (BestVertex, "the best such corner of each cell"),
+            "search-20": (lambda: GradientSearch(steps=20), "20 gradient steps from EBPA, all cells"),
+            "search-50": (lambda: GradientSearch(steps=50), "50 gradient steps from EBPA, all cells"),
+            "joint": (Joint, "best found: gradient search from many starts (slow)"),
         },
-        default=("equal", "equal-group", "eba-pa", "exact", "admm"),
+        default=("equal", "equal-group", "eba-pa", "exact", "admm", "gbd", "sca"),
         reference="admm",
+    ),
+    "mesh": Roster(
+        {
+            "equal": (EqualAllocation, "equal subcarriers, best share for them"),
+            "exact": (Exact, "global optimum of the count model in closed form, whole subcarriers"),
+            "gbd": (GBD, "certified Benders cuts on the count model, whole subcarriers"),
+            "gbd-paper": (lambda: GBD(cuts="paper"), "lu2022 Table 1 with its tangent cuts, which can be wrong"),
+            "gbd-bins": (lambda: GBD(backend="cvxpy"), "certified for every placement: CVXPY over 8 bins (slow)"),
+            "log": (LogObjective, "optimum of the log objective instead, mu = rho"),
+        },
+        default=("equal", "log", "exact", "gbd", "gbd-paper"),
+        reference="gbd",
     ),
     "massive-mimo": Roster(
         {
@@ -65,9 +107,9 @@ ROSTERS: dict[str, Roster] = {
             "equal-half": (lambda: EqualAllocation(reading="equal-half"), "half of the power for sensing"),
             "exact": (Exact, "global optimum under the frame's CRB demand, beam taken as aligned"),
             "exact-sigma": (lambda: ExactPerFrame("sigma"), "the same, planned with one predicted sigma of beam error"),
-            "sca": (MassiveMIMOSCA, "nguyen2024 Algorithm 1, closed form"),
-            "sca-low": (lambda: MassiveMIMOSCA(start="low", limit=3000), "the same from the point of least power"),
-            "sca-cvxpy": (lambda: MassiveMIMOSCA(backend="cvxpy"), "nguyen2024 Algorithm 1 as printed, CVXPY (slow)"),
+            "sca": (SCA, "nguyen2024 Algorithm 1, closed form"),
+            "sca-low": (lambda: SCA(start="low"), "the same from the point of least power"),
+            "sca-cvxpy": (lambda: SCA(backend="cvxpy"), "nguyen2024 Algorithm 1 as printed, CVXPY (slow)"),
             "least-t": (LeastSensing, "least sensing power that keeps the tracker's variance"),
             "least-t-sigma": (lambda: LeastSensing("sigma"), "the same, planned with one sigma of beam error"),
             "myopic": (Myopic, "sensing share that maximises the frame's reward"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -59,7 +60,7 @@ def _links(count: int, tx_antennas: int, rx_antennas: int, seed: int, snr_db: fl
 
 def coarse(links: Links, precision: type) -> Callable[[], object]:
     """The coarse stage alone, three picks for every link, in a complex precision."""
-    received = links.received.astype(precision)
+    received: Any = links.received.astype(precision)
     noise_power = links.noise_power.astype(received.real.dtype)
 
     def work() -> object:

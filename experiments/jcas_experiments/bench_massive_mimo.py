@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jcas_baselines import Exact
-from jcas_baselines.massive_mimo_sca import MassiveMIMOSCA
+from jcas_baselines import SCA, Exact
 
 from .bench import Row, cpu_seconds
 from .reproduce.nguyen2024 import problems
@@ -19,7 +18,7 @@ def solver_rows(frames: int = 1000, cone_frames: int = 5, seed: int = 0) -> Iter
     weak = {"snr_sen_db": -12.0}
     batch, few = problems(frames, seed, **weak), problems(cone_frames, seed, **weak)
     singles = [problems(1, seed + lane, **weak) for lane in range(cone_frames)]
-    conic, closed, exact = MassiveMIMOSCA(backend="cvxpy"), MassiveMIMOSCA(), Exact()
+    conic, closed, exact = SCA(backend="cvxpy"), SCA(), Exact()
     conic.solve(singles[0])  # compiles the program before the clock starts
     cone = cpu_seconds(lambda: conic.solve(few), least=0.0, rounds=1) / cone_frames
     peer = f"CVXPY-SCA, {cone_frames} frames"

@@ -49,6 +49,7 @@ def _names() -> str:
     "jcas compare\n\n"
     "jcas compare --preset luo2023-static --set ue_antennas=18 --allocators equal,exact,exact-phys,admm\n\n"
     "jcas compare --allocators equal,exact,admm-cvxpy --episodes 4 --latency\n\n"
+    "jcas compare --estimator ls --set pilot_power=0.01\n\n"
     "jcas compare --set reward=fair --set positioning_share=0.5 --episodes 100 --json results/fair.json"
 )
 def compare(
@@ -59,6 +60,9 @@ def compare(
     episodes: Annotated[int, typer.Option(min=1, help="Random networks; allocators meet the same ones.")] = 50,
     horizon: Annotated[
         int | None, typer.Option(min=1, help=f"Slots of an episode; {HORIZON}, or what the preset says.")
+    ] = None,
+    estimator: Annotated[
+        str | None, typer.Option(help="Channel knowledge of multicell: perfect, spomp, crb, omp, mmse, ls, esprit.")
     ] = None,
     preset: Annotated[str | None, typer.Option(help="Settings by name, e.g. luo2023-static, luo2023-fig8.")] = None,
     set_: Annotated[
@@ -85,7 +89,8 @@ def compare(
     """
     console = _console()
     try:
-        built = _scenario(scenario, preset, set_ or [], horizon)
+        chosen = [] if estimator is None else [f"estimator={estimator}"]
+        built = _scenario(scenario, preset, [*(set_ or []), *chosen], horizon)
         comparison = Comparison(scenario, built, seed, episodes)
         names = ROSTERS[scenario].select(allocators)
         if latency or slot_ms is not None or declared_latency:

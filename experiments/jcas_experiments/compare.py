@@ -227,8 +227,8 @@ def draw(comparison: Comparison, path: Path) -> None:
         )
         smallest = min(smallest, float(np.quantile(rates, 0.005)))
     trade.set(xlabel=view.labels[0], ylabel=view.labels[1], title="Trade-off: episodes and their mean")
-    for axis, log in zip("xy", view.log, strict=True):
-        if log:
+    for axis, log, column in zip("xy", view.log, (across, up), strict=True):
+        if log and any((result.metrics[column.metric] > 0).any() for result in comparison.evaluations.values()):
             trade.set(**{f"{axis}scale": "log"})
     spread.set(
         xlabel=f"data rate of a user in a slot [{view.rate_unit[1]}]",

@@ -73,6 +73,26 @@ VIEWS: dict[str, View] = {
             f"{config.bs_antennas} x {config.ue_antennas} antennas"
         ),
     ),
+    "mesh": View(
+        columns=(
+            Column("rate_mbps", "rate", "rate", 1 / MEGA, ".1f"),
+            Column("p5_rate_mbps", "p5", "p5_rate", 1 / MEGA, ".1f"),
+            Column("peb_mm", "PEB", "peb", 1e3, ".4f"),
+            Column("oeb_urad", "OEB", "oeb", 1e6, ".3f"),
+            Column("positioning_share", "share", "positioning_share", format=".3f"),
+        ),
+        axes=("rate_mbps", "peb_mm"),
+        labels=("data rate per user [Mbit/s]", "position error bound, mean over users [mm]"),
+        unit=lambda config: "normalised sum" if config.objective == "sum" else "normalised logarithms",
+        legend=(
+            "rate, p5: data rate per user, mean and 5th percentile [Mbit/s]; PEB [mm] and OEB [urad]: position and "
+            "orientation error bound, mean over users; share: part of the frame for positioning."
+        ),
+        describe=lambda config: (
+            f"{config.users} users, {config.subcarriers} subcarriers, "
+            f"{config.tx_antennas} x {config.rx_antennas} antennas"
+        ),
+    ),
     "massive-mimo": View(
         columns=(
             Column("rate_bit_s_hz", "R", "rate"),

@@ -93,7 +93,7 @@ class JCASEnv(gym.Env):
         self._allocation = allocation
         self._finished = bool(self._state.slot >= scenario.horizon)
         info = {name: np.array(value) for name, value in scenario.info(outcome).items()}
-        info = {name: value if value.ndim else value[()] for name, value in info.items()}
+        info = {name: entry(value) for name, value in info.items()}
         return self._observe(), float(outcome.utility), False, self._finished, info
 
     def render(self) -> np.ndarray | None:
@@ -159,6 +159,13 @@ def settled(state: Any) -> Any:
     Sums over strided views round differently from those over the copies that a snapshot holds.
     """
     return tree_map(lambda leaf: np.asarray(leaf, order="C"), state)
+
+
+def entry(value: np.ndarray) -> Any:
+    """Entry of ``info``: an array or NumPy scalar, but a flag as Python's, which Gymnasium stacks to bools."""
+    if value.ndim:
+        return value
+    return value.item() if value.dtype == np.bool_ else value[()]
 
 
 def check_render_mode(mode: str | None, metadata: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from gymnasium.vector.utils import batch_space
 from ..scenarios import make_scenario
 from ..scenarios.scenario import Scenario, require
 from ..tree import put, stack, take
-from .env import EnvState, check_render_mode, settled
+from .env import EnvState, check_render_mode, entry, settled
 from .spaces import action_space, observation_space
 
 
@@ -233,7 +233,7 @@ class JCASVectorEnv(VectorEnv):
         infos: dict[str, Any] = {}
         observation = self._observe()
         for lane in np.flatnonzero(lanes):
-            last = {name: part[lane] for name, part in info.items()}
+            last = {name: entry(part[lane]) for name, part in info.items()}
             seen = (
                 {name: part[lane] for name, part in observation.items()}
                 if isinstance(observation, dict)

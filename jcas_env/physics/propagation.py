@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from math import log10
+from math import log10, pi
 
 from array_api_compat import array_namespace
 
 from ..types import Array
+from ..units import SPEED_OF_LIGHT
 
 
 def path_loss_umi_db(distance: Array, /, *, carrier_hz: float) -> Array:
@@ -32,3 +33,26 @@ def path_loss_umi_db(distance: Array, /, *, carrier_hz: float) -> Array:
     """
     xp = array_namespace(distance)
     return 32.4 + 21.0 * xp.log10(distance) + 20.0 * log10(carrier_hz / 1e9)
+
+
+def free_space_gain(distance: Array, /, *, carrier_hz: float, absorption_db_km: float = 0.0) -> Array:
+    r"""Power gain of a line of sight between isotropic antennas, with absorption by the air.
+
+    .. math:: G(d) = \Big(\frac{\lambda}{4\pi d}\Big)^2\, 10^{-A d/10^4}, \qquad \lambda = c/f_c
+
+    Parameters
+    ----------
+    distance : Array, shape (...,)
+        Distance d [m], positive.
+    carrier_hz : float
+        Carrier frequency [Hz].
+    absorption_db_km : float
+        Absorption A [dB/km]; oxygen takes about 15 at 60 GHz.
+
+    Returns
+    -------
+    Array, shape (...,)
+        Received over transmitted power [-] (spec mesh 1.2).
+    """
+    wavelength = SPEED_OF_LIGHT / carrier_hz
+    return (wavelength / (4.0 * pi * distance)) ** 2 * 10.0 ** (-absorption_db_km * distance / 1e4)

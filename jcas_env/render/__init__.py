@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import massive_mimo, multicell
+from . import massive_mimo, mesh, multicell
 from .scene import frame, scene, slot_figure
 
-__all__ = ["frame", "massive_mimo", "multicell", "scene", "slot_figure"]
+__all__ = ["frame", "massive_mimo", "mesh", "multicell", "scene", "slot_figure"]

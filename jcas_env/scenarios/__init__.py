@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from .massive_mimo import MassiveMIMO, MassiveMIMOConfig
+from .mesh import Mesh, MeshConfig
 from .multicell import MultiCell, MultiCellConfig
 from .scenario import Scenario, suggest
 
 SCENARIOS: dict[str, tuple[type[Any], type[Any]]] = {
     "multicell": (MultiCell, MultiCellConfig),
     "massive-mimo": (MassiveMIMO, MassiveMIMOConfig),
+    "mesh": (Mesh, MeshConfig),
 }
 """Scenario and configuration by name, as ``jcas compare NAME`` takes it."""
 
@@ -29,4 +31,13 @@ def make_scenario(name: str, config: Any = None, **fields: Any) -> Scenario:
     return scenario(config.with_fields(fields))
 
 
-__all__ = ["SCENARIOS", "MassiveMIMO", "MassiveMIMOConfig", "MultiCell", "MultiCellConfig", "make_scenario"]
+__all__ = [
+    "SCENARIOS",
+    "MassiveMIMO",
+    "MassiveMIMOConfig",
+    "Mesh",
+    "MeshConfig",
+    "MultiCell",
+    "MultiCellConfig",
+    "make_scenario",
+]

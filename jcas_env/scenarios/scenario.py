@@ -164,6 +164,14 @@ def first_bad_entry(values: Array, bad: Array) -> tuple[tuple[int, ...], Any]:
     return tuple(index), np.asarray(values)[tuple(index)]
 
 
+def require_all(name: str, value: Array, good: Array, rule: str) -> None:
+    """Raise ``ValueError`` that names the first entry of ``value`` that is not good, the rule and the entry."""
+    xp = array_namespace(value)
+    if not xp.all(good):
+        index, entry = first_bad_entry(value, ~good)
+        raise ValueError(f"`{name}` must be {rule}, got {name}{list(index)} = {entry}")
+
+
 def suggest(name: object, known: list[str]) -> str:
     """Ending for an error about an unknown name: the nearest known one, or all of them."""
     near = get_close_matches(str(name), known, n=1)

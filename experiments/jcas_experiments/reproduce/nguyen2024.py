@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jcas_baselines import EqualAllocation, Exact
-from jcas_baselines.massive_mimo_sca import MassiveMIMOSCA
+from jcas_baselines import SCA, EqualAllocation, Exact
 
 from jcas_env.scenarios.massive_mimo import MassiveMIMO, MassiveMIMOConfig, MassiveMIMOProblem
 from jcas_env.scenarios.massive_mimo.state import State
@@ -153,8 +152,8 @@ def _fig1_verdict(table: Table) -> list[str]:
 
 SCA_LAYOUTS = 300
 RUNS = {
-    "sca": MassiveMIMOSCA(),
-    "sca_low": MassiveMIMOSCA(start="low", tolerance=1e-3, limit=3000),
+    "sca": SCA(),
+    "sca_low": SCA(start="low", tolerance=1e-3),
 }
 """Algorithm 1 from full power, and from the point that meets the demand with least power."""
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from . import estimation_cost, luo2023_allocation, nguyen2024
+from . import estimation_cost, lu2022, luo2023_allocation, luo2023_estimation, nguyen2024
 from .figure import Recipe
 
-FIGURES: dict[str, Recipe] = {**luo2023_allocation.FIGURES, **estimation_cost.FIGURES, **nguyen2024.FIGURES}
+FIGURES: dict[str, Recipe] = {
+    **luo2023_estimation.FIGURES,
+    **luo2023_allocation.FIGURES,
+    **estimation_cost.FIGURES,
+    **lu2022.FIGURES,
+    **nguyen2024.FIGURES,
+}
 """``PAPER-figN``, in the order of the papers."""

@@ -109,7 +109,7 @@ def stream_powers(problem: MassiveMIMOProblem, total: Array, sensing_power: Arra
 
 
 def split(problem: MassiveMIMOProblem, sensing_share: Array) -> MassiveMIMOAllocation:
-    """Full power with a given sensing share (..., ) and water-filled streams; leading axes are candidates."""
+    """Full power with a given sensing share (...,) and water-filled streams; leading axes are candidates."""
     total = problem.largest_total
     sensing = sensing_share * total
     return MassiveMIMOAllocation(stream_powers(problem, total + 0.0 * sensing, sensing), sensing)

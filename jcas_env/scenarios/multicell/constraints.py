@@ -10,7 +10,7 @@ from array_api_compat import array_namespace, device
 from ...physics.beamforming import same_group
 from ...physics.grouping import group_sizes
 from ...types import COMMUNICATION, POSITIONING, Array, is_array
-from ..scenario import first_bad_entry, require
+from ..scenario import require, require_all
 from .allocation import MultiCellAllocation
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def check_allocation(problem: MultiCellProblem, allocation: MultiCellAllocation)
         shape, expected = tuple(value.shape), (*problem.batch, *trailing)
         require(shape == expected, f"`allocation.{name}` must have shape {expected}, got {shape}")
         good = value >= 0 if name == "group" else xp.isfinite(value) & (value >= 0)
-        _require_all(f"allocation.{name}", value, good, "finite and at least 0")
+        require_all(f"allocation.{name}", value, good, "finite and at least 0")
         parts[name] = value
     return MultiCellAllocation(**parts)
 
@@ -107,26 +107,26 @@ def check_problem(problem: MultiCellProblem) -> None:
         require(shape[-axes:] == trailing, f"`{name}` must end in axes {trailing}, got shape {shape}")
         if name in ("cell", "group"):
             require(xp.isdtype(value.dtype, "integral"), f"`{name}` must hold integers, got {value.dtype}")
-            _require_all(name, value, value >= 0, "at least 0")
+            require_all(name, value, value >= 0, "at least 0")
         else:
-            _require_all(name, value, xp.isfinite(value) & (value >= 0), "finite and at least 0")
+            require_all(name, value, xp.isfinite(value) & (value >= 0), "finite and at least 0")
     shape = tuple(problem.last_power.shape)
     require(shape[-2:] == (2, users), f"`last_power` must end in axes (2, {users}), got shape {shape}")
     shape = tuple(problem.service_weight.shape)
     require(shape == (2,), f"`service_weight` must have shape (2,), got {shape}")
     weight = problem.service_weight
-    _require_all("service_weight", weight, xp.isfinite(weight) & (weight >= 0), "finite and at least 0")
+    require_all("service_weight", weight, xp.isfinite(weight) & (weight >= 0), "finite and at least 0")
     for name in _NUMBERS:
         value = xp.asarray(getattr(problem, name))
         floor = name.endswith("floor")
         good = xp.isfinite(value) & (value >= 0 if floor else value > 0)
-        _require_all(name, value, good, "finite and at least 0" if floor else "finite and positive")
+        require_all(name, value, good, "finite and at least 0" if floor else "finite and positive")
         _require_per_cell(problem, name, value)
     share = xp.asarray(problem.positioning_share)
     _require_per_cell(problem, "positioning_share", share)
     useful = xp.asarray(problem.useful_time)
-    _require_all("useful_time", useful, (useful > 0) & (useful <= 1), "in (0, 1]")
-    _require_all("positioning_share", share, xp.isnan(share) | ((share > 0) & (share < 1)), "NaN or in (0, 1)")
+    require_all("useful_time", useful, (useful > 0) & (useful <= 1), "in (0, 1]")
+    require_all("positioning_share", share, xp.isnan(share) | ((share > 0) & (share < 1)), "NaN or in (0, 1)")
 
 
 def _require_per_cell(problem: MultiCellProblem, name: str, value: Array) -> None:
@@ -136,11 +136,3 @@ def _require_per_cell(problem: MultiCellProblem, name: str, value: Array) -> Non
         size in (1, full) for size, full in zip(shape[::-1], cells[::-1], strict=False)
     )
     require(good, f"`{name}` must be a scalar or broadcast to {cells}, got shape {shape}")
-
-
-def _require_all(name: str, value: Array, good: Array, rule: str) -> None:
-    """Raise ``ValueError`` that names the first bad entry."""
-    xp = array_namespace(value)
-    if not xp.all(good):
-        index, entry = first_bad_entry(value, ~good)
-        raise ValueError(f"`{name}` must be {rule}, got {name}{list(index)} = {entry}")

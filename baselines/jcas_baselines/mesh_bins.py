@@ -1,0 +1,216 @@
+r"""Benders cuts of the mesh from cone programs over bins: any channel, any placement, certified for every assignment.
+
+Where the count model of :mod:`.mesh_counts` says too little (a frequency-selective channel, a band of few
+subcarriers), the subproblem at a share is a cone program over bins of subcarriers, :mod:`.convex_mesh`. Its answer is a
+feasible (fractional) assignment, and its multipliers give an upper bound on what any assignment of single subcarriers
+can reach, so that the cuts certify the problem itself and not a model of it. One instance after the other, NumPy.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from jcas_env.scenarios.mesh import MeshAllocation, MeshProblem
+from jcas_env.scenarios.mesh.subcarriers import comb_placement
+from jcas_env.tree import take
+from jcas_env.types import Array, Status
+
+from .benders import Cut, Decomposition, decompose
+from .convex_mesh import Bins, Tones, bins_of, solve_bins, tones_of
+from .mesh_gbd import TAIL, sigma_master, tangent_master
+from .mesh_rounding import SMALL_BAND, best_share, polish
+
+STARTS = 10
+"""Most rotations of a comb from which a small band is searched."""
+
+
+class BinShares(NamedTuple):
+    """Answer of a subproblem."""
+
+    share: Array
+    """(n,): beta."""
+    amount: Array
+    """(n, users, bins): subcarriers of each bin."""
+
+
+class BinSubproblem:
+    """Cuts of one instance by cone programs."""
+
+    def __init__(self, problem: MeshProblem, tones: Tones, bins: Bins, limit: float) -> None:
+        self.problem, self.tones, self.bins, self.limit = problem, tones, bins, limit
+        self.floor = float(problem.count_model.rate_floor / problem.count_model.rate_scale)
+        self.weight = float(problem.count_model.positioning_weight)
+
+    def __call__(self, point: Array, index: Array) -> tuple[Cut, BinShares]:  # noqa: ARG002 (one instance)
+        """Solve at points (n, 1)."""
+        solved = [self._at(float(share)) for share in point[:, 0]]
+        value, level, price, slope, amount = (np.array(column) for column in zip(*solved, strict=True))
+        return Cut(
+            point=point,
+            feasible=np.ones(len(point), dtype=bool),
+            value=value,
+            level=level,
+            slope=slope[:, None],
+            multiplier=np.stack([price, np.full_like(price, self.floor), np.full_like(price, self.limit)], axis=-1),
+        ), BinShares(point[:, 0], amount)
+
+    def _at(self, share: float) -> tuple[float, float, float, float, np.ndarray]:
+        """Value, bound, sum of multipliers, tangent and amounts at one share."""
+        rho, users = self.weight, self.problem.users
+        floor = self.floor / (1.0 - share)
+        log = self.problem.objective == "log"
+        worth = (rho, 1.0 - rho) if log else (rho * share, (1.0 - rho) * (1.0 - share) / users)
+        found = solve_bins(self.tones, self.bins, worth=worth, floor=floor, log=log)
+        offset = rho * np.log(share) + (1.0 - rho) * np.log((1.0 - share) / users) if log else 0.0
+        if log:
+            rise = rho / share - (1.0 - rho) / (1.0 - share)
+        else:
+            rise = rho * found.positioning - (1.0 - rho) / users * found.rate
+        slope = rise - found.price * floor / (1.0 - share)
+        return found.value + offset, found.bound + offset, found.price, slope, found.amount
+
+
+def share_limits(problem: MeshProblem, tones: Tones, bins: Bins) -> tuple[float, float]:
+    r"""Largest share that bins can serve, and one that no assignment can exceed (spec mesh 3.2).
+
+    A linear program over bins gives the largest common rate; its multipliers m, summing to one, the feasibility cut
+    :math:`\beta \le 1 - R^*/\sum_n \max_u m_u r_{un}`.
+    """
+    from scipy.optimize import linprog
+
+    users, count = bins.rate.shape
+    budget = np.concatenate([np.tile(np.eye(count), (1, users)), np.zeros((count, 1))], axis=1)
+    rates = np.concatenate(
+        [-np.kron(np.eye(users), np.ones(count)) * bins.rate.reshape(-1), np.ones((users, 1))], axis=1
+    )
+    goal = np.append(np.zeros(users * count), -1.0)
+    limits = np.concatenate([bins.size, np.zeros(users)])
+    program = linprog(goal, A_ub=np.concatenate([budget, rates]), b_ub=limits, method="highs")
+    weight = np.maximum(-program.ineqlin.marginals[count:], 0.0)
+    reachable = float((weight[:, None] / weight.sum() * tones.rate).max(axis=0).sum())
+    floor = float(problem.count_model.rate_floor / problem.count_model.rate_scale)
+    ends = (1.0 - floor / float(-program.fun), 1.0 - floor / reachable)
+    most = 1.0 - problem.share_min if problem.objective == "log" else 1.0
+    return min(ends[0], most), min(ends[1], most)
+
+
+class BinSolution(NamedTuple):
+    """One instance, solved and rounded."""
+
+    found: Decomposition
+    allocation: MeshAllocation
+    kept: bool
+    """Whether the rounded allocation keeps every rate floor."""
+    share_max: float
+    """Largest share that no allocation can exceed."""
+
+
+def solve_with_bins(problem: MeshProblem, *, bins: int, paper: bool, tolerance: float, limit: int) -> BinSolution:
+    """Benders over cone programs for one unbatched instance, and its rounding to whole subcarriers."""
+    tones = tones_of(problem)
+    gathered = bins_of(problem, tones, problem.subcarriers if problem.subcarriers <= SMALL_BAND else bins)
+    reach, most = share_limits(problem, tones, gathered)
+    low = problem.share_min
+    if most < low:
+        return _infeasible(problem, most)
+    high = low + max(reach - low, 0.0) * (1.0 - TAIL)
+    concave = problem.objective == "log"
+    first = [0.5 * reach] if paper else [low, 0.5 * (low + high), high] if concave else [low, high]
+    found = decompose(
+        BinSubproblem(problem, tones, gathered, most),
+        tangent_master if concave or paper else sigma_master,
+        np.array([[low]]),
+        np.array([[high]]),
+        start=np.clip(np.array(first), low, high)[None, :, None],
+        tolerance=tolerance,
+        scale=1.0 if concave else 0.0,
+        limit=limit,
+    )
+    answer = take(found.answer, 0)
+    assignment = by_deficit(answer.amount / gathered.size, gathered.member, tones.omega, problem.selective)
+    if problem.subcarriers <= SMALL_BAND:
+        starts = [assignment, *_small_band_starts(problem, assignment)]
+        assignment = max((polish(problem, start) for start in starts), key=lambda found: found[1])[0]
+    else:
+        assignment = repaired(problem, assignment)
+    allocation = _timed(problem, assignment)
+    kept = bool(problem.shortfall(problem.tones(assignment).rate, allocation.positioning_share) <= 1e-12)
+    return BinSolution(found, allocation, kept, most)
+
+
+def by_deficit(share: np.ndarray, member: np.ndarray, omega: np.ndarray, selective: bool) -> np.ndarray:
+    """Whole subcarriers from shares (users, bins): each goes to the user that is owed most so far.
+
+    Totals stay within about one subcarrier of the fractions, and so does every stretch of the band.
+    """
+    order = np.argsort(omega if selective else np.abs(omega), kind="stable")
+    owed, owner = np.zeros(len(share)), np.empty(len(member), dtype=np.int64)
+    for place in order:
+        owed += share[:, member[place]]
+        user = int(np.argmax(owed))
+        owner[place] = user
+        owed[user] -= 1.0
+    return owner
+
+
+def _small_band_starts(problem: MeshProblem, assignment: np.ndarray) -> list[np.ndarray]:
+    """Further starts of a local search, which gets stuck because the worst user alone counts for positioning.
+
+    Rotations of a comb with the same counts, and the corner of rates alone: everyone's floor at the least share, the
+    rest to the best rate.
+    """
+    total, users = problem.subcarriers, problem.users
+    model = problem.count_model
+    counts = np.bincount(assignment, minlength=users).astype(float)
+    need = np.ceil(model.rate_floor / ((1.0 - problem.share_min) * model.rate) * (1.0 - 1e-12))
+    need[np.argmax(model.rate)] += max(total - need.sum(), 0.0)
+    corner = [comb_placement(need, total=total)] if need.sum() == total else []
+    comb = comb_placement(counts, total=total)
+    return [*corner, *(np.roll(comb, shift) for shift in range(min(total, STARTS)))]
+
+
+def repaired(problem: MeshProblem, assignment: np.ndarray) -> np.ndarray:
+    """Give subcarriers to users that miss the rate floor even at the least share, as long as others can spare them.
+
+    The giver has the most rate to spare; of its subcarriers the receiver gets its best.
+    """
+    need = float(problem.per_instance(problem.rate_floor)) / (1.0 - problem.share_min) * (1.0 + 1e-12)
+    rates = np.broadcast_to(problem.rate_per_subcarrier.reshape(problem.users, -1), (problem.users, len(assignment)))
+    assignment, rate = assignment.copy(), problem.tones(assignment).rate.copy()
+    for _ in range(len(assignment)):
+        short, giver = int(np.argmin(rate)), int(np.argmax(rate))
+        places = np.flatnonzero(assignment == giver)
+        if rate[short] >= need or rate[giver] - rates[giver, places].max() < need:
+            break
+        place = places[np.argmax(rates[short, places])]
+        assignment[place] = short
+        rate[giver] -= rates[giver, place]
+        rate[short] += rates[short, place]
+    return assignment
+
+
+def _timed(problem: MeshProblem, assignment: np.ndarray) -> MeshAllocation:
+    """An assignment with its counts and the share that suits it."""
+    counts = np.bincount(assignment, minlength=problem.users).astype(float)
+    model = problem.count_model
+    positioning, rate = problem.performance(MeshAllocation(counts, assignment, np.asarray(0.0)))
+    share = best_share(
+        model, model.positioning_weight, model.rate_floor / model.rate_scale, positioning, rate / model.rate_scale
+    )
+    return MeshAllocation(counts, assignment, np.asarray(share))
+
+
+def _infeasible(problem: MeshProblem, most: float) -> BinSolution:
+    nan, users = float("nan"), problem.users
+    found = Decomposition(
+        point=np.array([[nan]]),
+        answer=BinShares(np.array([nan]), np.full((1, users, 1), nan)),
+        lower=np.array([nan]),
+        upper=np.array([nan]),
+        cuts=np.array([0]),
+        status=np.array([int(Status.INFEASIBLE)]),
+    )
+    unassigned = np.full(problem.subcarriers, -1, dtype=np.int64)
+    return BinSolution(found, MeshAllocation(np.full(users, nan), unassigned, np.asarray(nan)), False, most)

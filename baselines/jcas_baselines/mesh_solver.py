@@ -1,0 +1,184 @@
+"""Solutions of the mesh: what the general classes do when they are given a :class:`MeshProblem`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from math import inf
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from jcas_env.scenarios.mesh import MeshAllocation, MeshProblem
+from jcas_env.scenarios.mesh.subcarriers import largest_remainder
+from jcas_env.types import Array, Status
+
+from .mesh_bins import BinSolution, solve_with_bins
+from .mesh_counts import Frontier, frontier_of, unsorted
+from .mesh_exact import exact_share
+from .mesh_gbd import Cuts, decompose_counts, interval_of, relieved
+from .mesh_rounding import SMALL_BAND, as_allocation, best_share, round_counts
+from .solver import Solution, in_double_precision
+
+
+def solve_gbd(
+    problem: MeshProblem, *, cuts: Cuts, bins: int, conic: bool, whole: bool, tolerance: float, limit: int
+) -> Solution:
+    """Benders over the share: closed-form count model, or cone programs over bins; see :class:`.GBD`."""
+    xp = array_namespace(problem.distance)
+    if problem.distance.dtype == xp.float32:
+        solve = partial(solve_gbd, cuts=cuts, bins=bins, conic=conic, whole=whole, tolerance=tolerance, limit=limit)
+        return in_double_precision(solve, problem, problem.distance.dtype)
+    if conic or problem.selective or problem.subcarriers <= SMALL_BAND:
+        return _by_bins(problem, bins=bins, paper=cuts == "paper", tolerance=tolerance, limit=limit)
+    found, frontier, feasible = decompose_counts(problem.count_model, cuts=cuts, tolerance=tolerance, limit=limit)
+    status = found.status
+    if cuts == "paper" and problem.objective == "sum":  # its bound is no proof
+        status = xp.where(status == int(Status.OPTIMAL), int(Status.FEASIBLE), status)
+    solved = found.point[:, 0], found.answer.counts, found.lower, found.upper, found.cuts, status
+    return _assembled(problem, frontier, feasible, *solved, whole=whole)
+
+
+def solve_exact(problem: MeshProblem, *, whole: bool = True) -> Solution:
+    """Count model in closed form; raises ``ValueError`` for a frequency-selective channel, which it does not cover."""
+    if problem.selective:
+        raise ValueError("`snr` differs between subcarriers: Exact solves flat channels, GBD solves this one")
+    xp = array_namespace(problem.distance)
+    if problem.distance.dtype == xp.float32:
+        return in_double_precision(partial(solve_exact, whole=whole), problem, problem.distance.dtype)
+    interval = interval_of(problem.count_model)
+    frontier = relieved(frontier_of(problem.count_model), interval.feasible)
+    found = exact_share(frontier, problem.count_model, interval)
+    status = xp.full_like(frontier.order[:, 0], int(Status.OPTIMAL))
+    count = xp.full_like(status, 1)
+    solved = found.answer.share, found.answer.counts, found.value, found.bound, count, status
+    return _assembled(problem, frontier, interval.feasible, *solved, whole=whole)
+
+
+def _assembled(
+    problem: MeshProblem,
+    frontier: Frontier,
+    feasible: Array,
+    share: Array,
+    relaxed: Array,
+    lower: Array,
+    upper: Array,
+    iterations: Array,
+    status: Array,
+    *,
+    whole: bool,
+) -> Solution:
+    """Round the relaxed counts (n, sorted users) of all instances, and put everything into the problem's shape."""
+    xp = array_namespace(relaxed)
+    model = problem.count_model
+    share = xp.where(feasible, share, problem.share_min)
+    kept = xp.ones_like(feasible)
+    relaxed = unsorted(frontier, relaxed)
+    if whole:
+        counts, rounded, kept = round_counts(frontier, model, share, relaxed, least=problem.least_subcarriers)
+        allocation = as_allocation(problem, counts, rounded, ~feasible)
+    else:
+        allocation = MeshAllocation(
+            xp.reshape(xp.where(feasible[:, None], relaxed, xp.nan), (*problem.batch, problem.users)),
+            None,
+            xp.reshape(xp.where(feasible, share, xp.nan), problem.batch),
+        )
+
+    def batch(value: Array, *rest: int) -> Array:
+        return xp.reshape(value, (*problem.batch, *rest))
+
+    return Solution(
+        allocation,
+        batch(xp.where(feasible, lower, xp.nan)),
+        batch(xp.where(feasible, upper, xp.nan)),
+        batch(xp.where(feasible, status, int(Status.INFEASIBLE))),
+        batch(iterations),
+        {
+            "positioning_share": batch(xp.where(feasible, share, xp.nan)),
+            "counts": batch(xp.where(feasible[:, None], relaxed, xp.nan), problem.users),
+            "floors_kept": batch(kept & feasible),
+            "share_max": model.share_max,
+            "rate_floor_max": model.rate_floor_max,
+        },
+    )
+
+
+def _by_bins(problem: MeshProblem, *, bins: int, paper: bool, tolerance: float, limit: int) -> Solution:
+    """Instances one after the other; NumPy."""
+    options: dict[str, Any] = {"bins": bins, "paper": paper, "tolerance": tolerance, "limit": limit}
+    solved = [solve_with_bins(one, **options) for one in _instances(problem)]
+
+    def gather(pick: Any, *rest: int) -> np.ndarray:
+        return np.reshape(np.stack([np.asarray(pick(one)) for one in solved]), (*problem.batch, *rest))
+
+    def status(one: BinSolution) -> int:
+        code = int(one.found.status[0])
+        return int(Status.FEASIBLE) if paper and problem.objective == "sum" and code == Status.OPTIMAL else code
+
+    return Solution(
+        MeshAllocation(
+            gather(lambda one: one.allocation.counts, problem.users),
+            gather(lambda one: one.allocation.assignment, problem.subcarriers),
+            gather(lambda one: one.allocation.positioning_share),
+        ),
+        gather(lambda one: one.found.lower[0]),
+        gather(lambda one: one.found.upper[0]),
+        gather(status),
+        gather(lambda one: one.found.cuts[0]),
+        {
+            "positioning_share": gather(lambda one: one.found.point[0, 0]),
+            "counts": gather(lambda one: one.found.answer.amount[0].sum(axis=-1), problem.users),
+            "floors_kept": gather(lambda one: one.kept),
+            "share_max": gather(lambda one: one.share_max),
+            "rate_floor_max": problem.count_model.rate_floor_max,
+        },
+    )
+
+
+def _instances(problem: MeshProblem) -> list[MeshProblem]:
+    """Unbatched problems of a batch, in order."""
+    wide = problem.snr.ndim - problem.distance.ndim + 1
+    lanes = []
+    for index in np.ndindex(problem.batch):
+        lanes.append(
+            replace(
+                problem,
+                distance=np.asarray(problem.distance)[index],
+                aod=np.asarray(problem.aod)[index],
+                aoa=np.asarray(problem.aoa)[index],
+                snr=np.asarray(problem.snr).reshape(*problem.batch, *problem.snr.shape[-wide:])[index],
+                rate_floor=float(np.asarray(problem.per_instance(problem.rate_floor))[index]),
+                positioning_weight=float(np.asarray(problem.per_instance(problem.positioning_weight))[index]),
+                reference_error=np.asarray(problem.error_scale)[index],
+                reference_rate=np.asarray(problem.rate_scale)[index],
+            )
+        )
+    return lanes
+
+
+def solve_equal(problem: MeshProblem) -> Solution:
+    """Equal counts, and the share that suits them best; infeasible where equal counts keep the floors at no share."""
+    xp = array_namespace(problem.distance)
+    model = problem.count_model
+    weight = xp.full_like(model.rate, 1.0 / problem.users)
+    counts = largest_remainder(weight, total=problem.subcarriers, least=0)
+    rate = counts * model.rate / model.rate_scale[..., None]
+    positioning = xp.min(counts * model.information, axis=-1)
+    floor = model.rate_floor / model.rate_scale
+    share = best_share(model, model.positioning_weight, floor, positioning, rate)
+    lost = (1.0 - share) * xp.min(rate, axis=-1) < floor * (1.0 - 1e-12)
+    flat = [xp.reshape(part, (-1, *part.shape[len(problem.batch) :])) for part in (counts, share, lost)]
+    value = model._replace(rate_scale=xp.ones_like(share)).value(positioning, xp.mean(rate, axis=-1), share)
+    return Solution(
+        as_allocation(problem, *flat),
+        xp.where(lost, xp.nan, value),
+        xp.where(lost, xp.nan, xp.full_like(share, inf)),
+        xp.where(lost, int(Status.INFEASIBLE), int(Status.FEASIBLE)),
+        xp.zeros_like(lost, dtype=xp.int64),
+        {
+            "positioning_share": xp.where(lost, xp.nan, share),
+            "share_max": 1.0 - floor / xp.min(rate, axis=-1),
+            "rate_floor_max": model.rate_floor_max,
+        },
+    )

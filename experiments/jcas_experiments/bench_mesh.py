@@ -1,0 +1,54 @@
+"""Speed of the mesh's solvers, as ratios against a peer measured in the same run (CPU seconds, one thread)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from jcas_baselines import GBD
+
+from jcas_env.scenarios.mesh import Mesh, MeshConfig, MeshProblem
+from jcas_env.tree import stack
+
+from .bench import Row, cpu_seconds
+
+CROWD = 1000
+"""Users of the large instance."""
+CROWD_FLOOR = 3e6
+"""Their rate floor: 100 Mbit/s over 30 users is 3 Mbit/s over 1,000 [bit/s]."""
+CROWD_MS = 10.0
+"""Time asked of the large instance [ms]."""
+
+
+def mesh_problem(count: int | None = None, seed: int = 1, **fields: object) -> MeshProblem:
+    """Numbered instances of spec mesh 2 from ``seed`` on, batched; one without a batch axis for None."""
+    scenario = Mesh(MeshConfig().with_fields(fields))
+    draws = [scenario.draw_initial(np.random.default_rng(seed + lane)) for lane in range(count or 1)]
+    return scenario.problem(scenario.initial(draws[0] if count is None else stack(draws)))
+
+
+def mesh_rows(instances: int, bins: int = 8) -> Iterator[Row]:
+    """Certified solves of the count model against the cone programs, a batch, and a thousand users.
+
+    The cone programs are compiled before the clock starts. Whole subcarriers are part of every measurement but the
+    last two, which are of the certificate alone; the last row's peer is the time that is asked for.
+    """
+    one = mesh_problem()
+    single = cpu_seconds(lambda: GBD().solve(one))
+    bare = cpu_seconds(lambda: GBD(whole=False).solve(one))
+    conic = GBD(backend="cvxpy", bins=bins)
+    cone = cpu_seconds(lambda: conic.solve(one), least=0.0)
+    users, carriers = one.users, one.subcarriers
+    peer = f"GBD with CVXPY, {bins} bins"
+    yield _row(f"mesh GBD, {users} users, {carriers} subcarriers", single, peer, cone, 50.0)
+    yield _row("mesh GBD, certificate alone", bare, peer, cone, 50.0)
+    many = mesh_problem(instances)
+    batch = cpu_seconds(lambda: GBD().solve(many)) / instances
+    yield _row(f"mesh GBD, batch of {instances}", batch, "mesh GBD, one call", single, 2.0)
+    crowd = mesh_problem(users=CROWD, rate_floor=CROWD_FLOOR)
+    large = cpu_seconds(lambda: GBD(whole=False).solve(crowd))
+    yield _row(f"mesh GBD, {CROWD} users, certificate alone", large, "asked for", 1e-3 * CROWD_MS, 1.0)
+
+
+def _row(benchmark: str, seconds: float, peer: str, peer_seconds: float, target: float) -> Row:
+    return Row(benchmark, 1e3 * seconds, peer, 1e3 * peer_seconds, "ms", peer_seconds / seconds, target)

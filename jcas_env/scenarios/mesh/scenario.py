@@ -1,0 +1,211 @@
+"""lu2022 as a Markov decision process: pure functions of arrays with leading batch axes."""
+
+from __future__ import annotations
+
+from math import pi, radians, sqrt
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, device
+
+from ...physics.motion import gauss_markov
+from ...physics.propagation import free_space_gain
+from ...tree import tree_map
+from ...types import Array
+from ..scenario import ArraySpec
+from . import action as actions
+from . import observation
+from .allocation import MeshAllocation, MeshOutcome
+from .config import MeshConfig
+from .constraints import check_allocation
+from .motion import fold_into_sector, reflect
+from .problem import MeshProblem
+from .state import Initial, Innovation, State
+from .subcarriers import comb_placement, largest_remainder
+
+
+class Mesh:
+    """An anchor that positions users and serves them with data on the same subcarriers (lu2022, spec mesh 6).
+
+    A frozen configuration and functions of it; shapes are those of :class:`State`, with any leading batch axes. The
+    allocation acts on the users where they are observed; then they move. Frames do not couple through the action, so
+    the optimum of every frame is the optimum of the episode.
+    """
+
+    name = "mesh"
+
+    def __init__(self, config: MeshConfig | None = None) -> None:
+        self.config = MeshConfig() if config is None else config
+
+    # ---------------------------------------------------------------- sizes
+
+    @property
+    def horizon(self) -> int:
+        """Frames in an episode."""
+        return self.config.horizon
+
+    @property
+    def action_size(self) -> int:
+        """A logit per user and one for the share."""
+        return actions.action_size(self.config.users)
+
+    @property
+    def observation_spec(self) -> ArraySpec | dict[str, ArraySpec]:
+        """Shapes and finite bounds of the observation."""
+        return observation.spec(self.config)
+
+    @property
+    def sector(self) -> tuple[float, float]:
+        """Range of the angles of departure and arrival [rad]."""
+        least = radians(self.config.angle_min_deg)
+        return least, pi - least
+
+    # ---------------------------------------------------------------- randomness
+
+    def draw_initial(self, rng: np.random.Generator) -> Initial:
+        """All randomness of a reset, for one lane.
+
+        Distances (uniform in area), angles of departure, angles of arrival, in this order: with
+        ``numpy.random.default_rng(seed)`` and 30 users these are the numbered instances of spec mesh 2.
+        """
+        config, users = self.config, self.config.users
+        low, high = self.sector
+        return self._cast(
+            Initial(
+                distance=np.sqrt(rng.uniform(config.distance_min**2, config.distance_max**2, users)),
+                aod=rng.uniform(low, high, users),
+                aoa=rng.uniform(low, high, users),
+                velocity=rng.standard_normal((users, 2)),
+            )
+        )
+
+    def draw(self, rng: np.random.Generator, state: State) -> Innovation:  # noqa: ARG002 (Scenario protocol)
+        """All randomness of a frame, for one lane."""
+        users = self.config.users
+        return self._cast(Innovation(rng.standard_normal((users, 2)), rng.standard_normal(users)))
+
+    def _cast(self, drawn: Any) -> Any:
+        return tree_map(lambda leaf: leaf.astype(self.config.dtype), drawn)
+
+    # ---------------------------------------------------------------- dynamics
+
+    def initial(self, draws: Initial) -> State:
+        """State of the first frame: users where they are drawn, velocities from the stationary distribution."""
+        xp = array_namespace(draws.distance)
+        state = State(
+            slot=xp.zeros(draws.distance.shape[:-1], dtype=xp.int64, device=device(draws.distance)),
+            position=draws.distance[..., None] * xp.stack([xp.cos(draws.aod), xp.sin(draws.aod)], axis=-1),
+            velocity=self.config.speed * draws.velocity,
+            orientation=pi + draws.aod - draws.aoa,
+            reference_error=draws.distance[..., 0],
+            reference_rate=draws.distance[..., 0],
+        )
+        return self._refer(state)
+
+    def transition(self, state: State, allocation: MeshAllocation, innovation: Innovation) -> State:  # noqa: ARG002
+        """Next frame: users move, turn, and turn back at the edge of the sector; the allocation changes nothing."""
+        config = self.config
+        velocity = gauss_markov(
+            state.velocity, innovation.velocity, memory=config.velocity_memory, rms_speed=sqrt(2.0) * config.speed
+        )
+        position, velocity, aod = fold_into_sector(
+            state.position + velocity * config.interval,
+            velocity,
+            distances=(config.distance_min, config.distance_max),
+            angles=self.sector,
+        )
+        turned = state.orientation + radians(config.turn_deg) * innovation.turn
+        aoa, _ = reflect(pi + aod - turned, *self.sector)
+        moved = state._replace(slot=state.slot + 1, position=position, velocity=velocity, orientation=pi + aod - aoa)
+        return moved if config.references == "reset" else self._refer(moved)
+
+    def _refer(self, state: State) -> State:
+        """The state with the normalisers of its own geometry."""
+        problem = self._pose(state, None, None)
+        return state._replace(reference_error=problem.error_scale, reference_rate=problem.rate_scale)
+
+    # ---------------------------------------------------------------- what is known, true, seen and paid
+
+    def problem(self, state: State) -> MeshProblem:
+        """The frame's problem: geometry, ratios of signal to noise, rate floor."""
+        return self._pose(state, state.reference_error, state.reference_rate)
+
+    def truth(self, state: State) -> MeshProblem:
+        """The same as :meth:`problem`: users are observed where the allocation finds them (spec mesh 6)."""
+        return self.problem(state)
+
+    def _pose(self, state: State, reference_error: Array | None, reference_rate: Array | None) -> MeshProblem:
+        xp = array_namespace(state.position)
+        config = self.config
+        distance = xp.hypot(state.position[..., 0], state.position[..., 1])
+        aod = xp.atan2(state.position[..., 1], state.position[..., 0])
+        gain = free_space_gain(distance, carrier_hz=config.carrier_hz, absorption_db_km=config.absorption_db_km)
+        budget = config.power_per_subcarrier / (config.noise_density * config.subcarrier_spacing)
+        return MeshProblem(
+            distance=distance,
+            aod=aod,
+            aoa=pi + aod - state.orientation,
+            snr=budget * config.tx_antennas * config.rx_antennas * gain,
+            subcarriers=config.subcarriers,
+            reference_error=reference_error,
+            reference_rate=reference_rate,
+            **{name: getattr(config, name) for name in _SHARED},
+        )
+
+    def observation(self, state: State) -> Array | dict[str, Array]:
+        """What a policy sees of the problem (spec mesh 6)."""
+        problem = self.problem(state)
+        return observation.flat(problem) if self.config.observation == "flat" else observation.structured(problem)
+
+    def outcome(self, state: State, allocation: MeshAllocation) -> MeshOutcome:
+        """Rates, error bounds, utility and violation of an allocation."""
+        return self.truth(state).outcome(allocation)
+
+    def reward(self, state: State, allocation: MeshAllocation) -> Array:
+        """``truth(state).utility(allocation)``, (...,)."""
+        return self.truth(state).utility(allocation)
+
+    def info(self, outcome: MeshOutcome) -> dict[str, Array]:
+        """Fields of :class:`MeshOutcome`."""
+        return outcome._asdict()
+
+    # ---------------------------------------------------------------- actions and allocations
+
+    def decode(self, action: Array, problem: MeshProblem) -> MeshAllocation:
+        """Allocation of an action, (..., action_size); see :func:`.action.decode`."""
+        return actions.decode(action, problem, logit_scale=self.config.logit_scale)
+
+    def encode_allocation(self, allocation: MeshAllocation, problem: MeshProblem) -> Array:
+        """Action nearest to an allocation; see :func:`.action.encode_allocation`."""
+        return actions.encode_allocation(allocation, problem, logit_scale=self.config.logit_scale)
+
+    def fallback(self, problem: MeshProblem) -> MeshAllocation:
+        """The same rate for everyone at the least share: what comes nearest to floors that nobody can keep."""
+        xp = array_namespace(problem.distance)
+        slowness = 1.0 / problem.count_model.rate
+        weight = slowness / xp.sum(slowness, axis=-1, keepdims=True)
+        counts = largest_remainder(weight, total=problem.subcarriers, least=problem.least_subcarriers)
+        share = xp.full(problem.batch, problem.share_min, dtype=counts.dtype, device=device(counts))
+        return MeshAllocation(counts, comb_placement(counts, total=problem.subcarriers), share)
+
+    def check_allocation(self, allocation: MeshAllocation, problem: MeshProblem) -> MeshAllocation:
+        """Return an allocation of whole subcarriers as arrays; raises ``ValueError`` that names a bad entry."""
+        return check_allocation(problem, allocation)
+
+
+_SHARED = (
+    "subcarrier_spacing",
+    "tx_antennas",
+    "rx_antennas",
+    "rate_floor",
+    "positioning_weight",
+    "objective",
+    "frame",
+    "networking_time",
+    "beam_split",
+    "uniformity",
+    "share_min",
+    "least_subcarriers",
+    "penalty",
+)
+"""Fields that a problem takes from the configuration as they are."""
