@@ -231,6 +231,18 @@ class TestInvariance:
             assert alone.channel.shape == (6, 2, 16)
             np.testing.assert_allclose(alone.channel, together.channel[k], atol=1e-9)
 
+    @pytest.mark.parametrize("name", ["omp", "spomp"])
+    def test_blocks_of_links_change_nothing(self, monkeypatch, name):
+        from jcas_env.physics.estimation import batching
+
+        drawn = links(33, 50, snr_db=10.0, pilots=8)
+        whole = run(name, drawn)
+        warm = {} if name == "omp" else {"start": Start(whole.aod_cos, whole.aoa_cos, whole.active)}
+        again = run(name, drawn, **warm)
+        monkeypatch.setattr(batching, "BLOCK", 16)
+        for one, two in zip((*whole, *again), (*run(name, drawn), *run(name, drawn, **warm)), strict=True):
+            np.testing.assert_allclose(one, two, atol=1e-9)
+
 
 class TestWarmStart:
     """Spec estimation 8.4."""

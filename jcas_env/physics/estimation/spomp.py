@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import zip_longest
 from math import exp, inf
 from typing import Literal, NamedTuple, get_args
 
@@ -11,7 +12,7 @@ from array_api_compat import array_namespace
 from ...types import Array
 from ..channel import snapshot_channels
 from .atoms import path_power, snapshots_first
-from .batching import gather, indices, scatter
+from .batching import blocks, gather, indices, joined, scatter
 from .coarse import make_grid
 from .estimate import Estimate, report, without_paths
 from .newton import fit
@@ -131,11 +132,18 @@ def spomp(
         rescue={None: CLEAN, True: inf, False: 0.0}[rescue],
         grid=grid,
     )
+    links = pilots.ok.shape[0]
+    starts = [None] if start is None else blocks(_flat_start(start, received, paths), links)
+    found = [
+        _track(part, known, paths, grid, polish, plan) for part, known in zip_longest(blocks(pilots, links), starts)
+    ]
+    return report(_estimate(pilots, joined(found), pfa), received.shape[:-3])
+
+
+def _track(pilots: Pilots, start: Start | None, paths: int, grid: int, polish: int, plan: Refinement) -> Track:
     if start is None:
-        track = _cold(pilots, paths, grid, polish, plan)
-    else:
-        track = _warm(pilots, _flat_start(start, received, paths), grid, polish, plan)
-    return report(_estimate(pilots, track, pfa), received.shape[:-3])
+        return _cold(pilots, paths, grid, polish, plan)
+    return _warm(pilots, start, grid, polish, plan)
 
 
 def _cold(pilots: Pilots, paths: int, grid: int, polish: int, plan: Refinement) -> Track:
