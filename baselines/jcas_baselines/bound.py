@@ -15,8 +15,9 @@ from jcas_env.types import Status, as_array
 from .bound_prices import Plan, Prices, clear_market, ground, losers, room, winners
 from .bound_tree import Effort
 from .bound_units import Units, numpy_of, take_apart
-from .search import Joint, floors_fit, without_floors
+from .search import Joint, without_floors
 from .solver import Solution, Solver, unsupported
+from .true_interference import unfit
 
 ROUNDING = 1e-9
 """Share by which the bound is raised against rounding in the last sums."""
@@ -95,7 +96,7 @@ class UpperBound:
             raise unsupported(self, problem, MultiCellProblem)
         xp = array_namespace(problem.gain)
         known = self.search.solve(problem)
-        fits = floors_fit(problem)
+        fits = ~unfit(problem)
         objective = problem.utility(known.allocation)
         if problem.reward == "rate" and not problem.subcarrier_spacing:
             certificate, nodes = self._certify(without_floors(problem, ~fits))

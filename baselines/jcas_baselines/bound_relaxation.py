@@ -31,7 +31,11 @@ NEWTON_STEPS = 8
 """Most Newton steps of a stage."""
 SWEEPS = 2
 """Sweeps of interval propagation."""
-EMPTY = 1e-9
+NARROW = 1e-7
+"""Least width of a box for the barrier; the tangent holds outside of the box as well."""
+CANCELLATION = 1e-12
+"""Slack, relative to the minuend, that a difference of nearly equal powers is given against rounding."""
+EMPTY = 1e-7
 """An interval that is negative by more than this is empty, and its node holds no point."""
 
 
@@ -109,7 +113,8 @@ def propagate(group: Group, box: Box) -> tuple[Box, np.ndarray]:
         low = np.maximum(low, least + np.log(quiet_level))
         high = np.minimum(high, most + np.log(loud_level))
         # What u may hear in all, less what it hears at least of the others, is left for k.
-        room = np.exp(high - least)[..., :, None] - quiet_level[..., :, None] + quiet
+        all_heard, others = np.exp(high - least)[..., :, None], quiet_level[..., :, None]
+        room = all_heard - others + quiet + CANCELLATION * (all_heard + others)
         with np.errstate(divide="ignore", invalid="ignore"):
             cap = np.where(group.cross > 0, np.log(np.maximum(room, 0.0)) - log_cross, np.inf)
         high = np.minimum(high, cap.min(axis=-2))
@@ -149,10 +154,11 @@ def solve_relaxation(group: Group, price: np.ndarray, box: Box, start: np.ndarra
     ``price`` (...,); ``start`` (..., users) is moved into the box.
     """
     slope, intercept = _lines(box)
-    width = np.maximum(box.high - box.low, 1e-12)
+    width = np.maximum(box.high - box.low, NARROW)
     low, high = box.low, box.low + width
     y = np.clip(start, low + 0.02 * width, high - 0.02 * width)
     unit = group.worth.sum(axis=-1) / np.maximum(group.present.sum(axis=-1), 1)
+    unit = np.where(unit > 0, unit, 1.0)
     for barrier, temperature in STAGES:
         y = _newton(group, price, (slope, intercept), (low, high), y, barrier * unit[..., None], temperature)
     z, share = log_sinr(group, y)
@@ -203,7 +209,7 @@ def _newton(
         diagonal = drained + spent + barrier * (below**2 + above**2)
         step = np.linalg.solve(hessian + diagonal[..., None] * identity, gradient[..., None])[..., 0]
         decrement = (step * gradient).sum(axis=-1)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             room = np.where(step > 0, (high - y) / step, np.where(step < 0, (low - y) / step, np.inf))
         length = np.minimum(1.0, 0.95 * room.min(axis=-1))
         for _ in range(12):

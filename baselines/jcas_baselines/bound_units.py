@@ -1,14 +1,14 @@
 r"""The slots of a batch taken apart for the bound: services of cells, and their groups.
 
 All numbers are relative to the cell's budgets: powers to P_max, bands to B_max. A *unit* is one service of one cell
-of one element of the batch; units with the interference of the other cells at its least value share nothing but
+of one element of the batch; with the interference of the other cells at its least value, units share nothing but
 the positioning share (spec bound 2, 3 R3).
 """
 
 from __future__ import annotations
 
 from math import log
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -61,13 +61,59 @@ class Units(NamedTuple):
         )
 
 
-def numpy_of(value: object) -> np.ndarray:
+class Slots(NamedTuple):
+    """A problem in NumPy and double precision, its batch flattened; (elements, users) or (elements, cells)."""
+
+    gain: np.ndarray
+    cell: np.ndarray
+    group: np.ndarray
+    kappa: np.ndarray
+    weight: np.ndarray
+    power: np.ndarray
+    band: np.ndarray
+    power_floor: np.ndarray
+    band_floor: np.ndarray
+    noise: np.ndarray
+    duty: np.ndarray
+
+    def of_cell(self, value: np.ndarray) -> np.ndarray:
+        """A number of each cell for each of its users."""
+        return np.take_along_axis(value, self.cell, axis=-1)
+
+
+def numpy_of(value: Any) -> np.ndarray:
     """Any library's array as NumPy's, reals in double precision."""
     array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
     return array.astype(np.float64) if array.dtype.kind == "f" else array
 
 
-def least_intercell_density(problem: MultiCellProblem, *, spend_all: bool) -> np.ndarray:
+def slots_of(problem: MultiCellProblem) -> Slots:
+    """Flatten the batch of a problem."""
+
+    def flat(value: Any, *trailing: int) -> np.ndarray:
+        return np.broadcast_to(numpy_of(value), (*problem.batch, *trailing)).reshape(-1, *trailing)
+
+    users, cells = problem.users, problem.cells
+
+    def per_cell(value: Any) -> np.ndarray:
+        return flat(problem.per_cell(value), cells)
+
+    return Slots(
+        gain=flat(problem.gain, users, users),
+        cell=flat(problem.cell, users),
+        group=flat(problem.group, users),
+        kappa=flat(problem.sensing_gain, users),
+        weight=flat(problem.weight, users),
+        power=per_cell(problem.power_budget),
+        band=per_cell(problem.band_budget),
+        power_floor=per_cell(problem.power_floor),
+        band_floor=per_cell(problem.band_floor),
+        noise=per_cell(problem.noise_density),
+        duty=flat(numpy_of(problem.duty)[..., None], 1),
+    )
+
+
+def least_intercell_density(slots: Slots, *, spend_all: bool) -> np.ndarray:
     r"""Least power density that a user can hear of the other cells, whatever these allocate.
 
     .. math:: \sum_{n \ne i} \frac{2 \underline P \sum_{m \in n} G_{jm}
@@ -76,105 +122,81 @@ def least_intercell_density(problem: MultiCellProblem, *, spend_all: bool) -> np
     The second term holds only where every cell radiates its whole budget (``spend_all``), as every decoded
     action does; an allocation may also spend less. Returns (elements, users) [W/Hz] (spec bound 2).
     """
-    gain, cell, power, band, floor = (
-        numpy_of(part)
-        for part in (
-            problem.gain,
-            problem.cell,
-            problem.per_cell(problem.power_budget),
-            problem.per_cell(problem.band_budget),
-            problem.per_cell(problem.power_floor),
-        )
-    )
-    users, cells = problem.users, problem.cells
-    gain, cell = gain.reshape(-1, users, users), np.broadcast_to(cell, (*problem.batch, users)).reshape(-1, users)
-    power, band, floor = (part.reshape(-1, cells) for part in (power, band, floor))
-    member = cell[:, :, None] == np.arange(cells)  # (elements, users, cells)
-    heard = gain @ member * (2.0 * floor / band)[:, None, :]
+    member = slots.cell[:, :, None] == np.arange(slots.power.shape[-1])  # (elements, users, cells)
+    heard = slots.gain @ member * (2.0 * slots.power_floor / slots.band)[:, None, :]
     if spend_all:
-        weakest = np.where(member[:, None], gain[..., None], np.inf).min(axis=-2)
-        slack = np.maximum(power - 2.0 * floor * member.sum(axis=1), 0.0) / band
-        heard = heard + np.where(member.any(axis=1), slack, 0.0)[:, None, :] * np.where(
-            np.isfinite(weakest), weakest, 0.0
-        )
+        weakest = np.where(member[:, None], slots.gain[..., None], np.inf).min(axis=-2)
+        weakest = np.where(member.any(axis=1)[:, None, :], weakest, 0.0)  # a cell without users is silent
+        slack = np.maximum(slots.power - 2.0 * slots.power_floor * member.sum(axis=1), 0.0) / slots.band
+        heard = heard + slack[:, None, :] * weakest
     return np.where(member, 0.0, heard).sum(axis=-1)
 
 
-def take_apart(problem: MultiCellProblem, *, spend_all: bool) -> Units:
-    """Units and groups of a problem, flattened over its batch."""
-    users, cells = problem.users, problem.cells
-    flat = {
-        name: np.broadcast_to(numpy_of(value), (*problem.batch, *numpy_of(value).shape[-trailing:])).reshape(
-            -1, *numpy_of(value).shape[-trailing:]
-        )
-        for name, value, trailing in (
-            ("gain", problem.gain, 2),
-            ("cell", problem.cell, 1),
-            ("group", problem.group, 1),
-            ("kappa", problem.sensing_gain, 1),
-            ("weight", problem.weight, 1),
-            ("power", problem.per_cell(problem.power_budget), 1),
-            ("band", problem.per_cell(problem.band_budget), 1),
-            ("power_floor", problem.per_cell(problem.power_floor), 1),
-            ("band_floor", problem.per_cell(problem.band_floor), 1),
-            ("noise", problem.per_cell(problem.noise_density), 1),
-        )
-    }
-    elements = np.arange(flat["gain"].shape[0])[:, None]
-    cell = flat["cell"]
-    own = np.diagonal(flat["gain"], axis1=-2, axis2=-1)
-    density = least_intercell_density(problem, spend_all=spend_all) + flat["noise"][elements, cell]
-    bandwidth = flat["band"][elements, cell]
-    noise = density * bandwidth / flat["power"][elements, cell]  # over unit gain
-    worth = flat["weight"] * bandwidth / (MEGA * log(2.0) * cells)
+class Rows(NamedTuple):
+    """Groups of all elements and cells, a row each."""
 
-    # Users of each group in a row of their own, padded by -1.
-    key = (elements * cells + cell) * users + _relabel(cell, flat["group"])
-    names, label = np.unique(key, return_inverse=True)
-    label = label.reshape(-1)
-    order = np.argsort(label, kind="stable")
-    size = np.bincount(label)
+    element: np.ndarray
+    """(rows, 1) integer"""
+    place: np.ndarray
+    """(rows,) integer: element * cells + cell."""
+    user: np.ndarray
+    """(rows, largest group) integer: members, padded by -1."""
+
+
+def seat_groups(slots: Slots) -> Rows:
+    """Give the users of each group, in index order, the places of a row of their own."""
+    cells, users = slots.power.shape[-1], slots.cell.shape[-1]
+    same = slots.cell[:, :, None] == slots.cell[:, None, :]
+    first = (same & (slots.group[:, :, None] == slots.group[:, None, :])).argmax(axis=-1)
+    element = np.arange(len(first))[:, None]
+    names, label = np.unique((element * cells + slots.cell) * users + first, return_inverse=True)
+    label = label.ravel()
+    order, size = np.argsort(label, kind="stable"), np.bincount(label)
     rank = np.arange(label.size) - np.repeat(np.cumsum(size) - size, size)
-    row = np.full((len(names), size.max()), -1)
-    row[label[order], rank] = order % users
-    element = (names // (users * cells))[:, None]
-    place = names // users  # (element, cell) of each group
-    present = row >= 0
+    user = np.full((len(names), size.max()), -1)
+    user[label[order], rank] = order % users
+    return Rows((names // (users * cells))[:, None], names // users, user)
 
-    crowd = (cell[..., None] == np.arange(cells)).sum(axis=1).reshape(-1)
-    count = np.bincount(place, minlength=crowd.size)
-    services = []
-    service_weight = numpy_of(problem.service_weight)
-    for service in (COMMUNICATION, POSITIONING):
-        factor = np.ones_like(own) if service == COMMUNICATION else flat["kappa"]
-        value = service_weight[service] * (1.0 if service == COMMUNICATION else 0.5)
-        signal = (own * factor)[element, row]
-        alive = present & (signal > 0) & (value > 0)
-        divisor = np.where(alive, signal, 1.0)
-        cross = flat["gain"][element[..., None], row[:, :, None], row[:, None, :]] / divisor[..., None]
-        off = alive[:, :, None] & present[:, None, :] & ~np.eye(row.shape[1], dtype=bool)
-        services.append(
-            Group(
-                np.where(off, cross, 0.0),
-                np.where(alive, noise[element, row] / divisor, 1.0),
-                np.where(alive, value * worth[element, row], 0.0),
-                present,
-            )
-        )
-    data = Group(*(np.concatenate(parts) for parts in zip(*services, strict=True)))
-    floors = [np.repeat((flat[f"{name}_floor"] / flat[name]).reshape(-1), 2) for name in ("power", "band")]
-    return Units(
-        floors[0],
-        floors[1],
-        np.repeat(crowd, 2),
-        np.repeat(count, 2),
-        np.concatenate([2 * place, 2 * place + 1]),
-        np.concatenate([size, size]),
-        data,
+
+def _service(slots: Slots, rows: Rows, density: np.ndarray, factor: np.ndarray, value: float) -> Group:
+    """Groups of one service: ``factor`` (elements, users) scales the SINR, ``value`` the rate [Mbit/s per nat]."""
+    present = rows.user >= 0
+    own = np.diagonal(slots.gain, axis1=-2, axis2=-1)
+    bandwidth = slots.of_cell(slots.band)
+    noise = density * bandwidth / slots.of_cell(slots.power)  # over unit gain
+    worth = value * slots.weight * slots.duty * bandwidth
+    signal = (own * factor)[rows.element, rows.user]
+    alive = present & (signal > 0) & (worth[rows.element, rows.user] > 0)
+    divisor = np.where(alive, signal, 1.0)
+    cross = slots.gain[rows.element[..., None], rows.user[:, :, None], rows.user[:, None, :]] / divisor[..., None]
+    hears = alive[:, :, None] & present[:, None, :] & ~np.eye(present.shape[1], dtype=bool)
+    return Group(
+        np.where(hears, cross, 0.0),
+        np.where(alive, noise[rows.element, rows.user] / divisor, 1.0),
+        np.where(alive, worth[rows.element, rows.user], 0.0),
+        present,
     )
 
 
-def _relabel(cell: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Label each group by its first user, so that labels stay below the number of users."""
-    mates = (cell[:, :, None] == cell[:, None, :]) & (group[:, :, None] == group[:, None, :])
-    return mates.argmax(axis=-1)
+def take_apart(problem: MultiCellProblem, *, spend_all: bool) -> Units:
+    """Units and groups of a problem, its batch flattened."""
+    slots = slots_of(problem)
+    rows = seat_groups(slots)
+    cells = problem.cells
+    density = least_intercell_density(slots, spend_all=spend_all) + slots.of_cell(slots.noise)
+    mean = numpy_of(problem.service_weight) / (MEGA * log(2.0) * cells)
+    data = (
+        _service(slots, rows, density, np.ones_like(slots.kappa), mean[COMMUNICATION]),
+        _service(slots, rows, density, slots.kappa, 0.5 * mean[POSITIONING]),
+    )
+    crowd = (slots.cell[..., None] == np.arange(cells)).sum(axis=1).ravel()
+    size = (rows.user >= 0).sum(axis=-1)
+    return Units(
+        np.repeat(slots.power_floor / slots.power, 2),
+        np.repeat(slots.band_floor / slots.band, 2),
+        np.repeat(crowd, 2),
+        np.repeat(np.bincount(rows.place, minlength=crowd.size), 2),
+        np.concatenate([2 * rows.place, 2 * rows.place + 1]),
+        np.concatenate([size, size]),
+        Group(*(np.concatenate(parts) for parts in zip(*data, strict=True))),
+    )

@@ -24,8 +24,10 @@ from .admm import ADMM
 from .equal import EqualAllocation
 from .exact import Exact
 from .lbfgs import maximise
+from .relaxed import LEAST_SHARE
 from .sca import SCA
 from .solver import Solution, Solver, unsupported
+from .true_interference import unfit
 
 LOGIT_SCALE = 60.0
 """Logits per unit of action inside a search: more than an ascent ever needs, so that nothing is clipped."""
@@ -67,7 +69,7 @@ class _Search(ABC):
         if not isinstance(problem, MultiCellProblem):
             raise unsupported(self, problem, MultiCellProblem)
         xp = array_namespace(problem.gain)
-        fits = floors_fit(problem)
+        fits = ~unfit(problem)
         solvable = without_floors(problem, ~fits)
         begin = [part for solver in self._solvers() for part in _answers(solver, solvable)]
         found = self._ascend(_smooth(solvable), self._first_actions(solvable, begin))
@@ -217,13 +219,6 @@ def logits_shape(problem: MultiCellProblem) -> tuple[int, ...]:
     return (*problem.batch, action_size(problem.users, problem.cells))
 
 
-def floors_fit(problem: MultiCellProblem) -> Array:
-    """Whether the floors of every cell fit into both services, to 1e-9 of the budgets, (...,) bool."""
-    xp = array_namespace(problem.gain)
-    share = xp.where(problem.share_is_free, 0.5, problem.share)
-    return xp.all(problem.least_share <= xp.minimum(share, 1.0 - share) + 1e-9, axis=-1)
-
-
 def without_floors(problem: MultiCellProblem, where: Array) -> MultiCellProblem:
     """The problem with floors of zero in the marked elements (...,), so that these can be computed and struck out."""
     xp = array_namespace(problem.gain)
@@ -250,7 +245,7 @@ def _answers(solver: Solver, problem: MultiCellProblem) -> list[MultiCellAllocat
     answers = [solver.solve(problem).allocation]
     free = problem.share_is_free
     if xp.any(free):
-        least = xp.clip(problem.least_share, min=1e-6)
+        least = xp.clip(problem.least_share, min=LEAST_SHARE)
         for end in (least, 1.0 - least):
             fixed = replace(problem, positioning_share=xp.where(free, end, problem.share))
             answers.append(solver.solve(fixed).allocation)

@@ -10,9 +10,10 @@ from array_api_compat import array_namespace, device
 from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Array, Status
 
-from .relaxed import RelaxedResult, RelaxedSolver, canonical_groups, floors_of
-from .search import floors_fit, without_floors
+from .relaxed import LEAST_SHARE, RelaxedResult, RelaxedSolver, canonical_groups, floors_of
+from .search import without_floors
 from .solver import Solution, unsupported
+from .true_interference import unfit
 
 SHARES = 9
 """Positioning shares that are tried where the share is free, both ends among them."""
@@ -67,7 +68,7 @@ class BestVertex:
         if not isinstance(problem, MultiCellProblem):
             raise unsupported(self, problem, MultiCellProblem)
         xp = array_namespace(problem.gain)
-        fits = floors_fit(problem)
+        fits = ~unfit(problem)
         solvable = without_floors(problem, ~fits)
         shares = _shares(solvable)
         relaxed = solvable.relaxed(positioning_share=shares)
@@ -107,7 +108,7 @@ def _shares(problem: MultiCellProblem) -> Array:
     free = problem.share_is_free
     if not xp.any(free):
         return problem.share[None, ...]
-    low = xp.where(free, xp.clip(problem.least_share, min=1e-6), problem.share)
+    low = xp.where(free, xp.clip(problem.least_share, min=LEAST_SHARE), problem.share)
     high = xp.where(free, 1.0 - low, problem.share)
     step = xp.linspace(0.0, 1.0, SHARES, dtype=low.dtype, device=device(low))
     return low + (high - low) * xp.reshape(step, (SHARES, *(1,) * low.ndim))
