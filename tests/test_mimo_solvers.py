@@ -111,6 +111,13 @@ class TestKnownCases:
         assert solution.allocation.sensing_power == pytest.approx(1000.0 / 15.0)
         np.testing.assert_allclose(problem.rates(solution.allocation), 0.0, atol=1e-9)
 
+    def test_sca_does_not_wait_for_what_cannot_rise(self):
+        """Out of reach, or at the very limit where all rates are zero, it is done at once."""
+        problem = case(snr_sen=-17.0)
+        limit = SCA().solve(replace(problem, crb_limit=problem.crb_min))
+        assert (limit.status, limit.iterations) == (Status.STATIONARY, 1)
+        assert SCA().solve(problem).iterations == 1
+
     @pytest.mark.parametrize(("antennas", "low", "high"), [(15, -16.175, -7.425), (35, -30.910, -18.480)])
     def test_window_of_a_real_trade_off(self, antennas, low, high):
         """Spec mimo check 3: thresholds of SNR_sen to 0.001 dB."""

@@ -130,8 +130,8 @@ def winners(units: Units, base: Ground, widest: Room, price: np.ndarray, effort:
     )
     forest = search(items, len(price), effort)
     grant = price[own] * base.granted
-    item_bound = forest.item_bound + grant
-    # At least 0, because the band price that comes of it must not be negative.
+    # At least 0: what is left out above the largest densities earns no more, and band prices are not negative.
+    item_bound = np.maximum(forest.item_bound + grant, 0.0)
     return forest._replace(bound=units.most(item_bound), item_bound=item_bound)
 
 

@@ -196,7 +196,7 @@ def solve_sca(
         power, sensing = step_update(point)
         rate = sum_rate(point, power, sensing, problem.rate_factor)
         enough = tolerance * xp.clip(rate, max=1.0)
-        return point._replace(power=power, sensing=sensing, rate=rate), rate - point.rate < enough
+        return point._replace(power=power, sensing=sensing, rate=rate), rate - point.rate <= enough
 
     cap = FROM_FULL if isinstance(start, str) and start == "full" else FROM_ELSEWHERE
     point, iterations, converged = iterate(point, step, limit=limit or cap)

@@ -74,10 +74,8 @@ class _Search(ABC):
         begin = [part for solver in self._solvers() for part in _answers(solver, solvable)]
         found = self._ascend(_smooth(solvable), self._first_actions(solvable, begin))
         ascended = decode(found, solvable, logit_scale=LOGIT_SCALE)
-        power, band = (
-            xp.concat([end, *(start[None, ...] for start in starts)])
-            for end, starts in zip(ascended[:2], list(zip(*begin, strict=True))[:2] or [(), ()], strict=True)
-        )
+        power = xp.concat([ascended.power, *(part.power[None, ...] for part in begin)])
+        band = xp.concat([ascended.bandwidth, *(part.bandwidth[None, ...] for part in begin)])
         group = xp.broadcast_to(problem.group, (power.shape[0], *problem.batch, problem.users))
         value = solvable.utility(MultiCellAllocation(power, band, group))
         value = xp.where(xp.isnan(value), -inf, value)
@@ -102,8 +100,9 @@ class _Search(ABC):
         """Starts of the ascents as actions of scale ``LOGIT_SCALE``, (starts, ..., 4 * users + cells)."""
         xp = array_namespace(problem.gain)
         size = action_size(problem.users, problem.cells)
+        drawn = as_array(self._random_logits(size), problem.gain)
         logits = [START_SCALE * encode_allocation(part, problem, logit_scale=START_SCALE) for part in begin]
-        logits += [xp.broadcast_to(as_array(z, problem.gain), logits_shape(problem)) for z in self._random_logits(size)]
+        logits += [xp.broadcast_to(drawn[k, :], (*problem.batch, size)) for k in range(drawn.shape[0])]
         return xp.stack(logits) / LOGIT_SCALE
 
     def _ascend(self, problem: MultiCellProblem, actions: Array) -> Array:
@@ -212,11 +211,6 @@ class Joint(_Search):
 
     def _random_logits(self, size: int) -> np.ndarray:
         return np.random.default_rng(self.seed).normal(0.0, RANDOM_SPREAD, (self.random_starts, size))
-
-
-def logits_shape(problem: MultiCellProblem) -> tuple[int, ...]:
-    """Shape of the logits of one start, (..., 4 * users + cells)."""
-    return (*problem.batch, action_size(problem.users, problem.cells))
 
 
 def without_floors(problem: MultiCellProblem, where: Array) -> MultiCellProblem:

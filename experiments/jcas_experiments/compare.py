@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from jcas_agents import Evaluation, decision_time, evaluate
+from jcas_agents.agent import finite_mean
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -88,7 +89,7 @@ class Comparison:
                     related: ratio,
                     f"{related}_ci95": ratio_ci,
                     **columns,
-                    "relaxed_objective": float(result.objective.mean()),
+                    "relaxed_objective": float(finite_mean(result.objective)),
                     "violation": result.violation,
                     "decision_ms": 1e3 * self.seconds[name],
                     **self._late_columns(name),
@@ -209,7 +210,7 @@ def draw(comparison: Comparison, path: Path) -> None:
     FigureCanvasAgg(figure)
     trade, spread = figure.subplots(1, 2)
     colours, markers, lines = mpl.color_sequences["tab10"], "os^vDPX*", ("-", "--", "-.", ":")
-    smallest = np.inf
+    smallest, largest = np.inf, 0.0
     for index, (name, result) in enumerate(comparison.evaluations.items()):
         colour = colours[index % len(colours)]
         x, y = (column.scale * result.metrics[column.metric] for column in (across, up))
@@ -225,7 +226,7 @@ def draw(comparison: Comparison, path: Path) -> None:
         spread.plot(
             rates, np.linspace(0.0, 1.0, rates.size), style, color=colour, label=name, lw=max(1.2, 3.4 - 0.5 * index)
         )
-        smallest = min(smallest, float(np.quantile(rates, 0.005)))
+        smallest, largest = min(smallest, float(np.quantile(rates, 0.005))), max(largest, float(rates[-1]))
     trade.set(xlabel=view.labels[0], ylabel=view.labels[1], title="Trade-off: episodes and their mean")
     for axis, log, column in zip("xy", view.log, (across, up), strict=True):
         if log and any((result.metrics[column.metric] > 0).any() for result in comparison.evaluations.values()):
@@ -237,7 +238,8 @@ def draw(comparison: Comparison, path: Path) -> None:
         ylim=(0.0, 1.0),
     )
     spread.set_xscale("log")
-    spread.set_xlim(left=max(smallest, 1e-3))
+    left = max(smallest, 1e-3)
+    spread.set_xlim(left, max(1.2 * largest, 10.0 * left))
     spread.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     for axes in (trade, spread):
         axes.grid(alpha=0.3, lw=0.5)

@@ -176,12 +176,16 @@ def _draw_fig2(figure: Figure, table: Table) -> None:
     for style, antennas in zip(("-", "--"), ARRAYS, strict=True):
         some = table.where(antennas=antennas)
         for colour, name in enumerate(METHODS):
-            look = {"linestyle": style, "color": f"C{colour}", "label": f"{LABELS[name]}, {antennas} antennas"}
+            look = {
+                "linestyle": style,
+                "color": f"C{colour}",
+                "label": f"{LABELS[name].partition(' (')[0]}, {antennas} antennas",
+            }
             rate.plot(some["snr_com_db"], some[name], **look)
             crb.semilogy(some["snr_com_db"], some[f"crb_{name}"], lw=3.0 if name == "proposed" else 1.5, **look)
         crb.semilogy(
             some["snr_com_db"], some["crb_sca_low"], ":", color="C7",
-            label=f"SCA from low power, {antennas} antennas",
+            label=f"SCA from low power, {antennas}",
         )  # fmt: skip
     crb.axhline(1e-3, color="black", lw=0.8)
     crb.annotate("demanded", (-10.0, 1e-3), xytext=(2, -10), textcoords="offset points", fontsize=8)
@@ -189,7 +193,7 @@ def _draw_fig2(figure: Figure, table: Table) -> None:
     crb.set(xlabel="SNR of the users [dB]", ylabel="CRB of the angle [rad$^2$]")
     rate.legend(frameon=False, fontsize=8)
     crb.set_ylim(1e-7, 0.2)
-    crb.legend(frameon=False, fontsize=7, ncols=2, loc="upper left")
+    crb.legend(frameon=False, fontsize=7, ncols=2, loc="upper center")
 
 
 def _fig2_verdict(table: Table) -> list[str]:
