@@ -81,30 +81,26 @@ class TestBound:
             j += (gain.conj().T @ d.conj().T @ away @ d @ gain).real
         np.testing.assert_allclose(got, 0.15 * np.linalg.inv(j), rtol=1e-7)
 
-    @pytest.mark.parametrize("rx", [1, 2])
-    def test_spomp_reaches_the_bound_at_20_db(self, rx):
-        """Check 8: ratio in [0.90, 1.12] over 400 links, no gross error."""
-        values, found = ratios("spomp", separated(3, 400, rx=rx, snr_db=20.0))
-        assert found.all()
-        assert all(0.90 <= value <= 1.12 for value in values)
-
-    @pytest.mark.slow
     @pytest.mark.parametrize(
-        ("name", "rx", "snr_db", "expected", "tolerance"),
+        ("rx", "snr_db", "expected", "tolerance"),
         [
-            ("spomp", 1, 10.0, [1.01], 0.08),
-            ("spomp", 1, 20.0, [1.00], 0.08),
-            ("spomp", 2, 10.0, [1.01, 1.02], 0.05),
-            ("spomp", 2, 20.0, [1.00, 1.01], 0.05),
-            ("esprit", 1, 20.0, [1.67], 0.12),
+            (1, 10.0, [1.01], 0.08),
+            (1, 20.0, [1.00], 0.08),
+            (2, 10.0, [1.01, 1.02], 0.05),
+            (2, 20.0, [1.00, 1.01], 0.05),
         ],
     )
-    def test_table_of_angle_errors(self, name, rx, snr_db, expected, tolerance):
-        """Spec estimation 9.4, on more links than the table's."""
-        values, _ = ratios(name, separated(4, 1500, rx=rx, snr_db=snr_db))
+    def test_spomp_reaches_the_bound(self, rx, snr_db, expected, tolerance):
+        """Check 8 at 20 dB, in [0.90, 1.12] without a gross error; values and narrower tolerances of 9.4."""
+        values, found = ratios("spomp", separated(3, 1500, rx=rx, snr_db=snr_db))
         np.testing.assert_allclose(values, expected, atol=tolerance)
+        assert found.all() or snr_db < 20.0
 
-    @pytest.mark.slow
+    def test_esprit_is_two_thirds_above_the_bound(self):
+        """9.4, N = 1, one path."""
+        values, _ = ratios("esprit", separated(4, 1500, rx=1, snr_db=20.0))
+        assert values[0] == pytest.approx(1.67, abs=0.12)
+
     @pytest.mark.parametrize(("rx", "expected"), [(1, 11.4), (2, 9.7)])
     def test_omp_is_ten_times_above_the_bound(self, rx, expected):
         """9.4: an error of the grid, whose value depends on where the jittered angles fall in it."""

@@ -1,4 +1,4 @@
-"""Pathological inputs, spec estimation 6, row by row."""
+"""Check 11: pathological inputs, spec estimation 6, row by row."""
 
 from __future__ import annotations
 

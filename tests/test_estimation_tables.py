@@ -18,7 +18,6 @@ from jcas_experiments.reproduce.estimation_data import (
 
 FIG3 = {
     0: {
-        "ls": 0.22,
         "mmse": -3.19,
         "omp": -5.65,
         "esprit": -3.68,
@@ -28,7 +27,6 @@ FIG3 = {
         "bound": -6.68,
     },
     10: {
-        "ls": -9.78,
         "mmse": -10.29,
         "omp": -14.72,
         "esprit": -15.36,
@@ -37,8 +35,20 @@ FIG3 = {
         "genie": -17.24,
         "bound": -16.68,
     },
-    20: {"ls": -19.78, "mmse": -19.83, "omp": -18.56, "spomp": -26.62, "log": -26.63, "genie": -27.10, "bound": -26.68},
+    20: {
+        "mmse": -19.83,
+        "omp": -18.56,
+        "esprit": -25.87,
+        "spomp": -26.62,
+        "log": -26.63,
+        "genie": -27.10,
+        "bound": -26.68,
+    },
 }
+"""Without LS, whose error is check 2."""
+LOOSE = {("omp", 20): 0.5, ("esprit", 20): 1.0}
+"""Tolerances [dB] that are not 0.4. The mean of ESPRIT at 20 dB hangs on few links with close paths: batches of 300
+links scatter from -25.8 to -24.3 dB around -25.2 dB (the table's links gave -25.87 dB), the median link has -26.2 dB."""
 
 
 def measured(name, drawn, **options):
@@ -63,7 +73,7 @@ class TestSingleAntennaUsers:
     def test_values(self, snr_db):
         drawn = links(1, 1500, rx=1, snr_db=snr_db)
         for name, expected in FIG3[snr_db].items():
-            tolerance = 0.5 if (name, snr_db) == ("omp", 20) else 0.4
+            tolerance = LOOSE.get((name, snr_db), 0.4)
             assert measured(name, drawn) == pytest.approx(expected, abs=tolerance), name
 
     def test_spomp_is_best_from_minus_5_db_up_and_omp_falls_behind_ls(self):
