@@ -18,6 +18,7 @@ from jcas_baselines import (
     GradientSearch,
     Joint,
     Solution,
+    UpperBound,
 )
 from jcas_baselines.massive_mimo_policies import ConstantShare, ExactPerFrame, LeastSensing, Myopic
 
@@ -35,6 +36,8 @@ class Roster:
     """What ``jcas compare`` shows when it is not told otherwise."""
     reference: str
     """Allocator to which utilities are related."""
+    yardstick: Callable[[], Any] | None = None
+    """Solver that, given the truth, finds the best allocation that is known and bounds all others."""
 
     def select(self, text: str | None) -> list[str]:
         """Names from a list separated by commas, or the default ones.
@@ -61,6 +64,13 @@ class LogObjective:
         return Exact().solve(replace(problem, objective="log"))
 
 
+def _learned() -> Any:
+    """The shipped policy; torch is imported only here."""
+    from jcas_agents.learned import LearnedAllocator
+
+    return LearnedAllocator.load("multicell-rate")
+
+
 ROSTERS: dict[str, Roster] = {
     "multicell": Roster(
         {
@@ -82,10 +92,12 @@ ROSTERS: dict[str, Roster] = {
             "vertex": (BestVertex, "the best such corner of each cell"),
             "search-20": (lambda: GradientSearch(steps=20), "20 gradient steps from EBPA, all cells"),
             "search-50": (lambda: GradientSearch(steps=50), "50 gradient steps from EBPA, all cells"),
+            "learned": (_learned, "shipped policy for the rate utility, multicell-rate"),
             "joint": (Joint, "best found: gradient search from many starts (slow)"),
         },
         default=("equal", "equal-group", "eba-pa", "exact", "admm", "gbd", "sca"),
         reference="admm",
+        yardstick=lambda: UpperBound("fast"),
     ),
     "mesh": Roster(
         {
@@ -98,6 +110,7 @@ ROSTERS: dict[str, Roster] = {
         },
         default=("equal", "log", "exact", "gbd", "gbd-paper"),
         reference="gbd",
+        yardstick=lambda: GBD(backend="cvxpy"),
     ),
     "massive-mimo": Roster(
         {
