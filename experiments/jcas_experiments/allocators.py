@@ -61,6 +61,13 @@ class LogObjective:
         return Exact().solve(replace(problem, objective="log"))
 
 
+def _learned() -> Any:
+    """The shipped policy; torch is imported only here."""
+    from jcas_agents.learned import LearnedAllocator
+
+    return LearnedAllocator.load("multicell-rate")
+
+
 ROSTERS: dict[str, Roster] = {
     "multicell": Roster(
         {
@@ -82,6 +89,7 @@ ROSTERS: dict[str, Roster] = {
             "vertex": (BestVertex, "the best such corner of each cell"),
             "search-20": (lambda: GradientSearch(steps=20), "20 gradient steps from EBPA, all cells"),
             "search-50": (lambda: GradientSearch(steps=50), "50 gradient steps from EBPA, all cells"),
+            "learned": (_learned, "shipped policy for the rate utility, multicell-rate"),
             "joint": (Joint, "best found: gradient search from many starts (slow)"),
         },
         default=("equal", "equal-group", "eba-pa", "exact", "admm", "gbd", "sca"),

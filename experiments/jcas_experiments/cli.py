@@ -23,6 +23,7 @@ from .reproduce import FIGURES, Plan
 from .reproduce.run import report as figure_report
 from .reproduce.run import reproduce as run_figure
 from .reproduce.run import write_reports
+from .train_cli import train
 
 app = typer.Typer(
     help="Joint communication and sensing: compare allocators of power, band and service share on the same scenes.",
@@ -173,6 +174,9 @@ def reproduce(
             raise typer.Exit(130)
     if json is not None:
         console.print(f"numbers: {json}")
+
+
+app.command()(train)
 
 
 def _console() -> Console:

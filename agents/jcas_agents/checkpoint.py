@@ -1,0 +1,101 @@
+"""Policies and training states as safetensors files; loading never unpickles (spec learning 7.8).
+
+The metadata of a file holds its card as JSON; a policy's card stands beside it once more, to be read by people.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from jcas_env.scenarios.multicell.observation import FEATURES
+from jcas_env.scenarios.scenario import require
+
+from .networks import EquivariantPolicy, PolicyShape
+
+FORMAT = "jcas-policy-1"
+"""Kind and version of the file."""
+FEATURE_VERSION = "users:" + ",".join(FEATURES)
+"""What a policy reads; a policy made for other features is refused."""
+PRETRAINED = Path(__file__).resolve().parent / "pretrained"
+"""Policies that ship with the package."""
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is at any time the old or the new one, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
+
+
+def save_training(path: Path, tensors: dict[str, Tensor], card: dict[str, Any]) -> None:
+    """Write tensors with a card in the metadata."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    write_atomically(path, save(tensors, {"card": json.dumps(card)}))
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and card of a file.
+
+    Raises ``ValueError`` in one line for a file that is truncated, pickled or of another kind, and
+    ``FileNotFoundError`` for none.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no policy file {path}")
+    head = path.read_bytes()[:2]
+    require(head not in (b"PK", b"\x80\x02", b"\x80\x04", b"\x80\x05"), f"{path} is a pickle or zip file: refused")
+    try:
+        with safe_open(path, framework="pt") as file:
+            card = json.loads((file.metadata() or {})["card"])
+            return {name: file.get_tensor(name) for name in file.keys()}, card  # noqa: SIM118
+    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is no whole checkpoint of this project: {error}") from None
+
+
+def save_policy(path: Path, policy: EquivariantPolicy, card: dict[str, Any], *, scenario: str = "multicell") -> None:
+    """Write a policy and, beside it, its card as JSON."""
+    card = {
+        "format": FORMAT,
+        "scenario": scenario,
+        "features": FEATURE_VERSION,
+        "shape": policy.shape.as_dict(),
+        "parameters": sum(value.numel() for value in policy.parameters()),
+        **card,
+    }
+    save_training(path, dict(policy.state_dict()), card)
+    write_atomically(path.with_suffix(".json"), (json.dumps(card, indent=2) + "\n").encode())
+
+
+def load_policy(path: Path | str, *, scenario: str = "multicell") -> EquivariantPolicy:
+    """Load a policy; ``path`` is a file or the name of a shipped one.
+
+    Raises ``ValueError`` for a broken file, and for a policy of another scenario or feature version (both are named).
+    """
+    file = Path(path)
+    if not file.suffix:
+        file = PRETRAINED / f"{path}.safetensors"
+    tensors, card = read(file)
+    require(card.get("format") == FORMAT, f"{file} has format {card.get('format')!r}, expected {FORMAT!r}")
+    made_for = card.get("scenario")
+    require(made_for == scenario, f"{file} is a policy for scenario {made_for!r}, not for {scenario!r}")
+    version = card.get("features")
+    require(version == FEATURE_VERSION, f"{file} reads features {version!r}, this version has {FEATURE_VERSION!r}")
+    policy = EquivariantPolicy(PolicyShape(**card["shape"]))
+    try:
+        policy.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ValueError(f"{file} does not fit its card: {str(error).splitlines()[0]}") from None
+    return policy.eval()
+
+
+def pretrained() -> list[str]:
+    """Names of the shipped policies."""
+    return sorted(path.stem for path in PRETRAINED.glob("*.safetensors"))

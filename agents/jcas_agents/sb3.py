@@ -1,0 +1,114 @@
+"""Stable-Baselines3 on the native vector environment: adapter, reward scaling, feature extractor, recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.vec_env import VecEnv
+
+from jcas_env import JCASVectorEnv
+from jcas_env.scenarios.scenario import require
+
+REWARD_SCALE = 5.0
+"""Scale of the training reward (spec learning 2)."""
+
+PPO_RECIPE: dict[str, Any] = {
+    "n_steps": 8,
+    "batch_size": 512,
+    "n_epochs": 5,
+    "gamma": 0.0,
+    "gae_lambda": 1.0,
+    "learning_rate": 1e-3,
+    "ent_coef": 0.0,
+    "policy_kwargs": {"net_arch": [256, 256], "log_std_init": -1.0},
+}
+"""Keywords of SB3's PPO for the one-step task with 256 lanes (spec learning 7.5)."""
+
+
+class SB3VectorAdapter(VecEnv):
+    r"""A native :class:`JCASVectorEnv` as an SB3 ``VecEnv``, without any copy of an environment per lane.
+
+    With ``relative=True`` the reward is :math:`5 (r/r_\mathrm{equal} - 1)`, r_equal what the scenario's zero
+    action earns in the same slot; the environment's own reward stays physical and is in ``infos[i]["reward"]``.
+    Autoreset mode SAME_STEP or DISABLED; ``ValueError`` for another.
+    """
+
+    def __init__(self, env: JCASVectorEnv, *, relative: bool = True) -> None:
+        self.env, self.relative = env, relative
+        self.mode = env.metadata["autoreset_mode"]
+        ok = self.mode.value in ("SameStep", "Disabled")
+        require(ok, f"`autoreset_mode` must be SAME_STEP or DISABLED, got {self.mode}")
+        self.render_mode = env.render_mode
+        self._seed: int | None = None
+        super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
+
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        """Seed of the next reset."""
+        self._seed = seed
+        return [seed] * self.num_envs
+
+    def reset(self) -> Any:
+        """First observations."""
+        observation, _ = self.env.reset(seed=self._seed)
+        self._seed = None
+        return observation
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Keep the actions for :meth:`step_wait`."""
+        self._actions = actions
+
+    def _baseline(self) -> np.ndarray:
+        """Utility of the zero action in the slot that comes."""
+        scenario = self.env.scenario
+        zero = np.zeros((self.num_envs, scenario.action_size))
+        return np.asarray(self.env.truth.utility(scenario.decode(zero, self.env.problem)))
+
+    def step_wait(self) -> tuple[Any, np.ndarray, np.ndarray, list[dict[str, Any]]]:
+        """Step all lanes; SB3 wants the next episode's observation and the last one in ``infos``."""
+        equal = self._baseline() if self.relative else None
+        observation, earned, terminated, truncated, info = self.env.step(self._actions)
+        done = terminated | truncated
+        infos: list[dict[str, Any]] = [{"reward": float(value)} for value in earned]
+        if done.any():
+            lanes = np.flatnonzero(done).tolist()
+            if self.mode.value == "Disabled":
+                last = [_lane(observation, lane) for lane in lanes]
+                observation, _ = self.env.reset(options={"reset_mask": done})
+            else:
+                last = [info["final_obs"][lane] for lane in lanes]
+            for lane, seen in zip(lanes, last, strict=True):
+                infos[lane] |= {
+                    "terminal_observation": seen,
+                    "TimeLimit.truncated": bool(truncated[lane] and not terminated[lane]),
+                }
+        reward = earned if equal is None else REWARD_SCALE * (earned / equal - 1.0)
+        return observation, np.asarray(reward, dtype=np.float32), done, infos
+
+    def close(self) -> None:
+        """Close the environment."""
+        self.env.close()
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        """Attribute of the environment, once per lane."""
+        return [getattr(self.env, attr_name)] * len(list(self._get_indices(indices)))
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:  # noqa: ARG002
+        """Set an attribute of the environment, which all lanes share."""
+        setattr(self.env, attr_name, value)
+
+    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+        """Call a method of the environment once."""
+        return [getattr(self.env, method_name)(*args, **kwargs)] * len(list(self._get_indices(indices)))
+
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:  # noqa: ARG002
+        """No lane is wrapped."""
+        return [False] * len(list(self._get_indices(indices)))
+
+
+def _lane(observation: Any, lane: int) -> Any:
+    """Observation of one lane, copied."""
+    if isinstance(observation, dict):
+        return {name: value[lane].copy() for name, value in observation.items()}
+    return observation[lane].copy()

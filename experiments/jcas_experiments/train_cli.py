@@ -1,0 +1,47 @@
+"""``jcas train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from jcas_env.scenarios.scenario import require
+
+
+def train(
+    scenario: Annotated[str, typer.Argument(help="Scenario: multicell.")] = "multicell",
+    algo: Annotated[str, typer.Option(help="gradient: analytic policy gradient through the reward.")] = "gradient",
+    reward: Annotated[str, typer.Option(help="rate or fair.")] = "rate",
+    steps: Annotated[int, typer.Option(min=1, help="Updates.")] = 3600,
+    scenes: Annotated[int, typer.Option(min=1, help="Scenes of each of the 117 configurations.")] = 111,
+    seeds: Annotated[int, typer.Option(min=1, help="Training seeds, one run after the other.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="First training seed.")] = 0,
+    stop_after: Annotated[
+        int | None, typer.Option(min=1, help="Step at which to stop before the schedule ends.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the runs in DIR.")] = False,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the runs.")] = Path("results/train"),
+) -> None:
+    """Train a policy; state and policy are saved every few seconds, and Ctrl-C keeps them."""
+    from jcas_agents.gradient import BadGradientError, Recipe
+
+    from .train import Run
+    from .train import train as run_training
+
+    console = Console()
+    try:
+        require(scenario == "multicell", f"`scenario` must be multicell, got {scenario!r}: no policy for others yet")
+        require(algo == "gradient", f"`--algo` must be gradient, got {algo!r}")
+        require(reward in ("rate", "fair"), f"`--reward` must be rate or fair, got {reward!r}")
+        for number in range(seed, seed + seeds):
+            run = Run(out / f"seed-{number}", reward, Recipe(steps=steps, seed=number), scenes, stop_after)
+            complete = run_training(run, console, resume=resume and run.state_file.exists())
+            console.print(f"policy: {run.policy_file}", highlight=False)
+            if not complete:
+                raise typer.Exit(130)
+    except (ValueError, BadGradientError) as error:
+        Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+        raise typer.Exit(2) from None

@@ -1,0 +1,295 @@
+"""Learned allocators: network, gradients, training, checkpoints, yardsticks (spec learning 7)."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from jcas_agents import checkpoint
+from jcas_agents.checkpoint import load_policy, pretrained, read, save_policy
+from jcas_agents.evaluation_sets import SETS, evaluation_scenes
+from jcas_agents.gradient import BadGradientError, GradientTrainer, Recipe, draw_bank, equal_utility, utility_of
+from jcas_agents.learned import LearnedAllocator
+from jcas_agents.networks import EquivariantPolicy
+from jcas_agents.sb3 import SB3VectorAdapter
+from jcas_agents.scenes import draw_scenes, to_torch
+from jcas_baselines import ADMM, SCA, BestVertex, ConstantRule, EqualAllocation
+
+from jcas_env import JCASVectorEnv
+from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig
+from jcas_env.scenarios.multicell.action import decode
+
+
+def config(**fields):
+    return MultiCellConfig.preset("luo2023-static", **fields)
+
+
+def stirred(seed=0):
+    """A policy whose last layers are not zero."""
+    torch.manual_seed(seed)
+    policy = EquivariantPolicy()
+    with torch.no_grad():
+        for value in policy.parameters():
+            value.add_(0.1 * torch.randn_like(value))
+    return policy.eval()
+
+
+@pytest.fixture(scope="module")
+def bank():
+    return draw_bank([config(users_per_cell=4)], 64)
+
+
+# ---------------------------------------------------------------- network
+
+
+def permuted(problem, order):
+    users = {
+        name: getattr(problem, name)[..., order] for name in ("leakage", "sensing_gain", "cell", "group", "weight")
+    }
+    pairs = problem.gain[..., order, :][..., order]
+    rest = {"queue": problem.queue[..., order], "csi_error": problem.csi_error[..., order]}
+    return replace(problem, gain=pairs, last_power=problem.last_power[..., order], **users, **rest)
+
+
+def test_permuting_users_permutes_the_allocation():
+    known = draw_scenes(config(positioning_share=None), 3, split="validation").known
+    allocator = LearnedAllocator(stirred())
+    order = np.random.default_rng(1).permutation(known.users)
+    here, there = allocator.allocate(known), allocator.allocate(permuted(known, order))
+    np.testing.assert_allclose(there.power, here.power[..., order], rtol=2e-4)
+    np.testing.assert_allclose(there.bandwidth, here.bandwidth[..., order], rtol=2e-4)
+
+
+def test_renaming_cells_renames_their_shares():
+    known = draw_scenes(config(positioning_share=None), 2, split="validation").known
+    policy, order = stirred(), np.array([2, 0, 1])
+    last = order.argsort()[known.cell]
+
+    def action(problem):
+        return policy.of_problem(to_torch(problem)).detach().numpy()
+
+    np.testing.assert_allclose(action(replace(known, cell=last))[:, -3:], action(known)[:, -3:][:, order], atol=1e-5)
+
+
+def test_training_starts_at_the_equal_allocation_on_any_number_of_users_and_cells():
+    for fields in ({"users_per_cell": 2}, {"cells": 7, "users_per_cell": 3}, {"cells": 1}):
+        known = draw_scenes(config(**fields), 2, split="validation").known
+        zero = np.zeros((2, 4 * known.users + known.cells))
+        got, expected = LearnedAllocator(EquivariantPolicy()).allocate(known), decode(zero, known, logit_scale=5.0)
+        np.testing.assert_allclose(got.power, expected.power, rtol=1e-12)
+        np.testing.assert_allclose(got.bandwidth, expected.bandwidth, rtol=1e-12)
+
+
+# ---------------------------------------------------------------- reward and gradient
+
+
+@pytest.mark.parametrize("reward", ["rate", "fair"])
+def test_reward_through_torch_equals_numpy_and_its_gradient_equals_differences(reward):
+    scenes = draw_scenes(config(users_per_cell=3, positioning_share=None, reward=reward, csi_delay=1), 3, split="train")
+    tensors = scenes.torch()
+    action = torch.from_numpy(np.random.default_rng(0).uniform(-0.4, 0.4, (3, 4 * 9 + 3)))
+
+    def utility(a):
+        return tensors.truth.utility(decode(a, tensors.known, logit_scale=5.0))
+
+    plain = scenes.truth.utility(decode(action.numpy(), scenes.known, logit_scale=5.0))
+    np.testing.assert_allclose(utility(action).numpy(), plain, rtol=1e-10)
+    assert torch.autograd.gradcheck(utility, action.requires_grad_(), atol=1e-6, rtol=1e-6)
+
+
+# ---------------------------------------------------------------- training
+
+
+def curve(trainer, until=None):
+    return list(trainer.run(until=until))
+
+
+def test_the_same_seed_gives_the_same_curve_and_another_seed_another(bank):
+    recipe = Recipe(steps=6, batch=8)
+    first = curve(GradientTrainer(bank, recipe))
+    assert curve(GradientTrainer(bank, recipe)) == first
+    assert curve(GradientTrainer(bank, replace(recipe, seed=1))) != first
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(bank, tmp_path):
+    recipe = Recipe(steps=12, batch=8)
+    whole = GradientTrainer(bank, recipe)
+    expected = curve(whole)
+    cut = GradientTrainer(bank, recipe)
+    curve(cut, until=5)
+    cut.save(tmp_path / "state.safetensors")
+    resumed = GradientTrainer(bank, recipe)
+    resumed.load(*read(tmp_path / "state.safetensors"))
+    np.testing.assert_allclose(curve(resumed), expected[5:], atol=1e-6)
+    for one, two in zip(whole.policy.parameters(), resumed.policy.parameters(), strict=True):
+        torch.testing.assert_close(one, two, atol=1e-6, rtol=0)
+
+
+def test_a_run_is_not_resumed_with_another_recipe(bank, tmp_path):
+    trainer = GradientTrainer(bank, Recipe(steps=3, batch=4))
+    trainer.save(tmp_path / "state.safetensors")
+    with pytest.raises(ValueError, match="another recipe"):
+        GradientTrainer(bank, Recipe(steps=4, batch=4)).load(*read(tmp_path / "state.safetensors"))
+
+
+def test_training_stops_at_a_gradient_that_is_not_finite_and_saves_the_batch(bank, tmp_path):
+    trainer = GradientTrainer(bank, Recipe(steps=3, batch=4))
+    with torch.no_grad():
+        trainer.policy.embed[0].weight[0, 0] = torch.nan
+    with pytest.raises(BadGradientError, match="not finite"):
+        trainer.update()
+    saved = json.loads(trainer.save_bad_batch(tmp_path).read_text())
+    assert saved["step"] == 0
+    assert saved["scenes"] == trainer.batch(0)[1].tolist()
+    assert read(tmp_path / "bad-step.safetensors")[1]["step"] == 0
+
+
+def test_a_short_run_clears_the_constant_rule_by_five_percent():
+    settings = config(users_per_cell=8)
+    trainer = GradientTrainer(draw_bank([settings], 256), Recipe(steps=250, batch=32))
+    curve(trainer)
+    held_out = draw_scenes(settings, 64, split="validation")
+    learned = held_out.truth.utility(LearnedAllocator(trainer.policy).allocate(held_out.known)).mean()
+    constant = held_out.truth.utility(ConstantRule().solve(held_out.known).allocation).mean()
+    assert learned >= 1.05 * constant
+
+
+@pytest.mark.slow
+def test_a_minute_of_training_comes_near_sca():
+    trainer = GradientTrainer(draw_bank([config()], 1024), Recipe(steps=600))
+    curve(trainer)
+    held_out = evaluation_scenes("n4", 64)
+    learned = held_out.truth.utility(LearnedAllocator(trainer.policy).allocate(held_out.known)).mean()
+    assert learned >= 0.985 * held_out.truth.utility(SCA().solve(held_out.known).allocation).mean()
+
+
+# ---------------------------------------------------------------- scenes and yardsticks
+
+
+def test_evaluation_sets_are_the_scenes_that_they_name(monkeypatch):
+    assert len(evaluation_scenes("n4", 3)) == 3
+    monkeypatch.setitem(SETS, "n4", replace(SETS["n4"], sha256="0" * 64))
+    with pytest.raises(ValueError, match="must have hash 000000000000"):
+        evaluation_scenes("n4", 3)
+    monkeypatch.setitem(SETS, "n2", replace(SETS["n2"], level=SETS["n2"].level + 1e-6))
+    with pytest.raises(ValueError, match="must have level"):
+        evaluation_scenes("n2", 3)
+    with pytest.raises(ValueError, match="did you mean 'n4-stale'"):
+        evaluation_scenes("n4-stael")
+
+
+def test_splits_share_no_scene():
+    gains = [
+        draw_scenes(config(users_per_cell=2), 2, split=split).known.gain for split in ("train", "validation", "test")
+    ]
+    assert len(np.unique(np.concatenate(gains).reshape(6, -1)[:, 0])) == 6
+
+
+def test_vertices_are_feasible_and_stand_where_the_specification_says():
+    scenes = evaluation_scenes("n4", 64)
+
+    def earned(solver):
+        allocation = solver.solve(scenes.known).allocation
+        assert float(scenes.known.violation(allocation).max()) < 1e-9
+        return scenes.truth.utility(allocation).mean()
+
+    constant, best, equal, admm = (earned(s) for s in (ConstantRule(), BestVertex(), EqualAllocation(), ADMM()))
+    assert best >= constant
+    assert constant / admm == pytest.approx(1.0135, abs=0.02)
+    assert constant / equal == pytest.approx(1.169, abs=0.02)
+
+
+# ---------------------------------------------------------------- checkpoints
+
+
+def test_a_policy_survives_the_way_through_a_file(tmp_path):
+    policy = stirred()
+    save_policy(tmp_path / "p.safetensors", policy, {"seed": 0})
+    loaded = load_policy(tmp_path / "p.safetensors")
+    for one, two in zip(policy.parameters(), loaded.parameters(), strict=True):
+        assert torch.equal(one, two)
+    assert json.loads((tmp_path / "p.json").read_text())["scenario"] == "multicell"
+
+
+def test_wrong_files_are_refused_in_one_line(tmp_path, monkeypatch):
+    file = tmp_path / "p.safetensors"
+    save_policy(file, stirred(), {})
+    with pytest.raises(ValueError, match="for scenario 'multicell', not for 'mesh'"):
+        load_policy(file, scenario="mesh")
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "FEATURE_VERSION", "users:other")
+        with pytest.raises(ValueError, match="reads features 'users:signal.*this version has 'users:other'"):
+            load_policy(file)
+    whole = file.read_bytes()
+    for content, message in ((whole[: len(whole) // 2], "no whole checkpoint"), (b"", "no whole checkpoint")):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            load_policy(file)
+    file.write_bytes(pickle.dumps({"a": 1}))
+    with pytest.raises(ValueError, match="pickle or zip file: refused"):
+        load_policy(file)
+    torch.save({"a": torch.zeros(1)}, file)
+    with pytest.raises(ValueError, match="pickle or zip file: refused"):
+        load_policy(file)
+    with pytest.raises(FileNotFoundError, match="no policy file"):
+        load_policy(tmp_path / "absent.safetensors")
+
+
+# ---------------------------------------------------------------- shipped policies
+
+
+def test_shipped_policies_are_small_and_have_a_card():
+    assert "multicell-rate" in pretrained()
+    for name in pretrained():
+        file = checkpoint.PRETRAINED / f"{name}.safetensors"
+        assert file.stat().st_size < 300_000
+        assert {"recipe", "command", "date", "scores"} <= set(json.loads(file.with_suffix(".json").read_text()))
+
+
+@pytest.mark.parametrize("name", ["n4", "n4-stale", "n2"])
+def test_the_shipped_policy_scores_what_its_card_says(name):
+    """The card's own figure over 200 scenes, met by the first 40 of them within the spread of so few."""
+    card = json.loads((checkpoint.PRETRAINED / "multicell-rate.json").read_text())
+    scenes = evaluation_scenes(name, 40)
+    learned = scenes.truth.utility(LearnedAllocator.load("multicell-rate").allocate(scenes.known)).mean()
+    ratio = learned / scenes.truth.utility(SCA().solve(scenes.known).allocation).mean()
+    assert ratio == pytest.approx(card["scores"][name]["learned_over_sca"], abs=0.01)
+
+
+# ---------------------------------------------------------------- Stable-Baselines3
+
+
+@pytest.mark.parametrize("mode", ["SameStep", "Disabled"])
+def test_sb3_gets_rewards_relative_to_the_equal_allocation_and_last_observations(mode):
+    scenario = MultiCell(config(users_per_cell=2, observation="flat", horizon=2))
+    env = SB3VectorAdapter(JCASVectorEnv(scenario, num_envs=3, autoreset_mode=mode))
+    env.seed(5)
+    env.reset()
+    zero = np.zeros((3, scenario.action_size), dtype=np.float32)
+    for slot in range(2):
+        observation, reward, done, infos = env.step(zero)
+        np.testing.assert_allclose(reward, 0.0, atol=1e-6)
+        assert done.all() == (slot == 1)
+    assert all(info["TimeLimit.truncated"] and info["reward"] > 0 for info in infos)
+    assert not np.array_equal(infos[0]["terminal_observation"], observation[0])
+    env.close()
+
+
+def test_ppo_learns_through_the_adapter_without_touching_the_reward_of_the_environment():
+    from jcas_agents.sb3 import PPO_RECIPE
+    from stable_baselines3 import PPO
+
+    scenario = MultiCell(config(users_per_cell=2, observation="flat"))
+    env = SB3VectorAdapter(JCASVectorEnv(scenario, num_envs=32, autoreset_mode="SameStep"))
+    model = PPO("MlpPolicy", env, **(PPO_RECIPE | {"batch_size": 128}), seed=0, device="cpu")
+    before = [value.clone() for value in model.policy.parameters()]
+    model.learn(512)
+    assert any(not torch.equal(a, b) for a, b in zip(before, model.policy.parameters(), strict=True))
+
+
+def test_the_equal_utility_is_that_of_the_untrained_policy(bank):
+    torch.testing.assert_close(utility_of(EquivariantPolicy(), bank[0]).detach(), equal_utility(bank[0]))
