@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jcas_baselines import (
     ADMM,
     GBD,
     SCA,
+    BacklogProportional,
     BestGrouping,
     BestVertex,
     ConstantRule,
+    DrainSearch,
     EqualAllocation,
     Exact,
     GradientSearch,
     Joint,
+    MaxWeight,
     Solution,
 )
 from jcas_baselines.massive_mimo_policies import ConstantShare, ExactPerFrame, LeastSensing, Myopic
@@ -35,6 +38,13 @@ class Roster:
     """What ``jcas compare`` shows when it is not told otherwise."""
     reference: str
     """Allocator to which utilities are related."""
+    by_reward: dict[str, tuple[tuple[str, ...], str]] = field(default_factory=dict)
+    """Default allocators and reference of rewards for which they are others."""
+
+    def for_task(self, config: Any) -> Roster:
+        """The roster with the defaults and the reference of a configuration's reward."""
+        default, reference = self.by_reward.get(getattr(config, "reward", ""), (self.default, self.reference))
+        return replace(self, default=default, reference=reference)
 
     def select(self, text: str | None) -> list[str]:
         """Names from a list separated by commas, or the default ones.
@@ -91,9 +101,13 @@ ROSTERS: dict[str, Roster] = {
             "search-50": (lambda: GradientSearch(steps=50), "50 gradient steps from EBPA, all cells"),
             "learned": (_learned, "shipped policy for the rate utility, multicell-rate"),
             "joint": (Joint, "best found: gradient search from many starts (slow)"),
+            "max-weight": (MaxWeight, "with queues: EBA + PA weighted by the backlogs"),
+            "backlog": (BacklogProportional, "with queues: band by what the groups' backlogs need, equal power"),
+            "drain": (DrainSearch, "with queues: 120 gradient steps on the squared backlog of the slot (slow)"),
         },
         default=("equal", "equal-group", "eba-pa", "exact", "admm", "gbd", "sca"),
         reference="admm",
+        by_reward={"delay": (("equal", "admm", "sca", "max-weight", "backlog"), "equal")},
     ),
     "mesh": Roster(
         {

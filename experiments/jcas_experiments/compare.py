@@ -21,7 +21,7 @@ from jcas_env.scenarios.scenario import Scenario
 from .allocators import ROSTERS
 from .files import replacing, write_json
 from .latency import Latency
-from .views import VIEWS
+from .views import VIEWS, Column
 
 
 @dataclass
@@ -68,7 +68,13 @@ class Comparison:
     @property
     def reference(self) -> str:
         """Allocator to which utilities are related."""
-        return ROSTERS[self.name].reference
+        return ROSTERS[self.name].for_task(self.scenario.config).reference
+
+    @property
+    def columns(self) -> list[Column]:
+        """Columns that this task reports."""
+        reported = [set(result.metrics) for result in self.evaluations.values()]
+        return [column for column in VIEWS[self.name].columns if all(column.metric in names for names in reported)]
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per finished allocator; units are in the names of the columns, times in ms."""
@@ -77,10 +83,7 @@ class Comparison:
         rows = []
         for name, result in self.evaluations.items():
             ratio, ratio_ci = ratio_of_means(result.utility, None if reference is None else reference.utility)
-            columns = {
-                column.key: column.scale * float(result.metrics[column.metric].mean())
-                for column in VIEWS[self.name].columns
-            }
+            columns = {column.key: column.mean(result.metrics) for column in self.columns}
             rows.append(
                 {
                     "allocator": name,
@@ -134,7 +137,7 @@ class Comparison:
         titles = ["utility", "±95 %", f"/{self.reference.upper()}"]
         titles += ["95 % interval"] if wide else []
         clock = [] if self.latency is None else ["slots", "late"]
-        for title in [*titles, *(column.title for column in view.columns), "relaxed", "ms", *clock]:
+        for title in [*titles, *(column.title for column in self.columns), "relaxed", "ms", *clock]:
             table.add_column(title, justify="right", no_wrap=True)
         table.add_column("status", overflow="fold")
         for row in self.rows():
@@ -147,7 +150,7 @@ class Comparison:
             ]
             if wide:
                 cells.append("-" if interval is None else f"{interval[0]:.3f} .. {interval[1]:.3f}")
-            cells += [format(row[column.key], column.format) for column in view.columns]
+            cells += [format(row[column.key], column.format) for column in self.columns]
             cells += [f"{row['relaxed_objective']:.2f}", f"{row['decision_ms']:.1f}"]
             cells += [f"{row['delay_slots']}", f"{row['late_utility']:.2f}"] if clock else []
             status = ", ".join(f"{count} {key.lower()}" for key, count in row["status"].items())
@@ -155,7 +158,7 @@ class Comparison:
         console.print(table)
         note = (
             f"utility: reward on the true channel [{view.unit(self.scenario.config)}], mean over {self.episodes} "
-            f"episodes of {self.scenario.horizon} slots, paired scenes. {view.legend} "
+            f"episodes of {self.scenario.horizon} slots, paired scenes. {' '.join([view.legend, *(column.note for column in self.columns if column.note)])} "
             "relaxed: what the allocator's own model promises. ms: median time of one decision."
         )
         if self.latency is not None:
