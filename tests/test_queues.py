@@ -82,7 +82,7 @@ def test_bits_are_conserved_and_backlogs_are_never_negative():
 
 
 def test_arrivals_have_the_stated_load():
-    """lambda = load (sum of R_C under equal allocation at reset) / users, the same for all users (spec multicell 8.4)."""
+    """lambda = load (sum of R_C under equal allocation at reset) / users, for every user (spec multicell 8.4)."""
     scenario, states, outcomes = played(MultiCellConfig(load=0.8, **TRAFFIC), lanes=8, slots=25)
     first = states[0]
     equal = scenario.fallback(scenario.problem(first))
@@ -227,8 +227,9 @@ def test_an_episode_continues_from_a_snapshot_with_its_queues():
 
 
 def test_environment_checker_accepts_the_delay_task():
-    import jcas_env  # noqa: F401
     from gymnasium.utils.env_checker import check_env
+
+    import jcas_env  # noqa: F401
 
     env = gym.make("jcas/MultiCell-v0", observation="flat", horizon=5, **TRAFFIC)
     check_env(env.unwrapped, skip_render_check=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import log
 
 import torch
 from torch import Tensor, nn
 
 from jcas_env.scenarios.multicell import MultiCellProblem
-from jcas_env.scenarios.multicell.observation import FEATURES, structured
+from jcas_env.scenarios.multicell.observation import FEATURES, NEED_SCALE, QUEUE_FEATURES, structured
 
 LOGIT_SCALE = 5.0
 """Logits per unit of action that the policy is made for, the environment's default [-]."""
@@ -25,6 +26,13 @@ class PolicyShape:
     """Layers of attention."""
     heads: int = 2
     """Heads over in-group pairs, and as many over pairs in different cells."""
+    queues: bool = False
+    """Reads the queue features too, and is a residual around bands in proportion to the backlogs."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Columns of ``users`` that the policy reads; further ones are left alone."""
+        return FEATURES + QUEUE_FEATURES if self.queues else FEATURES
 
     def as_dict(self) -> dict[str, int]:
         """Fields by name, for a checkpoint's card."""
@@ -105,7 +113,7 @@ class EquivariantPolicy(nn.Module):
         super().__init__()
         self.shape = shape = PolicyShape() if shape is None else shape
         width = shape.width
-        self.embed = nn.Sequential(nn.Linear(len(FEATURES), width), nn.SiLU(), nn.Linear(width, width))
+        self.embed = nn.Sequential(nn.Linear(len(shape.features), width), nn.SiLU(), nn.Linear(width, width))
         self.rounds = nn.ModuleList(_Layer(width, shape.heads) for _ in range(shape.layers))
         self.user_head = _head(width, 2)
         self.group_head = _head(2 * width + 1, 2)
@@ -126,7 +134,7 @@ class EquivariantPolicy(nn.Module):
         -------
         Tensor, shape (..., 4 * users + cells)
         """
-        gains, users = observation["gains"], observation["users"]
+        gains, users = observation["gains"], observation["users"][..., : len(self.shape.features)]
         if members is None:
             members = block_members(users.shape[-2], observation["cells"].shape[-2], users)
         mates, neighbours = observation["group"], observation["cell"]
@@ -139,6 +147,8 @@ class EquivariantPolicy(nn.Module):
             hidden = layer(hidden, pairs, masks, means)
         group = torch.cat([means[0] @ hidden, means[1] @ hidden, torch.log2(size) / 4.0], dim=-1)
         logits = torch.cat([self.user_head(hidden), self.group_head(group)], dim=-1)
+        if self.shape.queues:
+            logits = logits + backlog_logits(users, mates, neighbours)
         crowd = members.sum(-1, keepdim=True).clamp(min=1.0)
         centre = torch.cat([(members / crowd) @ hidden, observation["cells"]], dim=-1)
         logits = torch.cat([logits.flatten(-2), self.cell_head(centre)[..., 0]], dim=-1)
@@ -155,6 +165,21 @@ class EquivariantPolicy(nn.Module):
         index = torch.arange(problem.cells, device=problem.cell.device)
         members = (index[:, None] == problem.cell[..., None, :]).to(torch.float32)
         return self(structured(problem), members)
+
+
+def backlog_logits(users: Tensor, mates: Tensor, neighbours: Tensor) -> Tensor:
+    r"""Logits (..., users, 4) of bands in proportion to the groups' needs, the middle of the delay task's policy.
+
+    .. math:: z_u^{\mathrm{band}, C} = \ln(n_g + 10^{-3}) - \ln N_g - \text{mean of the cell}
+
+    The decoder adds the members' shares of a group, so that these logits give :math:`b_g \propto n_g`, up to the
+    offset and the bounds of an action. ``users`` as in :meth:`EquivariantPolicy.forward`.
+    """
+    need = users[..., len(FEATURES) + QUEUE_FEATURES.index("group_need")]
+    logit = log(10.0) * NEED_SCALE * need - torch.log(mates.sum(-1))
+    mean = (neighbours @ logit[..., None])[..., 0] / neighbours.sum(-1)
+    nothing = torch.zeros_like(logit)
+    return torch.stack([nothing, nothing, logit - mean, nothing], dim=-1)
 
 
 def _head(inputs: int, outputs: int) -> nn.Sequential:

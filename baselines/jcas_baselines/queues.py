@@ -29,7 +29,7 @@ def check_queues(solver: object, problem: object) -> MultiCellProblem:
     """Raise ``TypeError`` for another problem type and ``ValueError`` for one without queues."""
     if not isinstance(problem, MultiCellProblem):
         raise unsupported(solver, problem, MultiCellProblem)
-    if problem.arrival_rate is None or problem.arrivals is None:
+    if problem.arrival_rate is None:
         raise ValueError(f"{type(solver).__name__} needs a problem with queues, got `arrival_rate` = None")
     return problem
 
@@ -48,7 +48,7 @@ class MaxWeight:
         """Closed form, batched."""
         problem = check_queues(self, problem)
         xp = array_namespace(problem.gain)
-        weight = problem.queue + IDLE_WEIGHT * problem.arrivals
+        weight = problem.queue + IDLE_WEIGHT * problem.mean_arrivals
         total = problem.of_cell(problem.cell_sum(weight))
         busy = total > 0
         weight = xp.where(busy, weight / xp.where(busy, total, xp.ones_like(total)), problem.weight)
@@ -92,7 +92,7 @@ class BacklogProportional:
 
     @staticmethod
     def need(problem: MultiCellProblem, equal: Solution) -> Array:
-        """Band times time that each user's group needs at the efficiency of the equal allocation, (..., users) [Hz s]."""
+        """Band times time that a user's group needs at the equal allocation's efficiency, (..., users) [Hz s]."""
         xp = array_namespace(problem.gain)
         rate, _ = problem.rates(equal.allocation)
         audible = rate > 0
@@ -120,7 +120,7 @@ class DrainSearch(_Search):
     """Rate of the first step [logits]; it goes linearly to ``final_rate``."""
     final_rate: float = 0.01
     """Rate of the last step [logits]."""
-    starts: Sequence[Solver] = (EqualAllocation(), BacklogProportional(), MaxWeight())
+    starts: Sequence[Solver] = (EqualAllocation(), BacklogProportional())
     """Solvers whose allocations are starts."""
 
     def _solvers(self) -> Sequence[Solver]:

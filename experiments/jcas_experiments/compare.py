@@ -156,9 +156,10 @@ class Comparison:
             status = ", ".join(f"{count} {key.lower()}" for key, count in row["status"].items())
             table.add_row(row["allocator"], *cells, status)
         console.print(table)
+        legend = " ".join([view.legend, *(column.note for column in self.columns if column.note)])
         note = (
             f"utility: reward on the true channel [{view.unit(self.scenario.config)}], mean over {self.episodes} "
-            f"episodes of {self.scenario.horizon} slots, paired scenes. {' '.join([view.legend, *(column.note for column in self.columns if column.note)])} "
+            f"episodes of {self.scenario.horizon} slots, paired scenes. {legend} "
             "relaxed: what the allocator's own model promises. ms: median time of one decision."
         )
         if self.latency is not None:

@@ -160,14 +160,15 @@ def queue_features(problem: MultiCellProblem, efficiency: Array) -> dict[str, Ar
     xp = array_namespace(problem.gain)
     band = problem.per_user(problem.band_budget)
     need = problem.queue / (xp.clip(efficiency, min=1e-6) * (0.5 * problem.slot * band))
+    waited = xp.zeros_like(need) if problem.waited is None else problem.waited
     mates = same_group(problem.cell, problem.group)
     largest = xp.max(xp.where(mates, need[..., None, :], xp.zeros_like(problem.gain)), axis=-1)
     return {
         "backlog": _slot_scale(slots_of_arrivals(problem, problem.queue)),
-        "arrival_rate": _slot_scale(problem.arrival_rate * problem.crowd / band),
+        "arrival_rate": _slot_scale(problem.mean_arrivals / problem.slot * problem.crowd / band),
         "backlog_over_rate": _slot_scale(need * problem.crowd / problem.group_size),
         "group_need": xp.log10(largest + NEED_OFFSET) / NEED_SCALE,
-        "waited": xp.log2(1.0 + problem.waited) / 4.0,
+        "waited": xp.log2(1.0 + waited) / 4.0,
     }
 
 
@@ -244,7 +245,8 @@ def spec(config: MultiCellConfig) -> ArraySpec | dict[str, ArraySpec]:
 
     ``gains`` (U, U): log-scaled noise-normalised gain of beam m (column) at user j (row). ``group``,
     ``cell`` (U, U): 1 where two users share cell and group, or the cell. ``users`` (U, 15): ``FEATURES``,
-    followed by ``QUEUE_FEATURES`` (U, 20) where there are queues. ``cells`` (C, 3): groups per user of the cell, least share of a service, last positioning share.
+    followed by ``QUEUE_FEATURES`` (U, 20) where there are queues. ``cells`` (C, 3): groups per user of the cell, least
+    share of a service, last positioning share.
     """
     users, queues = config.users, len(QUEUE_FEATURES) if config.has_queues else 0
     if config.observation == "flat":

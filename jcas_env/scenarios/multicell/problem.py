@@ -239,11 +239,19 @@ class MultiCellProblem:
         return allocation.bandwidth * self.duty[..., None, None], sinr(allocation.power, gain, level)
 
     def serve(self, rate: Array) -> tuple[Array, Array]:
-        """Backlog after the slot and what it delivered at data rates (..., users) [bit/s]: see :func:`.queues.serve`."""
+        """Backlog after the slot and what it delivered at data rates (..., users) [bit/s]: :func:`.queues.serve`."""
         return serve(self.queue, self.arrivals, rate, slot=self.slot)
 
+    @property
+    def mean_arrivals(self) -> Array:
+        r"""(..., users): :math:`\lambda_u \Delta t`; ``ValueError`` where there are no queues [bit]."""
+        if self.arrival_rate is None:
+            raise ValueError("this problem has no queues: `arrival_rate` is None")
+        return self.arrival_rate * self.slot
+
     def backlog(self, allocation: MultiCellAllocation) -> Array:
-        """Backlog after the slot, (..., users) [bit]; a problem without queues has none to compute."""
+        """Backlog after the slot, (..., users) [bit]; ``ValueError`` where there are no queues."""
+        require(self.arrivals is not None, "this problem has no queues: `arrivals` is None")
         return self.serve(self.rates(allocation)[0])[0]
 
     def on_air(self, allocation: MultiCellAllocation) -> MultiCellAllocation:
@@ -259,8 +267,8 @@ class MultiCellProblem:
         r"""Reward of each cell for given rates [bit/s], (..., cells).
 
         ``rate``: :math:`\sum_u a_u (w_C R_u^C + w_O R_u^O)` in Mbit/s; ``fair``: the same with
-        :math:`\ln R` in place of R, rates floored at 1e-6 Mbit/s; ``delay`` and ``drain``: :func:`.traffic.backlog_score`
-        (spec multicell 8).
+        :math:`\ln R` in place of R, rates floored at 1e-6 Mbit/s; ``delay`` and ``drain``:
+        :func:`.traffic.backlog_score` (spec multicell 8).
         """
         if self.reward in ("delay", "drain"):
             return backlog_score(self, rate)

@@ -51,13 +51,15 @@ def next_traffic(config: MultiCellConfig, traffic: Traffic, offered: Array, serv
 def slots_of_arrivals(problem: MultiCellProblem, bits: Array) -> Array:
     r"""Bits in units of a slot's mean arrivals, :math:`q_u / (\lambda_u \Delta t)`; 0 where nothing ever arrives."""
     xp = array_namespace(bits)
-    mean = problem.arrival_rate * problem.slot
+    mean = problem.mean_arrivals
     comes = mean > 0
     return xp.where(comes, bits / xp.where(comes, mean, xp.ones_like(mean)), xp.zeros_like(bits))
 
 
 def backlog_score(problem: MultiCellProblem, rate: Array) -> Array:
-    r"""What the backlog after the slot costs in each cell, (..., cells), such that the mean over cells is
+    r"""What the backlog after the slot costs in each cell, (..., cells).
+
+    The mean over cells is
 
     .. math:: \text{delay: } -\frac1U \sum_u \frac{q_u'}{\lambda_u \Delta t}, \qquad
               \text{drain: } -\frac1U \sum_u \Big(\frac{q_u'}{\lambda_u \Delta t}\Big)^2
