@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from math import log
 
 import torch
 from torch import Tensor, nn
 
 from jcas_env.scenarios.multicell import MultiCellProblem
-from jcas_env.scenarios.multicell.observation import FEATURES, NEED_SCALE, QUEUE_FEATURES, structured
+from jcas_env.scenarios.multicell.observation import FEATURES, QUEUE_FEATURES, structured
+
+from .backlog import backlog_logits
 
 LOGIT_SCALE = 5.0
 """Logits per unit of action that the policy is made for, the environment's default [-]."""
@@ -135,6 +136,12 @@ class EquivariantPolicy(nn.Module):
         Tensor, shape (..., 4 * users + cells)
         """
         gains, users = observation["gains"], observation["users"][..., : len(self.shape.features)]
+        wanted = len(self.shape.features)
+        if users.shape[-1] < wanted:
+            raise ValueError(
+                f"this policy reads {wanted} features of a user, those of queues among them; the observation has "
+                f"{users.shape[-1]}: play it in a task with queues"
+            )
         if members is None:
             members = block_members(users.shape[-2], observation["cells"].shape[-2], users)
         mates, neighbours = observation["group"], observation["cell"]
@@ -165,21 +172,6 @@ class EquivariantPolicy(nn.Module):
         index = torch.arange(problem.cells, device=problem.cell.device)
         members = (index[:, None] == problem.cell[..., None, :]).to(torch.float32)
         return self(structured(problem), members)
-
-
-def backlog_logits(users: Tensor, mates: Tensor, neighbours: Tensor) -> Tensor:
-    r"""Logits (..., users, 4) of bands in proportion to the groups' needs, the middle of the delay task's policy.
-
-    .. math:: z_u^{\mathrm{band}, C} = \ln(n_g + 10^{-3}) - \ln N_g - \text{mean of the cell}
-
-    The decoder adds the members' shares of a group, so that these logits give :math:`b_g \propto n_g`, up to the
-    offset and the bounds of an action. ``users`` as in :meth:`EquivariantPolicy.forward`.
-    """
-    need = users[..., len(FEATURES) + QUEUE_FEATURES.index("group_need")]
-    logit = log(10.0) * NEED_SCALE * need - torch.log(mates.sum(-1))
-    mean = (neighbours @ logit[..., None])[..., 0] / neighbours.sum(-1)
-    nothing = torch.zeros_like(logit)
-    return torch.stack([nothing, nothing, logit - mean, nothing], dim=-1)
 
 
 def _head(inputs: int, outputs: int) -> nn.Sequential:

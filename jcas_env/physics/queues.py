@@ -40,7 +40,8 @@ def poisson_count(uniform: Array, mean: Array, /) -> Array:
     .. math:: n = \min\{k : u < F(k)\}, \qquad F(k) = \sum_{i=0}^{k} e^{-\mu} \frac{\mu^i}{i!}
 
     Terms up to :math:`\mu + 10\sqrt\mu + 20` of the largest mean are summed; what lies beyond has a probability
-    below 1e-15. A count does not depend on the other elements.
+    below 1e-15. A count does not depend on the other elements. The sum is in double precision, whatever the inputs:
+    in single precision it may stop short of a uniform number near one.
 
     Parameters
     ----------
@@ -55,12 +56,14 @@ def poisson_count(uniform: Array, mean: Array, /) -> Array:
         Whole numbers [-] (DESIGN 7.6).
     """
     xp = array_namespace(uniform, mean)
+    dtype = mean.dtype
+    uniform, mean = xp.astype(uniform, xp.float64), xp.astype(mean, xp.float64)
     largest = float(xp.max(mean))
     terms = ceil(largest + 10.0 * sqrt(largest) + 20.0)
-    k = xp.arange(terms, dtype=mean.dtype, device=device(mean))
+    k = xp.arange(terms, dtype=xp.float64, device=device(mean))
     log_factorial = xp.cumulative_sum(xp.log(xp.clip(k, min=1.0)))
     positive = mean > 0
     safe = xp.where(positive, mean, xp.ones_like(mean))[..., None]
     cumulative = xp.cumulative_sum(xp.exp(k * xp.log(safe) - safe - log_factorial), axis=-1)
-    count = xp.sum(xp.astype(uniform[..., None] >= cumulative, mean.dtype), axis=-1)
+    count = xp.sum(xp.astype(uniform[..., None] >= cumulative, dtype), axis=-1)
     return xp.where(positive, count, xp.zeros_like(count))

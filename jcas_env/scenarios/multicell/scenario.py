@@ -25,7 +25,7 @@ from .constraints import check_allocation
 from .problem import MultiCellProblem
 from .state import Air, ChannelNoise, Csi, Initial, Innovation, Memory, State, Traffic
 from .tracking import learn
-from .traffic import begin_traffic, next_traffic
+from .traffic import arrival_rates, begin_traffic, next_traffic
 
 
 class MultiCell:
@@ -120,8 +120,12 @@ class MultiCell:
         )
         if not config.has_queues:
             return state
-        rate, _ = self.truth(state).rates(self.fallback(self.problem(state)))
+        rate = arrival_rates(config.load, self.equal_rate(state))
         return state._replace(traffic=begin_traffic(config, rate, draws.first.arrivals))
+
+    def equal_rate(self, state: State) -> Array:
+        """Data rate of every user under equal power and band per user, (..., users) [bit/s]: what loads relate to."""
+        return self.truth(state).rates(self.fallback(self.problem(state)))[0]
 
     def transition(self, state: State, allocation: MultiCellAllocation, innovation: Innovation) -> State:
         """Next decision: the channel moves on, and the slot that has just been played becomes the knowledge."""

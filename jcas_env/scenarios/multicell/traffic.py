@@ -25,13 +25,18 @@ if TYPE_CHECKING:
     from .problem import MultiCellProblem
 
 
-def begin_traffic(config: MultiCellConfig, equal_rate: Array, uniform: Array) -> Traffic:
-    """Traffic of an episode's first slot.
+def arrival_rates(load: Array | float, equal_rate: Array) -> Array:
+    """Mean arrivals of every user from the equal allocation's data rates at reset, (..., users) both [bit/s].
 
-    ``equal_rate`` (..., users): data rate of the equal allocation at reset [bit/s]; ``uniform`` (..., users).
+    ``load`` is a number or (..., 1).
     """
     xp = array_namespace(equal_rate)
-    rate = config.load * xp.mean(equal_rate, axis=-1, keepdims=True) + xp.zeros_like(equal_rate)
+    return load * xp.mean(equal_rate, axis=-1, keepdims=True) + xp.zeros_like(equal_rate)
+
+
+def begin_traffic(config: MultiCellConfig, rate: Array, uniform: Array) -> Traffic:
+    """Traffic of an episode's first slot; ``rate`` [bit/s] and ``uniform`` (..., users)."""
+    xp = array_namespace(rate)
     return Traffic(rate, draw_arrivals(config, rate, uniform), xp.zeros_like(rate))
 
 
