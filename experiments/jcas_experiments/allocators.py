@@ -71,11 +71,11 @@ class LogObjective:
         return Exact().solve(replace(problem, objective="log"))
 
 
-def _learned() -> Any:
-    """The shipped policy; torch is imported only here."""
+def _learned(name: str = "multicell-rate") -> Any:
+    """A shipped policy; torch is imported only here."""
     from jcas_agents.learned import LearnedAllocator
 
-    return LearnedAllocator.load("multicell-rate")
+    return LearnedAllocator.load(name)
 
 
 ROSTERS: dict[str, Roster] = {
@@ -100,6 +100,10 @@ ROSTERS: dict[str, Roster] = {
             "search-20": (lambda: GradientSearch(steps=20), "20 gradient steps from EBPA, all cells"),
             "search-50": (lambda: GradientSearch(steps=50), "50 gradient steps from EBPA, all cells"),
             "learned": (_learned, "shipped policy for the rate utility, multicell-rate"),
+            "learned-delay": (
+                lambda: _learned("multicell-delay"),
+                "with queues: shipped policy for the delay task, multicell-delay",
+            ),
             "joint": (Joint, "best found: gradient search from many starts (slow)"),
             "max-weight": (MaxWeight, "with queues: EBA + PA weighted by the backlogs"),
             "backlog": (BacklogProportional, "with queues: band by what the groups' backlogs need, equal power"),
@@ -107,7 +111,7 @@ ROSTERS: dict[str, Roster] = {
         },
         default=("equal", "equal-group", "eba-pa", "exact", "admm", "gbd", "sca"),
         reference="admm",
-        by_reward={"delay": (("equal", "admm", "sca", "max-weight", "backlog"), "equal")},
+        by_reward={"delay": (("equal", "admm", "sca", "max-weight", "backlog", "learned-delay"), "equal")},
     ),
     "mesh": Roster(
         {
