@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from math import exp, factorial
 
@@ -12,6 +13,9 @@ import torch
 from conftest import scenes
 from jcas_agents.scenes import to_torch
 from jcas_baselines import BacklogProportional, DrainSearch, EqualAllocation, MaxWeight
+from jcas_experiments.allocators import ROSTERS
+from jcas_experiments.cli import app
+from typer.testing import CliRunner
 
 from jcas_env import JCASEnv, JCASVectorEnv, MultiCell, MultiCellConfig
 from jcas_env.physics.queues import poisson_count, serve
@@ -397,3 +401,32 @@ def test_queue_allocators_need_queues(backlogged, solver):
         solver.solve(replace(backlogged, reward="rate", arrival_rate=None, arrivals=None))
     with pytest.raises(TypeError, match="solves MultiCellProblem"):
         solver.solve(None)
+
+
+# ---------------------------------------------------------------- jcas compare
+
+
+def test_the_comparison_shows_backlogs_where_there_are_queues_and_only_there(tmp_path):
+    fields = ["users_per_cell=3", "bs_antennas=8", "ue_antennas=2", "estimator=perfect", "load=1.2"]
+    settings = [word for field in fields for word in ("--set", field)]
+    common = ["compare", *settings, "--episodes", "2", "--horizon", "3", "--figure", str(tmp_path / "f.png")]
+    tables = {}
+    for reward, chosen in {"delay": "equal,max-weight,backlog", "rate": "equal,admm"}.items():
+        file = tmp_path / f"{reward}.json"
+        result = CliRunner().invoke(
+            app, [*common, "--set", f"reward={reward}", "--allocators", chosen, "--json", str(file)]
+        )
+        assert result.exit_code == 0, result.output
+        tables[reward] = json.loads(file.read_text())["rows"]
+    assert "backlog_ms" not in tables["rate"][0]
+    for row in tables["delay"]:
+        # Reward in slots of 10 ms, for both are means over users, slots and episodes.
+        assert row["backlog_ms"] == pytest.approx(-10.0 * row["utility"])
+        assert 0 < row["delivered"] <= 1
+        assert "ratio_to_equal" in row
+
+
+def test_the_task_chooses_the_default_allocators():
+    roster = ROSTERS["multicell"]
+    assert "backlog" in roster.for_task(MultiCellConfig(reward="delay")).default
+    assert roster.for_task(MultiCellConfig()).default == roster.default

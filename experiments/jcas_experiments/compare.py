@@ -174,15 +174,22 @@ def mean_interval(values: np.ndarray) -> list[float] | list[None]:
     """95 % Student interval of a mean; nulls for a single value."""
     if len(values) < 2:
         return [None, None]
+    if np.ptp(values) == 0:
+        return [float(values[0]), float(values[0])]
     low, high = stats.t.interval(0.95, len(values) - 1, loc=values.mean(), scale=stats.sem(values))
     return [float(low), float(high)]
 
 
 def ratio_of_means(values: np.ndarray, reference: np.ndarray | None) -> tuple[float | None, list[float] | None]:
-    """Ratio of two paired means with a 95 % bootstrap interval over episodes."""
-    if reference is None:
+    """Ratio of two paired means with a 95 % bootstrap interval over episodes.
+
+    None where the reference is zero, as a backlog can be; no interval where it is zero in an episode.
+    """
+    if reference is None or reference.mean() == 0:
         return None, None
     ratio = float(values.mean() / reference.mean())
+    if (reference == 0).any():
+        return ratio, None
     if len(values) < 2 or np.array_equal(values, reference):
         return ratio, None if len(values) < 2 else [ratio, ratio]
 
