@@ -13,8 +13,9 @@ from jcas_agents import PolicyAgent, SolverAgent, decision_time, evaluate
 from jcas_agents.agent import as_allocator, jain_index
 from jcas_baselines import ADMM, EqualAllocation, Exact, Solution
 from jcas_experiments import bench, cli
-from jcas_experiments.compare import Comparison, mean_interval, ratio_of_means
+from jcas_experiments.compare import Comparison
 from jcas_experiments.files import plain, replacing, write_json
+from jcas_experiments.statistics import mean_interval, paired_ratio
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -28,7 +29,12 @@ ARGUMENTS = [word for item in SMALL.items() if item[0] != "horizon" for word in 
 def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "140")
-    return lambda *arguments: CliRunner().invoke(cli.app, arguments)
+
+    def invoke(*arguments):
+        quick = ("--regret", "0") if arguments[0] == "compare" and "--regret" not in arguments else ()
+        return CliRunner().invoke(cli.app, [*arguments, *quick])
+
+    return invoke
 
 
 class TestEvaluation:
@@ -103,12 +109,12 @@ class TestStatistics:
 
     def test_ratio_is_of_means_and_paired(self, rng):
         base = rng.uniform(1, 3, 200)
-        ratio, (low, high) = ratio_of_means(1.1 * base + rng.normal(0, 0.01, 200), base)
+        ratio, (low, high) = paired_ratio(1.1 * base + rng.normal(0, 0.01, 200), base)
         assert ratio == pytest.approx(1.1, abs=0.002)
         assert high - low < 0.005  # unpaired it would be some ten times wider
         assert low < 1.1 < high
-        assert ratio_of_means(base, None) == (None, None)
-        assert ratio_of_means(base, base) == (1.0, [1.0, 1.0])
+        assert paired_ratio(base, None) == (None, None)
+        assert paired_ratio(base, base) == (1.0, [1.0, 1.0])
 
 
 class TestCompareCommand:
@@ -232,22 +238,42 @@ class TestFiles:
 
 class TestBench:
     def test_measures_ratios(self, run, tmp_path, monkeypatch):
-        monkeypatch.setattr(bench, "mobile_env_users_per_second", lambda: None)
-        monkeypatch.setattr(bench, "cpu_seconds", lambda work, **_: (work(), 0.5)[1])
-        result = run("bench", "--cells", "6", "--cone-cells", "1", "--lanes", "2", "--json", "b.json")
+        monkeypatch.setattr(bench.environment, "mobile_env_users_per_second", lambda _: None)
+        for module in (bench.environment, bench.closed_forms):
+            monkeypatch.setattr(module, "cpu_seconds", lambda work, **_: (work(), 0.5)[1])
+        result = run("bench", "environment", "closed-forms", "--quick", "--json", "b.json")
         assert result.exit_code == 0, result.output
         rows = json.loads((tmp_path / "b.json").read_text())["rows"]
         assert {"benchmark", "value", "peer", "peer_value", "unit", "ratio", "target"} == rows[0].keys()
         assert rows[0]["ratio"] is None
         assert "not installed" in rows[0]["peer"]
-        assert rows[1]["ratio"] == pytest.approx(6.0)  # six cells in the time of one
+        exact = next(row for row in rows if row["benchmark"] == "Exact, batch of 6 cells")
+        assert exact["ratio"] == pytest.approx(6.0)  # six cells in the time of one
+
+    def test_unknown_name(self, run):
+        result = run("bench", "mehs")
+        assert result.exit_code == 2
+        assert "did you mean 'mesh'?" in result.output
+
+    @pytest.mark.slow
+    def test_every_measurement_runs(self, run, monkeypatch):
+        """With a clock that runs each piece of work once."""
+        for module in vars(bench).values():
+            if hasattr(module, "cpu_seconds") and module is not bench.row:
+                monkeypatch.setattr(module, "cpu_seconds", lambda work, **_: (work(), 0.5)[1])
+        monkeypatch.setattr(bench.mesh, "CROWD", 40)
+        monkeypatch.setattr(bench.mesh, "CROWD_FLOOR", 10e6)
+        result = run("bench", "--quick")
+        assert result.exit_code == 0, result.output
+        for name in ("UpperBound default, N4, gap", "SPOMP", "mesh GBD", "Exact massive MIMO", "SCA, network"):
+            assert name in result.output
 
     def test_clock_counts_calls(self):
         assert 0 < bench.cpu_seconds(lambda: sum(range(20_000)), least=0.005) < 0.1
 
     def test_the_peer_is_measured_where_it_is_installed(self):
         pytest.importorskip("mobile_env")
-        assert bench.mobile_env_users_per_second() > 0
+        assert bench.environment.mobile_env_users_per_second() > 0
 
 
 def test_default_config_of_the_comparison_is_the_environments(run, tmp_path):

@@ -275,7 +275,7 @@ class TestComparison:
 
 
 def test_benchmark_rows(monkeypatch):
-    from jcas_experiments import bench_mesh
+    from jcas_experiments.bench import mesh as bench_mesh
 
     monkeypatch.setattr(bench_mesh, "cpu_seconds", lambda work, **_: (work(), 0.5)[1])
     monkeypatch.setattr(bench_mesh, "CROWD", 40)

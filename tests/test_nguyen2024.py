@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jcas_experiments import cli
 from jcas_experiments.allocators import ROSTERS
-from jcas_experiments.bench_massive_mimo import solver_rows
+from jcas_experiments.bench.massive_mimo import massive_mimo_rows
 from jcas_experiments.reproduce import FIGURES, Plan, Table
 from typer.testing import CliRunner
 
@@ -96,6 +96,6 @@ def test_compare_of_the_papers_frame(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_the_benchmark_has_its_rows():
-    rows = list(solver_rows(frames=20, cone_frames=1))
+    rows = list(massive_mimo_rows(frames=20, cone_frames=1))
     assert [row.target for row in rows[:2]] == [10_000.0, 500.0]
     assert all(row.ratio > 0 for row in rows)

@@ -28,7 +28,7 @@ LAYERS = ["units", "types", "tree", "physics", "scenarios", "envs", "render"]
 """Inside jcas_env, from the ground up; render stands beside the adapters, which import it lazily."""
 
 DOORS = {
-    "gymnasium": {"jcas_env/envs", "jcas_env/__init__.py", "experiments/jcas_experiments/bench.py"},
+    "gymnasium": {"jcas_env/envs", "jcas_env/__init__.py", "experiments/jcas_experiments/bench/environment.py"},
     "pettingzoo": {"jcas_env/envs/parallel_env.py"},
     "cvxpy": {"baselines/jcas_baselines/convex"},
     "torch": {"agents", "baselines/jcas_baselines/search.py"},

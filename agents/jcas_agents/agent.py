@@ -121,6 +121,8 @@ class Evaluation:
     """Number of decisions by status."""
     user_rates: np.ndarray = field(repr=False)
     """(slots, episodes, users): data rates [bit/s]; no users where the scenario reports no ``rate``."""
+    slot_utility: np.ndarray = field(repr=False)
+    """(slots, episodes): true utility, slot by slot."""
 
     @property
     def episodes(self) -> int:
@@ -228,6 +230,7 @@ def evaluate(
         violation=float(violation.max()),
         status=status_counts(status),
         user_rates=user_rates,
+        slot_utility=merged["utility"],
     )
 
 

@@ -21,6 +21,7 @@ from jcas_baselines import (
     Joint,
     MaxWeight,
     Solution,
+    UpperBound,
 )
 from jcas_baselines.massive_mimo_policies import ConstantShare, ExactPerFrame, LeastSensing, Myopic
 
@@ -38,13 +39,18 @@ class Roster:
     """What ``jcas compare`` shows when it is not told otherwise."""
     reference: str
     """Allocator to which utilities are related."""
+    yardstick: Callable[[], Any] | None = None
+    """Solver that, given the truth, finds the best allocation that is known and bounds all others."""
     by_reward: dict[str, tuple[tuple[str, ...], str]] = field(default_factory=dict)
-    """Default allocators and reference of rewards for which they are others."""
+    """Default allocators and reference of rewards for which they are others, and which have no yardstick."""
 
     def for_task(self, config: Any) -> Roster:
-        """The roster with the defaults and the reference of a configuration's reward."""
-        default, reference = self.by_reward.get(getattr(config, "reward", ""), (self.default, self.reference))
-        return replace(self, default=default, reference=reference)
+        """The roster as a configuration's reward has it."""
+        reward = getattr(config, "reward", "")
+        if reward not in self.by_reward:
+            return self
+        default, reference = self.by_reward[reward]
+        return replace(self, default=default, reference=reference, yardstick=None)
 
     def select(self, text: str | None) -> list[str]:
         """Names from a list separated by commas, or the default ones.
@@ -111,6 +117,7 @@ ROSTERS: dict[str, Roster] = {
         },
         default=("equal", "equal-group", "eba-pa", "exact", "admm", "gbd", "sca"),
         reference="admm",
+        yardstick=lambda: UpperBound("fast"),
         by_reward={"delay": (("equal", "admm", "sca", "max-weight", "backlog", "learned-delay"), "equal")},
     ),
     "mesh": Roster(
@@ -124,6 +131,7 @@ ROSTERS: dict[str, Roster] = {
         },
         default=("equal", "log", "exact", "gbd", "gbd-paper"),
         reference="gbd",
+        yardstick=lambda: GBD(backend="cvxpy"),
     ),
     "massive-mimo": Roster(
         {

@@ -16,9 +16,10 @@ from jcas_env.scenarios.scenario import suggest
 
 from . import bench as benchmarks
 from .allocators import ROSTERS
-from .compare import Comparison, draw
+from .compare import Comparison
 from .files import write_json
 from .latency import parse_latency
+from .picture import draw
 from .reproduce import FIGURES, Plan
 from .reproduce.run import report as figure_report
 from .reproduce.run import reproduce as run_figure
@@ -35,6 +36,8 @@ app = typer.Typer(
 
 HORIZON = 20
 """Slots of an episode in a comparison, unless a preset or an option says otherwise."""
+REGRET_SCENES = 8
+"""Scenes of a comparison that are searched and bounded; a few seconds each."""
 
 
 def _names() -> str:
@@ -69,6 +72,9 @@ def compare(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any config field; repeatable.")
     ] = None,
+    regret: Annotated[
+        int, typer.Option(min=0, metavar="SCENES", help="Scenes that are searched and bounded; 0: none.")
+    ] = REGRET_SCENES,
     latency: Annotated[
         bool, typer.Option("--latency", help="Also score with decisions that come late by the time they take.")
     ] = False,
@@ -92,7 +98,7 @@ def compare(
     try:
         chosen = [] if estimator is None else [f"estimator={estimator}"]
         built = _scenario(scenario, preset, [*(set_ or []), *chosen], horizon)
-        comparison = Comparison(scenario, built, seed, episodes)
+        comparison = Comparison(scenario, built, seed, episodes, regret)
         names = ROSTERS[scenario].for_task(built.config).select(allocators)
         if latency or slot_ms is not None or declared_latency:
             comparison.latency = parse_latency(built.config, slot_ms, declared_latency or [], names)
@@ -118,11 +124,14 @@ def compare(
         raise typer.Exit(130)
 
 
-@app.command()
+@app.command(
+    epilog="[bold]Measurements[/bold]\n\n"
+    + "\n\n".join(f"[bold]{name}[/bold]: {suite.text}" for name, suite in benchmarks.SUITES.items())
+)
 def bench(
-    cells: Annotated[int, typer.Option(min=2, help="Cells in a batch of the closed forms.")] = 1000,
-    cone_cells: Annotated[int, typer.Option(min=1, help="Cells that CVXPY solves, one by one.")] = 20,
-    lanes: Annotated[int, typer.Option(min=1, help="Lanes of the vector environment.")] = 64,
+    suites: Annotated[list[str] | None, typer.Argument(help="Names of measurements, see below; without: all.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Small sizes: seconds, and rough ratios.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Scene i is drawn with seed + i.")] = 0,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the numbers as JSON.")] = None,
 ) -> None:
     """Measure speed against peers in the same run, in CPU time.
@@ -131,7 +140,11 @@ def bench(
     `python3 dev.py bench` (or `pip install mobile-env==2.1`).
     """
     console = _console()
-    rows = benchmarks.run(cells=cells, cone_cells=cone_cells, lanes=lanes, console=console)
+    try:
+        names = benchmarks.select(suites or [])
+    except ValueError as error:
+        _fail(error)
+    rows = benchmarks.run(names, console, quick=quick, seed=seed)
     benchmarks.show(rows, console)
     if json is not None:
         write_json(json, {"rows": [row._asdict() for row in rows]})

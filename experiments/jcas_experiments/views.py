@@ -55,6 +55,8 @@ class View:
     """What the columns mean, one or two sentences."""
     describe: Callable[[Any], str]
     """A configuration in a few words, for the title of the picture."""
+    logarithmic: Callable[[Any], bool] = lambda config: False  # noqa: ARG005
+    """Whether the utility of a configuration is a mean of logarithms, so that differences count and not ratios."""
     log: tuple[bool, bool] = (False, False)
     """Whether the axes of the trade-off are logarithmic."""
     rate_unit: tuple[float, str] = (1 / MEGA, "Mbit/s")
@@ -96,6 +98,7 @@ VIEWS: dict[str, View] = {
             "R_C, R_O: data and positioning rate per user [Mbit/s]; "
             "p5, Jain: 5th percentile and fairness of R_C over users."
         ),
+        logarithmic=lambda config: config.reward == "fair",
         describe=lambda config: (
             f"{config.cells} cells x {config.users_per_cell} users, "
             f"{config.bs_antennas} x {config.ue_antennas} antennas"
@@ -116,6 +119,7 @@ VIEWS: dict[str, View] = {
             "rate, p5: data rate per user, mean and 5th percentile [Mbit/s]; PEB [mm] and OEB [urad]: position and "
             "orientation error bound, mean over users; share: part of the frame for positioning."
         ),
+        logarithmic=lambda config: config.objective == "log",
         describe=lambda config: (
             f"{config.users} users, {config.subcarriers} subcarriers, "
             f"{config.tx_antennas} x {config.rx_antennas} antennas"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable
+
 from array_api_compat import array_namespace
 
 from ...physics.beamforming import same_group
-from ...types import COMMUNICATION, POSITIONING, Array, as_array, is_array
-from ..scenario import first_bad_entry, require, simplex_share
+from ...types import COMMUNICATION, POSITIONING, Array, as_array
+from ..decoding import check_action, simplex_share
+from ..scenario import first_bad_entry, require
 from .allocation import MultiCellAllocation
 from .problem import MultiCellProblem
 
@@ -20,26 +22,15 @@ def action_size(users: int, cells: int) -> int:
     return len(ENTRIES) * users + cells
 
 
-def check_action(action: Array, users: int, cells: int) -> Array:
-    """Return the action as an array of real numbers, or raise ``ValueError`` that names the bad entry."""
-    if not is_array(action):
-        action = np.asarray(action)
-    size = action_size(users, cells)
-    shape = tuple(action.shape)
-    require(shape[-1:] == (size,), f"`action` must have {size} entries on its last axis, got shape {shape}")
-    xp = array_namespace(action)
-    real = xp.isdtype(action.dtype, ("real floating", "integral"))
-    require(real, f"`action` must hold real numbers, got dtype {action.dtype}")
-    if not xp.all(xp.isfinite(action)):
-        index, value = first_bad_entry(action, ~xp.isfinite(action))
-        entry = index[-1]
-        place = (
-            f"user {entry // len(ENTRIES)}, {ENTRIES[entry % len(ENTRIES)]}"
-            if entry < len(ENTRIES) * users
-            else f"positioning share of cell {entry - len(ENTRIES) * users}"
-        )
-        raise ValueError(f"`action` must be finite, got action{list(index)} = {value}: {place}")
-    return action
+def entry_names(users: int) -> Callable[[int, int], str]:
+    """What an entry of an action decides."""
+
+    def name(entry: int, size: int) -> str:  # noqa: ARG001
+        if entry >= len(ENTRIES) * users:
+            return f"positioning share of cell {entry - len(ENTRIES) * users}"
+        return f"user {entry // len(ENTRIES)}, {ENTRIES[entry % len(ENTRIES)]}"
+
+    return name
 
 
 def positioning_shares(problem: MultiCellProblem, logit: Array) -> Array:
@@ -93,7 +84,7 @@ def decode(action: Array, problem: MultiCellProblem, *, logit_scale: float) -> M
         wrong shape or dtype.
     """
     users, cells = problem.users, problem.cells
-    action = as_array(check_action(action, users, cells), problem.gain)
+    action = as_array(check_action(action, action_size(users, cells), entry_names(users)), problem.gain)
     xp = array_namespace(problem.gain)
     z = logit_scale * xp.clip(action, min=-1.0, max=1.0)
     share = positioning_shares(problem, z[..., len(ENTRIES) * users :])

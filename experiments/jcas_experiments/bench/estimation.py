@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ from jcas_env.physics.estimation.coarse import make_grid
 from jcas_env.physics.estimation.pilots import prepare
 from jcas_env.physics.estimation.pursuit import matching_pursuit
 
-from .bench import Row, cpu_seconds
-from .reproduce.estimation_data import Links, draw_links, random_beams
+from ..reproduce.estimation_data import Links, draw_links, random_beams
+from .row import Row, cpu_seconds, duration
+
+per_link = partial(duration, unit="us/link")
 
 GRID = 100
 """Grid points per side."""
@@ -86,10 +89,10 @@ def search_rows(count: int, seed: int) -> Iterator[Row]:
     full = cpu_seconds(lambda: spomp(links.received, None, links.noise_power, paths=3, grid=GRID)) / count
     picks = cpu_seconds(coarse(links, np.complex64)) / count
     shared = "OMP, shared explicit dictionary"
-    yield _row(f"coarse stage, {count} links, complex64", picks, shared, naive, 50)
-    yield _row(f"OMP, {count} links, complex128", ours, shared, naive, 12)
-    yield _row(f"OMP, {count} links, complex128", ours, "OMP, dictionary built per link", own, 25)
-    yield _row(f"SPOMP, {count} links, complex128", full, "4 x OMP, complex128", 4 * ours, 1)
+    yield per_link(f"coarse stage, {count} links, complex64", picks, shared, naive, 50)
+    yield per_link(f"OMP, {count} links, complex128", ours, shared, naive, 12)
+    yield per_link(f"OMP, {count} links, complex128", ours, "OMP, dictionary built per link", own, 25)
+    yield per_link(f"SPOMP, {count} links, complex128", full, "4 x OMP, complex128", 4 * ours, 1)
 
 
 def surrogate_rows(count: int, seed: int) -> Iterator[Row]:
@@ -102,19 +105,15 @@ def surrogate_rows(count: int, seed: int) -> Iterator[Row]:
         truth = (links.aod_cos, links.aoa_cos, links.gains, links.noise_power)
         full = cpu_seconds(lambda: spomp(links.received, None, links.noise_power, paths=3)) / count  # noqa: B023
         drawn = cpu_seconds(lambda: crb(*truth, normals, **size)) / count  # noqa: B023
-        yield _row(f"CRB surrogate, {count} links, N = {rx_antennas}", drawn, "SPOMP", full, 20)
+        yield per_link(f"CRB surrogate, {count} links, N = {rx_antennas}", drawn, "SPOMP", full, 20)
         beams = random_beams(rng, count, 1, 20, 8)
         frame = links.channel[:, :1] @ beams
         args = (frame, beams, links.noise_power, links.aod_cos, links.aoa_cos)
         update = cpu_seconds(lambda: gains_on_known_angles(*args)) / count  # noqa: B023
-        yield _row(f"gains on known angles, {count} links, N = {rx_antennas}", update, "SPOMP", full, 10)
+        yield per_link(f"gains on known angles, {count} links, N = {rx_antennas}", update, "SPOMP", full, 10)
 
 
 def estimation_rows(count: int = 108, seed: int = 0) -> Iterator[Row]:
     """All measurements of the estimators; 108 links are those of three cells with twelve users each."""
     yield from search_rows(count, seed)
     yield from surrogate_rows(count, seed)
-
-
-def _row(benchmark: str, seconds: float, peer: str, peer_seconds: float, target: float) -> Row:
-    return Row(benchmark, 1e6 * seconds, peer, 1e6 * peer_seconds, "us/link", peer_seconds / seconds, target)

@@ -10,7 +10,7 @@ from jcas_baselines import GBD
 from jcas_env.scenarios.mesh import Mesh, MeshConfig, MeshProblem
 from jcas_env.tree import stack
 
-from .bench import Row, cpu_seconds
+from .row import Row, cpu_seconds, duration
 
 CROWD = 1000
 """Users of the large instance."""
@@ -27,28 +27,24 @@ def mesh_problem(count: int | None = None, seed: int = 1, **fields: object) -> M
     return scenario.problem(scenario.initial(draws[0] if count is None else stack(draws)))
 
 
-def mesh_rows(instances: int, bins: int = 8) -> Iterator[Row]:
+def mesh_rows(instances: int, bins: int = 8, seed: int = 1) -> Iterator[Row]:
     """Certified solves of the count model against the cone programs, a batch, and a thousand users.
 
     The cone programs are compiled before the clock starts. Whole subcarriers are part of every measurement but the
     last two, which are of the certificate alone; the last row's peer is the time that is asked for.
     """
-    one = mesh_problem()
+    one = mesh_problem(seed=seed)
     single = cpu_seconds(lambda: GBD().solve(one))
     bare = cpu_seconds(lambda: GBD(whole=False).solve(one))
     conic = GBD(backend="cvxpy", bins=bins)
     cone = cpu_seconds(lambda: conic.solve(one), least=0.0)
     users, carriers = one.users, one.subcarriers
     peer = f"GBD with CVXPY, {bins} bins"
-    yield _row(f"mesh GBD, {users} users, {carriers} subcarriers", single, peer, cone, 50.0)
-    yield _row("mesh GBD, certificate alone", bare, peer, cone, 50.0)
-    many = mesh_problem(instances)
+    yield duration(f"mesh GBD, {users} users, {carriers} subcarriers", single, peer, cone, 50.0)
+    yield duration("mesh GBD, certificate alone", bare, peer, cone, 50.0)
+    many = mesh_problem(instances, seed)
     batch = cpu_seconds(lambda: GBD().solve(many)) / instances
-    yield _row(f"mesh GBD, batch of {instances}", batch, "mesh GBD, one call", single, 2.0)
-    crowd = mesh_problem(users=CROWD, rate_floor=CROWD_FLOOR)
+    yield duration(f"mesh GBD, batch of {instances}", batch, "mesh GBD, one call", single, 2.0)
+    crowd = mesh_problem(seed=seed, users=CROWD, rate_floor=CROWD_FLOOR)
     large = cpu_seconds(lambda: GBD(whole=False).solve(crowd))
-    yield _row(f"mesh GBD, {CROWD} users, certificate alone", large, "asked for", 1e-3 * CROWD_MS, 1.0)
-
-
-def _row(benchmark: str, seconds: float, peer: str, peer_seconds: float, target: float) -> Row:
-    return Row(benchmark, 1e3 * seconds, peer, 1e3 * peer_seconds, "ms", peer_seconds / seconds, target)
+    yield duration(f"mesh GBD, {CROWD} users, certificate alone", large, "asked for", 1e-3 * CROWD_MS, 1.0)

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from jcas_baselines import SCA, Exact
 
-from .bench import Row, cpu_seconds
-from .reproduce.nguyen2024 import problems
+from ..reproduce.nguyen2024 import problems
+from .row import Row, cpu_seconds, duration
 
 
-def solver_rows(frames: int = 1000, cone_frames: int = 5, seed: int = 0) -> Iterator[Row]:
+def massive_mimo_rows(frames: int = 1000, cone_frames: int = 5, seed: int = 0) -> Iterator[Row]:
     """Exact optimum and closed-form SCA on a batch, and both on single frames, against CVXPY-SCA per frame.
 
     Four users, 15 antennas, an echo so weak that the demand binds (spec mimo 5, case C; 8.12).
@@ -24,7 +24,7 @@ def solver_rows(frames: int = 1000, cone_frames: int = 5, seed: int = 0) -> Iter
     peer = f"CVXPY-SCA, {cone_frames} frames"
 
     def row(name: str, seconds: float, target: float) -> Row:
-        return Row(name, 1e6 * seconds, peer, 1e6 * cone, "us/frame", cone / seconds, target)
+        return duration(name, seconds, peer, cone, target, "us/frame")
 
     yield row(f"Exact massive MIMO, {frames} frames", cpu_seconds(lambda: exact.solve(batch)) / frames, 10_000.0)
     yield row(f"SCA closed form, {frames} frames", cpu_seconds(lambda: closed.solve(batch)) / frames, 500.0)
