@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from jcas_env.scenarios.multicell import MultiCellProblem
-from jcas_env.scenarios.multicell.observation import FEATURES, structured
+from jcas_env.scenarios.multicell.observation import FEATURES, QUEUE_FEATURES, structured
+
+from .backlog import backlog_logits
 
 LOGIT_SCALE = 5.0
 """Logits per unit of action that the policy is made for, the environment's default [-]."""
@@ -25,6 +27,13 @@ class PolicyShape:
     """Layers of attention."""
     heads: int = 2
     """Heads over in-group pairs, and as many over pairs in different cells."""
+    queues: bool = False
+    """Reads the queue features too, and is a residual around bands in proportion to the backlogs."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Columns of ``users`` that the policy reads; further ones are left alone."""
+        return FEATURES + QUEUE_FEATURES if self.queues else FEATURES
 
     def as_dict(self) -> dict[str, int]:
         """Fields by name, for a checkpoint's card."""
@@ -105,7 +114,7 @@ class EquivariantPolicy(nn.Module):
         super().__init__()
         self.shape = shape = PolicyShape() if shape is None else shape
         width = shape.width
-        self.embed = nn.Sequential(nn.Linear(len(FEATURES), width), nn.SiLU(), nn.Linear(width, width))
+        self.embed = nn.Sequential(nn.Linear(len(shape.features), width), nn.SiLU(), nn.Linear(width, width))
         self.rounds = nn.ModuleList(_Layer(width, shape.heads) for _ in range(shape.layers))
         self.user_head = _head(width, 2)
         self.group_head = _head(2 * width + 1, 2)
@@ -126,7 +135,13 @@ class EquivariantPolicy(nn.Module):
         -------
         Tensor, shape (..., 4 * users + cells)
         """
-        gains, users = observation["gains"], observation["users"]
+        gains, users = observation["gains"], observation["users"][..., : len(self.shape.features)]
+        wanted = len(self.shape.features)
+        if users.shape[-1] < wanted:
+            raise ValueError(
+                f"this policy reads {wanted} features of a user, those of queues among them; the observation has "
+                f"{users.shape[-1]}: play it in a task with queues"
+            )
         if members is None:
             members = block_members(users.shape[-2], observation["cells"].shape[-2], users)
         mates, neighbours = observation["group"], observation["cell"]
@@ -139,6 +154,8 @@ class EquivariantPolicy(nn.Module):
             hidden = layer(hidden, pairs, masks, means)
         group = torch.cat([means[0] @ hidden, means[1] @ hidden, torch.log2(size) / 4.0], dim=-1)
         logits = torch.cat([self.user_head(hidden), self.group_head(group)], dim=-1)
+        if self.shape.queues:
+            logits = logits + backlog_logits(users, mates, neighbours)
         crowd = members.sum(-1, keepdim=True).clamp(min=1.0)
         centre = torch.cat([(members / crowd) @ hidden, observation["cells"]], dim=-1)
         logits = torch.cat([logits.flatten(-2), self.cell_head(centre)[..., 0]], dim=-1)

@@ -85,6 +85,9 @@ _AXES = {
     "queue": 1,
     "correlation": 2,
     "csi_error": 1,
+    "arrival_rate": 1,
+    "arrivals": 1,
+    "waited": 1,
 }
 """Trailing users axes of the fields."""
 
@@ -136,6 +139,11 @@ def check_problem(problem: MultiCellProblem) -> None:
         _require_per_cell(problem, name, value)
     share = xp.asarray(problem.positioning_share)
     _require_per_cell(problem, "positioning_share", share)
+    queued = problem.arrival_rate is not None and problem.arrivals is not None
+    require(
+        queued or problem.reward in ("rate", "fair"),
+        f"`reward` {problem.reward} needs `arrival_rate` and `arrivals`, which this problem does not carry",
+    )
     useful = xp.asarray(problem.useful_time)
     require_all("useful_time", useful, (useful > 0) & (useful <= 1), "in (0, 1]")
     require_all("positioning_share", share, xp.isnan(share) | ((share > 0) & (share < 1)), "NaN or in (0, 1)")
