@@ -15,6 +15,9 @@ from jcas_env.scenarios.multicell import MultiCellConfig
 
 @pytest.fixture(autouse=True)
 def _few_configurations(monkeypatch):
+    small = MultiCellConfig.preset("delay", users_per_cell=2, bs_antennas=8)
+    monkeypatch.setattr(training, "delay_config", lambda: small)
+    monkeypatch.setattr(training, "EPISODE", 10)
     monkeypatch.setattr(
         training,
         "mixed_configs",
@@ -26,7 +29,7 @@ def call(*arguments):
     return CliRunner().invoke(app, ["train", *arguments])
 
 
-@pytest.mark.parametrize("reward", ["rate", "fair"])
+@pytest.mark.parametrize("reward", ["rate", "fair", "delay"])
 def test_a_run_leaves_a_policy_with_its_card_and_a_curve(tmp_path, reward):
     result = call("multicell", "--reward", reward, "--steps", "25", "--scenes", "8", "--out", str(tmp_path))
     assert result.exit_code == 0, result.output
@@ -61,5 +64,5 @@ def test_an_interrupted_run_goes_on_and_ends_like_an_uninterrupted_one(tmp_path,
 
 
 def test_what_is_not_there_is_refused_in_one_line():
-    for arguments in (["mesh"], ["multicell", "--algo", "dqn"], ["multicell", "--reward", "delay"]):
+    for arguments in (["mesh"], ["multicell", "--algo", "dqn"], ["multicell", "--reward", "speed"]):
         assert call(*arguments).exit_code == 2

@@ -14,7 +14,10 @@ import torch
 from array_api_compat import array_namespace, device
 from torch.nn import functional
 
+from jcas_env.scenarios.scenario import require
 from jcas_env.types import Array
+
+from .backlog import backlog_logits
 
 LOGIT_SCALE = 5.0
 """Logits per unit of action that the policy is made for, the environment's default [-]."""
@@ -92,6 +95,13 @@ class Parameters(NamedTuple):
     user_head: Perceptron
     group_head: Perceptron
     cell_head: Perceptron
+    backlog: bool
+    """Whether the policy is a residual around bands in proportion to the backlogs."""
+
+    @property
+    def features(self) -> int:
+        """Columns of ``users`` that the policy reads; further ones are left alone."""
+        return int(self.embed.first.weight.shape[-1])
 
 
 class Pairs(NamedTuple):
@@ -169,8 +179,15 @@ def action(parameters: Parameters, observation: Mapping[str, Array], members: Ar
     Returns
     -------
     Array, shape (..., 4 * users + cells)
+        ``ValueError`` for an observation without the queues that the policy reads.
     """
-    users, cells = observation["users"], observation["cells"]
+    users, cells, wanted = observation["users"], observation["cells"], parameters.features
+    require(
+        users.shape[-1] >= wanted,
+        f"this policy reads {wanted} features of a user, those of queues among them; the observation has "
+        f"{users.shape[-1]}: play it in a task with queues",
+    )
+    users = users[..., :wanted]
     xp, batch = array_namespace(users), users.shape[:-2]
     if members is None:
         members = block_members(users.shape[-2], cells.shape[-2], users)
@@ -181,6 +198,8 @@ def action(parameters: Parameters, observation: Mapping[str, Array], members: Ar
     size = xp.log2(xp.sum(observation["group"], axis=-1, keepdims=True)) / 4.0
     group = xp.concat([pairs.group_mean @ hidden, pairs.cell_mean @ hidden, size], axis=-1)
     logits = xp.concat([perceive(hidden, parameters.user_head), perceive(group, parameters.group_head)], axis=-1)
+    if parameters.backlog:
+        logits = logits + backlog_logits(users, observation["group"], observation["cell"])
     crowd = xp.sum(members, axis=-1, keepdims=True)
     centre = members @ hidden / xp.maximum(crowd, xp.ones_like(crowd))  # zero for a cell without users
     share = perceive(xp.concat([centre, cells], axis=-1), parameters.cell_head)

@@ -12,7 +12,7 @@ from array_api_compat import array_namespace, device
 from torch import Tensor, nn
 
 from jcas_env.scenarios.multicell import MultiCellProblem
-from jcas_env.scenarios.multicell.observation import FEATURES, structured
+from jcas_env.scenarios.multicell.observation import FEATURES, QUEUE_FEATURES, structured
 
 from .equivariant import Affine, Parameters, Perceptron, Round, action
 
@@ -32,6 +32,13 @@ class PolicyShape:
     """Rounds of attention."""
     heads: int = 2
     """Heads over in-group pairs, and as many over pairs in different cells."""
+    queues: bool = False
+    """Reads the queue features too, and is a residual around bands in proportion to the backlogs."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Columns of ``users`` that the policy reads; further ones are left alone."""
+        return FEATURES + QUEUE_FEATURES if self.queues else FEATURES
 
     @property
     def head_size(self) -> int:
@@ -67,7 +74,7 @@ class EquivariantPolicy(nn.Module):
         width, inner = shape.width, 2 * shape.heads * shape.head_size
         self.mix = nn.Parameter(torch.empty(2 * shape.layers * shape.heads, 2).uniform_(-1.0, 1.0))
         self.maps = nn.ModuleDict()
-        embed = self._perceptron("embed", len(FEATURES), width, width)
+        embed = self._perceptron("embed", len(shape.features), width, width)
         rounds = tuple(self._round(index, width, inner) for index in range(shape.layers))
         self.parts = Parameters(
             embed,
@@ -76,6 +83,7 @@ class EquivariantPolicy(nn.Module):
             self._perceptron("user_head", width, HEAD_WIDTH, 2, zero=True),
             self._perceptron("group_head", 2 * width + 1, HEAD_WIDTH, 2, zero=True),
             self._perceptron("cell_head", width + CELL_FEATURES, HEAD_WIDTH, 1, zero=True),
+            shape.queues,
         )
 
     def _round(self, index: int, width: int, inner: int) -> Round:
@@ -124,8 +132,10 @@ def membership(problem: MultiCellProblem) -> Any:
 
 
 def _as_numpy(parts: Any) -> Any:
-    """The same nest of tuples with NumPy arrays for leaves."""
+    """The same nest of tuples with NumPy arrays for tensors."""
     if isinstance(parts, Tensor):
         return np.asfortranarray(parts.detach().cpu().numpy())
+    if not isinstance(parts, tuple):
+        return parts
     inside = [_as_numpy(part) for part in parts]
     return type(parts)(*inside) if hasattr(parts, "_fields") else tuple(inside)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jcas_baselines import (
     ADMM,
     GBD,
     SCA,
+    BacklogProportional,
     BestGrouping,
     BestVertex,
     ConstantRule,
+    DrainSearch,
     EqualAllocation,
     Exact,
     GradientSearch,
     Joint,
+    MaxWeight,
     Solution,
     UpperBound,
 )
@@ -38,6 +41,16 @@ class Roster:
     """Allocator to which utilities are related."""
     yardstick: Callable[[], Any] | None = None
     """Solver that, given the truth, finds the best allocation that is known and bounds all others."""
+    by_reward: dict[str, tuple[tuple[str, ...], str]] = field(default_factory=dict)
+    """Default allocators and reference of rewards for which they are others, and which have no yardstick."""
+
+    def for_task(self, config: Any) -> Roster:
+        """The roster as a configuration's reward has it."""
+        reward = getattr(config, "reward", "")
+        if reward not in self.by_reward:
+            return self
+        default, reference = self.by_reward[reward]
+        return replace(self, default=default, reference=reference, yardstick=None)
 
     def select(self, text: str | None) -> list[str]:
         """Names from a list separated by commas, or the default ones.
@@ -64,11 +77,11 @@ class LogObjective:
         return Exact().solve(replace(problem, objective="log"))
 
 
-def _learned() -> Any:
-    """The shipped policy; torch is imported only here."""
+def _learned(name: str = "multicell-rate") -> Any:
+    """A shipped policy; torch is imported only here."""
     from jcas_agents.learned import LearnedAllocator
 
-    return LearnedAllocator.load("multicell-rate")
+    return LearnedAllocator.load(name)
 
 
 ROSTERS: dict[str, Roster] = {
@@ -93,11 +106,19 @@ ROSTERS: dict[str, Roster] = {
             "search-20": (lambda: GradientSearch(steps=20), "20 gradient steps from EBPA, all cells"),
             "search-50": (lambda: GradientSearch(steps=50), "50 gradient steps from EBPA, all cells"),
             "learned": (_learned, "shipped policy for the rate utility, multicell-rate"),
+            "learned-delay": (
+                lambda: _learned("multicell-delay"),
+                "with queues: shipped policy for the delay task, multicell-delay",
+            ),
             "joint": (Joint, "best found: gradient search from many starts (slow)"),
+            "max-weight": (MaxWeight, "with queues: EBA + PA weighted by the backlogs"),
+            "backlog": (BacklogProportional, "with queues: band by what the groups' backlogs need, equal power"),
+            "drain": (DrainSearch, "with queues: 120 gradient steps on the squared backlog of the slot (slow)"),
         },
         default=("equal", "equal-group", "eba-pa", "exact", "admm", "gbd", "sca"),
         reference="admm",
         yardstick=lambda: UpperBound("fast"),
+        by_reward={"delay": (("equal", "admm", "sca", "max-weight", "backlog", "learned-delay"), "equal")},
     ),
     "mesh": Roster(
         {

@@ -100,7 +100,7 @@ def compare(
         chosen = [] if estimator is None else [f"estimator={estimator}"]
         built = _scenario(scenario, preset, [*(set_ or []), *chosen], horizon)
         comparison = Comparison(scenario, built, seed, episodes, regret)
-        names = ROSTERS[scenario].select(allocators)
+        names = ROSTERS[scenario].for_task(built.config).select(allocators)
         if latency or slot_ms is not None or declared_latency:
             comparison.latency = parse_latency(built.config, slot_ms, declared_latency or [], names)
     except (ValueError, TypeError) as error:

@@ -14,9 +14,11 @@ from jcas_env.scenarios.scenario import require
 def train(
     scenario: Annotated[str, typer.Argument(help="Scenario: multicell.")] = "multicell",
     algo: Annotated[str, typer.Option(help="gradient: analytic policy gradient through the reward.")] = "gradient",
-    reward: Annotated[str, typer.Option(help="rate or fair.")] = "rate",
-    steps: Annotated[int, typer.Option(min=1, help="Updates.")] = 3600,
-    scenes: Annotated[int, typer.Option(min=1, help="Scenes of each of the 117 configurations.")] = 111,
+    reward: Annotated[str, typer.Option(help="rate, fair or delay.")] = "rate",
+    steps: Annotated[int | None, typer.Option(min=1, help="Updates; 3600, or 500 for delay.")] = None,
+    scenes: Annotated[
+        int | None, typer.Option(min=1, help="Scenes of each of the 117 configurations, 111; episodes for delay, 192.")
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Training seeds, one run after the other.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="First training seed.")] = 0,
     stop_after: Annotated[
@@ -26,6 +28,7 @@ def train(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the runs.")] = Path("results/train"),
 ) -> None:
     """Train a policy; state and policy are saved every few seconds, and Ctrl-C keeps them."""
+    from jcas_agents.delay import DelayRecipe
     from jcas_agents.gradient import BadGradientError, Recipe
 
     from .train import Run
@@ -35,9 +38,11 @@ def train(
     try:
         require(scenario == "multicell", f"`scenario` must be multicell, got {scenario!r}: no policy for others yet")
         require(algo == "gradient", f"`--algo` must be gradient, got {algo!r}")
-        require(reward in ("rate", "fair"), f"`--reward` must be rate or fair, got {reward!r}")
+        require(reward in ("rate", "fair", "delay"), f"`--reward` must be rate, fair or delay, got {reward!r}")
+        kind, count = (DelayRecipe, 192) if reward == "delay" else (Recipe, 111)
         for number in range(seed, seed + seeds):
-            run = Run(out / f"seed-{number}", reward, Recipe(steps=steps, seed=number), scenes, stop_after)
+            recipe = kind(seed=number) if steps is None else kind(steps=steps, seed=number)
+            run = Run(out / f"seed-{number}", reward, recipe, count if scenes is None else scenes, stop_after)
             complete = run_training(run, console, resume=resume and run.state_file.exists())
             console.print(f"policy: {run.policy_file}", highlight=False)
             if not complete:

@@ -16,6 +16,7 @@ from ...types import COMMUNICATION, POSITIONING, Array
 from ..scenario import ArraySpec
 from .config import MultiCellConfig
 from .problem import MultiCellProblem
+from .traffic import slots_of_arrivals
 
 LIMIT = 4.0
 """Bound of every observed number in absolute value."""
@@ -38,6 +39,10 @@ FEATURES = (
     "csi_error",
 )
 """Columns of ``users``; see :func:`user_features`."""
+
+QUEUE_FEATURES = ("backlog", "arrival_rate", "backlog_over_rate", "group_need", "waited")
+"""Further columns of ``users``, and of a user's part of the flat view, where there are queues; see
+:func:`queue_features`."""
 
 FLAT_FEATURES = (
     "signal",
@@ -137,6 +142,54 @@ def user_features(problem: MultiCellProblem, gain: Array | None = None) -> dict[
     }
 
 
+def queue_features(problem: MultiCellProblem, efficiency: Array) -> dict[str, Array]:
+    r"""Queue features of every user, each (..., users); ``efficiency`` is that of :func:`user_features` [bit/s/Hz].
+
+    With :math:`\bar q_u = \log_{10}(q_u + 0.01)/2` for counts of slots, 1 at a hundred of them:
+
+    ================== ===============================================================================
+    backlog            :math:`q_u/(\lambda_u \Delta t)`, slots of arrivals
+    arrival_rate       :math:`\lambda_u N_i/B_{\max}` on the same scale, [bit/s/Hz] for all of the cell's band
+    backlog_over_rate  slots to serve the backlog at the equal allocation's rate
+    group_need         largest :math:`q_u/(e_u B_{\max} \Delta t/2)` of the group, the slots for which it needs a
+                       service's whole band; log10 with 1e-3 added, over 3
+    waited             log2(1 + slots since a slot's arrivals, or all there was, were delivered) over 4
+    ================== ===============================================================================
+    """
+    xp = array_namespace(problem.gain)
+    band = problem.per_user(problem.band_budget)
+    need = problem.queue / (xp.clip(efficiency, min=1e-6) * (0.5 * problem.slot * band))
+    waited = xp.zeros_like(need) if problem.waited is None else problem.waited
+    largest = xp.max(xp.where(problem.mates, need[..., None, :], xp.zeros_like(problem.gain)), axis=-1)
+    return {
+        "backlog": _slot_scale(slots_of_arrivals(problem, problem.queue)),
+        "arrival_rate": _slot_scale(problem.mean_arrivals / problem.slot * problem.crowd / band),
+        "backlog_over_rate": _slot_scale(need * problem.crowd / problem.group_size),
+        "group_need": xp.log10(largest + NEED_OFFSET) / NEED_SCALE,
+        "waited": xp.log2(1.0 + waited) / 4.0,
+    }
+
+
+NEED_OFFSET, NEED_SCALE = 1e-3, 3.0
+"""``group_need`` is log10(need + offset)/scale."""
+
+
+def _slot_scale(slots: Array) -> Array:
+    """Numbers of slots, roughly 0.01 to 100, to [-1, 1]."""
+    xp = array_namespace(slots)
+    return xp.log10(slots + 0.01) / 2.0
+
+
+def _with_queues(problem: MultiCellProblem, features: dict[str, Array], names: tuple[str, ...]) -> Array:
+    """Some features of every user and, where there are queues, those of its queue: (..., users, columns)."""
+    xp = array_namespace(problem.gain)
+    columns = [features[name] for name in names]
+    if problem.arrival_rate is not None:
+        queues = queue_features(problem, RATE_SCALE * features["rate"])
+        columns += [queues[name] for name in QUEUE_FEATURES]
+    return xp.stack(columns, axis=-1)
+
+
 def last_share(problem: MultiCellProblem) -> Array:
     """Positioning share of the power on the air in the last slot, (..., cells)."""
     spent = [problem.cell_sum(problem.last_power[..., s, :]) for s in (COMMUNICATION, POSITIONING)]
@@ -155,17 +208,20 @@ def structured(problem: MultiCellProblem) -> dict[str, Array]:
         "gains": log_scale(gain),
         "group": problem.mates,
         "cell": problem.same_cell,
-        "users": xp.stack([features[name] for name in FEATURES], axis=-1),
+        "users": _with_queues(problem, features, FEATURES),
         "cells": xp.stack(cells, axis=-1),
     }
     return {name: _bounded(part) for name, part in parts.items()}
 
 
 def flat(problem: MultiCellProblem, labels: int) -> Array:
-    """One vector for MLPs: per user ``FLAT_FEATURES`` and a one-hot of the group, (..., users * (10 + labels))."""
+    """One vector for MLPs: per user ``FLAT_FEATURES``, with queues ``QUEUE_FEATURES``, and a one-hot of the group.
+
+    (..., users * (10 + labels)), or users * (15 + labels).
+    """
     xp = array_namespace(problem.gain)
     features = user_features(problem)
-    scalars = xp.stack([features[name] for name in FLAT_FEATURES], axis=-1)
+    scalars = _with_queues(problem, features, FLAT_FEATURES)
     label = xp.arange(labels, dtype=problem.group.dtype, device=device(problem.group))
     hot = xp.astype(problem.group[..., None] == label, scalars.dtype)
     rows = xp.concat([scalars, hot], axis=-1)
@@ -187,16 +243,17 @@ def spec(config: MultiCellConfig) -> ArraySpec | dict[str, ArraySpec]:
     """Shapes and bounds of the observation.
 
     ``gains`` (U, U): log-scaled noise-normalised gain of beam m (column) at user j (row). ``group``,
-    ``cell`` (U, U): 1 where two users share cell and group, or the cell. ``users`` (U, 15): ``FEATURES``.
-    ``cells`` (C, 3): groups per user of the cell, least share of a service, last positioning share.
+    ``cell`` (U, U): 1 where two users share cell and group, or the cell. ``users`` (U, 15): ``FEATURES``,
+    followed by ``QUEUE_FEATURES`` (U, 20) where there are queues. ``cells`` (C, 3): groups per user of the cell, least
+    share of a service, last positioning share.
     """
-    users = config.users
+    users, queues = config.users, len(QUEUE_FEATURES) if config.has_queues else 0
     if config.observation == "flat":
-        return ArraySpec((users * (len(FLAT_FEATURES) + most_labels(config)),), -LIMIT, LIMIT)
+        return ArraySpec((users * (len(FLAT_FEATURES) + queues + most_labels(config)),), -LIMIT, LIMIT)
     return {
         "gains": ArraySpec((users, users), -LIMIT, LIMIT),
         "group": ArraySpec((users, users), 0.0, 1.0),
         "cell": ArraySpec((users, users), 0.0, 1.0),
-        "users": ArraySpec((users, len(FEATURES)), -LIMIT, LIMIT),
+        "users": ArraySpec((users, len(FEATURES) + queues), -LIMIT, LIMIT),
         "cells": ArraySpec((config.cells, 3), 0.0, 1.0),
     }
