@@ -81,6 +81,12 @@ class TestPilots:
         heard = sound_antennas(config, air, draws[0].noise).received[0, :, :, 0] * amplitude(air)[0, ..., None, None]
         for cell in range(3):
             np.testing.assert_allclose(heard[cell], air.channel[0].sum(axis=0), rtol=0.05, atol=1e-7)
+        few = sound_beams(config, air, draws[0].noise)
+        beams = few.beams[0, :, :, 0]
+        np.testing.assert_array_equal(beams[1:], beams[:-1])
+        heard = few.received[0, :, :, 0] * amplitude(air)[0, ..., None, None]
+        for cell in range(3):
+            np.testing.assert_allclose(heard[cell], air.channel[0].sum(axis=0) @ beams[0], rtol=0.05, atol=1e-7)
 
 
 class TestSeeds:
@@ -270,6 +276,7 @@ class TestConfig:
             ({"grid": 1}, "`grid` must be an integer >= 2, got 1"),
             ({"angle_coherence": 0}, "`angle_coherence` must be a positive integer"),
             ({"frame_rho": 1.5}, r"`frame_rho` must be a number in \[0, 1\], got 1.5"),
+            ({"estimator": "crb", "pilot_reuse": True}, "`pilot_reuse` must be False for `estimator` crb"),
             ({"pilot_overhead": True, "slot": 1e-3}, "`pilot_overhead`: the pilots of a slot take 2.4 of it"),
         ],
     )
