@@ -243,11 +243,14 @@ class TestErrors:
 
 
 class TestPositions:
-    def test_errors_follow_their_bound(self):
-        config = at_snr(MultiCellConfig(csi_delay=0), 10.0)
-        _, states, _ = play(config, 12, 0)
+    @pytest.mark.parametrize("name", ["spomp", "omp"])
+    @pytest.mark.parametrize("snr_db", [0.0, 20.0])
+    def test_errors_follow_their_bound(self, name, snr_db):
+        """With the variance of the grid in the bound of ``omp``: without it 44 % are located at 20 dB, ratio 9."""
+        config = at_snr(MultiCellConfig(csi_delay=0, estimator=name), snr_db)
+        _, states, _ = play(config, 6, 0)
         fix = states[0].memory.fix
-        assert fix.located.mean() > 0.9
+        assert fix.located.mean() > 0.95
         ratio = (fix.error / fix.bound)[fix.located]
         assert 0.8 < np.sqrt(np.mean(np.sort(ratio)[: int(0.99 * ratio.size)] ** 2)) < 1.25
 
