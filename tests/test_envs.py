@@ -146,9 +146,102 @@ class TestSingle:
         with pytest.raises(gym.error.ResetNeeded, match="reset"):
             env.step(np.zeros(39))
         env.reset(seed=0)
-        errors = [x for line in lines if line.get_color() == crosses.get_color() and len(x := line.get_xydata()) == 2]
+        ends = [env.step(np.zeros(39))[2:4] for _ in range(4)]
+        assert ends == [(False, False)] * 3 + [(False, True)]
+        with pytest.raises(gym.error.ResetNeeded, match="after 4 slots"):
+            env.step(np.zeros(39))
+        env.reset()
+        env.step(np.zeros(39))
+
+    def test_state_before_reset_says_what_to_do(self):
+        with pytest.raises(RuntimeError, match="call `reset` first"):
+            _ = make().unwrapped.problem
+
+    def test_reward_is_the_utility_on_the_truth_and_info_has_the_rates(self):
+        env = make().unwrapped
+        env.reset(seed=1)
+        allocation = ADMM().solve(env.problem).allocation
+        expected = env.truth.utility(allocation)
+        rate, positioning = env.truth.rates(allocation)
+        _, reward, _, _, info = env.step_allocation(allocation)
+        assert reward == pytest.approx(float(expected))
+        np.testing.assert_allclose(info["rate"], rate)
+        np.testing.assert_allclose(info["positioning_rate"], positioning)
+        assert info["utility"] == reward
+        assert info["violation"] < 1e-12
+        assert all(isinstance(value, np.ndarray | np.generic) for value in info.values())
+
+    def test_actions_and_allocations_are_two_doors_to_the_same_room(self):
+        a, b = make().unwrapped, make().unwrapped
+        a.reset(seed=2), b.reset(seed=2)
+        action = np.linspace(-1, 1, 39).astype(np.float32)
+        assert_same(a.step(action)[4], b.step_allocation(b.scenario.decode(action, b.problem))[4])
+
+    def test_malformed_actions_and_allocations_are_named(self):
+        env = make().unwrapped
+        env.reset(seed=0)
+        with pytest.raises(ValueError, match=r"action\[5\] = nan: user 1, power_O"):
+            env.step(np.where(np.arange(39) == 5, np.nan, 0.0))
+        allocation = EqualAllocation().solve(env.problem).allocation
+        power = allocation.power.copy()
+        power[1, 4] = -1.0
+        with pytest.raises(ValueError, match=r"allocation.power.*\[1, 4\] = -1.0"):
+            env.step_allocation(allocation._replace(power=power))
+        with pytest.raises(ValueError, match=r"allocation.bandwidth.*\(2, 9\), got \(9,\)"):
+            env.step_allocation(allocation._replace(bandwidth=power[0]))
+
+    def test_an_allocation_that_breaks_a_budget_is_reported(self):
+        env = make().unwrapped
+        env.reset(seed=0)
+        allocation = EqualAllocation().solve(env.problem).allocation
+        _, _, _, _, info = env.step_allocation(allocation._replace(power=2 * allocation.power))
+        assert info["violation"] == pytest.approx(1.0)
+
+    def test_a_snapshot_continues_bit_for_bit_and_survives_pickling(self):
+        env = make(horizon=10).unwrapped
+        env.reset(seed=4)
+        env.step(np.zeros(39))
+        snapshot = pickle.loads(pickle.dumps(env.get_state()))
+        first = [env.step(np.full(39, 0.2)) for _ in range(3)]
+        for _ in range(2):  # a snapshot can be used again
+            other = make(horizon=10).unwrapped
+            other.set_state(snapshot)
+            for a in first:
+                b = other.step(np.full(39, 0.2))
+                for name in a[0]:
+                    np.testing.assert_array_equal(a[0][name], b[0][name])
+                assert a[1:4] == b[1:4]
+
+    def test_render_draws_the_map_before_and_after_the_first_slot(self):
+        env = make(render_mode="rgb_array")
+        env.reset(seed=0)
+        blank = env.render()
+        env.step(np.zeros(39, dtype=np.float32))
+        played = env.render()
+        assert blank.dtype == np.uint8
+        assert blank.shape == played.shape
+        assert blank.shape[2] == 3
+        assert (blank != played).mean() > 0.01
+        with pytest.raises(ValueError, match="render_mode.*rgb_array.*human"):
+            jcas_env.JCASEnv(render_mode="human")
+        assert make().unwrapped.render() is None
+
+    def test_the_map_shows_where_users_were_found(self):
+        """A cross at every located user's estimated position, a line to it from the true one, and their number."""
+        env = make(estimator="omp").unwrapped
+        env.reset(seed=0)
+        fix = env.state.memory.fix
+        figure = slot_figure(env.scenario, env.state)
+        (legend,) = figure.legends
+        assert f"({fix.located.sum()} of {fix.located.size} users)" in legend.get_texts()[0].get_text()
+        drawn = figure.axes[0].get_lines()
+        (crosses,) = (line for line in drawn if line.get_marker() == "x")
+        np.testing.assert_allclose(crosses.get_xydata(), fix.position[fix.located])
+        errors = [
+            line.get_xydata() for line in drawn if line.get_color() == crosses.get_color() and line is not crosses
+        ]
         pairs = np.stack([env.state.air.position, fix.position], axis=1)[fix.located]
-        np.testing.assert_allclose(errors, pairs)
+        np.testing.assert_allclose([xy for line in red if len(xy := line.get_xydata())], pairs)
 
 
 class TestVector:
