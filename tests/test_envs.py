@@ -237,9 +237,7 @@ class TestSingle:
         drawn = figure.axes[0].get_lines()
         (crosses,) = (line for line in drawn if line.get_marker() == "x")
         np.testing.assert_allclose(crosses.get_xydata(), fix.position[fix.located])
-        errors = [
-            line.get_xydata() for line in drawn if line.get_color() == crosses.get_color() and line is not crosses
-        ]
+        red = [line for line in drawn if line.get_color() == crosses.get_color() and line is not crosses]
         pairs = np.stack([env.state.air.position, fix.position], axis=1)[fix.located]
         np.testing.assert_allclose([xy for line in red if len(xy := line.get_xydata())], pairs)
 
