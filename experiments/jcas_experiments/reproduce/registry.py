@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import contamination, estimation_cost, lu2022, luo2023_allocation, luo2023_estimation, nguyen2024
+from . import accuracy, contamination, estimation_cost, lu2022, luo2023_allocation, luo2023_estimation, nguyen2024
 from .figure import Recipe
 
 FIGURES: dict[str, Recipe] = {
@@ -10,6 +10,7 @@ FIGURES: dict[str, Recipe] = {
     **luo2023_allocation.FIGURES,
     **estimation_cost.FIGURES,
     **contamination.FIGURES,
+    **accuracy.FIGURES,
     **lu2022.FIGURES,
     **nguyen2024.FIGURES,
 }

@@ -11,8 +11,8 @@ from ...physics.estimation import ESTIMATORS, keeps_angles, pilot_frames
 from ...physics.geometry import LAYOUTS
 from ...physics.rates import Noise, PositioningGain
 from ...units import db_to_linear, noise_density
-from ..configuration import Configuration, check_counts, check_range, is_number
-from ..scenario import require, suggest
+from ..configuration import Configuration, check_counts, check_known, check_range, is_number
+from ..scenario import require
 
 Reward = Literal["rate", "fair"]
 Intercell = Literal["printed", "bound"]
@@ -308,8 +308,7 @@ def _check_numbers(config: MultiCellConfig) -> None:
 def _check_choices(config: MultiCellConfig) -> None:
     require(config.cells in LAYOUTS, f"`cells` must be one of {LAYOUTS}, got {config.cells!r}")
     for name, known in {"estimator": list(ESTIMATORS), **_CHOICES}.items():
-        value = getattr(config, name)
-        require(value in known, f"`{name}` must be one of {known}, got {value!r}: {suggest(value, known)}")
+        check_known(config, name, known)
     kinds = [None, *get_args(Combiner)]
     require(config.combiner in kinds, f"`combiner` must be one of {kinds}, got {config.combiner!r}")
     require(config.csi_delay in (0, 1), f"`csi_delay` must be 0 or 1 slots, got {config.csi_delay!r}")
