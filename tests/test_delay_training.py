@@ -12,10 +12,11 @@ from jcas_agents.checkpoint import load_policy, read, save_policy
 from jcas_agents.delay import DelayRecipe, DelayTrainer, begin, draw_episodes, play
 from jcas_agents.learned import LearnedAllocator
 from jcas_agents.networks import EquivariantPolicy, PolicyShape
+from jcas_agents.sb3 import SB3VectorAdapter
 from jcas_agents.scenes import SPLITS, draw_scenes
 from jcas_baselines import BacklogProportional, DrainSearch
 
-from jcas_env import MultiCell, MultiCellConfig
+from jcas_env import JCASVectorEnv, MultiCell, MultiCellConfig
 from jcas_env.scenarios.multicell.action import action_size, decode
 from jcas_env.tree import stack
 
@@ -151,3 +152,28 @@ def test_the_shipped_policy_waits_no_longer_than_the_drain_search(load):
         for allocator in (LearnedAllocator.load("multicell-delay"), DrainSearch())
     )
     assert learned <= drain
+
+
+def test_sb3_gets_the_delay_reward_as_it_is():
+    env = JCASVectorEnv(
+        "multicell",
+        config=config(observation="flat", horizon=2, load=1.2, **SMALL),
+        num_envs=2,
+        autoreset_mode="SameStep",
+    )
+    with pytest.raises(ValueError, match="`relative` must be False"):
+        SB3VectorAdapter(env)
+    adapter = SB3VectorAdapter(env, relative=False)
+    adapter.seed(1)
+    adapter.reset()
+    for _ in range(2):
+        _, reward, _, infos = adapter.step(np.zeros((2, env.single_action_space.shape[0]), dtype=np.float32))
+    np.testing.assert_allclose(reward, [info["reward"] for info in infos], rtol=1e-6)
+    assert (reward < 0).any()
+
+
+def test_scenes_of_the_delay_task_can_be_taken_apart():
+    scenes = draw_scenes(config(**SMALL), 3, split="validation")
+    part = scenes.take(slice(2))
+    np.testing.assert_array_equal(part.truth.arrivals, scenes.truth.arrivals[:2])
+    assert part.known.arrival_rate.shape == (2, 12)

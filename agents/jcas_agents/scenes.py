@@ -47,7 +47,10 @@ class Scenes:
         return Scenes(to_torch(self.known, dtype), to_torch(self.truth, dtype))
 
 
-_SCENE_FIELDS = ("gain", "leakage", "sensing_gain", "cell", "group", "last_power", "weight", "queue", "csi_error")
+_SCENE_FIELDS = (
+    "gain", "leakage", "sensing_gain", "cell", "group", "last_power", "weight", "queue", "csi_error",
+    "arrival_rate", "arrivals", "waited",
+)  # fmt: skip
 _NUMBERS = ("power_budget", "power_floor", "band_budget", "band_floor", "positioning_share")
 _DROPPED: dict[str, Any] = {"correlation": None, "beam_channel": None, "air_channel": None}
 """What only a regrouping needs, and what a bank leaves out."""
