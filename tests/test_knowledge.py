@@ -105,7 +105,7 @@ class TestMemory:
         assert [int(state.memory.age[0]) for state in states] == [0, 0, 0]
 
     def test_knowledge_never_uses_a_later_slot(self):
-        """With another innovation of the slot that acts, what is known in it stays the same."""
+        """Check 16, csi_delay: with another innovation of the slot that acts, what is known in it stays the same."""
         scenario, states, draws = play(MultiCellConfig(**SMALL), 1, 2)
         other = stack([scenario.draw(np.random.default_rng(99), states[0])])
         mixed = draws[1]._replace(velocity=other.velocity, los_phase=other.los_phase, scatter=other.scatter)
@@ -114,7 +114,7 @@ class TestMemory:
         assert not np.allclose(elsewhere.air.channel, states[1].air.channel)
 
     def test_a_warm_start_is_as_good_as_a_cold_one(self):
-        """Spec estimation 10.16: within 0.1 dB at 20 dB, drift below 8.6."""
+        """Check 16: within 0.1 dB at 20 dB, drift below 8.6."""
         config = at_snr(MultiCellConfig(csi_delay=0, angle_coherence=5, grid=100), 20.0)
         scenario, states, draws = play(config, 12, 5)
         air, noise, memory = states[5].air, draws[5].noise, states[4].memory
@@ -132,7 +132,7 @@ class TestMemory:
         assert cold < -25.0
 
     def test_gains_alone_have_the_error_of_least_squares_at_zero_drift(self):
-        """Spec estimation 10.16: mean energy within 0.3 dB of sigma^2 tr((B^H B)^-1 A^H A)."""
+        """Check 16: mean energy within 0.3 dB of sigma^2 tr((B^H B)^-1 A^H A)."""
         config = at_snr(MultiCellConfig(csi_delay=0, speed=0.0, estimator="spomp", **SMALL), 40.0)
         scenario, states, draws = play(config, 60, 1)
         air, noise, memory = states[1].air, draws[1].noise, states[0].memory

@@ -11,8 +11,8 @@ from ...physics.estimation import ESTIMATORS, keeps_angles, pilot_frames
 from ...physics.geometry import LAYOUTS
 from ...physics.rates import Noise, PositioningGain
 from ...units import db_to_linear, noise_density
-from ..configuration import Configuration, check_counts, check_range, is_number
-from ..scenario import require, suggest
+from ..configuration import Configuration, check_choices, check_counts, check_range, is_number
+from ..scenario import require
 
 Reward = Literal["rate", "fair", "delay"]
 Intercell = Literal["printed", "bound"]
@@ -283,18 +283,15 @@ _POSITIVE = (
 )
 _NON_NEGATIVE = ("floor", "csi_nmse", "speed", "blockage_loss_db", "load")
 _UNIT = ("velocity_memory", "fading_correlation", "frame_rho", "blockage_enter", "blockage_leave")
-_CHOICES = {
-    name: list(get_args(choices))
-    for name, choices in {
-        "reward": Reward,
-        "precoder": Precoder,
-        "noise": Noise,
-        "positioning_gain": PositioningGain,
-        "intercell": Intercell,
-        "assignment": Assignment,
-        "observation": Observation,
-        "dtype": Precision,
-    }.items()
+_CHOICES: dict[str, Any] = {
+    "reward": Reward,
+    "precoder": Precoder,
+    "noise": Noise,
+    "positioning_gain": PositioningGain,
+    "intercell": Intercell,
+    "assignment": Assignment,
+    "observation": Observation,
+    "dtype": Precision,
 }
 
 
@@ -323,9 +320,7 @@ def _check_numbers(config: MultiCellConfig) -> None:
 
 def _check_choices(config: MultiCellConfig) -> None:
     require(config.cells in LAYOUTS, f"`cells` must be one of {LAYOUTS}, got {config.cells!r}")
-    for name, known in {"estimator": list(ESTIMATORS), **_CHOICES}.items():
-        value = getattr(config, name)
-        require(value in known, f"`{name}` must be one of {known}, got {value!r}: {suggest(value, known)}")
+    check_choices(config, {"estimator": ESTIMATORS, **_CHOICES})
     kinds = [None, *get_args(Combiner)]
     require(config.combiner in kinds, f"`combiner` must be one of {kinds}, got {config.combiner!r}")
     require(config.csi_delay in (0, 1), f"`csi_delay` must be 0 or 1 slots, got {config.csi_delay!r}")
