@@ -106,6 +106,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one_and_a_seed_its_repetition(epi
     np.testing.assert_allclose(list(resumed.run()), expected[3:], atol=1e-6)
     for one, two in zip(whole.policy.parameters(), resumed.policy.parameters(), strict=True):
         torch.testing.assert_close(one, two, atol=1e-6, rtol=0)
+    with pytest.raises(ValueError, match="another recipe"):
+        resumed.load({}, {"recipe": {"steps": 8}})
 
 
 def test_the_window_must_divide_an_episode(episodes):

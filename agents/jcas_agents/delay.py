@@ -34,7 +34,7 @@ from jcas_env.tree import stack, tree_map
 from .checkpoint import write_atomically
 from .gradient import BadGradientError, GradientTrainer, Recipe
 from .networks import LOGIT_SCALE, EquivariantPolicy, PolicyShape
-from .scenes import _DROPPED, SPLITS, Scenes, join
+from .scenes import DROPPED, SPLITS, Scenes, join
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ def draw_episodes(
     rate, parts = scenario.equal_rate(state), []
     for _ in range(slots):
         problem = scenario.problem(state)
-        parts.append(Scenes(replace(problem, **_DROPPED), replace(scenario.truth(state), **_DROPPED)))
+        parts.append(Scenes(replace(problem, **DROPPED), replace(scenario.truth(state), **DROPPED)))
         allocation = scenario.decode(np.zeros((count, scenario.action_size)), problem)
         innovation = stack([scenario.draw(rng, state) for rng in generators])
         state = scenario.transition(state, allocation, innovation)
@@ -219,7 +219,8 @@ class DelayTrainer(GradientTrainer):
 
     def load(self, tensors: dict[str, Tensor], card: dict[str, Any]) -> None:
         """Continue from a saved state; raises ``ValueError`` if it was made with another recipe."""
-        super().load(tensors, card | {"recipe": card["recipe"] | {"load": tuple(card["recipe"]["load"])}})
+        recipe = {name: tuple(value) if isinstance(value, list) else value for name, value in card["recipe"].items()}
+        super().load(tensors, card | {"recipe": recipe})
         episode, slot, queue, rate, arrivals, waited, power = (tensors[f"lanes.{name}"] for name in _LANES)
         self.lanes = Lanes(episode, slot, queue, Traffic(rate, arrivals, waited), power)
 
