@@ -139,7 +139,7 @@ def test_a_run_is_not_resumed_with_another_recipe(bank, tmp_path):
 def test_training_stops_at_a_gradient_that_is_not_finite_and_saves_the_batch(bank, tmp_path):
     trainer = GradientTrainer(bank, Recipe(steps=3, batch=4))
     with torch.no_grad():
-        trainer.policy.embed[0].weight[0, 0] = torch.nan
+        trainer.policy.mix[0, 0] = torch.nan
     with pytest.raises(BadGradientError, match="not finite"):
         trainer.update()
     saved = json.loads(trainer.save_bad_batch(tmp_path).read_text())

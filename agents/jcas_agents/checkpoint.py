@@ -19,7 +19,7 @@ from jcas_env.scenarios.scenario import require
 
 from .networks import EquivariantPolicy, PolicyShape
 
-FORMAT = "jcas-policy-1"
+FORMAT = "jcas-policy-2"
 """Kind and version of the file."""
 FEATURE_VERSION = "users:" + ",".join(FEATURES)
 """What a policy reads; a policy made for other features is refused."""
@@ -81,14 +81,27 @@ def save_policy(path: Path, policy: EquivariantPolicy, card: dict[str, Any], *, 
     write_atomically(path.with_suffix(".json"), (json.dumps(card, indent=2) + "\n").encode())
 
 
+def rewrite_card(path: Path, changes: dict[str, Any]) -> Path:
+    """Change entries of a policy's card, in the file and beside it; returns the latter."""
+    tensors, card = read(path)
+    card |= changes
+    save_training(path, tensors, card)
+    beside = path.with_suffix(".json")
+    write_atomically(beside, (json.dumps(card, indent=2) + "\n").encode())
+    return beside
+
+
+def locate(path: Path | str) -> Path:
+    """File of a policy: a path, or the name of a shipped one."""
+    return Path(path) if Path(path).suffix else PRETRAINED / f"{path}.safetensors"
+
+
 def load_policy(path: Path | str, *, scenario: str = "multicell") -> EquivariantPolicy:
     """Load a policy; ``path`` is a file or the name of a shipped one.
 
     Raises ``ValueError`` for a broken file, and for a policy of another scenario or feature version (both are named).
     """
-    file = Path(path)
-    if not file.suffix:
-        file = PRETRAINED / f"{path}.safetensors"
+    file = locate(path)
     tensors, card = read(file)
     require(card.get("format") == FORMAT, f"{file} has format {card.get('format')!r}, expected {FORMAT!r}")
     made_for = card.get("scenario")

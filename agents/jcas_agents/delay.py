@@ -32,8 +32,9 @@ from jcas_env.scenarios.scenario import require
 from jcas_env.tree import stack, tree_map
 
 from .checkpoint import write_atomically
+from .equivariant import LOGIT_SCALE
 from .gradient import BadGradientError, GradientTrainer, Recipe
-from .networks import LOGIT_SCALE, EquivariantPolicy, PolicyShape
+from .networks import EquivariantPolicy, PolicyShape
 from .scenes import DROPPED, SPLITS, Scenes, join
 
 

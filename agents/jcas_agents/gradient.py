@@ -25,7 +25,8 @@ from jcas_env.scenarios.multicell.action import action_size, decode
 from jcas_env.scenarios.scenario import require
 
 from .checkpoint import save_training, write_atomically
-from .networks import LOGIT_SCALE, EquivariantPolicy, PolicyShape
+from .equivariant import LOGIT_SCALE
+from .networks import EquivariantPolicy, PolicyShape
 from .scenes import Scenes, draw_scenes, join
 
 REWARD_SCALE = 5.0

@@ -24,6 +24,7 @@ from .reproduce import FIGURES, Plan
 from .reproduce.run import report as figure_report
 from .reproduce.run import reproduce as run_figure
 from .reproduce.run import write_reports
+from .score_cli import score
 from .train_cli import train
 
 app = typer.Typer(
@@ -190,6 +191,7 @@ def reproduce(
 
 
 app.command()(train)
+app.command()(score)
 
 
 def _console() -> Console:

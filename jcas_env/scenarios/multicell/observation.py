@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from array_api_compat import array_namespace, device
 
-from ...physics.beamforming import same_group
 from ...physics.rates import in_group_interference, intercell_density, spectral_efficiency
 from ...types import COMMUNICATION, POSITIONING, Array
 from ..scenario import ArraySpec
@@ -83,8 +82,10 @@ def noise_normalised_gain(problem: MultiCellProblem) -> Array:
     return problem.gain * power[..., None, :] / noise[..., :, None]
 
 
-def user_features(problem: MultiCellProblem) -> dict[str, Array]:
+def user_features(problem: MultiCellProblem, gain: Array | None = None) -> dict[str, Array]:
     """Physics features of every user at equal allocation, each (..., users).
+
+    ``gain`` is that of :func:`noise_normalised_gain`, where it is at hand.
 
     ========================= ==========================================================================
     signal                    own received power, :func:`log_scale`
@@ -104,9 +105,8 @@ def user_features(problem: MultiCellProblem) -> dict[str, Array]:
     ========================= ==========================================================================
     """
     xp = array_namespace(problem.gain)
-    gain = noise_normalised_gain(problem)
+    gain = noise_normalised_gain(problem) if gain is None else gain
     ones = xp.ones((*gain.shape[:-2], 2, gain.shape[-1]), dtype=gain.dtype, device=device(gain))
-    mates = same_group(problem.cell, problem.group)
     zero = xp.zeros_like(gain)
     signal = xp.linalg.diagonal(gain)
     in_group = in_group_interference(ones, gain, problem.cell, problem.group)[..., 0, :]
@@ -116,32 +116,31 @@ def user_features(problem: MultiCellProblem) -> dict[str, Array]:
     sinr = signal / (in_group_and_noise + intercell)
     rate = spectral_efficiency(sinr)
     positioning = 0.5 * spectral_efficiency(problem.sensing_gain * sinr)
-    other_cell = problem.cell[..., :, None] != problem.cell[..., None, :]
-    member = xp.astype(mates, gain.dtype)
-
-    def group_sum(value: Array) -> Array:
-        return (member @ value[..., None])[..., 0]
-
-    def cell_total(value: Array) -> Array:
-        return problem.of_cell(problem.cell_sum(value))
-
+    both = xp.stack([rate, positioning], axis=-1)
+    group_sum = xp.astype(problem.mates, gain.dtype) @ both
+    of_cell = xp.astype(problem.same_cell, gain.dtype) @ both
+    of_group = group_sum / (of_cell + 1e-12)
+    powers = {
+        "signal": signal,
+        "in_group": in_group,
+        "in_group_and_noise": in_group_and_noise,
+        "intercell": intercell,
+        "leakage_out": xp.sum(xp.where(problem.same_cell, zero, gain), axis=-2),
+        "leakage_own_group": xp.sum(xp.where(problem.mates, gain, zero), axis=-2) - signal,
+        "sinr": sinr,
+        "sensing_gain": problem.sensing_gain,
+        "csi_error": zero[..., 0] if problem.csi_error is None else problem.csi_error,
+    }
+    scaled = log_scale(xp.stack(list(powers.values())))  # one logarithm instead of nine
     return {
-        "signal": log_scale(signal),
-        "in_group": log_scale(in_group),
-        "in_group_and_noise": log_scale(in_group_and_noise),
-        "intercell": log_scale(intercell),
-        "leakage_out": log_scale(xp.sum(xp.where(other_cell, gain, zero), axis=-2)),
-        "leakage_own_group": log_scale(xp.sum(xp.where(mates, gain, zero), axis=-2) - signal),
-        "sinr": log_scale(sinr),
+        **{name: scaled[index, ...] for index, name in enumerate(powers)},
         "rate": rate / RATE_SCALE,
         "positioning_rate": positioning / RATE_SCALE,
-        "sensing_gain": log_scale(problem.sensing_gain),
         "group_size": xp.log2(problem.group_size) / 4.0,
         "group_share": problem.group_size / problem.crowd,
-        "group_rate": group_sum(rate) / (cell_total(rate) + 1e-12),
-        "group_positioning_rate": group_sum(positioning) / (cell_total(positioning) + 1e-12),
-        "group_both_rates": group_sum(rate + positioning) / (5.0 * RATE_SCALE),
-        "csi_error": log_scale(zero[..., 0] if problem.csi_error is None else problem.csi_error),
+        "group_rate": of_group[..., COMMUNICATION],
+        "group_positioning_rate": of_group[..., POSITIONING],
+        "group_both_rates": xp.sum(group_sum, axis=-1) / (5.0 * RATE_SCALE),
     }
 
 
@@ -163,8 +162,7 @@ def queue_features(problem: MultiCellProblem, efficiency: Array) -> dict[str, Ar
     band = problem.per_user(problem.band_budget)
     need = problem.queue / (xp.clip(efficiency, min=1e-6) * (0.5 * problem.slot * band))
     waited = xp.zeros_like(need) if problem.waited is None else problem.waited
-    mates = same_group(problem.cell, problem.group)
-    largest = xp.max(xp.where(mates, need[..., None, :], xp.zeros_like(problem.gain)), axis=-1)
+    largest = xp.max(xp.where(problem.mates, need[..., None, :], xp.zeros_like(problem.gain)), axis=-1)
     return {
         "backlog": _slot_scale(slots_of_arrivals(problem, problem.queue)),
         "arrival_rate": _slot_scale(problem.mean_arrivals / problem.slot * problem.crowd / band),
@@ -199,15 +197,15 @@ def last_share(problem: MultiCellProblem) -> Array:
 def structured(problem: MultiCellProblem) -> dict[str, Array]:
     """Dict observation: ``gains``, ``group``, ``cell``, ``users``, ``cells`` as :func:`spec` lists them."""
     xp = array_namespace(problem.gain)
-    features = user_features(problem)
-    same_cell = problem.cell[..., :, None] == problem.cell[..., None, :]
+    gain = noise_normalised_gain(problem)
+    features = user_features(problem, gain)
     crowd = problem.cell_sum(xp.ones_like(problem.leakage))
     groups = problem.cell_sum(1.0 / problem.group_size)
-    cells = [groups / xp.clip(crowd, min=1.0), problem.least_share, last_share(problem)]
+    cells = [groups / xp.maximum(crowd, xp.ones_like(crowd)), problem.least_share, last_share(problem)]
     parts = {
-        "gains": log_scale(noise_normalised_gain(problem)),
-        "group": same_group(problem.cell, problem.group),
-        "cell": same_cell,
+        "gains": log_scale(gain),
+        "group": problem.mates,
+        "cell": problem.same_cell,
         "users": _with_queues(problem, features, FEATURES),
         "cells": xp.stack(cells, axis=-1),
     }
@@ -230,7 +228,8 @@ def flat(problem: MultiCellProblem, labels: int) -> Array:
 
 def _bounded(value: Array) -> Array:
     xp = array_namespace(value)
-    return xp.clip(xp.astype(value, xp.float32), min=-LIMIT, max=LIMIT)
+    single = xp.astype(value, xp.float32)
+    return single if xp.isdtype(value.dtype, "bool") else xp.clip(single, min=-LIMIT, max=LIMIT)
 
 
 def most_labels(config: MultiCellConfig) -> int:

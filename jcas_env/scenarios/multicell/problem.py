@@ -131,12 +131,16 @@ class MultiCellProblem:
     def per_cell(self, value: Any) -> Array:
         """Broadcast a scalar or ``(..., cells)`` to the batch and the cells; more leading axes are candidates."""
         xp = array_namespace(self.gain)
-        value = as_array(value, self.gain)
-        return xp.broadcast_to(value, np.broadcast_shapes(tuple(value.shape), (*self.batch, self.cells)))
+        value, shape = as_array(value, self.gain), (*self.batch, self.cells)
+        if value.shape == shape:
+            return value
+        return xp.broadcast_to(value, np.broadcast_shapes(tuple(value.shape), shape))
 
     def of_cell(self, value: Array) -> Array:
         """Spread ``(..., cells)`` over the users of each cell, ``(..., users)``."""
         xp = array_namespace(value, self.cell)
+        if value.shape[:-1] == self.cell.shape[:-1]:
+            return xp.take_along_axis(value, self.cell, axis=-1)
         batch = np.broadcast_shapes(value.shape[:-1], self.cell.shape[:-1])
         cell = xp.broadcast_to(self.cell, (*batch, self.users))
         return xp.take_along_axis(xp.broadcast_to(value, (*batch, value.shape[-1])), cell, axis=-1)
@@ -151,16 +155,30 @@ class MultiCellProblem:
     def cell_sum(self, value: Array) -> Array:
         """Sum ``(..., users)`` over the users of each cell, ``(..., cells)``."""
         xp = array_namespace(value, self.cell)
+        return (value[..., None, :] @ xp.astype(self.membership, value.dtype, copy=False))[..., 0, :]
+
+    @cached_property
+    def membership(self) -> Array:
+        """(..., users, cells): 1 where a user is served by a cell, in the precision of the gains."""
+        xp = array_namespace(self.cell)
         index = xp.arange(self.cells, dtype=self.cell.dtype, device=device(self.cell))
-        member = xp.astype(self.cell[..., :, None] == index, value.dtype)
-        return (value[..., None, :] @ member)[..., 0, :]
+        return xp.astype(self.cell[..., :, None] == index, self.gain.dtype)
 
     @cached_property
     def crowd(self) -> Array:
         """(..., users): number of users in each user's cell."""
         xp = array_namespace(self.cell)
-        same = self.cell[..., :, None] == self.cell[..., None, :]
-        return xp.sum(xp.astype(same, self.gain.dtype), axis=-1)
+        return xp.sum(xp.astype(self.same_cell, self.gain.dtype), axis=-1)
+
+    @cached_property
+    def same_cell(self) -> Array:
+        """(..., users, users) bool: whether two users share the cell."""
+        return self.cell[..., :, None] == self.cell[..., None, :]
+
+    @cached_property
+    def mates(self) -> Array:
+        """(..., users, users) bool: whether two users share cell and group, see :func:`.beamforming.same_group`."""
+        return self.same_cell & (self.group[..., :, None] == self.group[..., None, :])
 
     @cached_property
     def group_size(self) -> Array:
@@ -197,12 +215,12 @@ class MultiCellProblem:
         """``useful_time`` as an array, scalar or (...,)."""
         return as_array(self.useful_time, self.gain)
 
-    @property
+    @cached_property
     def share(self) -> Array:
         """(..., cells): positioning share, NaN where it is free."""
         return self.per_cell(self.positioning_share)
 
-    @property
+    @cached_property
     def share_is_free(self) -> Array:
         """(..., cells) bool: where the allocator decides the positioning share."""
         xp = array_namespace(self.gain)
