@@ -16,7 +16,7 @@ from rich.table import Table
 
 from jcas_env.scenarios.scenario import Scenario
 
-from .allocators import ROSTERS
+from .allocators import Roster
 from .files import write_json
 from .latency import Latency
 from .regret import Yardstick, columns, measure
@@ -32,6 +32,8 @@ class Comparison:
     scenario: Scenario
     seed: int
     episodes: int
+    roster: Roster
+    """Allocators of the task."""
     regret_scenes: int = 0
     """Episodes whose first slot is also searched and bounded; 0: no yardstick."""
     latency: Latency | None = None
@@ -45,7 +47,7 @@ class Comparison:
 
     def run(self, allocators: Sequence[str], console: Console) -> None:
         """Evaluate allocators one after the other; on Ctrl-C the finished ones stay."""
-        ready = {name: ROSTERS[self.name].make(name) for name in allocators}
+        ready = {name: self.roster.make(name) for name in allocators}
         bar = (
             TextColumn("{task.description:12}"),
             BarColumn(),
@@ -77,7 +79,7 @@ class Comparison:
     @property
     def reference(self) -> str:
         """Allocator to which utilities are related."""
-        return ROSTERS[self.name].for_task(self.scenario.config).reference
+        return self.roster.reference
 
     @property
     def columns(self) -> list[Column]:

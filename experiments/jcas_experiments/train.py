@@ -57,6 +57,11 @@ class Run:
         """The policy; its card lies beside it."""
         return self.folder / f"multicell-{self.reward}.safetensors"
 
+    def result(self) -> dict[str, Any]:
+        """Card and curve, (step, training reward), of what has been trained so far."""
+        curve = json.loads((self.folder / "curve.json").read_text())
+        return {"card": read(self.policy_file)[1], "curve": curve}
+
     @property
     def data(self) -> dict[str, Any]:
         """What the policy is trained on, for its card."""

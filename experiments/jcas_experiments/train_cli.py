@@ -26,15 +26,17 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the runs in DIR.")] = False,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the runs.")] = Path("results/train"),
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write curves and cards as JSON.")] = None,
 ) -> None:
     """Train a policy; state and policy are saved every few seconds, and Ctrl-C keeps them."""
     from jcas_agents.delay import DelayRecipe
     from jcas_agents.gradient import BadGradientError, Recipe
 
+    from .files import write_json
     from .train import Run
     from .train import train as run_training
 
-    console = Console()
+    console, runs = Console(), []
     try:
         require(scenario == "multicell", f"`scenario` must be multicell, got {scenario!r}: no policy for others yet")
         require(algo == "gradient", f"`--algo` must be gradient, got {algo!r}")
@@ -45,6 +47,9 @@ def train(
             run = Run(out / f"seed-{number}", reward, recipe, count if scenes is None else scenes, stop_after)
             complete = run_training(run, console, resume=resume and run.state_file.exists())
             console.print(f"policy: {run.policy_file}", highlight=False)
+            runs.append({"policy": str(run.policy_file), "complete": complete, **run.result()})
+            if json is not None:
+                write_json(json, {"runs": runs})
             if not complete:
                 raise typer.Exit(130)
     except (ValueError, BadGradientError) as error:
