@@ -15,6 +15,8 @@ from ..configuration import Configuration, check_choices, check_counts, check_ra
 from ..scenario import require
 
 Reward = Literal["rate", "fair", "delay"]
+Objective = Literal[Reward, "drain"]
+"""What a problem can be scored by: the rewards, and the squared backlog, for allocators that plan."""
 Intercell = Literal["printed", "bound"]
 Assignment = Literal["geometric", "svd"]
 Observation = Literal["dict", "flat"]
