@@ -30,7 +30,7 @@ def draw(comparison: Comparison, path: Path) -> None:
         x, y = (column.scale * result.metrics[column.metric] for column in (across, up))
         trade.scatter(x, y, s=12, color=colour, alpha=0.25, linewidths=0)
         # Hollow, in sizes that shrink: allocators that coincide stay visible inside one another.
-        size = 260.0 * 0.72**index
+        size = max(260.0 * 0.72**index, 24.0)
         trade.scatter(
             x.mean(), y.mean(), s=size, marker=markers[index % len(markers)], facecolors="none", edgecolors=colour,
             linewidths=2.2, zorder=3, label=name,

@@ -57,7 +57,7 @@ def check_range(config: Any, names: Iterable[str], rule: str, holds: Callable[[f
 
 
 def check_choices(config: Any, choices: Mapping[str, Any]) -> None:
-    """Raise ``ValueError`` unless each field is one of the words of its ``Literal`` type."""
+    """Raise ``ValueError`` unless each field is one of the words of its ``Literal`` type, or of a collection."""
     for name, kind in choices.items():
-        value, known = getattr(config, name), list(get_args(kind))
+        value, known = getattr(config, name), list(get_args(kind) or kind)
         require(value in known, f"`{name}` must be one of {known}, got {value!r}: {suggest(value, known)}")

@@ -126,32 +126,6 @@ class Scenario(Protocol):
         ...
 
 
-def simplex_share(logits: Array, member: Array, /) -> Array:
-    r"""Softmax inside each of several disjoint sets.
-
-    .. math:: \frac{e^{z_u}}{\sum_{v \in \text{set of } u} e^{z_v}}
-
-    With a floor f and n members, ``f + (1 - n f) share`` is a point of the simplex that keeps the floor,
-    whatever the logits: this is how every action becomes feasible (spec multicell 7).
-
-    Parameters
-    ----------
-    logits : Array, shape (..., n)
-        Finite [-]; the largest of a set is subtracted before the exponential.
-    member : Array, shape (..., n, n), bool
-        Which entries share a set: an equivalence relation.
-
-    Returns
-    -------
-    Array, shape (..., n)
-        Sums to one over each set.
-    """
-    xp = array_namespace(logits, member)
-    peak = xp.max(xp.where(member, logits[..., None, :], -xp.inf), axis=-1)
-    weight = xp.exp(logits - peak)
-    return weight / (xp.astype(member, logits.dtype) @ weight[..., None])[..., 0]
-
-
 def require(condition: bool, message: str) -> None:
     """Raise ``ValueError(message)`` unless the condition holds."""
     if not condition:

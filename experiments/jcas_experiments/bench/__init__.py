@@ -25,32 +25,38 @@ __all__ = ["SUITES", "Row", "Suite", "cpu_seconds", "duration", "run", "select",
 class Suite(NamedTuple):
     """Measurements that belong together."""
 
-    rows: Callable[[bool], Iterator[Row]]
-    """Makes them; True: of a size that takes seconds instead of up to a minute."""
+    rows: Callable[[bool, int], Iterator[Row]]
+    """Makes them, from a seed; True: of a size that takes seconds instead of up to some minutes."""
     text: str
     """What they are of."""
 
 
 SUITES = {
     "environment": Suite(
-        lambda quick: environment_rows(4 if quick else 64), "users moved on per second, against mobile-env"
+        lambda quick, seed: environment_rows(4 if quick else 64, seed), "users moved on per second, against mobile-env"
     ),
     "closed-forms": Suite(
-        lambda quick: closed_form_rows(*(6, 1) if quick else (1000, 20)), "batched ADMM and Exact, against CVXPY"
+        lambda quick, seed: closed_form_rows(*(6, 1) if quick else (1000, 20), seed),
+        "batched ADMM and Exact, against CVXPY",
     ),
     "decisions": Suite(
-        lambda quick: decision_rows(scenes=1 if quick else 3, peers=not quick),
+        lambda quick, seed: decision_rows(scenes=1 if quick else 3, seed=seed, peers=not quick),
         "one decision of each solver on the flagship, against its CVXPY form and the time asked for",
     ),
     "bound": Suite(
-        lambda quick: bound_rows(1 if quick else 10), "best-found search and certified bound: gap, and time a scene"
+        lambda quick, seed: bound_rows(1 if quick else 10, seed),
+        "best-found search and certified bound: gap, and time a scene",
     ),
     "estimation": Suite(
-        lambda quick: estimation_rows(6 if quick else 108), "estimators, against OMP with an explicit dictionary"
+        lambda quick, seed: estimation_rows(6 if quick else 108, seed),
+        "estimators, against OMP with an explicit dictionary",
     ),
-    "mesh": Suite(lambda quick: mesh_rows(*(3, 2) if quick else (100, 8)), "certified Benders, against CVXPY"),
+    "mesh": Suite(
+        lambda quick, seed: mesh_rows(*(3, 2) if quick else (100, 8), seed + 1), "certified Benders, against CVXPY"
+    ),
     "massive-mimo": Suite(
-        lambda quick: massive_mimo_rows(*(20, 1) if quick else (1000, 5)), "exact optimum and SCA, against CVXPY"
+        lambda quick, seed: massive_mimo_rows(*(20, 1) if quick else (1000, 5), seed),
+        "exact optimum and SCA, against CVXPY",
     ),
 }
 """Measurements by name, in the order in which they run."""
@@ -63,13 +69,13 @@ def select(names: Sequence[str]) -> list[str]:
     return list(names) or list(SUITES)
 
 
-def run(names: Sequence[str], console: Console, *, quick: bool = False) -> list[Row]:
+def run(names: Sequence[str], console: Console, *, quick: bool = False, seed: int = 0) -> list[Row]:
     """Measure the named suites; on Ctrl-C the finished rows stay."""
     rows: list[Row] = []
     try:
         for name in names:
             with console.status(f"measuring {name}: {SUITES[name].text} ..."):
-                for row in SUITES[name].rows(quick):
+                for row in SUITES[name].rows(quick, seed):
                     rows.append(row)
     except KeyboardInterrupt:
         console.print("interrupted")

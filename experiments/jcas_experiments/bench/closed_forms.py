@@ -37,20 +37,24 @@ def elements(relaxed: RelaxedProblem, count: int) -> list[RelaxedProblem]:
     return [RelaxedProblem(*(value[i] for value in flat)) for i in range(count)]
 
 
-def closed_form_rows(cells: int, cone_cells: int) -> Iterator[Row]:
+def closed_form_rows(cells: int, cone_cells: int, seed: int = 0) -> Iterator[Row]:
     """Batched closed forms against single calls and against CVXPY, per cell (both services)."""
-    relaxed, few, row = relaxed_cells(cells), relaxed_cells(cone_cells), partial(duration, unit="us/cell")
+    relaxed, few, row = (
+        relaxed_cells(cells, seed=seed),
+        relaxed_cells(cone_cells, seed=seed),
+        partial(duration, unit="us/cell"),
+    )
     exact = cpu_seconds(lambda: Exact().solve(relaxed)) / cells
     admm = cpu_seconds(lambda: ADMM().solve(relaxed)) / cells
     cone = ADMM(backend="cvxpy")
-    cone.solve(relaxed_cells(2, seed=99))  # compile the programs before the clock starts
+    cone.solve(relaxed_cells(2, seed=seed + 99))  # compile the programs before the clock starts
     cone_admm = cpu_seconds(lambda: cone.solve(few), least=0.0, rounds=1) / cone_cells
     yield row(f"Exact, batch of {cells} cells", exact, f"CVXPY-ADMM, {cone_cells} cells", cone_admm, 1000.0)
     yield row(f"ADMM closed form, {cells} cells", admm, f"CVXPY-ADMM, {cone_cells} cells", cone_admm, 80.0)
     singles = elements(relaxed, min(100, 2 * cells))
     single = cpu_seconds(lambda: [Exact().solve(one) for one in singles]) / (len(singles) / 2)
     yield row(f"Exact, batch of {cells} cells", exact, "Exact, one call per cell and service", single, 5.0)
-    physical = relaxed_cells(cells, "per_hertz")
+    physical = relaxed_cells(cells, "per_hertz", seed)
     barrier = cpu_seconds(lambda: Exact(noise="per_hertz").solve(physical), rounds=1) / cells
     singles = elements(physical, min(2 * cone_cells, 2 * cells))
     conic = cpu_seconds(lambda: [per_hertz_optimum(one) for one in singles], least=0.0, rounds=1) / cone_cells

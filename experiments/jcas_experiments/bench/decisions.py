@@ -74,13 +74,13 @@ DECISIONS = (
 )
 
 
-def decision_rows(*, scenes: int = 3, reward: str = "rate", peers: bool = True) -> Iterator[Row]:
+def decision_rows(*, scenes: int = 3, seed: int = 0, reward: str = "rate", peers: bool = True) -> Iterator[Row]:
     """Mean CPU time of a decision, at the share 0.5 and at a free one, against what is asked for and against CVXPY.
 
     The peer is measured on the first scene, its programs compiled before.
     """
     for share in (0.5, None):
-        problems = [scene(seed, positioning_share=share, reward=reward) for seed in range(scenes)]
+        problems = [scene(seed + k, positioning_share=share, reward=reward) for k in range(scenes)]
         for decision in DECISIONS:
             times = [cpu_seconds(partial(decision.decide, problem), least=0.1) for problem in problems]
             name, seconds = f"{decision.name}, share {'free' if share is None else share}", float(np.mean(times))

@@ -16,14 +16,14 @@ from .row import Row, cpu_seconds
 PEER = "mobile-env 2.1, mobile-medium-central-v0"
 
 
-def environment_rows(lanes: int) -> Iterator[Row]:
+def environment_rows(lanes: int, seed: int = 0) -> Iterator[Row]:
     """The batched environment against its peer, in users moved on by a slot per CPU second.
 
     The flagship with true channel knowledge and with each way of estimating: with pilots, most of a slot is estimation.
     """
-    theirs = mobile_env_users_per_second()
+    theirs = mobile_env_users_per_second(seed)
     for estimator, target in (("perfect", 20.0), ("crb", float("nan")), ("spomp", float("nan"))):
-        ours = users_per_second(lanes, estimator)
+        ours = users_per_second(lanes, estimator, seed)
         name = f"environment, {lanes} lanes, estimator {estimator}"
         if theirs is None:
             yield Row(name, ours, f"{PEER} (not installed)", None, "users/s", None, target)
@@ -31,15 +31,15 @@ def environment_rows(lanes: int) -> Iterator[Row]:
             yield Row(name, ours, PEER, theirs, "users/s", ours / theirs, target)
 
 
-def users_per_second(lanes: int, estimator: str) -> float:
+def users_per_second(lanes: int, estimator: str, seed: int = 0) -> float:
     """Users per CPU second of the flagship with random actions."""
     env = JCASVectorEnv("multicell", num_envs=lanes, estimator=estimator)
-    env.reset(seed=0)
-    action = np.random.default_rng(0).uniform(-1.0, 1.0, env.action_space.shape or ()).astype(np.float32)
+    env.reset(seed=seed)
+    action = np.random.default_rng(seed).uniform(-1.0, 1.0, env.action_space.shape or ()).astype(np.float32)
     return lanes * env.scenario.config.users / cpu_seconds(lambda: env.step(action), least=1.0)
 
 
-def mobile_env_users_per_second() -> float | None:
+def mobile_env_users_per_second(seed: int = 0) -> float | None:
     """Users per CPU second of the peer with random actions; None where it is not installed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -48,8 +48,8 @@ def mobile_env_users_per_second() -> float | None:
         except ImportError:
             return None
         env = gym.make("mobile-medium-central-v0")
-        env.reset(seed=0)
-        env.action_space.seed(0)
+        env.reset(seed=seed)
+        env.action_space.seed(seed)
 
         def step() -> None:
             _, _, terminated, truncated, _ = env.step(env.action_space.sample())

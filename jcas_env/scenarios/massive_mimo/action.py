@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from math import exp, log
+from math import log
 
-import numpy as np
 from array_api_compat import array_namespace
 
 from ...physics.echo import most_informative_share
 from ...physics.water_filling import waterfill
-from ...types import Array, as_array, is_array
-from ..scenario import first_bad_entry, require, simplex_share
+from ...types import Array, as_array
+from ..decoding import check_action, simplex_logits, simplex_share, unit_interval, unit_logit
 from .allocation import MassiveMIMOAllocation
 from .config import Action
 from .problem import MassiveMIMOProblem
@@ -25,44 +24,6 @@ def entry_name(entry: int, size: int) -> str:
     """What an entry of an action decides."""
     names = {size - 2: "sensing share", size - 1: "total power"} if size > 1 else {0: "sensing share"}
     return names.get(entry, f"stream of user {entry}")
-
-
-def check_action(action: Array, size: int) -> Array:
-    """Return the action as an array of real numbers, or raise ``ValueError`` that names the bad entry."""
-    action = action if is_array(action) else np.asarray(action)
-    shape = tuple(action.shape)
-    require(shape[-1:] == (size,), f"`action` must have {size} entries on its last axis, got shape {shape}")
-    xp = array_namespace(action)
-    real = xp.isdtype(action.dtype, ("real floating", "integral"))
-    require(real, f"`action` must hold real numbers, got dtype {action.dtype}")
-    if not xp.all(xp.isfinite(action)):
-        index, value = first_bad_entry(action, ~xp.isfinite(action))
-        raise ValueError(f"`action` must be finite, got action{list(index)} = {value}: {entry_name(index[-1], size)}")
-    return action
-
-
-def _sigmoid(x: float) -> float:
-    return 1.0 / (1.0 + exp(-x))
-
-
-def unit_interval(z: Array, scale: float) -> Array:
-    r"""Logistic curve whose ends are reached.
-
-    .. math:: h(z) = \frac{s(z) - s(-c)}{s(c) - s(-c)}, \qquad s(z) = \frac{1}{1 + e^{-z}}
-
-    ``z`` (...,) in [-c, c] with c = ``scale`` -> [0, 1]: 0 at -c, 1/2 at 0, 1 at c.
-    """
-    xp = array_namespace(z)
-    low, high = _sigmoid(-scale), _sigmoid(scale)
-    return xp.clip((1.0 / (1.0 + xp.exp(-z)) - low) / (high - low), min=0.0, max=1.0)
-
-
-def unit_logit(share: Array, scale: float) -> Array:
-    """Inverse of :func:`unit_interval`, (...,) in [0, 1] -> [-scale, scale]."""
-    xp = array_namespace(share)
-    low, high = _sigmoid(-scale), _sigmoid(scale)
-    s = low + share * (high - low)
-    return xp.log(s / (1.0 - s))
 
 
 def floor_powers(problem: MassiveMIMOProblem, slope: Array) -> Array:
@@ -143,7 +104,7 @@ def decode(action: Array, problem: MassiveMIMOProblem, *, kind: Action, logit_sc
     MassiveMIMOAllocation
         Within the budget to rounding. Raises ``ValueError`` for NaN, Inf, a wrong shape or dtype.
     """
-    action = as_array(check_action(action, action_size(problem.users, kind)), problem.large_scale_gain)
+    action = as_array(check_action(action, action_size(problem.users, kind), entry_name), problem.large_scale_gain)
     xp = array_namespace(problem.large_scale_gain)
     z = logit_scale * xp.clip(action, min=-1.0, max=1.0)
     if kind == "share":
@@ -169,7 +130,6 @@ def encode_allocation(
         In [-1, 1].
     """
     xp = array_namespace(problem.large_scale_gain, allocation.power)
-    tiny = xp.finfo(problem.large_scale_gain.dtype).smallest_normal
     total = xp.sum(allocation.power, axis=-1) + allocation.sensing_power
     limit = problem.largest_total
     share = allocation.sensing_power / xp.where(total > 0, total, xp.ones_like(total))
@@ -177,8 +137,7 @@ def encode_allocation(
     if kind == "share":
         return xp.clip(sensing / logit_scale, min=-1.0, max=1.0)
     part = xp.clip(total / xp.where(limit > 0, limit, xp.ones_like(limit)), max=1.0)
-    logits = xp.log(xp.clip(allocation.power, min=tiny))
-    logits = xp.clip(logits - xp.max(logits, axis=-1, keepdims=True), min=-2.0 * logit_scale)
-    logits = logits - xp.min(logits, axis=-1, keepdims=True) / 2.0  # centred: the spread fits into the box
-    action = xp.concat([logits, sensing, unit_logit(part, logit_scale)[..., None]], axis=-1)
+    action = xp.concat(
+        [simplex_logits(allocation.power, logit_scale), sensing, unit_logit(part, logit_scale)[..., None]], axis=-1
+    )
     return xp.clip(action / logit_scale, min=-1.0, max=1.0)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable
+
 from array_api_compat import array_namespace
 
 from ...physics.beamforming import same_group
-from ...types import COMMUNICATION, POSITIONING, Array, as_array, is_array
-from ..scenario import first_bad_entry, require, simplex_share
+from ...types import COMMUNICATION, POSITIONING, Array, as_array
+from ..decoding import check_action, simplex_share
+from ..scenario import first_bad_entry, require
 from .allocation import MultiCellAllocation
 from .problem import MultiCellProblem
 
@@ -20,26 +22,15 @@ def action_size(users: int, cells: int) -> int:
     return len(ENTRIES) * users + cells
 
 
-def check_action(action: Array, users: int, cells: int) -> Array:
-    """Return the action as an array of real numbers, or raise ``ValueError`` that names the bad entry."""
-    if not is_array(action):
-        action = np.asarray(action)
-    size = action_size(users, cells)
-    shape = tuple(action.shape)
-    require(shape[-1:] == (size,), f"`action` must have {size} entries on its last axis, got shape {shape}")
-    xp = array_namespace(action)
-    real = xp.isdtype(action.dtype, ("real floating", "integral"))
-    require(real, f"`action` must hold real numbers, got dtype {action.dtype}")
-    if not xp.all(xp.isfinite(action)):
-        index, value = first_bad_entry(action, ~xp.isfinite(action))
-        entry = index[-1]
-        place = (
-            f"user {entry // len(ENTRIES)}, {ENTRIES[entry % len(ENTRIES)]}"
-            if entry < len(ENTRIES) * users
-            else f"positioning share of cell {entry - len(ENTRIES) * users}"
-        )
-        raise ValueError(f"`action` must be finite, got action{list(index)} = {value}: {place}")
-    return action
+def entry_names(users: int) -> Callable[[int, int], str]:
+    """What an entry of an action decides."""
+
+    def name(entry: int, size: int) -> str:  # noqa: ARG001
+        if entry >= len(ENTRIES) * users:
+            return f"positioning share of cell {entry - len(ENTRIES) * users}"
+        return f"user {entry // len(ENTRIES)}, {ENTRIES[entry % len(ENTRIES)]}"
+
+    return name
 
 
 def positioning_shares(problem: MultiCellProblem, logit: Array) -> Array:
@@ -93,15 +84,14 @@ def decode(action: Array, problem: MultiCellProblem, *, logit_scale: float) -> M
         wrong shape or dtype.
     """
     users, cells = problem.users, problem.cells
-    action = as_array(check_action(action, users, cells), problem.gain)
+    action = as_array(check_action(action, action_size(users, cells), entry_names(users)), problem.gain)
     xp = array_namespace(problem.gain)
     z = logit_scale * xp.clip(action, min=-1.0, max=1.0)
     share = positioning_shares(problem, z[..., len(ENTRIES) * users :])
     logits = xp.reshape(z[..., : len(ENTRIES) * users], (*z.shape[:-1], users, len(ENTRIES)))
     logits = xp.moveaxis(logits, -1, -2)  # (..., 4, users)
-    same_cell = problem.cell[..., None, :, None] == problem.cell[..., None, None, :]
-    split = simplex_share(logits, same_cell)
-    mates = xp.astype(same_group(problem.cell, problem.group), split.dtype)
+    split = simplex_share(logits, problem.same_cell[..., None, :, :])
+    mates = xp.astype(problem.mates, split.dtype)
     services = xp.stack([problem.of_cell(1.0 - share), problem.of_cell(share)], axis=-2)
 
     def fill(part: Array, budget: Array | float, floor: Array | float, count: Array) -> Array:
@@ -135,7 +125,7 @@ def encode_allocation(allocation: MultiCellAllocation, problem: MultiCellProblem
         In [-1, 1]. Raises ``ValueError`` for an allocation that was made for other groups.
     """
     xp = array_namespace(problem.gain, allocation.power)
-    same_groups = xp.all(same_group(problem.cell, allocation.group) == same_group(problem.cell, problem.group))
+    same_groups = xp.all(same_group(problem.cell, allocation.group) == problem.mates)
     require(bool(same_groups), "`allocation.group` must be the problem's own grouping to be encoded as an action")
     tiny = xp.finfo(problem.gain.dtype).smallest_normal
     power_slack = allocation.power - problem.per_user(problem.power_floor)[..., None, :]
@@ -143,7 +133,7 @@ def encode_allocation(allocation: MultiCellAllocation, problem: MultiCellProblem
     band_slack = band_slack / problem.group_size[..., None, :]
     slack = xp.concat([power_slack, band_slack], axis=-2)
     logits = xp.log(xp.clip(slack, min=tiny))
-    same_cell = problem.cell[..., None, :, None] == problem.cell[..., None, None, :]
+    same_cell = problem.same_cell[..., None, :, :]
     top = xp.max(xp.where(same_cell, logits[..., None, :], -xp.inf), axis=-1)
     logits = xp.clip(logits - top, min=-2.0 * logit_scale)
     bottom = xp.min(xp.where(same_cell, logits[..., None, :], xp.inf), axis=-1)

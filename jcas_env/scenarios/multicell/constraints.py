@@ -13,7 +13,7 @@ from ...physics.rates import Noise
 from ...types import COMMUNICATION, POSITIONING, Array, is_array
 from ..scenario import require, require_all
 from .allocation import MultiCellAllocation
-from .config import Intercell, Reward
+from .config import Intercell, Objective
 
 if TYPE_CHECKING:
     from .problem import MultiCellProblem
@@ -85,13 +85,16 @@ _AXES = {
     "queue": 1,
     "correlation": 2,
     "csi_error": 1,
+    "arrival_rate": 1,
+    "arrivals": 1,
+    "waited": 1,
 }
 """Trailing users axes of the fields."""
 
 _NUMBERS = ("power_budget", "band_budget", "power_floor", "band_floor", "noise_density")
 """Fields that are a scalar or given per cell."""
 
-_CHOICES = {"reward": Reward, "noise": Noise, "intercell": Intercell, "precoder": Precoder}
+_CHOICES = {"reward": Objective, "noise": Noise, "intercell": Intercell, "precoder": Precoder}
 """Fields that are one of a few words."""
 
 
@@ -136,6 +139,11 @@ def check_problem(problem: MultiCellProblem) -> None:
         _require_per_cell(problem, name, value)
     share = xp.asarray(problem.positioning_share)
     _require_per_cell(problem, "positioning_share", share)
+    queued = problem.arrival_rate is not None and problem.arrivals is not None
+    require(
+        queued or problem.reward in ("rate", "fair"),
+        f"`reward` {problem.reward} needs `arrival_rate` and `arrivals`, which this problem does not carry",
+    )
     useful = xp.asarray(problem.useful_time)
     require_all("useful_time", useful, (useful > 0) & (useful <= 1), "in (0, 1]")
     require_all("positioning_share", share, xp.isnan(share) | ((share > 0) & (share < 1)), "NaN or in (0, 1)")
