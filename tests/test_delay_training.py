@@ -12,10 +12,11 @@ from jcas_agents.checkpoint import load_policy, read, save_policy
 from jcas_agents.delay import DelayRecipe, DelayTrainer, begin, draw_episodes, play
 from jcas_agents.learned import LearnedAllocator
 from jcas_agents.networks import EquivariantPolicy, PolicyShape
+from jcas_agents.sb3 import SB3VectorAdapter
 from jcas_agents.scenes import SPLITS, draw_scenes
 from jcas_baselines import BacklogProportional, DrainSearch
 
-from jcas_env import MultiCell, MultiCellConfig
+from jcas_env import JCASVectorEnv, MultiCell, MultiCellConfig
 from jcas_env.scenarios.multicell.action import action_size, decode
 from jcas_env.tree import stack
 
@@ -105,6 +106,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one_and_a_seed_its_repetition(epi
     np.testing.assert_allclose(list(resumed.run()), expected[3:], atol=1e-6)
     for one, two in zip(whole.policy.parameters(), resumed.policy.parameters(), strict=True):
         torch.testing.assert_close(one, two, atol=1e-6, rtol=0)
+    with pytest.raises(ValueError, match="another recipe"):
+        resumed.load({}, {"recipe": {"steps": 8}})
 
 
 def test_the_window_must_divide_an_episode(episodes):
@@ -121,7 +124,7 @@ def test_a_policy_for_queues_survives_the_way_through_a_file(tmp_path):
 
 def test_a_short_run_shortens_the_queues():
     settings = config(users_per_cell=6)
-    trainer = DelayTrainer(draw_episodes(settings, 32, 20), DelayRecipe(steps=60, batch=16))
+    trainer = DelayTrainer(draw_episodes(settings, 24, 20), DelayRecipe(steps=40, batch=12))
     before = backlog(trainer.policy, settings)
     list(trainer.run())
     assert backlog(trainer.policy, settings) < 0.9 * before
@@ -151,3 +154,28 @@ def test_the_shipped_policy_waits_no_longer_than_the_drain_search(load):
         for allocator in (LearnedAllocator.load("multicell-delay"), DrainSearch())
     )
     assert learned <= drain
+
+
+def test_sb3_gets_the_delay_reward_as_it_is():
+    env = JCASVectorEnv(
+        "multicell",
+        config=config(observation="flat", horizon=2, load=1.2, **SMALL),
+        num_envs=2,
+        autoreset_mode="SameStep",
+    )
+    with pytest.raises(ValueError, match="`relative` must be False"):
+        SB3VectorAdapter(env)
+    adapter = SB3VectorAdapter(env, relative=False)
+    adapter.seed(1)
+    adapter.reset()
+    for _ in range(2):
+        _, reward, _, infos = adapter.step(np.zeros((2, env.single_action_space.shape[0]), dtype=np.float32))
+    np.testing.assert_allclose(reward, [info["reward"] for info in infos], rtol=1e-6)
+    assert (reward < 0).any()
+
+
+def test_scenes_of_the_delay_task_can_be_taken_apart():
+    scenes = draw_scenes(config(**SMALL), 3, split="validation")
+    part = scenes.take(slice(2))
+    np.testing.assert_array_equal(part.truth.arrivals, scenes.truth.arrivals[:2])
+    assert part.known.arrival_rate.shape == (2, 12)

@@ -336,7 +336,7 @@ class TestRefusals:
             ("weight", [0.5, -0.5, 1.0], r"weight\[1\] = -0.5"),
             ("last_power", [1.0, 2.0, 3.0], "last_power"),
             ("cell_count", 1, r"`cell` must be below the number of cells, 1, got cell\[2\] = 1"),
-            ("reward", "delay", r"`reward` must be one of \['rate', 'fair'\], got 'delay'"),
+            ("reward", "speed", r"`reward` must be one of \['rate', 'fair', 'delay', 'drain'\], got 'speed'"),
             ("noise", "white", "`noise` must be one of"),
             ("intercell", "none", "`intercell` must be one of"),
             ("precoder", "svd", "`precoder` must be one of"),

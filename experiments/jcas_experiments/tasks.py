@@ -82,7 +82,7 @@ TASKS = (
         for reward in ("rate", "fair")
     ),
     Task(
-        "multicell", "delay", DelayRecipe, 192, _delay,
+        "multicell", "delay", DelayRecipe, 256, _delay,
         lambda scenes: {"preset": "delay", "episodes": scenes, "slots_of_an_episode": EPISODE}, lambda: EPISODE,
     ),
     Task("mesh", "sum", MeshRecipe, 4096, _mesh, partial(_plain_data, "frames"), lambda: 1),

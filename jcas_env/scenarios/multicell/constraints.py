@@ -13,7 +13,7 @@ from ...physics.rates import Noise
 from ...types import COMMUNICATION, POSITIONING, Array, is_array
 from ..scenario import require, require_all
 from .allocation import MultiCellAllocation
-from .config import Intercell, Reward
+from .config import Intercell, Objective
 
 if TYPE_CHECKING:
     from .problem import MultiCellProblem
@@ -94,7 +94,7 @@ _AXES = {
 _NUMBERS = ("power_budget", "band_budget", "power_floor", "band_floor", "noise_density")
 """Fields that are a scalar or given per cell."""
 
-_CHOICES = {"reward": Reward, "noise": Noise, "intercell": Intercell, "precoder": Precoder}
+_CHOICES = {"reward": Objective, "noise": Noise, "intercell": Intercell, "precoder": Precoder}
 """Fields that are one of a few words."""
 
 

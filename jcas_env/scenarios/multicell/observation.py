@@ -60,6 +60,8 @@ FLAT_FEATURES = (
 
 RATE_SCALE = 20.0
 """Spectral efficiency that maps to 1 [bit/s/Hz]."""
+NEED_OFFSET, NEED_SCALE = 1e-3, 3.0
+"""``group_need`` is log10(need + offset)/scale."""
 
 
 def log_scale(value: Array) -> Array:
@@ -168,10 +170,6 @@ def queue_features(problem: MultiCellProblem, efficiency: Array) -> dict[str, Ar
         "group_need": xp.log10(largest + NEED_OFFSET) / NEED_SCALE,
         "waited": xp.log2(1.0 + waited) / 4.0,
     }
-
-
-NEED_OFFSET, NEED_SCALE = 1e-3, 3.0
-"""``group_need`` is log10(need + offset)/scale."""
 
 
 def _slot_scale(slots: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace, device
@@ -17,7 +17,7 @@ from ...types import COMMUNICATION, POSITIONING, Array, as_array, is_array
 from ...units import MEGA
 from ..scenario import require
 from .allocation import MultiCellAllocation, MultiCellOutcome
-from .config import Intercell, Reward
+from .config import Intercell, Objective
 from .constraints import check_problem, violation
 from .relaxed import RelaxedAllocation, RelaxedProblem, Seating, relax, seat_users
 from .subcarriers import whole_subcarriers
@@ -68,7 +68,7 @@ class MultiCellProblem:
     queue: Array
     """(..., users): backlog before the slot [bit]; zero where there are no queues."""
 
-    reward: Reward | Literal["drain"] = "rate"
+    reward: Objective = "rate"
     """Form of the utility; ``drain``, the squared backlog, is for allocators that plan, see :meth:`score`."""
     noise: Noise = "per_hertz"
     """Noise in the rates: of the group's band, or of the whole band."""
