@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from jcas_agents import checkpoint
+from jcas_agents import checkpoint, evaluate
 from jcas_agents.checkpoint import load_policy, pretrained, read, save_policy
 from jcas_agents.equivariant import action
 from jcas_agents.evaluation_sets import SETS, evaluation_scenes
@@ -19,10 +19,12 @@ from jcas_agents.networks import EquivariantPolicy, membership
 from jcas_agents.sb3 import SB3VectorAdapter
 from jcas_agents.scene_env import SceneVectorEnv
 from jcas_agents.scenes import SPLITS, draw_scenes, to_torch
-from jcas_baselines import ADMM, SCA, BestVertex, ConstantRule, EqualAllocation
+from jcas_baselines import ADMM, SCA, BestVertex, ConstantRule, EqualAllocation, Exact
+from jcas_baselines.massive_mimo_planning import clairvoyant
+from jcas_baselines.massive_mimo_policies import Myopic
 from jcas_experiments.score import RIVALS, scores, table, write_card
 
-from jcas_env import JCASVectorEnv
+from jcas_env import JCASVectorEnv, make_scenario
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig
 from jcas_env.scenarios.multicell.action import decode
 from jcas_env.scenarios.multicell.observation import structured
@@ -304,6 +306,46 @@ def test_scores_of_policies_are_ratios_of_paired_means_and_go_into_the_card(tmp_
     save_policy(tmp_path / "fair.safetensors", stirred(), {"reward": "fair"})
     with pytest.raises(ValueError, match="one reward"):
         list(scores([*files, str(tmp_path / "fair.safetensors")], ["n4"], 2))
+
+
+def test_the_shipped_mesh_policy_comes_near_the_exact_optimum_of_every_frame():
+    scenario = make_scenario("mesh", horizon=1)
+    learned, exact = (
+        evaluate(scenario, allocator, episodes=16, seed=0) for allocator in (LearnedAllocator.load("mesh-sum"), Exact())
+    )
+    assert 0.98 * exact.utility.mean() <= learned.utility.mean() <= exact.utility.mean()
+    assert learned.violation < 0.02
+
+
+def test_the_shipped_tracking_policy_stands_between_the_myopic_rule_and_the_clairvoyant():
+    scenario = make_scenario("massive-mimo", tracker="one-sigma")
+    learned, myopic = (
+        evaluate(scenario, allocator, episodes=16, seed=0).utility.mean()
+        for allocator in (LearnedAllocator.load("massive-mimo-tracking"), Myopic())
+    )
+    assert myopic < learned <= clairvoyant(scenario, episodes=16, seed=0).reward.mean()
+
+
+@pytest.mark.parametrize("name", ["mesh-sum", "massive-mimo-tracking"])
+def test_small_policies_do_not_depend_on_the_order_of_users(name):
+    allocator = LearnedAllocator.load(name)
+    scenario = make_scenario(allocator.policy.scenario)
+    problem = scenario.problem(scenario.initial(scenario.draw_initial(np.random.default_rng(0))))
+    order = np.random.default_rng(1).permutation(problem.users)
+    fields = ("distance", "aod", "aoa", "snr") if name == "mesh-sum" else ("large_scale_gain", "estimate_variance")
+    moved = replace(problem, **{field: getattr(problem, field)[order] for field in fields})
+    for here, there in zip(allocator.allocate(problem), allocator.allocate(moved), strict=True):
+        if np.shape(here) == (problem.users,):
+            np.testing.assert_allclose(there, here[order], rtol=1e-4, atol=1e-6 + (name == "mesh-sum"))
+        elif np.ndim(here) == 0:
+            np.testing.assert_allclose(there, here, rtol=1e-4)
+
+
+def test_a_policy_for_another_scenario_is_refused_by_name():
+    scenario = make_scenario("mesh", horizon=1)
+    problem = scenario.problem(scenario.initial(scenario.draw_initial(np.random.default_rng(0))))
+    with pytest.raises(TypeError, match="decides for MultiCellProblem, got MeshProblem"):
+        LearnedAllocator.load("multicell-rate").allocate(problem)
 
 
 # ---------------------------------------------------------------- Stable-Baselines3

@@ -114,7 +114,7 @@ class Watch(BaseCallback):
 def save(run: SB3Run, model: Any, curve: list[tuple[int, float, float]]) -> None:
     """Model and card, each atomically."""
     with replacing(run.model_file) as temporary:
-        model.save(temporary)
+        model.save(temporary, exclude=["lr_schedule"])  # bound to the clock of this run
     _, recipe, lanes = ALGORITHMS[run.algo]
     write_json(
         run.model_file.with_suffix(".json"),
