@@ -8,12 +8,13 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 from jcas_baselines import ADMM, GBD, EqualAllocation, Exact
+from jcas_baselines.benders import Cut
 from jcas_baselines.convex_mesh import bins_of, solve_bins, tones_of
 from jcas_baselines.mesh_counts import frontier_of, select, solve_counts, unsorted
-from jcas_baselines.mesh_gbd import decompose_counts, interval_of
+from jcas_baselines.mesh_gbd import CountSubproblem, Interval, decompose_counts, interval_of, sigma_master
 from mesh_instances import identical, numbered, tiny
 
-from jcas_env import MeshAllocation, Status
+from jcas_env import MeshAllocation, MeshProblem, Status
 
 CALIBRATIONS = list(product("AB", (0.3, 0.5, 0.7)))
 SEEDS = [1, 2, 3]
@@ -180,6 +181,21 @@ class TestCertificates:
         assert len(bounds) > 5
         assert min(bounds) >= best * (1 - 1e-12)
 
+    @pytest.mark.parametrize(("preset", "weight"), [("A", 0.5), ("A", 0.3), ("B", 0.7)])
+    def test_no_interval_is_cut_below_the_value_inside_it(self, preset, weight, rng):
+        """Spec mesh check 7, interval by interval: any two solved shares bound every share between them."""
+        problem = numbered(preset, weight, 2)
+        interval = interval_of(problem.count_model)
+        ends = np.sort(rng.uniform(interval.low[0], interval.high[0], (60, 2)), axis=-1)
+        frontier = select(frontier_of(problem.count_model), np.zeros(120, dtype=int))
+        solve = CountSubproblem(frontier, problem.count_model, Interval(*(part.repeat(120) for part in interval)))
+        cut, _ = solve(ends.reshape(-1, 1), np.arange(120))
+        pairs = Cut(*(part.reshape(60, 2, *part.shape[1:]) for part in cut))
+        pairs.multiplier[:, :, 2] = ends[:, 1:]  # nothing beyond the right end
+        bound = sigma_master(pairs, ends[:, :1], ends[:, 1:]).bound
+        for (left, right), found in zip(ends, bound, strict=True):
+            assert values(problem, np.linspace(left, right, 400)).value.max() <= found * (1 + 1e-12)
+
     def test_the_papers_cuts_certify_a_wrong_answer(self):
         """Spec mesh check 8: A .3 1 has its optimum at the lower end; tangents stop elsewhere, below it."""
         problem = numbered("A", 0.3, 1)
@@ -294,6 +310,34 @@ class TestWholeSubcarriers:
         """Spec mesh 4: at least 1.0575 for A .5 1."""
         problem = numbered("A", 0.5, 1)
         assert problem.utility(GBD().solve(problem).allocation) >= 1.0575
+
+    @pytest.mark.parametrize("objective", ["sum", "log"])
+    def test_floors_are_kept_whenever_whole_subcarriers_can(self, objective, rng):
+        """Few subcarriers for unequal users and high floors: the share must give way far more than on a wide band."""
+        shape = 400, 6
+        problem = MeshProblem(
+            distance=rng.uniform(4, 20, shape), aod=rng.uniform(0.5, 2.6, shape), aoa=rng.uniform(0.5, 2.6, shape),
+            snr=10 ** rng.uniform(0, 4, shape), subcarriers=90, rate_floor=0.0, objective=objective,
+        )  # fmt: skip
+        model = problem.count_model
+        problem = replace(problem, rate_floor=model.rate_floor_max * rng.uniform(0.4, 0.97, 400))
+        need = problem.rate_floor[:, None] / ((1.0 - problem.share_min) * model.rate)
+        possible = np.maximum(np.ceil(need), problem.least_subcarriers).sum(axis=-1) <= 90
+        found = GBD().solve(problem)
+        assert possible.any()
+        assert not possible.all()
+        np.testing.assert_array_equal(found.details["floors_kept"], possible)
+        np.testing.assert_array_equal(problem.violation(found.allocation) <= 1e-12, possible)
+
+    @pytest.mark.parametrize("objective", ["sum", "log"])
+    def test_a_crowd_is_served(self, objective):
+        """A thousand users, 6.7 subcarriers each: rounding costs a tenth of the relaxed optimum, not the floors."""
+        problem = numbered("A", 0.5, 1, users=1000, rate_floor=3e6, objective=objective)
+        found = GBD().solve(problem)
+        assert found.status == Status.OPTIMAL
+        assert found.allocation.counts.sum() == 6666
+        assert problem.violation(found.allocation) == 0.0
+        assert 0.0 < found.objective - problem.utility(found.allocation) < 0.2
 
     def test_fractions_on_request(self):
         problem = numbered("A", 0.5, 1)

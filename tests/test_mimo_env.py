@@ -96,7 +96,8 @@ class TestAdapters:
         assert info["violation"] < 1e-12
         names = {"rate", "utility", "violation", "crb", "crb_min", "feasible", "variance", "beam_error"}
         assert set(info) == names | {"sensing_share", "cost"}
-        assert all(isinstance(value, np.ndarray | np.generic) for value in info.values())
+        assert all(isinstance(value, np.ndarray | np.generic | bool) for value in info.values())
+        assert isinstance(info["feasible"], bool)
 
     def test_malformed_actions_and_allocations_are_named(self):
         env = make().unwrapped

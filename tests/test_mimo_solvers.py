@@ -225,6 +225,40 @@ class TestOptimality:
         needed = ((2 ** (0.02 / 0.9) - 1) / slope).sum(axis=-1)
         np.testing.assert_array_equal(good, needed <= problem.largest_total)
 
+    @pytest.mark.parametrize("variant", ["weighted", "floors", "least rate"])
+    def test_no_random_point_beats_the_variants_under_a_demand_that_binds(self, variant, rng):
+        """Weights, rate floors and the least rate, each beside a bound on the angle: one batch, any total power."""
+        fields = {
+            "weighted": {"weight": rng.uniform(0.2, 2.0, (30, 4))},
+            "floors": {"weight": rng.uniform(0.2, 2.0, (30, 4)), "rate_floor": rng.uniform(0.0, 0.05, (30, 4))},
+            "least rate": {"objective": "min"},
+        }[variant]
+        problem = random_problem(rng, 30, target_angle=0.0, **fields)
+        solution = Exact().solve(problem)
+        good = solution.status == Status.OPTIMAL
+        assert (good & (solution.allocation.sensing_power > 0)).any()
+        near = rng.normal(0.0, 0.05, (600, 30, 5)) * problem.largest_total[:, None]
+        near = np.concatenate([solution.allocation.power, solution.allocation.sensing_power[:, None]], axis=-1) + near
+        anywhere = rng.dirichlet(np.ones(5), (600, 30)) * problem.largest_total[:, None]
+        tried = np.maximum(np.concatenate([near, anywhere])[:, good], 0.0)
+        problem, best = part(problem, good), solution.objective[good]
+        tried *= np.minimum(1.0, problem.largest_total[:, None] / tried.sum(axis=-1, keepdims=True))
+        tried = MassiveMIMOAllocation(tried[..., :4], tried[..., 4])
+        kept = (problem.crb(tried) <= problem.crb_limit) & (problem.rates(tried) >= problem.rate_floor).all(axis=-1)
+        assert kept.sum() > 100
+        assert np.where(kept, problem.utility(tried) - best, -np.inf).max() <= 1e-9
+
+    def test_floors_out_of_reach_are_told_by_the_power_they_lack(self):
+        """Three frames of one batch: floors that fit, floors that do not, and a demand that leaves them no power."""
+        problem = case(snr_sen=[5.0, 5.0, -16.0], rate_floor=np.array([[0.01] * 4, [0.5] * 4, [0.01] * 4]))
+        solution = Exact().solve(problem)
+        assert solution.status.tolist() == [Status.OPTIMAL, Status.INFEASIBLE, Status.INFEASIBLE]
+        needed, left = (solution.details[f"stream_power_{name}"] for name in ("needed", "left"))
+        np.testing.assert_array_equal(needed > left, [False, True, True])
+        assert problem.feasible.all()  # it is not the demand alone
+        alone = Exact().solve(case(snr_sen=5.0, rate_floor=0.01))
+        np.testing.assert_array_equal(solution.allocation.power[0], alone.allocation.power)
+
     def test_the_least_rate_is_largest_where_all_are_equal(self, rng):
         problem = replace(random_problem(rng, 50, crb_limit=np.inf), objective="min")
         solution = Exact().solve(problem)
@@ -526,10 +560,17 @@ class TestBadInput:
         assert solution.status == Status.OPTIMAL
         assert solution.allocation.sensing_power == 0.0
         blind = case(antennas=1)
-        for solver in (Exact(), SCA(), EqualAllocation()):
+        for solver in (Exact(), SCA(), SCA(start="low"), SCA(start="half"), EqualAllocation()):
             assert solver.solve(blind).status == Status.INFEASIBLE
         assert blind.crb_min == np.inf
         assert Exact().solve(replace(blind, crb_limit=np.inf)).status == Status.OPTIMAL
+
+    def test_the_budget_is_kept_where_hardly_anything_is_heard(self, rng):
+        """Water levels are 1e16 budgets, whose rounding must not be radiated."""
+        gain = 10.0 ** rng.uniform(-7.0, -4.0, (200, 4))
+        problem = MassiveMIMOProblem(gain, gain * 1e-9, 1e3, 1.0, 1.0, np.inf, 15, 15)
+        for solver in (Exact(), EqualAllocation(), SCA()):
+            assert problem.violation(solver.solve(problem).allocation).max() < 1e-12
 
     def test_without_power_there_is_nothing(self):
         problem = case(power_budget=0.0)

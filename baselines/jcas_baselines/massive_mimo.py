@@ -67,11 +67,10 @@ def at_sensing_power(problem: MassiveMIMOProblem, sensing_power: Array) -> Massi
     return split(problem, sensing_power / xp.where(total > 0, total, xp.ones_like(total)))
 
 
-def rate_floors_fit(problem: MassiveMIMOProblem, budget: Array) -> Array:
-    """Whether the streams' ``budget`` (...,) [W] carries every user's rate floor at full power, (...,) bool."""
-    xp = array_namespace(budget)
-    needed = xp.sum(floor_powers(problem, sinr_slope(problem, problem.largest_total)), axis=-1)
-    return needed <= budget * (1.0 + REACH)
+def floor_power(problem: MassiveMIMOProblem) -> Array:
+    """Least power of all streams per antenna that carries every user's rate floor at full power, (...,) [W]."""
+    xp = array_namespace(problem.large_scale_gain)
+    return xp.sum(floor_powers(problem, sinr_slope(problem, problem.largest_total)), axis=-1)
 
 
 def solve_exact(problem: MassiveMIMOProblem) -> Solution:
@@ -81,12 +80,16 @@ def solve_exact(problem: MassiveMIMOProblem) -> Solution:
     radiates everything. At fixed total the denominators are constant and the sensing beam only takes budget away: it
     gets the least power that meets the demand, the streams are water-filled on the rest. The same holds for a
     mispointed beam, weighted rates, rate floors and the least rate as objective. One sort of K numbers per frame,
-    batched; OPTIMAL, and its own bound.
+    batched; OPTIMAL, and its own bound. Where rate floors are out of reach, ``details`` tell by ``stream_power_needed``
+    and ``stream_power_left`` [W per antenna].
     """
     sensing = problem.least_sensing_power()
     allocation = at_sensing_power(problem, sensing)
-    feasible = problem.feasible & rate_floors_fit(problem, problem.largest_total - sensing)
-    return answer(problem, allocation, status=int(Status.OPTIMAL), feasible=feasible, optimal=True)
+    needed, left = floor_power(problem), problem.largest_total - sensing
+    feasible = problem.feasible & (needed <= left * (1.0 + REACH))
+    found = answer(problem, allocation, status=int(Status.OPTIMAL), feasible=feasible, optimal=True)
+    found.details.update(stream_power_needed=needed, stream_power_left=left)
+    return found
 
 
 def solve_equal(problem: MassiveMIMOProblem, reading: Reading) -> Solution:

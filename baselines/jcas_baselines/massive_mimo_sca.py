@@ -154,7 +154,7 @@ def first_point(problem: MassiveMIMOProblem, start: Start | MassiveMIMOAllocatio
         sensing = xp.minimum(xp.maximum(total / 2.0, least), most)
         streams = total - sensing
     else:
-        equal = c / (a + b)
+        equal = c / xp.where(a + b > 0, a + b, 1.0)
         fits = (2.0 * equal <= total) & (equal > 0)
         sensing, streams = xp.where(fits, equal, least), xp.where(fits, equal, total - least)
     each = streams[..., None] / problem.users

@@ -16,8 +16,9 @@ from .mesh_counts import Frontier, best_level, select, unsorted
 
 SHARES = 41
 """Shares around the relaxed optimum at which counts are rounded."""
-REACH = (0.02, 0.005)
-"""How far below and above the optimum they go; rounding up costs rate, so the share must rather fall."""
+REACH = (4.0, 1.0)
+"""How far below and above the optimum they go, in parts U/N of the time for data: rounding up costs every user up to a
+subcarrier, so the share must rather fall."""
 HALVINGS = 16
 """Bisections of the positioning level: to far below what one subcarrier changes."""
 SMALL_BAND = 64
@@ -80,7 +81,7 @@ def best_share(model: CountModel, weight: Array, floor: Array, positioning: Arra
     last = xp.where(served, 1.0 - floor / xp.where(served, least, 1.0) * (1.0 + 4e-16), -inf)
     last = xp.clip(last, max=1.0 - (model.share_min if model.objective == "log" else 0.0))
     if model.objective == "log":
-        return xp.clip(xp.minimum(weight + 0.0 * last, last), min=model.share_min)
+        return xp.clip(xp.minimum(weight + xp.zeros_like(last), last), min=model.share_min)
     rises = weight * positioning > (1.0 - weight) * xp.mean(rate, axis=-1)
     return xp.where(rises, xp.clip(last, min=model.share_min), model.share_min)
 
@@ -94,7 +95,9 @@ def round_counts(frontier: Frontier, model: CountModel, share: Array, relaxed: A
     xp = array_namespace(share)
     total = model.subcarriers
     limit = 1.0 - frontier.floor * frontier.rest[:, 0] / total
-    shares = share[:, None] + xp.linspace(-REACH[0], REACH[1], SHARES, dtype=share.dtype, device=device(share))
+    step = xp.linspace(-REACH[0], REACH[1], SHARES, dtype=share.dtype, device=device(share))
+    shares = share[:, None] + ((1.0 - share) * frontier.rate.shape[-1] / total)[:, None] * step
+    shares = xp.concat([shares, xp.full_like(shares[:, :1], model.share_min)], axis=-1)
     shares = xp.maximum(xp.minimum(shares, limit[:, None] * (1.0 - 1e-9)), model.share_min)
     shares = xp.minimum(shares, 1.0 - 1e-9)
     counts, fits = _counts_at(frontier, model, shares, least=least)

@@ -93,7 +93,13 @@ def waterfill(weight: Array, coefficient: Array, floor: Array | float) -> Array:
     share = xp.astype(rising, power.dtype)
     count = xp.clip(xp.sum(share, axis=-1, keepdims=True), min=1.0)
     missing = 1.0 - xp.sum(power, axis=-1, keepdims=True)
-    return power + xp.where(missing > -1e-9, missing, 0.0) * share / count
+    filled = power + xp.where(missing > -1e-9, missing, 0.0) * share / count
+    # Tiny coefficients make levels far above 1, and their rounding more than the budget has: what is above the floors
+    # is scaled down to the room that they leave.
+    above, room = power - floor, 1.0 - xp.sum(floor, axis=-1, keepdims=True)
+    over = found & (missing < 0) & (room >= 0)
+    poured = xp.sum(above, axis=-1, keepdims=True)
+    return xp.where(over, floor + above * (room / xp.where(over & (poured > 0), poured, 1.0)), filled)
 
 
 def penalised_waterfill(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
-from difflib import get_close_matches
 from math import isfinite
 from typing import Any, Self, get_args
 
@@ -58,14 +57,7 @@ def check_range(config: Any, names: Iterable[str], rule: str, holds: Callable[[f
 
 
 def check_choices(config: Any, choices: Mapping[str, Any]) -> None:
-    """Raise ``ValueError`` unless each field is one of the words of its ``Literal`` type."""
+    """Raise ``ValueError`` unless each field is one of the words of its ``Literal`` type, or of a collection."""
     for name, kind in choices.items():
-        check_known(config, name, list(get_args(kind)))
-
-
-def check_known(config: Any, name: str, known: list[str]) -> None:
-    """Raise ``ValueError`` with all known words, and the nearest if one is near, unless a field is one of them."""
-    value = getattr(config, name)
-    near = get_close_matches(str(value), known, n=1)
-    hint = f": did you mean {near[0]!r}?" if near else ""
-    require(value in known, f"`{name}` must be one of {known}, got {value!r}{hint}")
+        value, known = getattr(config, name), list(get_args(kind) or kind)
+        require(value in known, f"`{name}` must be one of {known}, got {value!r}: {suggest(value, known)}")

@@ -106,7 +106,7 @@ def surrogate_rows(count: int, seed: int) -> Iterator[Row]:
     rng = np.random.default_rng(seed)
     for rx_antennas in (2, 4):
         links = _links(count, 20, rx_antennas, seed)
-        size = {"tx_antennas": 20, "rx_antennas": rx_antennas}
+        size: dict[str, Any] = {"tx_antennas": 20, "rx_antennas": rx_antennas}
         normals = rng.standard_normal((count, crb_normals(paths=3, snapshots=6, **size)))
         truth = (links.aod_cos, links.aoa_cos, links.gains, links.noise_power)
         full = cpu_seconds(lambda: spomp(links.received, None, links.noise_power, paths=3)) / count  # noqa: B023

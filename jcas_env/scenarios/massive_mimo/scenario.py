@@ -193,9 +193,8 @@ class MassiveMIMO:
         return self.truth(state).utility(allocation)
 
     def info(self, outcome: MassiveMIMOOutcome) -> dict[str, Array]:
-        """The fields of :class:`MassiveMIMOOutcome`, by name; ``feasible`` is 0 or 1, as vector environments expect."""
-        xp = array_namespace(outcome.feasible)
-        return outcome._asdict() | {"feasible": xp.astype(outcome.feasible, xp.int64)}
+        """Fields of :class:`MassiveMIMOOutcome`."""
+        return outcome._asdict()
 
     # ---------------------------------------------------------------- actions and allocations
 
