@@ -176,7 +176,7 @@ def _locate(config: MultiCellConfig, place: Layout, air: Air, estimate: Estimate
 
     Orientations are not estimated, though the arrivals would give them (spec multicell 2.7): no decision and no rate
     depends on them, since combiners follow from the channel, and their bound is not that of the arrivals alone, for the
-    error of the position turns all bearings of a user together.
+    error of the position ties all bearings of a user together.
     """
     xp = array_namespace(air.position)
     place = place.like(air.position)
