@@ -234,7 +234,9 @@ def _angles(aperture: Aperture, truth: Paths, normals: Array) -> tuple[Array, Ar
     xp = array_namespace(normals)
     paths = truth.ridge.shape[-1]
     j = _information(aperture, truth)
-    root = xp.linalg.cholesky(j + diagonal(ridge_floor(j) * xp.linalg.diagonal(j)))  # regular to rounding
+    if (rounding := ridge_floor(j)) > 1e-9:  # in double precision the prior is regular enough
+        j = j + diagonal(rounding * xp.linalg.diagonal(j))
+    root = xp.linalg.cholesky(j)
     draw = normals[:, : root.shape[-1], None]
     error = xp.linalg.solve(xp.matrix_transpose(root), draw)[..., 0]
     aod = wrap(truth.aod_cos + error[:, :paths])
