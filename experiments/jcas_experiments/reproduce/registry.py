@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import estimation_cost, lu2022, luo2023_allocation, luo2023_estimation, nguyen2024
+from . import estimation_cost, lu2022, luo2023_allocation, luo2023_estimation, nguyen2024, tracking_regret
 from .figure import Recipe
 
 FIGURES: dict[str, Recipe] = {
@@ -11,5 +11,6 @@ FIGURES: dict[str, Recipe] = {
     **estimation_cost.FIGURES,
     **lu2022.FIGURES,
     **nguyen2024.FIGURES,
+    **tracking_regret.FIGURES,
 }
 """``PAPER-figN``, in the order of the papers."""
