@@ -13,6 +13,7 @@ from jcas_agents import PolicyAgent, SolverAgent, decision_time, evaluate
 from jcas_agents.agent import as_allocator, jain_index
 from jcas_baselines import ADMM, EqualAllocation, Exact, Solution
 from jcas_experiments import bench, cli
+from jcas_experiments.allocators import ROSTERS
 from jcas_experiments.compare import Comparison
 from jcas_experiments.files import plain, replacing, write_json
 from jcas_experiments.statistics import mean_interval, paired_ratio
@@ -207,7 +208,7 @@ class TestCompareCommand:
 
 
 def test_narrow_terminals_get_the_short_table():
-    comparison = Comparison("multicell", make_scenario("multicell", **SMALL), 0, 2)
+    comparison = Comparison("multicell", make_scenario("multicell", **SMALL), 0, 2, ROSTERS["multicell"])
     console = Console(width=100, record=True, force_terminal=False)
     comparison.run(["equal"], console)
     comparison.print(console)

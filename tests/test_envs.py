@@ -17,6 +17,7 @@ from jcas_baselines import ADMM, GBD, EqualAllocation
 from jcas_baselines.massive_mimo_policies import Myopic
 
 import jcas_env
+from jcas_env.render import slot_figure
 
 
 @dataclass(frozen=True)
@@ -386,6 +387,21 @@ class TestMultiCell:
         allocation = EqualAllocation().solve(env.problem).allocation
         _, _, _, _, info = env.step_allocation(allocation._replace(power=2 * allocation.power))
         assert info["violation"] == pytest.approx(1.0)
+
+    def test_the_map_shows_where_users_were_found(self):
+        """A cross at every located user's estimated position, a line to it from the true one, and their number."""
+        env = MULTICELL.make(estimator="omp").unwrapped
+        env.reset(seed=0)
+        fix = env.state.memory.fix
+        figure = slot_figure(env.scenario, env.state)
+        (legend,) = figure.legends
+        assert f"({fix.located.sum()} of {fix.located.size} users)" in legend.get_texts()[0].get_text()
+        drawn = figure.axes[0].get_lines()
+        (crosses,) = (line for line in drawn if line.get_marker() == "x")
+        np.testing.assert_allclose(crosses.get_xydata(), fix.position[fix.located])
+        red = [line for line in drawn if line.get_color() == crosses.get_color() and line is not crosses]
+        pairs = np.stack([env.state.air.position, fix.position], axis=1)[fix.located]
+        np.testing.assert_allclose([xy for line in red if len(xy := line.get_xydata())], pairs)
 
 
 def test_unknown_render_modes_are_refused():

@@ -66,6 +66,22 @@ def test_thresholds_whose_floors_do_not_fit_are_left_out(rng):
     assert np.isnan(none.bound).all()
 
 
+@pytest.mark.parametrize("judge", ["relaxed", "utility"])
+@pytest.mark.parametrize("solver", [Exact(), GBD()], ids=str)
+def test_a_threshold_that_fails_in_one_cell_is_chosen_in_none(judge, solver, rng):
+    """Three groups of one user each do not fit into cell 0, whose band floor is high; into cell 1 they do."""
+    correlation = np.broadcast_to(np.eye(6), (2, 6, 6)) + 0.3 * (1 - np.eye(6))
+    floors = np.array([2e6, 1e4])  # 3 x 2 MHz in a share of 5 MHz
+    problem = random_problem(rng, 2, cells=2, crowd=3, share=0.5, band_floor=floors, correlation=correlation)
+    solution = BestGrouping(solver, (0.1, 0.5), judge=judge).solve(problem)
+    np.testing.assert_array_equal(solution.status, Status.OPTIMAL)
+    np.testing.assert_array_equal(solution.details["grouping_threshold"], 0.5)
+    assert problem.violation(solution.allocation).max() <= 1e-9
+    none = BestGrouping(ADMM(), (0.1,), judge=judge).solve(replace(problem, positioning_share=np.nan, power_floor=9.0))
+    np.testing.assert_array_equal(none.status, Status.INFEASIBLE)
+    assert np.isnan(none.bound).all()
+
+
 def test_bad_settings_are_named():
     with pytest.raises(ValueError, match=r"`thresholds` must be positive, got thresholds\[1\] = 0.0"):
         BestGrouping(ADMM(), (0.4, 0.0))

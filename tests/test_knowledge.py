@@ -75,12 +75,18 @@ class TestPilots:
         assert (error.mean(axis=(-2, -1)) / few.noise_power).mean() == pytest.approx(1.0, abs=0.02)
 
     def test_reused_pilots_bring_the_sum_of_all_stations(self):
-        config = MultiCellConfig(pilot_reuse=True, pilot_power=1e9, csi_delay=0, estimator="ls", **SMALL)
+        config = MultiCellConfig(pilot_reuse=True, pilot_power=1e9, csi_delay=0, **SMALL)
         _, states, draws = play(config, 1, 0)
         air = states[0].air
-        heard = sound_antennas(config, air, draws[0].noise).received[0, :, :, 0] * amplitude(air)[0, ..., None, None]
+        heard = sound_antennas(config, air, draws[0].noise).received[0, :, :, -1] * amplitude(air)[0, ..., None, None]
         for cell in range(3):
             np.testing.assert_allclose(heard[cell], air.channel[0].sum(axis=0), rtol=0.05, atol=1e-7)
+        few = sound_beams(config, air, draws[0].noise)
+        beams = few.beams[0, :, :, 0]
+        np.testing.assert_array_equal(beams[1:], beams[:-1])
+        heard = few.received[0, :, :, 0] * amplitude(air)[0, ..., None, None]
+        for cell in range(3):
+            np.testing.assert_allclose(heard[cell], air.channel[0].sum(axis=0) @ beams[0], rtol=0.05, atol=1e-7)
 
 
 class TestSeeds:
@@ -105,7 +111,7 @@ class TestMemory:
         assert [int(state.memory.age[0]) for state in states] == [0, 0, 0]
 
     def test_knowledge_never_uses_a_later_slot(self):
-        """With another innovation of the slot that acts, what is known in it stays the same."""
+        """Check 16, csi_delay: with another innovation of the slot that acts, what is known in it stays the same."""
         scenario, states, draws = play(MultiCellConfig(**SMALL), 1, 2)
         other = stack([scenario.draw(np.random.default_rng(99), states[0])])
         mixed = draws[1]._replace(velocity=other.velocity, los_phase=other.los_phase, scatter=other.scatter)
@@ -114,7 +120,7 @@ class TestMemory:
         assert not np.allclose(elsewhere.air.channel, states[1].air.channel)
 
     def test_a_warm_start_is_as_good_as_a_cold_one(self):
-        """Spec estimation 10.16: within 0.1 dB at 20 dB, drift below 8.6."""
+        """Check 16: within 0.1 dB at 20 dB, drift below 8.6."""
         config = at_snr(MultiCellConfig(csi_delay=0, angle_coherence=5, grid=100), 20.0)
         scenario, states, draws = play(config, 12, 5)
         air, noise, memory = states[5].air, draws[5].noise, states[4].memory
@@ -132,7 +138,7 @@ class TestMemory:
         assert cold < -25.0
 
     def test_gains_alone_have_the_error_of_least_squares_at_zero_drift(self):
-        """Spec estimation 10.16: mean energy within 0.3 dB of sigma^2 tr((B^H B)^-1 A^H A)."""
+        """Check 16: mean energy within 0.3 dB of sigma^2 tr((B^H B)^-1 A^H A)."""
         config = at_snr(MultiCellConfig(csi_delay=0, speed=0.0, estimator="spomp", **SMALL), 40.0)
         scenario, states, draws = play(config, 60, 1)
         air, noise, memory = states[1].air, draws[1].noise, states[0].memory
@@ -237,11 +243,14 @@ class TestErrors:
 
 
 class TestPositions:
-    def test_errors_follow_their_bound(self):
-        config = at_snr(MultiCellConfig(csi_delay=0), 10.0)
-        _, states, _ = play(config, 12, 0)
+    @pytest.mark.parametrize("name", ["spomp", "omp"])
+    @pytest.mark.parametrize("snr_db", [0.0, 20.0])
+    def test_errors_follow_their_bound(self, name, snr_db):
+        """With the variance of the grid in the bound of ``omp``: without it 44 % are located at 20 dB, ratio 9."""
+        config = at_snr(MultiCellConfig(csi_delay=0, estimator=name), snr_db)
+        _, states, _ = play(config, 6, 0)
         fix = states[0].memory.fix
-        assert fix.located.mean() > 0.9
+        assert fix.located.mean() > 0.95
         ratio = (fix.error / fix.bound)[fix.located]
         assert 0.8 < np.sqrt(np.mean(np.sort(ratio)[: int(0.99 * ratio.size)] ** 2)) < 1.25
 
@@ -270,6 +279,7 @@ class TestConfig:
             ({"grid": 1}, "`grid` must be an integer >= 2, got 1"),
             ({"angle_coherence": 0}, "`angle_coherence` must be a positive integer"),
             ({"frame_rho": 1.5}, r"`frame_rho` must be a number in \[0, 1\], got 1.5"),
+            ({"estimator": "crb", "pilot_reuse": True}, "`pilot_reuse` must be False for `estimator` crb"),
             ({"pilot_overhead": True, "slot": 1e-3}, "`pilot_overhead`: the pilots of a slot take 2.4 of it"),
         ],
     )

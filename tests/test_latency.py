@@ -94,11 +94,15 @@ def test_whole_slots():
 @pytest.mark.parametrize(
     ("slot_ms", "declared", "message"),
     [
-        (0.0, [], "`--slot-ms` must be positive, got 0"),
+        (0.0, [], "`--slot-ms` must be positive and finite, got 0"),
         (None, ["admn=3"], "did you mean 'admm'"),
         (None, ["admm"], "takes NAME=MS, got 'admm'"),
         (None, ["admm=soon"], "takes NAME=MS, got 'admm=soon'"),
         (None, ["admm=-1"], "takes NAME=MS, got 'admm=-1'"),
+        (None, ["admm=inf"], "takes NAME=MS, got 'admm=inf'"),
+        (None, ["admm=nan"], "takes NAME=MS, got 'admm=nan'"),
+        (None, ["admm=1", "admm=2"], "`--declared-latency admm=2`: given twice"),
+        (float("inf"), [], "`--slot-ms` must be positive and finite, got inf"),
     ],
 )
 def test_bad_settings_are_named(slot_ms, declared, message):

@@ -335,6 +335,11 @@ class TestRefusals:
             ("service_weight", [1.0, -1.0], r"service_weight\[1\] = -1.0"),
             ("weight", [0.5, -0.5, 1.0], r"weight\[1\] = -0.5"),
             ("last_power", [1.0, 2.0, 3.0], "last_power"),
+            ("cell_count", 1, r"`cell` must be below the number of cells, 1, got cell\[2\] = 1"),
+            ("reward", "speed", r"`reward` must be one of \['rate', 'fair', 'delay', 'drain'\], got 'speed'"),
+            ("noise", "white", "`noise` must be one of"),
+            ("intercell", "none", "`intercell` must be one of"),
+            ("precoder", "svd", "`precoder` must be one of"),
         ],
     )
     def test_malformed_fields_are_named(self, field, value, message):
@@ -342,6 +347,12 @@ class TestRefusals:
             value, message = np.array(value), "cell.*integers"
         with pytest.raises(ValueError, match=message):
             MultiCellProblem(**(PLAIN | {field: value}))
+
+    def test_a_batch_of_no_slots_is_refused(self):
+        problem = static(1, users_per_cell=2).problem
+        none = {name: getattr(problem, name)[:0] for name in ("gain", "leakage", "sensing_gain", "cell", "group")}
+        with pytest.raises(ValueError, match=r"`gain` must hold at least one slot and one user, got shape \(0, 6, 6\)"):
+            replace(problem, **none)
 
     def test_numbers_per_cell_and_per_lane_are_told_apart(self):
         scene = static(3, users_per_cell=4)

@@ -101,6 +101,46 @@ def test_interval_of_a_mean_by_hand():
     assert np.isnan(mean_and_interval(np.array([1.0]))[1])
 
 
+def invented(name, rates):
+    """A table with the keys of a figure and rates made from them; ``rates`` maps a key row to a number."""
+    columns = FIGURES[name].all_columns
+    keys = {
+        "luo-fig7": [(p, n, w) for p in ("mrt", "zf") for n in (4, 8, 16) for w in (5.0, 55.0)],
+        "luo-fig9": [(w, share) for w in (5.0, 12.0) for share in (0.15, 0.5, 0.85)],
+    }[name]
+    return Table(columns, tuple((*key, *(rates(key, c) for c in columns[len(key) :])) for key in keys))
+
+
+class TestVerdictsFollowTheNumbers:
+    """A verdict that reads the same whatever the table says would be no verdict."""
+
+    @pytest.mark.parametrize(
+        ("growth", "slope", "said"),
+        [
+            (1.09, 1.1, ["reproduced within 5 points", "reproduced.", "reproduced in direction", "not reproduced"]),
+            (1.5, 0.9, ["not reproduced.", "not reproduced.", "not reproduced.", "reproduced."]),
+        ],
+    )
+    def test_fig7(self, growth, slope, said):
+        table = invented("luo-fig7", lambda key, _: growth ** np.log2(key[1] / 4) * slope ** (key[2] > 30))
+        lines = FIGURES["luo-fig7"].verdict(table)
+        for line, words in zip(lines, said, strict=True):
+            assert words in line
+            assert ("not reproduced" in line) == ("not" in words)
+
+    @pytest.mark.parametrize(("slope", "said"), [(1.1, "reproduced in direction"), (0.9, "not reproduced")])
+    def test_fig9(self, slope, said):
+        table = invented("luo-fig9", lambda key, column: slope ** (key[0] > 6) * (2.0 if "proposed" in column else 1.0))
+        lines = FIGURES["luo-fig9"].verdict(table)
+        assert "above both in both rates at 6 of 6 points; reproduced." in lines[0]
+        assert said in lines[1]
+
+    def test_positioning_gains_that_fit_on_average_only_are_told_so(self):
+        gains = {4: 1.0, 8: 1.02, 16: 1.02 * 1.15}
+        lines = FIGURES["luo-fig7"].verdict(invented("luo-fig7", lambda key, _: gains[key[1]]))
+        assert "on average only (+8.5%)" in lines[1]
+
+
 class TestAllocationFigures:
     def test_fig6_equal_allocation_peaks_inside_and_both_ends_lose(self):
         table = table_of("luo-fig6")
@@ -128,3 +168,12 @@ class TestAllocationFigures:
         for other in ("eba_pa", "equal"):
             for service in ("rate_mbps", "positioning_rate_mbps"):
                 assert (table[f"proposed_{service}"] > table[f"{other}_{service}"]).all()
+
+
+def test_shared_pilots_cost_spomp_as_much_as_ls():
+    """Spec estimation 1.11: measured first, then asked for within 0.5 dB; one path alone escapes by 3 dB or more."""
+    strong = table_of("pilot-contamination").where(pilot_snr_db=30.0)
+    own, shared = (dict(zip(strong["estimator"], strong[name], strict=True)) for name in ("own", "shared"))
+    assert own["spomp"] < own["ls"] - 10.0
+    assert shared["spomp"] == pytest.approx(shared["ls"], abs=0.5)
+    assert shared["spomp-1"] < shared["ls"] - 3.0

@@ -6,9 +6,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import static
-from jcas_baselines import ADMM, GBD, SCA, BestGrouping, EqualAllocation, Exact
+import torch
+from conftest import static, to_numpy
+from jcas_baselines import (
+    ADMM,
+    GBD,
+    SCA,
+    BestGrouping,
+    BestVertex,
+    EqualAllocation,
+    Exact,
+    GradientSearch,
+    Joint,
+    UpperBound,
+)
 from problems import CORNERS, mixed_problem, random_problem
+from test_problem import convert
 
 from jcas_env import Status
 
@@ -22,6 +35,13 @@ SOLVERS = {
     "sca": SCA(),
     "sca-network": SCA(scope="network"),
     "grouping": BestGrouping(ADMM(), (0.3, 1.01)),
+}
+YARDSTICKS = {
+    "vertex": BestVertex(),
+    "search": GradientSearch(5),
+    "search-numpy": GradientSearch(2, backend="numpy"),
+    "joint": Joint(steps=3, random_starts=1, starts=(EqualAllocation(), Exact())),
+    "bound": UpperBound("root", search=EqualAllocation()),
 }
 COUNT = 84
 """Problems of each of six corners, two rewards and a fixed share besides: 1,008 in all."""
@@ -76,13 +96,60 @@ def test_a_cell_without_users_and_budgets_without_floors(name, reward, rng):
         assert problem.violation(solution.allocation).max() <= 1e-9
 
 
-@pytest.mark.parametrize("name", list(SOLVERS))
+@pytest.mark.parametrize("name", [*SOLVERS, *YARDSTICKS])
 def test_single_precision_in_gives_single_precision_out(name):
-    """Interior points run in double precision inside; the answer is that of double precision, rounded."""
-    problem = static(3, dtype="float32", positioning_share=None).problem
-    solution = SOLVERS[name].solve(problem)
-    assert solution.allocation.power.dtype == solution.objective.dtype == np.float32
+    """Interior points and searches run in double precision inside; the answer is that of double precision, rounded."""
+    solver = (SOLVERS | YARDSTICKS)[name]
+    count = 1 if name == "search-numpy" else 3
+    problem = static(count, dtype="float32", positioning_share=None).problem
+    solution = solver.solve(problem)
+    assert solution.allocation.power.dtype == solution.objective.dtype == solution.bound.dtype == np.float32
     assert (solution.status < Status.ITERATION_LIMIT).all()
     assert problem.violation(solution.allocation).max() <= 1e-6
-    double = SOLVERS[name].solve(static(3, positioning_share=None).problem)
+    double = solver.solve(static(count, positioning_share=None).problem)
     np.testing.assert_allclose(solution.objective, double.objective, rtol=2e-3)
+
+
+@pytest.mark.parametrize("name", [*SOLVERS, *YARDSTICKS, "gbd-separate"])
+def test_torch_in_gives_torch_out(name, rng):
+    solver = (SOLVERS | YARDSTICKS | {"gbd-separate": GBD(split="separate")})[name]
+    problem = random_problem(rng, 1 if name == "search-numpy" else 2, crowd=3)
+    problem = replace(problem, correlation=correlated(rng, problem))
+    there, here = solver.solve(convert(problem, "torch")), solver.solve(problem)
+    for value in (there.allocation.power, there.objective, there.bound):
+        assert value.dtype is torch.float64
+    np.testing.assert_allclose(to_numpy(there.objective), here.objective, rtol=1e-6)
+    np.testing.assert_array_equal(to_numpy(there.status), here.status)
+
+
+@pytest.mark.parametrize("solver", [ADMM(backend="cvxpy"), GBD(backend="cvxpy"), SCA(backend="cvxpy")], ids=str)
+def test_cvxpy_asks_for_numpy(solver, rng):
+    with pytest.raises(TypeError, match="`backend` cvxpy works on NumPy arrays, got Tensor"):
+        solver.solve(convert(random_problem(rng, 1, crowd=2), "torch"))
+
+
+@pytest.mark.parametrize("name", [*SOLVERS, "bound"])
+@pytest.mark.parametrize("reward", ["rate", "fair"])
+def test_time_that_pilots_take_is_not_promised(name, reward, rng):
+    """Objective and bound scale with the useful time (rate) or fall by its logarithm, as the utility does."""
+    solver = (SOLVERS | YARDSTICKS)[name]
+    problem = random_problem(rng, 2, crowd=4, reward=reward, service_weight=np.array([1.0, 1.5]))
+    problem = replace(problem, correlation=correlated(rng, problem))
+    useful = np.array([0.4, 0.8])
+    whole, part = solver.solve(problem), solver.solve(replace(problem, useful_time=useful))
+    for before, after in ((whole.objective, part.objective), (whole.bound, part.bound)):
+        expected = before * useful if reward == "rate" else before + 2.5 * np.log(useful)
+        # Searches stop at a gain relative to the utility, which logarithms shift.
+        np.testing.assert_allclose(after, expected, rtol=1e-3 if name == "bound" or reward == "fair" else 1e-5)
+    if name == "sca-network":
+        np.testing.assert_allclose(part.objective, replace(problem, useful_time=useful).utility(part.allocation))
+
+
+def test_a_cell_that_can_earn_nothing_is_solved(rng):
+    """Nobody can be heard: every allocation is optimal and the bound is zero, exactly."""
+    problem = random_problem(rng, 2, crowd=3)
+    for dead in (replace(problem, gain=0 * problem.gain), replace(problem, weight=0 * problem.weight)):
+        for solver in (GBD(), Exact(noise="per_hertz")):
+            solution = solver.solve(dead)
+            np.testing.assert_array_equal(solution.status, Status.OPTIMAL)
+            np.testing.assert_array_equal(solution.bound, 0.0)

@@ -15,6 +15,9 @@ from jcas_env.scenarios.multicell import MultiCellConfig
 
 @pytest.fixture(autouse=True)
 def _few_configurations(monkeypatch):
+    small = MultiCellConfig.preset("delay", users_per_cell=2, bs_antennas=8)
+    monkeypatch.setattr(training, "delay_config", lambda: small)
+    monkeypatch.setattr(training, "EPISODE", 10)
     monkeypatch.setattr(
         training,
         "mixed_configs",
@@ -26,9 +29,10 @@ def call(*arguments):
     return CliRunner().invoke(app, ["train", *arguments])
 
 
-@pytest.mark.parametrize("reward", ["rate", "fair"])
+@pytest.mark.parametrize("reward", ["rate", "fair", "delay"])
 def test_a_run_leaves_a_policy_with_its_card_and_a_curve(tmp_path, reward):
-    result = call("multicell", "--reward", reward, "--steps", "25", "--scenes", "8", "--out", str(tmp_path))
+    written = ("--json", str(tmp_path / "runs.json"))
+    result = call("multicell", "--reward", reward, "--steps", "25", "--scenes", "8", "--out", str(tmp_path), *written)
     assert result.exit_code == 0, result.output
     folder = tmp_path / "seed-0"
     load_policy(folder / f"multicell-{reward}.safetensors")
@@ -37,6 +41,10 @@ def test_a_run_leaves_a_policy_with_its_card_and_a_curve(tmp_path, reward):
     assert f"--reward {reward} --steps 25 --scenes 8 --seed 0" in card["command"]
     assert [step for step, _ in json.loads((folder / "curve.json").read_text())] == [25]
     assert any((folder / "tensorboard").iterdir())
+    (run,) = json.loads((tmp_path / "runs.json").read_text())["runs"]
+    assert run["complete"]
+    assert run["card"] == card
+    assert [step for step, _ in run["curve"]] == [25]
 
 
 def test_an_interrupted_run_goes_on_and_ends_like_an_uninterrupted_one(tmp_path, monkeypatch):
@@ -61,5 +69,42 @@ def test_an_interrupted_run_goes_on_and_ends_like_an_uninterrupted_one(tmp_path,
 
 
 def test_what_is_not_there_is_refused_in_one_line():
-    for arguments in (["mesh"], ["multicell", "--algo", "dqn"], ["multicell", "--reward", "delay"]):
+    for arguments in (["mesh"], ["multicell", "--algo", "dqn"], ["multicell", "--reward", "speed"]):
         assert call(*arguments).exit_code == 2
+
+
+def compared(tmp_path, *arguments):
+    file = tmp_path / "compare.json"
+    small = ("--episodes", "2", "--horizon", "1", "--regret", "0", "--set", "users_per_cell=2", "--json", str(file))
+    result = CliRunner().invoke(app, ["compare", *small, "--figure", str(tmp_path / "c.png"), *arguments])
+    return result, {row["allocator"]: row for row in json.loads(file.read_text())["rows"]} if file.exists() else {}
+
+
+def test_a_policy_file_is_compared_beside_the_yardsticks(tmp_path):
+    call("--steps", "3", "--scenes", "4", "--out", str(tmp_path))
+    file = str(tmp_path / "seed-0" / "multicell-rate.safetensors")
+    result, rows = compared(tmp_path, "--policy", file)
+    assert result.exit_code == 0, result.output
+    assert list(rows) == ["equal", "admm", "multicell-rate", "constant", "vertex", "search-20", "search-50"]
+    _, named = compared(tmp_path, "--policy", file, "--allocators", "sca,search-50")
+    assert list(named) == ["sca", "search-50", "multicell-rate", "constant", "vertex", "search-20"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "others"),
+    [("reward=rate", {"constant", "vertex", "search-20", "search-50"}), ("reward=fair", {"search-20", "search-50"})],
+)
+def test_the_shipped_policy_of_the_reward_never_stands_alone(tmp_path, setting, others):
+    result, rows = compared(tmp_path, "--allocators", "learned", "--set", setting)
+    assert result.exit_code == 0, result.output
+    assert set(rows) == {"learned", *others}
+
+
+def test_bad_policy_files_are_refused_in_one_line(tmp_path):
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"PK")
+    for file, message in ((broken, "refused"), (tmp_path / "absent.safetensors", "no policy file"), ("x.zip", "takes")):
+        result, _ = compared(tmp_path, "--policy", str(file))
+        assert result.exit_code == 2
+        assert message in result.output
+        assert "Traceback" not in result.output

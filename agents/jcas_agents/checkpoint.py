@@ -14,15 +14,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from jcas_env.scenarios.multicell.observation import FEATURES
+from jcas_env.scenarios.multicell.observation import FEATURES, QUEUE_FEATURES
 from jcas_env.scenarios.scenario import require
 
 from .networks import EquivariantPolicy, PolicyShape
 
-FORMAT = "jcas-policy-1"
+FORMAT = "jcas-policy-2"
 """Kind and version of the file."""
 FEATURE_VERSION = "users:" + ",".join(FEATURES)
 """What a policy reads; a policy made for other features is refused."""
+QUEUE_VERSION = "," + ",".join(QUEUE_FEATURES)
+"""What a policy of the delay task reads beside it."""
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"
 """Policies that ship with the package."""
 
@@ -60,12 +62,17 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise ValueError(f"{path} is no whole checkpoint of this project: {error}") from None
 
 
+def feature_version(shape: PolicyShape) -> str:
+    """Features that a policy of a shape reads, as its card states them."""
+    return FEATURE_VERSION + (QUEUE_VERSION if shape.queues else "")
+
+
 def save_policy(path: Path, policy: EquivariantPolicy, card: dict[str, Any], *, scenario: str = "multicell") -> None:
     """Write a policy and, beside it, its card as JSON."""
     card = {
         "format": FORMAT,
         "scenario": scenario,
-        "features": FEATURE_VERSION,
+        "features": feature_version(policy.shape),
         "shape": policy.shape.as_dict(),
         "parameters": sum(value.numel() for value in policy.parameters()),
         **card,
@@ -74,21 +81,35 @@ def save_policy(path: Path, policy: EquivariantPolicy, card: dict[str, Any], *, 
     write_atomically(path.with_suffix(".json"), (json.dumps(card, indent=2) + "\n").encode())
 
 
+def rewrite_card(path: Path, changes: dict[str, Any]) -> Path:
+    """Change entries of a policy's card, in the file and beside it; returns the latter."""
+    tensors, card = read(path)
+    card |= changes
+    save_training(path, tensors, card)
+    beside = path.with_suffix(".json")
+    write_atomically(beside, (json.dumps(card, indent=2) + "\n").encode())
+    return beside
+
+
+def locate(path: Path | str) -> Path:
+    """File of a policy: a path, or the name of a shipped one."""
+    return Path(path) if Path(path).suffix else PRETRAINED / f"{path}.safetensors"
+
+
 def load_policy(path: Path | str, *, scenario: str = "multicell") -> EquivariantPolicy:
     """Load a policy; ``path`` is a file or the name of a shipped one.
 
     Raises ``ValueError`` for a broken file, and for a policy of another scenario or feature version (both are named).
     """
-    file = Path(path)
-    if not file.suffix:
-        file = PRETRAINED / f"{path}.safetensors"
+    file = locate(path)
     tensors, card = read(file)
     require(card.get("format") == FORMAT, f"{file} has format {card.get('format')!r}, expected {FORMAT!r}")
     made_for = card.get("scenario")
     require(made_for == scenario, f"{file} is a policy for scenario {made_for!r}, not for {scenario!r}")
-    version = card.get("features")
-    require(version == FEATURE_VERSION, f"{file} reads features {version!r}, this version has {FEATURE_VERSION!r}")
-    policy = EquivariantPolicy(PolicyShape(**card["shape"]))
+    shape = PolicyShape(**card["shape"])
+    version, here = card.get("features"), feature_version(shape)
+    require(version == here, f"{file} reads features {version!r}, this version has {here!r}")
+    policy = EquivariantPolicy(shape)
     try:
         policy.load_state_dict(tensors)
     except RuntimeError as error:

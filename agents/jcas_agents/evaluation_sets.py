@@ -69,14 +69,14 @@ SETS: dict[str, EvaluationSet] = {
 """Evaluation sets by name."""
 
 
-def evaluation_scenes(name: str, count: int = 200) -> Scenes:
-    """Scenes of a named set.
+def evaluation_scenes(name: str, count: int = 200, *, reward: str = "rate") -> Scenes:
+    """Scenes of a named set, judged by a reward: ``rate`` or ``fair``.
 
     Raises ``ValueError`` for an unknown name, and if the scenes are not those that the name stands for.
     """
     require(name in SETS, f"unknown evaluation set {name!r}: {suggest(name, list(SETS))}")
     chosen = SETS[name]
-    config = MultiCellConfig.preset("luo2023-static", **chosen.fields)
+    config = MultiCellConfig.preset("luo2023-static", reward=reward, **chosen.fields)
     found = digest(config, HASHED, split="test")
     title = f"evaluation set {name} test-{VERSION}"
     require(found == chosen.sha256, f"{title} must have hash {chosen.sha256[:12]}, these scenes have {found[:12]}")

@@ -25,7 +25,8 @@ from jcas_env.scenarios.multicell.action import action_size, decode
 from jcas_env.scenarios.scenario import require
 
 from .checkpoint import save_training, write_atomically
-from .networks import LOGIT_SCALE, EquivariantPolicy, PolicyShape
+from .equivariant import LOGIT_SCALE
+from .networks import EquivariantPolicy, PolicyShape
 from .scenes import Scenes, draw_scenes, join
 
 REWARD_SCALE = 5.0
@@ -169,18 +170,22 @@ class GradientTrainer:
         scenes = self.banks[which].take(index)
         utility = utility_of(self.policy, scenes)
         gain = training_reward(utility, self.equal[which][index], scenes.truth.reward).mean()
+        self.descend(-gain)
+        return float(gain.detach())
+
+    def descend(self, cost: Tensor) -> None:
+        """One step of the optimiser down a cost; raises :class:`BadGradientError` where it is not finite."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.learning_rate(self.step)
         self.optimiser.zero_grad()
-        (-gain).backward()
+        cost.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.recipe.clip)
-        if not (torch.isfinite(norm) and torch.isfinite(gain)):
+        if not (torch.isfinite(norm) and torch.isfinite(cost)):
             raise BadGradientError(
-                f"step {self.step}: objective {float(gain.detach())}, norm of the gradient {float(norm)}"
+                f"step {self.step}: objective {-float(cost.detach())}, norm of the gradient {float(norm)}"
             )
         self.optimiser.step()
         self.step += 1
-        return float(gain.detach())
 
     def run(self, *, until: int | None = None) -> Iterator[float]:
         """Train up to a step, the recipe's last by default; yields the training reward of each."""

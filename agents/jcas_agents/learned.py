@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from jcas_env import JCASEnv, JCASVectorEnv, Status
 from jcas_env.scenarios.multicell import MultiCellProblem
@@ -16,7 +16,8 @@ from jcas_env.scenarios.multicell.observation import structured
 
 from .agent import Decision
 from .checkpoint import load_policy
-from .networks import LOGIT_SCALE, EquivariantPolicy
+from .equivariant import LOGIT_SCALE, Parameters, action
+from .networks import EquivariantPolicy, membership
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,10 @@ class LearnedAllocator:
         """From a file, or from the name of a shipped policy; see :func:`.checkpoint.load_policy`."""
         return cls(load_policy(path))
 
+    @cached_property
+    def _arrays(self) -> Parameters:
+        return self.policy.arrays()
+
     def allocate(self, problem: MultiCellProblem) -> Any:
         """Allocation for a known problem in NumPy arrays, batched.
 
@@ -37,12 +42,8 @@ class LearnedAllocator:
         """
         if not isinstance(problem, MultiCellProblem):
             raise TypeError(f"this policy decides for MultiCellProblem, got {type(problem).__name__}")
-        seen = {name: torch.from_numpy(np.asarray(value)) for name, value in structured(problem).items()}
-        seen = {name: value.to(torch.float32) for name, value in seen.items()}
-        members = torch.from_numpy(np.arange(problem.cells)[:, None] == problem.cell[..., None, :])
-        with torch.inference_mode():
-            action = self.policy(seen, members.to(torch.float32)).numpy()
-        return decode(action, problem, logit_scale=LOGIT_SCALE)
+        chosen = action(self._arrays, structured(problem), membership(problem))
+        return decode(chosen, problem, logit_scale=LOGIT_SCALE)
 
     def decide(self, env: JCASEnv | JCASVectorEnv, observation: Any) -> Decision:  # noqa: ARG002 (Allocator protocol)
         """Allocation for the slot that the environment is in."""

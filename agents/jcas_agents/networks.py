@@ -1,86 +1,53 @@
-"""Policy network for any number of users and cells, equivariant under their permutation (spec learning 3)."""
+"""The policy network with trainable parameters (spec learning 3)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from array_api_compat import array_namespace, device
 from torch import Tensor, nn
 
 from jcas_env.scenarios.multicell import MultiCellProblem
-from jcas_env.scenarios.multicell.observation import FEATURES, structured
+from jcas_env.scenarios.multicell.observation import FEATURES, QUEUE_FEATURES, structured
 
-LOGIT_SCALE = 5.0
-"""Logits per unit of action that the policy is made for, the environment's default [-]."""
+from .equivariant import Affine, Parameters, Perceptron, Round, action
+
+CELL_FEATURES = 3
+"""Columns of the observation's ``cells``."""
+HEAD_WIDTH = 32
+"""Hidden units of the three heads."""
 
 
 @dataclass(frozen=True)
 class PolicyShape:
-    """Size of an :class:`EquivariantPolicy`; the defaults have 50 thousand parameters."""
+    """Size of an :class:`EquivariantPolicy`; the defaults have 47 thousand parameters."""
 
     width: int = 40
     """Numbers that describe a user inside the network."""
     layers: int = 3
-    """Layers of attention."""
+    """Rounds of attention."""
     heads: int = 2
     """Heads over in-group pairs, and as many over pairs in different cells."""
+    queues: bool = False
+    """Reads the queue features too, and is a residual around bands in proportion to the backlogs."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Columns of ``users`` that the policy reads; further ones are left alone."""
+        return FEATURES + QUEUE_FEATURES if self.queues else FEATURES
+
+    @property
+    def head_size(self) -> int:
+        """Numbers of a head, so that all heads together have the width."""
+        return self.width // (2 * self.heads)
 
     def as_dict(self) -> dict[str, int]:
         """Fields by name, for a checkpoint's card."""
         return asdict(self)
-
-
-def block_members(users: int, cells: int, like: Tensor) -> Tensor:
-    """Membership (cells, users) of users that are numbered cell by cell, as the environment drops them."""
-    home = torch.arange(users, device=like.device) * cells // users
-    return (torch.arange(cells, device=like.device)[:, None] == home).to(like.dtype)
-
-
-class _Attention(nn.Module):
-    r"""Attention among the pairs of a mask, biased by the pairwise gains.
-
-    .. math:: \alpha_{jm} = \mathrm{softmax}_{m \in \mathcal{M}(j)}
-              \big(q_j^T k_m/\sqrt{d} + a\, G_{jm} + b\, G_{mj}\big), \qquad y_j = \sum_m \alpha_{jm} v_m
-
-    G is the log-scaled gain, receiver first. A user without partners gets y = 0.
-    """
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads, self.size = heads, width // (2 * heads)
-        self.project = nn.Linear(width, 3 * heads * self.size)
-        self.bias = nn.Linear(2, heads)
-
-    def forward(self, hidden: Tensor, pairs: Tensor, mask: Tensor) -> Tensor:
-        """Mix (..., users, width) over a mask (..., users, users); returns (..., users, width / 2)."""
-        parts = self.project(hidden).unflatten(-1, (3, self.heads, self.size)).movedim(-3, 0).transpose(-2, -3)
-        query, key, value = parts  # (..., heads, users, size)
-        score = query @ key.transpose(-1, -2) / self.size**0.5 + self.bias(pairs).movedim(-1, -3)
-        mask = mask[..., None, :, :]
-        score = score.masked_fill(~mask, -torch.inf)
-        peak = score.amax(-1, keepdim=True).clamp(min=-1e9).detach()
-        weight = torch.exp(score - peak)
-        mixed = (weight / weight.sum(-1, keepdim=True).clamp(min=1e-9)) @ value
-        return mixed.transpose(-2, -3).flatten(-2)
-
-
-class _Layer(nn.Module):
-    """One round: attention inside groups and across cells, means of group and cell, a residual update."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.mates, self.others = _Attention(width, heads), _Attention(width, heads)
-        self.update = nn.Sequential(nn.Linear(4 * width, width), nn.SiLU(), nn.Linear(width, width))
-
-    def forward(
-        self, hidden: Tensor, pairs: Tensor, masks: tuple[Tensor, Tensor], means: tuple[Tensor, Tensor]
-    ) -> Tensor:
-        """Update (..., users, width)."""
-        seen = self.norm(hidden)
-        mixed = [part(seen, pairs, mask) for part, mask in zip((self.mates, self.others), masks, strict=True)]
-        return hidden + self.update(torch.cat([seen, *mixed, *(mean @ seen for mean in means)], dim=-1))
 
 
 class EquivariantPolicy(nn.Module):
@@ -104,62 +71,71 @@ class EquivariantPolicy(nn.Module):
     def __init__(self, shape: PolicyShape | None = None) -> None:
         super().__init__()
         self.shape = shape = PolicyShape() if shape is None else shape
-        width = shape.width
-        self.embed = nn.Sequential(nn.Linear(len(FEATURES), width), nn.SiLU(), nn.Linear(width, width))
-        self.rounds = nn.ModuleList(_Layer(width, shape.heads) for _ in range(shape.layers))
-        self.user_head = _head(width, 2)
-        self.group_head = _head(2 * width + 1, 2)
-        self.cell_head = _head(width + 3, 1)
+        width, inner = shape.width, 2 * shape.heads * shape.head_size
+        self.mix = nn.Parameter(torch.empty(2 * shape.layers * shape.heads, 2).uniform_(-1.0, 1.0))
+        self.maps = nn.ModuleDict()
+        embed = self._perceptron("embed", len(shape.features), width, width)
+        rounds = tuple(self._round(index, width, inner) for index in range(shape.layers))
+        self.parts = Parameters(
+            embed,
+            self.mix,
+            rounds,
+            self._perceptron("user_head", width, HEAD_WIDTH, 2, zero=True),
+            self._perceptron("group_head", 2 * width + 1, HEAD_WIDTH, 2, zero=True),
+            self._perceptron("cell_head", width + CELL_FEATURES, HEAD_WIDTH, 1, zero=True),
+            shape.queues,
+        )
+
+    def _round(self, index: int, width: int, inner: int) -> Round:
+        """Register a round; queries start as in standard attention, which divides scores by the root of the size."""
+        project = self._affine(f"project{index}", width, 3 * inner)
+        with torch.no_grad():
+            project.weight[:inner] /= self.shape.head_size**0.5
+        return Round(project, self._perceptron(f"update{index}", 3 * width + inner, width, width))
+
+    def _affine(self, name: str, inputs: int, outputs: int) -> Affine:
+        """Register a linear map."""
+        self.maps[name] = layer = nn.Linear(inputs, outputs)
+        return Affine(layer.weight, layer.bias)
+
+    def _perceptron(self, name: str, inputs: int, inner: int, outputs: int, *, zero: bool = False) -> Perceptron:
+        """Register two linear maps, the last one at zero on request."""
+        first, last = self._affine(f"{name}_in", inputs, inner), self._affine(f"{name}_out", inner, outputs)
+        if zero:
+            for parameter in last:
+                nn.init.zeros_(parameter)
+        return Perceptron(first, last)
 
     def forward(self, observation: Mapping[str, Tensor], members: Tensor | None = None) -> Tensor:
-        """Action in [-1, 1] of a structured observation.
+        """Action of a structured observation in tensors: see :func:`.equivariant.action`."""
+        return action(self.parts, observation, members)
 
-        Parameters
-        ----------
-        observation : mapping of Tensor
-            ``gains``, ``group``, ``cell`` (..., users, users), ``users`` (..., users, features), ``cells``
-            (..., cells, 3).
-        members : Tensor, optional
-            Membership (..., cells, users); by default the users are numbered cell by cell.
+    def arrays(self) -> Parameters:
+        """A copy of the parameters as NumPy arrays, laid out for the products in which they stand."""
+        return _as_numpy(self.parts)
 
-        Returns
-        -------
-        Tensor, shape (..., 4 * users + cells)
-        """
-        gains, users = observation["gains"], observation["users"]
-        if members is None:
-            members = block_members(users.shape[-2], observation["cells"].shape[-2], users)
-        mates, neighbours = observation["group"], observation["cell"]
-        pairs = torch.stack([gains, gains.transpose(-1, -2)], dim=-1)
-        masks = (mates > 0.5, neighbours < 0.5)
-        size = mates.sum(-1, keepdim=True)
-        means = (mates / size, neighbours / neighbours.sum(-1, keepdim=True))
-        hidden = self.embed(users)
-        for layer in self.rounds:
-            hidden = layer(hidden, pairs, masks, means)
-        group = torch.cat([means[0] @ hidden, means[1] @ hidden, torch.log2(size) / 4.0], dim=-1)
-        logits = torch.cat([self.user_head(hidden), self.group_head(group)], dim=-1)
-        crowd = members.sum(-1, keepdim=True).clamp(min=1.0)
-        centre = torch.cat([(members / crowd) @ hidden, observation["cells"]], dim=-1)
-        logits = torch.cat([logits.flatten(-2), self.cell_head(centre)[..., 0]], dim=-1)
-        return torch.tanh(logits / LOGIT_SCALE)
-
-    def act(self, observation: Mapping[str, Tensor]) -> Tensor:
-        """Action of a structured observation, as NumPy arrays or tensors, without gradients."""
-        with torch.inference_mode():
-            parts = {name: torch.as_tensor(value, dtype=torch.float32) for name, value in observation.items()}
-            return self(parts)
+    def act(self, observation: Mapping[str, Any]) -> np.ndarray:
+        """Action of a structured observation as the environment gives it, in NumPy."""
+        parts = {name: np.asarray(value, dtype=np.float32) for name, value in observation.items()}
+        return action(self.arrays(), parts)
 
     def of_problem(self, problem: MultiCellProblem) -> Tensor:
         """Action for a known problem in torch arrays, users in any order."""
-        index = torch.arange(problem.cells, device=problem.cell.device)
-        members = (index[:, None] == problem.cell[..., None, :]).to(torch.float32)
-        return self(structured(problem), members)
+        return self(structured(problem), membership(problem))
 
 
-def _head(inputs: int, outputs: int) -> nn.Sequential:
-    """Two layers, the last one at zero."""
-    last = nn.Linear(32, outputs)
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)
-    return nn.Sequential(nn.Linear(inputs, 32), nn.SiLU(), last)
+def membership(problem: MultiCellProblem) -> Any:
+    """Which cell serves whom, (..., cells, users), in single precision and the library of the problem."""
+    xp = array_namespace(problem.cell)
+    index = xp.arange(problem.cells, dtype=problem.cell.dtype, device=device(problem.cell))
+    return xp.astype(index[:, None] == problem.cell[..., None, :], xp.float32)
+
+
+def _as_numpy(parts: Any) -> Any:
+    """The same nest of tuples with NumPy arrays for tensors."""
+    if isinstance(parts, Tensor):
+        return np.asfortranarray(parts.detach().cpu().numpy())
+    if not isinstance(parts, tuple):
+        return parts
+    inside = [_as_numpy(part) for part in parts]
+    return type(parts)(*inside) if hasattr(parts, "_fields") else tuple(inside)

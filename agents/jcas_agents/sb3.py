@@ -31,8 +31,9 @@ class SB3VectorAdapter(VecEnv):
     r"""A native :class:`JCASVectorEnv` as an SB3 ``VecEnv``, without any copy of an environment per lane.
 
     With ``relative=True`` the reward is :math:`5 (r/r_\mathrm{equal} - 1)`, r_equal what the scenario's zero
-    action earns in the same slot; the environment's own reward stays physical and is in ``infos[i]["reward"]``.
-    Autoreset mode SAME_STEP or DISABLED; ``ValueError`` for another.
+    action earns in the same slot; the environment's own reward stays physical and is in ``infos[i]["reward"]``. With
+    the ``delay`` reward only ``relative=False`` makes sense: compared slot by slot, a longer queue leaves more to gain.
+    Autoreset mode SAME_STEP or DISABLED; ``ValueError`` for another, and for the relative reward of queues.
     """
 
     def __init__(self, env: JCASVectorEnv, *, relative: bool = True) -> None:
@@ -40,6 +41,8 @@ class SB3VectorAdapter(VecEnv):
         self.mode = env.metadata["autoreset_mode"]
         ok = self.mode.value in ("SameStep", "Disabled")
         require(ok, f"`autoreset_mode` must be SAME_STEP or DISABLED, got {self.mode}")
+        queues = relative and getattr(env.scenario.config, "reward", None) == "delay"
+        require(not queues, "`relative` must be False with the delay reward, got True")
         self.render_mode = env.render_mode
         self._seed: int | None = None
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)

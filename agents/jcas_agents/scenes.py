@@ -47,9 +47,12 @@ class Scenes:
         return Scenes(to_torch(self.known, dtype), to_torch(self.truth, dtype))
 
 
-_SCENE_FIELDS = ("gain", "leakage", "sensing_gain", "cell", "group", "last_power", "weight", "queue", "csi_error")
+_SCENE_FIELDS = (
+    "gain", "leakage", "sensing_gain", "cell", "group", "last_power", "weight", "queue", "csi_error",
+    "arrival_rate", "arrivals", "waited",
+)  # fmt: skip
 _NUMBERS = ("power_budget", "power_floor", "band_budget", "band_floor", "positioning_share")
-_DROPPED: dict[str, Any] = {"correlation": None, "beam_channel": None, "air_channel": None}
+DROPPED: dict[str, Any] = {"correlation": None, "beam_channel": None, "air_channel": None}
 """What only a regrouping needs, and what a bank leaves out."""
 
 
@@ -87,7 +90,7 @@ def draw_scenes(config: MultiCellConfig, count: int, *, split: str, first: int =
     for start in range(0, count, DRAWN_TOGETHER):
         lanes = range(seed + start, seed + min(start + DRAWN_TOGETHER, count))
         state = scenario.initial(stack([scenario.draw_initial(np.random.default_rng(lane)) for lane in lanes]))
-        parts.append(Scenes(replace(scenario.problem(state), **_DROPPED), replace(scenario.truth(state), **_DROPPED)))
+        parts.append(Scenes(replace(scenario.problem(state), **DROPPED), replace(scenario.truth(state), **DROPPED)))
     return join(parts)
 
 

@@ -8,6 +8,7 @@ from .equal import EqualAllocation
 from .exact import Exact
 from .gbd import GBD
 from .grouping import BestGrouping
+from .queues import BacklogProportional, DrainSearch, MaxWeight
 from .sca import SCA
 from .search import GradientSearch, Joint
 from .solver import Solution, Solver
@@ -17,13 +18,16 @@ __all__ = [
     "ADMM",
     "GBD",
     "SCA",
+    "BacklogProportional",
     "BestGrouping",
     "BestVertex",
     "ConstantRule",
+    "DrainSearch",
     "EqualAllocation",
     "Exact",
     "GradientSearch",
     "Joint",
+    "MaxWeight",
     "Solution",
     "Solver",
     "UpperBound",

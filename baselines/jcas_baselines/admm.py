@@ -14,7 +14,7 @@ from jcas_env.types import Array, Status
 
 from .convex import admm_update as convex_update
 from .relaxed import FLOOR_TOLERANCE, Groups, RelaxedResult, RelaxedSolver, canonical_groups, floors_of
-from .solver import iterate
+from .solver import iterate, require_numpy
 from .water_filling import penalised_waterfill
 
 
@@ -80,6 +80,7 @@ class ADMM(RelaxedSolver):
 
         ``start``: power and bandwidth (..., users) to begin with, instead of p = 1/N, b = 1/G.
         """
+        require_numpy(self.backend, relaxed.coefficient)
         xp = array_namespace(relaxed.coefficient)
         batch = relaxed.coefficient.shape[:-1]
         groups = canonical_groups(relaxed)

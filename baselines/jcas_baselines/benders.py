@@ -21,7 +21,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 
 from jcas_env.tree import take, tree_map
-from jcas_env.types import Array, Status
+from jcas_env.types import Array, Status, as_array
 
 
 class Cut(NamedTuple):
@@ -252,11 +252,15 @@ def polyhedral_master(cuts: Cut, low: Array, high: Array) -> Proposal:
     .. math:: UB = \sum_k w_k (\ell_k - g_k^T x_k) - \sum_k \mu_k (\ell_k - g_k^T x_k)
               + \sum_d \max_{\underline x_d \le x_d \le \overline x_d} \Big(\sum_k (w_k - \mu_k) g_k\Big)_d x_d
 
-    which is evaluated at the program's multipliers. Arguments and result as in :data:`Master`; NumPy only.
+    which is evaluated at the program's multipliers. Arguments and result as in :data:`Master`; the programs run in
+    NumPy.
     """
-    answers = [_linear_program(take(cuts, i), low[i], high[i]) for i in range(low.shape[0])]
+    xp = array_namespace(low)
+    ends = np.asarray(low), np.asarray(high)
+    parts = tree_map(np.asarray, cuts)
+    answers = [_linear_program(take(parts, i), ends[0][i], ends[1][i]) for i in range(low.shape[0])]
     points, bounds, possible = zip(*answers, strict=True)
-    return Proposal(np.stack(points), np.asarray(bounds), np.asarray(possible))
+    return Proposal(as_array(np.stack(points), low), as_array(bounds, low), xp.asarray(possible, device=device(low)))
 
 
 def _linear_program(cuts: Cut, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, float, bool]:

@@ -22,7 +22,7 @@ from .mesh_solver import solve_gbd
 from .perspective import solve_perspective
 from .prices import Form, Prices, perspective_prices
 from .relaxed import FLOOR_TOLERANCE, LEAST_SHARE, canonical_groups, floors_of
-from .solver import Solution, in_double_precision, unsupported
+from .solver import Solution, in_double_precision, require_numpy, unsupported
 
 Split = Literal["shared", "separate"]
 Backend = Literal["closed_form", "cvxpy"]
@@ -72,7 +72,7 @@ def cells_of(problem: MultiCellProblem) -> _Cells:
     power_floor = problem.per_cell(problem.power_floor) / problem.per_cell(problem.power_budget)
     band_floor = problem.per_cell(problem.band_floor) / problem.per_cell(problem.band_budget)
     users, groups = problem.cell_sum(xp.ones_like(problem.leakage)), problem.cell_sum(1.0 / problem.group_size)
-    band = problem.per_cell(problem.band_budget) / (MEGA * log(2.0))
+    band = problem.per_cell(problem.band_budget) * problem.duty[..., None] / (MEGA * log(2.0))
     return _Cells(
         flat(relaxed.weight, 2, seats),
         flat(relaxed.coefficient, 2, seats),
@@ -304,6 +304,7 @@ class GBD:
             )
         if not isinstance(problem, MultiCellProblem):
             raise unsupported(self, problem, MultiCellProblem, MeshProblem)
+        require_numpy(self.backend, problem.gain)
         xp = array_namespace(problem.gain)
         if problem.gain.dtype != xp.float64:
             return in_double_precision(self.solve, problem, problem.gain.dtype)

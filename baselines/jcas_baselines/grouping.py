@@ -26,9 +26,10 @@ class BestGrouping:
     The problem is regrouped at all thresholds and solved in one batch; every cell keeps the threshold at which it
     scores best, so that T thresholds cost T solutions whatever the number of cells. ``judge="relaxed"`` compares the
     solver's own objective of a cell, ``judge="utility"`` the cell's share of ``problem.utility`` with the other cells
-    at the same threshold: what the solver knows, never the truth. Objective and bound are the means of the chosen cells
-    and of the cells' largest bounds, the status the weakest among the chosen thresholds. For solvers whose model
-    separates the cells, i.e. all but ``SCA(scope="network")``.
+    at the same threshold: what the solver knows, never the truth. A threshold at which the floors of some cell do not
+    fit is left out for all of them. Objective and bound are the means of the chosen cells and of the cells' largest
+    bounds, the status the weakest among the chosen thresholds. For solvers whose model separates the cells, i.e. all
+    but ``SCA(scope="network")``.
     """
 
     solver: Solver
@@ -57,15 +58,15 @@ class BestGrouping:
         if "cell_objective" not in solution.details:
             raise TypeError(f"BestGrouping needs a solver that treats cells separately, got {self.solver!r}")
         objective = solution.details["cell_objective"]
+        lost = (solution.status == int(Status.INFEASIBLE))[..., None, None]
         score = objective
         if self.judge == "utility":
-            lost = (solution.status == int(Status.INFEASIBLE))[..., None, None]
             quiet = solution.allocation._replace(  # an answer that is not there earns nothing
                 power=xp.where(lost, 0.0, solution.allocation.power),
                 bandwidth=xp.where(lost, 0.0, solution.allocation.bandwidth),
             )
-            score = xp.where(lost[..., 0], xp.nan, candidates.score(*candidates.rates(quiet)))
-        best = xp.argmax(xp.where(xp.isnan(score), -inf, score), axis=0)[None, ...]  # (1, ..., cells)
+            score = candidates.score(*candidates.rates(quiet))
+        best = xp.argmax(xp.where(lost[..., 0] | xp.isnan(score), -inf, score), axis=0)[None, ...]  # (1, ..., cells)
         user = problem.of_cell(best[0, ...])[None, ...]
         services = xp.stack([user, user], axis=-2)
         power, bandwidth, group = solution.allocation
@@ -92,7 +93,8 @@ def _largest_bound(solution: Solution, objective: Array) -> Array:
     """Bound of every cell that holds at each threshold, (..., cells); NaN where no threshold is feasible."""
     xp = array_namespace(objective)
     bound = solution.details.get("cell_bound", xp.full_like(objective, inf))
-    known = xp.max(xp.where(xp.isnan(bound), -inf, bound), axis=0)
+    lost = xp.isnan(bound) | (solution.status == int(Status.INFEASIBLE))[..., None]
+    known = xp.max(xp.where(lost, -inf, bound), axis=0)
     return xp.where(known == -inf, xp.nan, known)
 
 

@@ -82,7 +82,8 @@ def perspective_prices(
     slack = xp.where(relaxed.present, power - floors.power, 0.0)
     crowd = groups.users / barrier
     price = (xp.sum(slack * worth, axis=-1) + crowd) / xp.clip(xp.sum(slack, axis=-1), min=1e-300)
-    price = xp.minimum(price, xp.max(worth, axis=-1) + crowd)
+    dearest = xp.max(worth, axis=-1)
+    price = xp.where(dearest > 0, xp.minimum(price, dearest + crowd), 0.0)  # nothing to earn: power is free
     paid = xp.minimum(price[..., None], worth)
     able = paid > 0
     safe = xp.where(able, paid, 1.0)

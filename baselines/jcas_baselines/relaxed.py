@@ -254,7 +254,7 @@ class RelaxedSolver(ABC):
         xp = array_namespace(problem.gain)
         if problem.reward != "rate":
             return xp.full(bound.shape[:-1], inf, dtype=bound.dtype, device=device(bound))
-        band = problem.per_cell(problem.band_budget) / MEGA
+        band = problem.per_cell(problem.band_budget) * problem.duty[..., None] / MEGA
         total = 0.0
         for service, unit, part in ((COMMUNICATION, 1.0, 1.0 - share), (POSITIONING, 0.5, share)):
             worth = problem.service_weight[service] * unit * part * band

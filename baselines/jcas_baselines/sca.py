@@ -17,7 +17,7 @@ from jcas_env.types import Array, Status
 from . import convex_sca, surrogate
 from .massive_mimo_sca import Start, solve_sca
 from .relaxed import LEAST_SHARE
-from .solver import Solution, in_double_precision, iterate, unsupported
+from .solver import Solution, in_double_precision, iterate, require_numpy, unsupported
 from .surrogate import Air, Point, interference_of, onto_budgets, true_rates
 from .true_interference import Scene, Scope, allocation_of, describe, equal_point, unfit
 
@@ -105,6 +105,7 @@ class SCA:
             )
         if not isinstance(problem, MultiCellProblem):
             raise unsupported(self, problem, MultiCellProblem, MassiveMIMOProblem)
+        require_numpy(self.backend, problem.gain)
         xp = array_namespace(problem.gain)
         if problem.gain.dtype != xp.float64:
             return in_double_precision(self.solve, problem, problem.gain.dtype)

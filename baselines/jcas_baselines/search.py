@@ -26,7 +26,7 @@ from .exact import Exact
 from .lbfgs import maximise
 from .relaxed import LEAST_SHARE
 from .sca import SCA
-from .solver import Solution, Solver, unsupported
+from .solver import Solution, Solver, in_double_precision, unsupported
 from .true_interference import unfit
 
 LOGIT_SCALE = 60.0
@@ -69,6 +69,8 @@ class _Search(ABC):
         if not isinstance(problem, MultiCellProblem):
             raise unsupported(self, problem, MultiCellProblem)
         xp = array_namespace(problem.gain)
+        if problem.gain.dtype != xp.float64:
+            return in_double_precision(self.solve, problem, problem.gain.dtype)
         fits = ~unfit(problem)
         solvable = without_floors(problem, ~fits)
         begin = [part for solver in self._solvers() for part in _answers(solver, solvable)]
@@ -80,7 +82,7 @@ class _Search(ABC):
         value = solvable.utility(MultiCellAllocation(power, band, group))
         value = xp.where(xp.isnan(value), -inf, value)
         best = xp.argmax(value, axis=0)[None, ...]
-        struck = xp.where(fits, 0.0, float("nan"))
+        struck = as_array(xp.where(fits, 0.0, float("nan")), problem.gain)
 
         def pick(part: Array) -> Array:
             index = xp.broadcast_to(best[..., None, None], (1, *part.shape[1:]))
@@ -195,6 +197,7 @@ class Joint(_Search):
         Exact(noise="per_hertz"),
         ADMM(),
         SCA(),
+        SCA(scope="network"),
         GradientSearch(steps=50),
     )
     """Solvers whose allocations are starts; they must keep the problem's grouping."""

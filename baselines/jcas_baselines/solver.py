@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol, TypeVar, cast
 
+import numpy as np
 from array_api_compat import array_namespace, device
 
 from jcas_env.tree import take, tree_map
@@ -48,6 +49,12 @@ def unsupported(solver: object, problem: object, *supported: type) -> TypeError:
     """Error for a problem type that a solver does not know; names those it does."""
     names = " and ".join(kind.__name__ for kind in supported)
     return TypeError(f"{type(solver).__name__} solves {names}, got {type(problem).__name__}")
+
+
+def require_numpy(backend: str, value: Array) -> None:
+    """Raise ``TypeError`` where CVXPY is asked to work on the arrays of another library."""
+    if backend == "cvxpy" and not isinstance(value, np.ndarray):
+        raise TypeError(f"`backend` cvxpy works on NumPy arrays, got {type(value).__name__}")
 
 
 P = TypeVar("P")

@@ -77,7 +77,7 @@ def describe(problem: MultiCellProblem, scope: Scope) -> Scene:
         ],
         axis=-1,
     )
-    unit = problem.per_cell(problem.band_budget) / (MEGA * log(2.0))
+    unit = problem.per_cell(problem.band_budget) * problem.duty[..., None] / (MEGA * log(2.0))
     factor = xp.stack([unit, 0.5 * unit], axis=-1)[..., None]
     worth = problem.service_weight[:, None] * (seating.gather(problem.weight) * taken)[..., None, :]
     logarithmic = problem.reward == "fair"

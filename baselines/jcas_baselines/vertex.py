@@ -8,7 +8,7 @@ from math import inf
 from array_api_compat import array_namespace, device
 
 from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
-from jcas_env.types import Array, Status
+from jcas_env.types import Array, Status, as_array
 
 from .relaxed import LEAST_SHARE, RelaxedResult, RelaxedSolver, canonical_groups, floors_of
 from .search import without_floors
@@ -87,7 +87,7 @@ class BestVertex:
         winner = xp.argmax(value, axis=0)
         winner = xp.take_along_axis(winner, xp.broadcast_to(best[..., None], (1, *winner.shape[1:])), axis=0)[0, ...]
         allocation = solvable.assemble(vertex(solvable.relaxed(positioning_share=share), winner), share)
-        struck = xp.where(fits, 0.0, float("nan"))
+        struck = as_array(xp.where(fits, 0.0, float("nan")), problem.gain)
         allocation = allocation._replace(
             power=allocation.power + struck[..., None, None], bandwidth=allocation.bandwidth + struck[..., None, None]
         )

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from jcas_baselines import (
     ADMM,
     GBD,
     SCA,
+    BacklogProportional,
     BestGrouping,
     BestVertex,
     ConstantRule,
+    DrainSearch,
     EqualAllocation,
     Exact,
     GradientSearch,
     Joint,
+    MaxWeight,
     Solution,
     UpperBound,
 )
@@ -38,17 +43,60 @@ class Roster:
     """Allocator to which utilities are related."""
     yardstick: Callable[[], Any] | None = None
     """Solver that, given the truth, finds the best allocation that is known and bounds all others."""
+    by_reward: dict[str, tuple[tuple[str, ...], str]] = field(default_factory=dict)
+    """Default allocators and reference of rewards for which they are others, and which have no yardstick."""
+    shipped: dict[str, str] = field(default_factory=dict)
+    """Shipped policy by reward: the allocator ``learned``."""
+    beside: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Simple rules and short searches by reward, without which no learned policy is shown (spec learning 6)."""
+    learned: tuple[str, ...] = ("learned", "learned-delay")
+    """Names of learned policies."""
+
+    files: tuple[str, ...] = ()
+    """Names of policies from files, which are always compared."""
+
+    def for_task(self, config: Any) -> Roster:
+        """The roster as a configuration's reward has it."""
+        reward, here = getattr(config, "reward", ""), self
+        if reward in self.shipped:
+            policy = self.shipped[reward]
+            entry = (partial(_learned, policy), f"shipped policy {policy}")
+            here = replace(self, allocators={**self.allocators, "learned": entry})
+        here = replace(here, beside={reward: self.beside.get(reward, ())})
+        if reward not in self.by_reward:
+            return here
+        default, reference = self.by_reward[reward]
+        return replace(here, default=default, reference=reference, yardstick=None)
+
+    def with_policies(self, files: Sequence[Path]) -> Roster:
+        """The roster with policies from files, named after them; raises as :func:`.checkpoint.load_policy` does."""
+        named: dict[str, tuple[Callable[[], Any], str]] = {}
+        for file in files:
+            require(file.suffix == ".safetensors", f"`--policy` takes a .safetensors file, got {file}")
+            name = file.stem if file.stem not in (self.allocators | named) else str(file.with_suffix(""))
+            named[name] = (partial(_same, _learned(str(file))), f"policy {file}")
+        first = dict.fromkeys((self.default[0], self.reference)) if named else self.default
+        return replace(
+            self,
+            allocators={**self.allocators, **named},
+            default=tuple(first),
+            learned=(*self.learned, *named),
+            files=tuple(named),
+        )
 
     def select(self, text: str | None) -> list[str]:
         """Names from a list separated by commas, or the default ones.
 
-        Raises ``ValueError`` for an empty list and for an unknown name, with the nearest known one.
+        Beside a learned policy stand the yardsticks of the task, named or not. Raises ``ValueError`` for an empty list
+        and for an unknown name, with the nearest known one.
         """
         names = list(self.default) if text is None else [name.strip() for name in text.split(",") if name.strip()]
         require(bool(names), f"`--allocators` is empty; known: {', '.join(self.allocators)}")
         for name in names:
             require(name in self.allocators, f"unknown allocator {name!r}: {suggest(name, list(self.allocators))}")
-        return names
+        names += self.files
+        needed = [name for group in self.beside.values() for name in group] if set(names) & set(self.learned) else []
+        return list(dict.fromkeys([*names, *needed]))
 
     def make(self, name: str) -> Any:
         """Build the allocator of a known name."""
@@ -64,11 +112,15 @@ class LogObjective:
         return Exact().solve(replace(problem, objective="log"))
 
 
-def _learned() -> Any:
-    """The shipped policy; torch is imported only here."""
+def _learned(name: str = "multicell-rate") -> Any:
+    """A shipped policy; torch is imported only here."""
     from jcas_agents.learned import LearnedAllocator
 
-    return LearnedAllocator.load("multicell-rate")
+    return LearnedAllocator.load(name)
+
+
+def _same(allocator: Any) -> Any:
+    return allocator
 
 
 ROSTERS: dict[str, Roster] = {
@@ -92,12 +144,26 @@ ROSTERS: dict[str, Roster] = {
             "vertex": (BestVertex, "the best such corner of each cell"),
             "search-20": (lambda: GradientSearch(steps=20), "20 gradient steps from EBPA, all cells"),
             "search-50": (lambda: GradientSearch(steps=50), "50 gradient steps from EBPA, all cells"),
-            "learned": (_learned, "shipped policy for the rate utility, multicell-rate"),
+            "learned": (_learned, "shipped policy of the reward: multicell-rate, multicell-fair, multicell-delay"),
+            "learned-delay": (
+                lambda: _learned("multicell-delay"),
+                "with queues: shipped policy for the delay task, multicell-delay",
+            ),
             "joint": (Joint, "best found: gradient search from many starts (slow)"),
+            "max-weight": (MaxWeight, "with queues: EBA + PA weighted by the backlogs"),
+            "backlog": (BacklogProportional, "with queues: band by what the groups' backlogs need, equal power"),
+            "drain": (DrainSearch, "with queues: 120 gradient steps on the squared backlog of the slot (slow)"),
         },
         default=("equal", "equal-group", "eba-pa", "exact", "admm", "gbd", "sca"),
         reference="admm",
         yardstick=lambda: UpperBound("fast"),
+        by_reward={"delay": (("equal", "admm", "sca", "max-weight", "backlog", "learned-delay"), "equal")},
+        shipped={reward: f"multicell-{reward}" for reward in ("rate", "fair", "delay")},
+        beside={
+            "rate": ("constant", "vertex", "search-20", "search-50"),
+            "fair": ("search-20", "search-50"),
+            "delay": ("backlog", "drain"),
+        },
     ),
     "mesh": Roster(
         {

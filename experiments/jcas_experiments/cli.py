@@ -24,6 +24,7 @@ from .reproduce import FIGURES, Plan
 from .reproduce.run import report as figure_report
 from .reproduce.run import reproduce as run_figure
 from .reproduce.run import write_reports
+from .score_cli import score
 from .train_cli import train
 
 app = typer.Typer(
@@ -60,6 +61,9 @@ def compare(
     scenario: Annotated[str, typer.Argument(help=f"Scenario: {', '.join(SCENARIOS)}.")] = "multicell",
     allocators: Annotated[
         str | None, typer.Option(help="Names, separated by commas; see below. Without: a selection.")
+    ] = None,
+    policy: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Policy of `jcas train` to compare, too; repeatable.")
     ] = None,
     episodes: Annotated[int, typer.Option(min=1, help="Random networks; allocators meet the same ones.")] = 50,
     horizon: Annotated[
@@ -98,11 +102,12 @@ def compare(
     try:
         chosen = [] if estimator is None else [f"estimator={estimator}"]
         built = _scenario(scenario, preset, [*(set_ or []), *chosen], horizon)
-        comparison = Comparison(scenario, built, seed, episodes, regret)
-        names = ROSTERS[scenario].select(allocators)
+        roster = ROSTERS[scenario].for_task(built.config).with_policies(policy or [])
+        names = roster.select(allocators)
+        comparison = Comparison(scenario, built, seed, episodes, roster, regret)
         if latency or slot_ms is not None or declared_latency:
             comparison.latency = parse_latency(built.config, slot_ms, declared_latency or [], names)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, FileNotFoundError) as error:
         _fail(error)
     interrupted = False
     try:
@@ -190,6 +195,7 @@ def reproduce(
 
 
 app.command()(train)
+app.command()(score)
 
 
 def _console() -> Console:

@@ -16,12 +16,12 @@ from rich.table import Table
 
 from jcas_env.scenarios.scenario import Scenario
 
-from .allocators import ROSTERS
+from .allocators import Roster
 from .files import write_json
 from .latency import Latency
 from .regret import Yardstick, columns, measure
 from .statistics import half_width, mean_interval, paired_ratio, percent, span
-from .views import VIEWS
+from .views import VIEWS, Column
 
 
 @dataclass
@@ -32,6 +32,8 @@ class Comparison:
     scenario: Scenario
     seed: int
     episodes: int
+    roster: Roster
+    """Allocators of the task."""
     regret_scenes: int = 0
     """Episodes whose first slot is also searched and bounded; 0: no yardstick."""
     latency: Latency | None = None
@@ -45,7 +47,7 @@ class Comparison:
 
     def run(self, allocators: Sequence[str], console: Console) -> None:
         """Evaluate allocators one after the other; on Ctrl-C the finished ones stay."""
-        ready = {name: ROSTERS[self.name].make(name) for name in allocators}
+        ready = {name: self.roster.make(name) for name in allocators}
         bar = (
             TextColumn("{task.description:12}"),
             BarColumn(),
@@ -77,7 +79,13 @@ class Comparison:
     @property
     def reference(self) -> str:
         """Allocator to which utilities are related."""
-        return ROSTERS[self.name].reference
+        return self.roster.reference
+
+    @property
+    def columns(self) -> list[Column]:
+        """Columns that this task reports."""
+        reported = [result.metrics for result in self.evaluations.values()]
+        return [column for column in VIEWS[self.name].columns if all(column.metric in names for names in reported)]
 
     @property
     def _related(self) -> str:
@@ -95,9 +103,7 @@ class Comparison:
             ratio, ratio_ci = paired_ratio(
                 result.utility, None if reference is None else reference.utility, logarithmic=logarithmic
             )
-            metrics = {
-                column.key: column.scale * float(result.metrics[column.metric].mean()) for column in view.columns
-            }
+            metrics = {column.key: column.mean(result.metrics) for column in self.columns}
             rows.append(
                 {
                     "allocator": name,
@@ -170,7 +176,7 @@ class Comparison:
         if self.yardstick is not None:
             titles["regret"] = lambda row: percent(row["regret_to_best_found"])
             titles["within"] = lambda row: percent(row["within_of_bound"])
-        for column in VIEWS[self.name].columns:
+        for column in self.columns:
             titles[column.title] = lambda row, column=column: format(row[column.key], column.format)  # type: ignore[misc]
         titles["relaxed"] = lambda row: f"{row['relaxed_objective']:.2f}"
         titles["ms"] = lambda row: f"{row['decision_ms']:.1f}"
@@ -191,7 +197,8 @@ class Comparison:
                 "regret: what is missing [%] to the best allocation found by who knows the true channel; within: to "
                 f"what no allocation can exceed ({self.yardstick.scenes} first slots)."
             )
-        parts += [view.legend, "relaxed: what the allocator's own model promises. ms: median time of one decision."]
+        parts += [view.legend, *(column.note for column in self.columns if column.note)]
+        parts += ["relaxed: what the allocator's own model promises. ms: median time of one decision."]
         if self.latency is not None:
             parts.append(
                 f"slots: whole slots of {1e3 * self.latency.slot:g} ms by which its decisions come late; "

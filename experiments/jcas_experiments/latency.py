@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from jcas_env.scenarios.scenario import require, suggest
@@ -23,7 +24,7 @@ class Latency:
     """Decision times by allocator that replace the measured ones [s]."""
 
     def __post_init__(self) -> None:
-        require(self.slot > 0, f"`--slot-ms` must be positive, got {1e3 * self.slot:g}")
+        require(0 < self.slot < inf, f"`--slot-ms` must be positive and finite, got {1e3 * self.slot:g}")
 
     def delay(self, name: str, measured: float) -> int:
         """Slots by which an allocator's decisions come late, from its measured decision time [s]."""
@@ -33,7 +34,8 @@ class Latency:
 def parse_latency(config: Any, slot_ms: float | None, declared: list[str], allocators: list[str]) -> Latency:
     """Clock from the command line: slot length (that of the configuration by default) and ``NAME=MS`` settings.
 
-    Raises ``ValueError`` for an allocator that is not compared, a negative time, or a scenario without slots.
+    Raises ``ValueError`` for an allocator that is not compared or given twice, a time that is negative or not finite,
+    or a scenario without slots.
     """
     slot = getattr(config, "slot", None) if slot_ms is None else 1e-3 * slot_ms
     require(slot is not None, "`--latency` needs `--slot-ms`: this scenario does not state the length of a slot")
@@ -41,9 +43,11 @@ def parse_latency(config: Any, slot_ms: float | None, declared: list[str], alloc
     for item in declared:
         name, separator, text = item.partition("=")
         require(name in allocators, f"`--declared-latency {item}`: {suggest(name, allocators)}")
+        require(name not in times, f"`--declared-latency {item}`: given twice")
         try:
             times[name] = 1e-3 * float(text)
         except ValueError:
             separator = ""
-        require(bool(separator) and times.get(name, -1.0) >= 0, f"`--declared-latency` takes NAME=MS, got {item!r}")
+        good = bool(separator) and 0 <= times.get(name, -1.0) < inf
+        require(good, f"`--declared-latency` takes NAME=MS, got {item!r}")
     return Latency(float(slot or 0.0), times)

@@ -42,7 +42,7 @@ def measure(
 
     ``on_scene`` is called with the number of scenes that have been finished.
     """
-    make = ROSTERS[name].yardstick
+    make = ROSTERS[name].for_task(scenario.config).yardstick
     if make is None or scenes == 0:
         return None
     solver, parts = make(), []

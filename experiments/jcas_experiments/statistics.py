@@ -12,6 +12,8 @@ def mean_interval(values: np.ndarray) -> list[float] | list[None]:
     """95 % Student interval of a mean; nulls for a single value."""
     if len(values) < 2:
         return [None, None]
+    if np.ptp(values) == 0:
+        return [float(values[0]), float(values[0])]
     low, high = stats.t.interval(0.95, len(values) - 1, loc=values.mean(), scale=stats.sem(values))
     return [float(low), float(high)]
 
@@ -21,9 +23,10 @@ def paired_ratio(
 ) -> tuple[float | None, list[float] | None]:
     """Ratio of two paired means with a 95 % bootstrap interval over episodes.
 
-    Of means of logarithms, the ratio of what they are logarithms of: exp(mean - mean), of geometric means.
+    Of means of logarithms, the ratio of what they are logarithms of: exp(mean - mean), of geometric means. None to a
+    mean of zero, as a backlog may have; no interval where it is zero in some episode.
     """
-    if reference is None:
+    if reference is None or (reference.mean() == 0 and not logarithmic):
         return None, None
 
     def statistic(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -31,6 +34,8 @@ def paired_ratio(
         return np.exp(top - bottom) if logarithmic else top / bottom
 
     ratio = float(statistic(values, reference))
+    if (reference == 0).any() and not logarithmic:
+        return ratio, None
     if len(values) < 2 or np.array_equal(values, reference):
         return ratio, None if len(values) < 2 else [ratio, ratio]
     result = stats.bootstrap(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -11,10 +12,15 @@ from typing import Any
 
 from jcas_agents.checkpoint import read, save_policy, write_atomically
 from jcas_agents.curves import write_tensorboard
+from jcas_agents.delay import DelayRecipe, DelayTrainer, draw_episodes
 from jcas_agents.gradient import BadGradientError, GradientTrainer, Recipe, draw_bank, mixed_configs
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from jcas_env.scenarios.multicell import MultiCellConfig
+
+EPISODE = 50
+"""Slots of an episode of the delay task."""
 SAVE_EVERY = 5.0
 """Seconds between two checkpoints."""
 LOG_EVERY = 25
@@ -28,10 +34,11 @@ class Run:
     folder: Path
     """Where state, curve and policy go."""
     reward: str
-    """``rate`` or ``fair``."""
+    """``rate``, ``fair`` or ``delay``."""
     recipe: Recipe
+    """A :class:`DelayRecipe` for ``delay``."""
     scenes: int
-    """Scenes of each configuration of the mixture."""
+    """Scenes of each configuration of the mixture; episodes for ``delay``."""
     last: int | None = None
     """Step after which to stop, before the recipe's end; None: at its end."""
 
@@ -50,14 +57,28 @@ class Run:
         """The policy; its card lies beside it."""
         return self.folder / f"multicell-{self.reward}.safetensors"
 
+    def result(self) -> dict[str, Any]:
+        """Card and curve, (step, training reward), of what has been trained so far."""
+        curve = json.loads((self.folder / "curve.json").read_text())
+        return {"card": read(self.policy_file)[1], "curve": curve}
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the policy is trained on, for its card."""
+        if self.reward == "delay":
+            return {"preset": "delay", "episodes": self.scenes, "slots_of_an_episode": EPISODE}
+        return {
+            "scenes_per_configuration": self.scenes,
+            "configurations": len(mixed_configs(reward=self.reward)),
+        }
+
     def card(self, curve: list[tuple[int, float]]) -> dict[str, Any]:
         """What another person needs to make the policy again."""
         return {
             "reward": self.reward,
             "training": "analytic policy gradient, spec learning 4",
             "recipe": asdict(self.recipe),
-            "scenes_per_configuration": self.scenes,
-            "configurations": len(mixed_configs(reward=self.reward)),
+            **self.data,
             "split": "train",
             "last_training_reward": curve[-1][1] if curve else None,
             "date": date.today().isoformat(),
@@ -98,16 +119,28 @@ def train(run: Run, console: Console, *, resume: bool = False) -> bool:
 def _prepare(run: Run, console: Console, resume: bool) -> tuple[GradientTrainer, list[tuple[int, float]]]:
     """Scenes and trainer, continued from the saved state on request."""
     state = read(run.state_file) if resume else None
-    configs = mixed_configs(reward=run.reward)
     with Progress(TextColumn("drawing scenes"), BarColumn(), console=console, transient=True) as progress:
-        task = progress.add_task("scenes", total=run.scenes * len(configs))
-        banks = draw_bank(configs, run.scenes, progress=lambda count: progress.advance(task, count))
-    trainer, curve = GradientTrainer(banks, run.recipe), []
+        each = EPISODE if run.reward == "delay" else len(mixed_configs(reward=run.reward))
+        task = progress.add_task("scenes", total=run.scenes * each)
+        trainer, curve = _trainer(run, lambda count: progress.advance(task, count)), []
     if state is not None:
         trainer.load(*state)
         curve = [(int(step), float(gain)) for step, gain in json.loads((run.folder / "curve.json").read_text())]
         curve = [point for point in curve if point[0] <= trainer.step]
     return trainer, curve
+
+
+def delay_config() -> MultiCellConfig:
+    """Network of the delay task; the load is the trainer's."""
+    return MultiCellConfig.preset("delay")
+
+
+def _trainer(run: Run, advance: Callable[[int], None]) -> GradientTrainer:
+    """Draw what a run is trained on, and set it up."""
+    if isinstance(run.recipe, DelayRecipe):
+        episodes = draw_episodes(delay_config(), run.scenes, EPISODE, progress=advance)
+        return DelayTrainer(episodes, run.recipe)
+    return GradientTrainer(draw_bank(mixed_configs(reward=run.reward), run.scenes, progress=advance), run.recipe)
 
 
 def _save(run: Run, trainer: GradientTrainer, curve: list[tuple[int, float]]) -> None:

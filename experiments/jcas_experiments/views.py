@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from jcas_env.units import MEGA
 
@@ -23,6 +25,18 @@ class Column:
     """What the metric is multiplied by."""
     format: str = ".2f"
     """Format of a cell."""
+    over: str | None = None
+    """Metric by whose mean it is divided, if any."""
+    note: str = ""
+    """What it means, for a column that only some tasks of a scenario have."""
+
+    def mean(self, metrics: Mapping[str, np.ndarray]) -> float:
+        """The column's figure, mean over episodes; NaN for a ratio to zero."""
+        value = self.scale * float(metrics[self.metric].mean())
+        if self.over is None:
+            return value
+        total = float(metrics[self.over].mean())
+        return value / total if total else float("nan")
 
 
 @dataclass(frozen=True)
@@ -60,12 +74,26 @@ RATES = (
     Column("jain", "Jain", "jain"),
 )
 
+QUEUES = (
+    Column(
+        "backlog_ms",
+        "backlog",
+        "backlog_ms",
+        format=".1f",
+        note="backlog: what waits after a slot, as the time in which as much arrives [ms].",
+    ),
+    Column(
+        "delivered", "delivered", "served", format=".3f", over="arrived", note="delivered: bits sent over bits arrived."
+    ),
+)
+"""Columns of tasks with queues."""
+
 VIEWS: dict[str, View] = {
     "multicell": View(
-        columns=RATES,
+        columns=(*QUEUES, *RATES),
         axes=("rate_mbps", "positioning_rate_mbps"),
         labels=("data rate per user [Mbit/s]", "positioning rate per user [Mbit/s]"),
-        unit=lambda config: "Mbit/s" if config.reward == "rate" else "ln Mbit/s",
+        unit=lambda config: {"rate": "Mbit/s", "fair": "ln Mbit/s", "delay": "minus slots of arrivals"}[config.reward],
         legend=(
             "R_C, R_O: data and positioning rate per user [Mbit/s]; "
             "p5, Jain: 5th percentile and fairness of R_C over users."

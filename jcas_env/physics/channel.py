@@ -91,6 +91,7 @@ def snapshot_channels(gains: Array, aoa_cos: Array, aod_cos: Array, /, *, rx_ant
     xp = array_namespace(gains, aoa_cos, aod_cos)
     rx = steering_vector(aoa_cos, antennas=rx_antennas)
     tx = steering_vector(-aod_cos, antennas=tx_antennas)  # the conjugate
-    waves = rx[..., :, None] * tx[..., None, :]
-    channels = gains @ xp.reshape(waves, (*waves.shape[:-2], rx_antennas * tx_antennas))
-    return xp.reshape(channels, (*channels.shape[:-1], rx_antennas, tx_antennas))
+    received = gains[..., :, None, :] * xp.matrix_transpose(rx)[..., None, :, :]
+    *links, snapshots, _, paths = received.shape
+    channels = xp.reshape(received, (*links, snapshots * rx_antennas, paths)) @ tx
+    return xp.reshape(channels, (*channels.shape[:-2], snapshots, rx_antennas, tx_antennas))

@@ -13,6 +13,27 @@ from ...types import Array
 T = TypeVar("T")
 
 
+BLOCK = 1024
+"""Links that a search works on at a time: bounds memory where many environments run in parallel."""
+
+
+def blocks(tree: T, count: int) -> list[T]:
+    """Cut the ``count`` links of a nested NamedTuple into blocks of at most BLOCK links; None stays None."""
+    if count <= BLOCK:
+        return [tree]
+    edges = range(0, count, BLOCK)
+    return [tree_map(lambda x: None if x is None else x[a : a + BLOCK, ...], tree) for a in edges]  # noqa: B023
+
+
+def joined(pieces: Sequence[T]) -> T:
+    """Inverse of :func:`blocks`."""
+
+    def leaf(*parts: Any) -> Any:
+        return None if parts[0] is None else array_namespace(parts[0]).concat(list(parts))
+
+    return pieces[0] if len(pieces) == 1 else tree_map(leaf, *pieces)
+
+
 def indices(mask: Array) -> Array:
     """Positions at which a mask (links,) is true."""
     return array_namespace(mask).nonzero(mask)[0]

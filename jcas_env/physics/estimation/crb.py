@@ -105,8 +105,7 @@ def crb(
     truth = _paths(aperture, aod_cos, aoa_cos, gains, noise_power)
     cut = (2 * paths, 2 * paths * (1 + snapshots))
     aod, aoa = _angles(aperture, truth, normals[:, : cut[0]])
-    noise = _complex_normal(normals[:, cut[0] : cut[1]], (snapshots, paths))
-    drawn, spread = _gains(aperture, truth, (aod, aoa), groups_first(noise, aperture.beams))
+    drawn, spread = _gains(aperture, truth, (aod, aoa), normals[:, cut[0] : cut[1]])
     found = truth.ok
     if pfa is not None:
         level = detection_level(tx_antennas * rx_antennas, snapshots, pfa) - 1.0
@@ -169,6 +168,13 @@ def _column(values: Array) -> Array:
     return values[:, None, None, None]
 
 
+def _white(normals: Array, like: Array) -> Array:
+    """CN(0, 1) samples as columns of the shape and kind, real or complex, of ``like`` (see :mod:`.atoms`)."""
+    if array_namespace(normals).isdtype(like.dtype, "real floating"):
+        return array_namespace(normals).reshape(normals * 0.5**0.5, like.shape)
+    return _complex_normal(normals, like.shape[1:])
+
+
 def _complex_normal(normals: Array, shape: tuple[int, ...]) -> Array:
     """CN(0, 1) samples (links, *shape) from twice as many standard normal numbers."""
     xp = array_namespace(normals)
@@ -192,12 +198,12 @@ def _paths(aperture: Aperture, aod_cos: Array, aoa_cos: Array, gains: Array, noi
     v, w = (xp.reshape(u, (-1, paths)) for u in (aod_cos, aoa_cos))
     g = groups_first(xp.reshape(gains, (-1, *gains.shape[-2:])), aperture.beams)
     power = path_power(g, gains.shape[-2])
-    ok = xp.isfinite(xp.sum(power + v + w, axis=-1) + noise) & xp.any(power > 0.0, axis=-1)
+    strongest = xp.max(power, axis=-1)
+    ok = xp.isfinite(xp.sum(power + v + w, axis=-1) + noise) & (strongest > 0.0)
     if not bool(xp.all(ok)):
         v, w, power = (xp.where(ok[:, None], x, xp.ones_like(x)) for x in (v, w, power))
         g = xp.where(_column(ok), g, xp.ones_like(g))
-        noise = xp.where(ok, noise, xp.ones_like(noise))
-    strongest = xp.max(power, axis=-1)
+        noise, strongest = (xp.where(ok, x, xp.ones_like(x)) for x in (noise, strongest))
     noise = xp.maximum(noise, RELATIVE_NOISE_FLOOR * strongest)
     ridge = (0.1 * noise[:, None]) / xp.maximum(power, 1e-12 * strongest[:, None]) + 1e-9
     return Paths(v, w, g, noise, ridge, strongest, ok)
@@ -208,8 +214,8 @@ def _information(aperture: Aperture, truth: Paths) -> Array:
     xp = array_namespace(truth.ridge)
     paths = truth.ridge.shape[-1]
     known = jet_gram(aperture, truth.aod_cos, truth.aoa_cos)
-    ridge = diagonal(xp.astype(truth.ridge, known.dtype))[:, None]
-    pulled = xp.linalg.inv(known[..., :paths, :paths] + ridge) @ known[..., :paths, paths:]
+    ridge = diagonal(xp.astype(truth.ridge, known.dtype, copy=False))[:, None]
+    pulled = xp.linalg.solve(known[..., :paths, :paths] + ridge, known[..., :paths, paths:])
     curvature = projected_curvature(known, pulled, truth.gains)
     sides = aperture[:1] if aperture.rx_antennas == 1 else aperture[:2]
     prior = xp.asarray(
@@ -229,19 +235,15 @@ def _angles(aperture: Aperture, truth: Paths, normals: Array) -> tuple[Array, Ar
     return aod, truth.aoa_cos if aperture.rx_antennas == 1 else wrap(truth.aoa_cos + error[:, paths:])
 
 
-def _gains(aperture: Aperture, truth: Paths, angles: tuple[Array, Array], noise: Array) -> tuple[Array, Array]:
-    """Least-squares gains at the drawn angles (links, snapshots, paths), and the diagonal of their inverse matrix.
-
-    ``noise`` are columns of CN(0, 1) samples.
-    """
-    xp = array_namespace(noise)
+def _gains(aperture: Aperture, truth: Paths, angles: tuple[Array, Array], normals: Array) -> tuple[Array, Array]:
+    """Least-squares gains at the drawn angles (links, snapshots, paths), and the diagonal of their inverse matrix."""
+    xp = array_namespace(normals)
     paths = truth.ridge.shape[-1]
     both = [xp.concat([drawn, true], axis=-1) for drawn, true in zip(angles, truth[:2], strict=True)]
     inner = correlation(aperture, angles, (both[0], both[1]))
     k, cross = inner[..., :paths], inner[..., paths:]
-    identity = diagonal(xp.ones_like(k[0, 0, 0]))
-    root = xp.linalg.cholesky(k + 1e-9 * identity)
-    seen = cross @ truth.gains + root @ (xp.sqrt(_column(truth.noise_power)) * noise)
-    ridge = diagonal(xp.astype(truth.ridge, k.dtype))[:, None]
+    root = xp.linalg.cholesky(k + 1e-9 * xp.eye(paths, dtype=k.dtype, device=device(k)))
+    seen = cross @ truth.gains + root @ (_column(xp.sqrt(truth.noise_power)) * _white(normals, truth.gains))
+    ridge = diagonal(xp.astype(truth.ridge, k.dtype, copy=False))[:, None]
     inverse = xp.linalg.inv(k + ridge)
     return snapshots_first(inverse @ seen), over_groups(xp.real(xp.linalg.diagonal(inverse))) / inverse.shape[1]

@@ -7,6 +7,7 @@ from array_api_compat import array_namespace
 from ...types import Array
 from ..channel import snapshot_channels
 from .atoms import snapshots_first
+from .batching import blocks
 from .coarse import make_grid
 from .estimate import Estimate, report
 from .pilots import pathless, prepare, require
@@ -40,7 +41,8 @@ def omp(received: Array, beams: Array | None, noise_power: Array, *, paths: int,
     require(isinstance(grid, int) and grid >= 2, f"`grid` must be an integer of at least 2, got {grid!r}")
     xp = array_namespace(received)
     pilots = prepare(received, beams, noise_power, paths)
-    aod, aoa, gains = matching_pursuit(pilots, make_grid(pilots, grid, grid), paths)
+    parts = [matching_pursuit(part, make_grid(part, grid, grid), paths) for part in blocks(pilots, pilots.ok.shape[0])]
+    aod, aoa, gains = (xp.concat(list(pieces)) for pieces in zip(*parts, strict=True))
     gains = snapshots_first(gains)
     rx, tx = pilots.rx_antennas, pilots.tx_antennas
     channel = snapshot_channels(gains, aoa, aod, rx_antennas=rx, tx_antennas=tx)

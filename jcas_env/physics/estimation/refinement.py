@@ -96,7 +96,11 @@ def excess(pilots: Pilots, state: Fit) -> Array:
 
 
 def refine(pilots: Pilots, track: Track, plan: Refinement) -> Track:
-    """Iterate until every link has settled; links that have are set aside."""
+    """Iterate until every link has settled; links that have are set aside.
+
+    A link whose residual is still more than noise does not settle: the gains of close paths may change little while
+    the angles are still far from their place.
+    """
     xp = array_namespace(pilots.data)
     live = xp.arange(pilots.ok.shape[0], device=device(pilots.data))
     pieces: list[Track] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import zip_longest
 from math import exp, inf
 from typing import Literal, NamedTuple, get_args
 
@@ -11,7 +12,7 @@ from array_api_compat import array_namespace
 from ...types import Array
 from ..channel import snapshot_channels
 from .atoms import path_power, snapshots_first
-from .batching import gather, indices, scatter
+from .batching import blocks, gather, indices, joined, scatter
 from .coarse import make_grid
 from .estimate import Estimate, report, without_paths
 from .newton import fit
@@ -121,18 +122,28 @@ def spomp(
     pilots = prepare(received, beams, noise_power, paths)
     if faithful:
         weight, polish, rescue, prune, pfa = "log", 0, False, 1.0, None
-    if rescue is None:
-        rescue = True if grid < 2 * pilots.tx_antennas or pilots.beams is not None else None
+    if rescue is None and (grid < 2 * pilots.tx_antennas or pilots.beams is not None):
+        rescue = True
     plan = Refinement(
         evidence=weight == "eb",
         prune=prune,
         iterations=iterations,
         gradient=faithful,
-        rescue=CLEAN if rescue is None else inf if rescue else 0.0,
+        rescue={None: CLEAN, True: inf, False: 0.0}[rescue],
         grid=grid,
     )
-    track = _cold(pilots, paths, grid, polish, plan) if start is None else _warm(pilots, start, grid, polish, plan)
-    return report(_estimate(pilots, track, pfa), received.shape[:-3])
+    links = pilots.ok.shape[0]
+    starts = [None] if start is None else blocks(_flat_start(start, received, paths), links)
+    found = [
+        _track(part, known, paths, grid, polish, plan) for part, known in zip_longest(blocks(pilots, links), starts)
+    ]
+    return report(_estimate(pilots, joined(found), pfa), received.shape[:-3])
+
+
+def _track(pilots: Pilots, start: Start | None, paths: int, grid: int, polish: int, plan: Refinement) -> Track:
+    if start is None:
+        return _cold(pilots, paths, grid, polish, plan)
+    return _warm(pilots, start, grid, polish, plan)
 
 
 def _cold(pilots: Pilots, paths: int, grid: int, polish: int, plan: Refinement) -> Track:
@@ -140,11 +151,22 @@ def _cold(pilots: Pilots, paths: int, grid: int, polish: int, plan: Refinement) 
     return refine(pilots, fresh(found), plan)
 
 
+def _flat_start(start: Start, received: Array, paths: int) -> Start:
+    """Check a start and flatten its links; paths without finite angles are not active."""
+    xp = array_namespace(received)
+    shape = (*received.shape[:-3], paths)
+    shapes = [tuple(part.shape) for part in start]
+    require(all(part == shape for part in shapes), f"`start` must hold three arrays of shape {shape}, got {shapes}")
+    aod, aoa, active = (xp.reshape(part, (-1, paths)) for part in start)
+    fine = xp.isfinite(aod) & xp.isfinite(aoa)
+    return Start(xp.where(fine, aod, 0.0), xp.where(fine, aoa, 0.0), active & fine)
+
+
 def _warm(pilots: Pilots, start: Start, grid: int, polish: int, plan: Refinement) -> Track:
     """Refine from known paths; links whose residual stays above the noise start again from nothing."""
     xp = array_namespace(pilots.data)
-    paths = start.aod_cos.shape[-1]
-    aod, aoa, active = (xp.reshape(part, (-1, paths)) for part in start)
+    aod, aoa, active = start
+    paths = aod.shape[-1]
     ridge = xp.broadcast_to(start_ridge(pilots, paths), aod.shape)
     known = fresh(fit(pilots, aod, aoa, ridge, active), active)
     short = plan._replace(iterations=min(plan.iterations, WARM_ITERATIONS), rescue=0.0)

@@ -90,9 +90,8 @@ def decode(action: Array, problem: MultiCellProblem, *, logit_scale: float) -> M
     share = positioning_shares(problem, z[..., len(ENTRIES) * users :])
     logits = xp.reshape(z[..., : len(ENTRIES) * users], (*z.shape[:-1], users, len(ENTRIES)))
     logits = xp.moveaxis(logits, -1, -2)  # (..., 4, users)
-    same_cell = problem.cell[..., None, :, None] == problem.cell[..., None, None, :]
-    split = simplex_share(logits, same_cell)
-    mates = xp.astype(same_group(problem.cell, problem.group), split.dtype)
+    split = simplex_share(logits, problem.same_cell[..., None, :, :])
+    mates = xp.astype(problem.mates, split.dtype)
     services = xp.stack([problem.of_cell(1.0 - share), problem.of_cell(share)], axis=-2)
 
     def fill(part: Array, budget: Array | float, floor: Array | float, count: Array) -> Array:
@@ -126,7 +125,7 @@ def encode_allocation(allocation: MultiCellAllocation, problem: MultiCellProblem
         In [-1, 1]. Raises ``ValueError`` for an allocation that was made for other groups.
     """
     xp = array_namespace(problem.gain, allocation.power)
-    same_groups = xp.all(same_group(problem.cell, allocation.group) == same_group(problem.cell, problem.group))
+    same_groups = xp.all(same_group(problem.cell, allocation.group) == problem.mates)
     require(bool(same_groups), "`allocation.group` must be the problem's own grouping to be encoded as an action")
     tiny = xp.finfo(problem.gain.dtype).smallest_normal
     power_slack = allocation.power - problem.per_user(problem.power_floor)[..., None, :]
@@ -134,7 +133,7 @@ def encode_allocation(allocation: MultiCellAllocation, problem: MultiCellProblem
     band_slack = band_slack / problem.group_size[..., None, :]
     slack = xp.concat([power_slack, band_slack], axis=-2)
     logits = xp.log(xp.clip(slack, min=tiny))
-    same_cell = problem.cell[..., None, :, None] == problem.cell[..., None, None, :]
+    same_cell = problem.same_cell[..., None, :, :]
     top = xp.max(xp.where(same_cell, logits[..., None, :], -xp.inf), axis=-1)
     logits = xp.clip(logits - top, min=-2.0 * logit_scale)
     bottom = xp.min(xp.where(same_cell, logits[..., None, :], xp.inf), axis=-1)

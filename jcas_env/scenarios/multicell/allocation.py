@@ -26,7 +26,7 @@ class MultiCellOutcome(NamedTuple):
     positioning_rate: Array
     """(..., users): positioning rate R^O [bit/s]."""
     utility: Array
-    """(...,): configured reward, Mbit/s or its logarithm."""
+    """(...,): configured reward, Mbit/s, its logarithm, or slots of arrivals."""
     violation: Array
     """(...,): largest relative violation of a constraint; zero where feasible."""
     nmse: Array | None = None
@@ -39,3 +39,11 @@ class MultiCellOutcome(NamedTuple):
     """(..., users): position error bound [m]."""
     located: Array | None = None
     """(..., users) bool"""
+    backlog_ms: Array | None = None
+    """(..., users): backlog after the slot, as the time in which as much arrives on average; with queues [ms]."""
+    arrived: Array | None = None
+    """(..., users): what arrived in the slot [bit]."""
+    served: Array | None = None
+    """(..., users): what was delivered in it [bit]."""
+    angle_variance: Array | None = None
+    """(..., users): variance of the angle after the slot's positioning; with ``kalman`` [rad^2]."""

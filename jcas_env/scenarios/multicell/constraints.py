@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from array_api_compat import array_namespace, device
 
-from ...physics.beamforming import same_group
+from ...physics.beamforming import Precoder, same_group
 from ...physics.grouping import group_sizes
+from ...physics.rates import Noise
 from ...types import COMMUNICATION, POSITIONING, Array, is_array
 from ..scenario import require, require_all
 from .allocation import MultiCellAllocation
+from .config import Intercell, Objective
 
 if TYPE_CHECKING:
     from .problem import MultiCellProblem
@@ -83,11 +85,17 @@ _AXES = {
     "queue": 1,
     "correlation": 2,
     "csi_error": 1,
+    "arrival_rate": 1,
+    "arrivals": 1,
+    "waited": 1,
 }
 """Trailing users axes of the fields."""
 
 _NUMBERS = ("power_budget", "band_budget", "power_floor", "band_floor", "noise_density")
 """Fields that are a scalar or given per cell."""
+
+_CHOICES = {"reward": Objective, "noise": Noise, "intercell": Intercell, "precoder": Precoder}
+"""Fields that are one of a few words."""
 
 
 def check_problem(problem: MultiCellProblem) -> None:
@@ -97,8 +105,13 @@ def check_problem(problem: MultiCellProblem) -> None:
         if value is not None and not is_array(value):
             kind = int if name in ("cell", "group") else float
             object.__setattr__(problem, name, np.asarray(value, dtype=kind))
+    for name, choices in _CHOICES.items():
+        word, words = getattr(problem, name), list(get_args(choices))
+        require(word in words, f"`{name}` must be one of {words}, got {word!r}")
     xp = array_namespace(problem.gain)
     users = problem.gain.shape[-1]
+    shape = tuple(problem.gain.shape)
+    require(min(shape) > 0, f"`gain` must hold at least one slot and one user, got shape {shape}")
     for name, axes in _AXES.items():
         value = getattr(problem, name)
         if value is None:
@@ -110,6 +123,8 @@ def check_problem(problem: MultiCellProblem) -> None:
             require_all(name, value, value >= 0, "at least 0")
         else:
             require_all(name, value, xp.isfinite(value) & (value >= 0), "finite and at least 0")
+    cells = problem.cells
+    require_all("cell", problem.cell, problem.cell < cells, f"below the number of cells, {cells}")
     shape = tuple(problem.last_power.shape)
     require(shape[-2:] == (2, users), f"`last_power` must end in axes (2, {users}), got shape {shape}")
     shape = tuple(problem.service_weight.shape)
@@ -124,6 +139,11 @@ def check_problem(problem: MultiCellProblem) -> None:
         _require_per_cell(problem, name, value)
     share = xp.asarray(problem.positioning_share)
     _require_per_cell(problem, "positioning_share", share)
+    queued = problem.arrival_rate is not None and problem.arrivals is not None
+    require(
+        queued or problem.reward in ("rate", "fair"),
+        f"`reward` {problem.reward} needs `arrival_rate` and `arrivals`, which this problem does not carry",
+    )
     useful = xp.asarray(problem.useful_time)
     require_all("useful_time", useful, (useful > 0) & (useful <= 1), "in (0, 1]")
     require_all("positioning_share", share, xp.isnan(share) | ((share > 0) & (share < 1)), "NaN or in (0, 1)")

@@ -76,6 +76,7 @@ def draw_innovation(config: MultiCellConfig, rng: np.random.Generator) -> Innova
         scatter=complex_normal(rng, *links, _fading_paths(config)),
         blockage=own.random(links) if config.blockage else np.zeros(0),
         noise=_channel_noise(config, own),
+        arrivals=own.random(config.users) if config.has_queues else np.zeros(0),
     )
 
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from array_api_compat import array_namespace, device
 
-from ...physics.beamforming import same_group
 from ...physics.rates import in_group_interference, intercell_density, spectral_efficiency
 from ...types import COMMUNICATION, POSITIONING, Array
 from ..scenario import ArraySpec
 from .config import MultiCellConfig
 from .problem import MultiCellProblem
+from .traffic import slots_of_arrivals
 
 LIMIT = 4.0
 """Bound of every observed number in absolute value."""
@@ -40,6 +40,10 @@ FEATURES = (
 )
 """Columns of ``users``; see :func:`user_features`."""
 
+QUEUE_FEATURES = ("backlog", "arrival_rate", "backlog_over_rate", "group_need", "waited")
+"""Further columns of ``users``, and of a user's part of the flat view, where there are queues; see
+:func:`queue_features`."""
+
 FLAT_FEATURES = (
     "signal",
     "in_group",
@@ -56,6 +60,8 @@ FLAT_FEATURES = (
 
 RATE_SCALE = 20.0
 """Spectral efficiency that maps to 1 [bit/s/Hz]."""
+NEED_OFFSET, NEED_SCALE = 1e-3, 3.0
+"""``group_need`` is log10(need + offset)/scale."""
 
 
 def log_scale(value: Array) -> Array:
@@ -76,8 +82,10 @@ def noise_normalised_gain(problem: MultiCellProblem) -> Array:
     return problem.gain * power[..., None, :] / noise[..., :, None]
 
 
-def user_features(problem: MultiCellProblem) -> dict[str, Array]:
+def user_features(problem: MultiCellProblem, gain: Array | None = None) -> dict[str, Array]:
     """Physics features of every user at equal allocation, each (..., users).
+
+    ``gain`` is that of :func:`noise_normalised_gain`, where it is at hand.
 
     ========================= ==========================================================================
     signal                    own received power, :func:`log_scale`
@@ -97,9 +105,8 @@ def user_features(problem: MultiCellProblem) -> dict[str, Array]:
     ========================= ==========================================================================
     """
     xp = array_namespace(problem.gain)
-    gain = noise_normalised_gain(problem)
+    gain = noise_normalised_gain(problem) if gain is None else gain
     ones = xp.ones((*gain.shape[:-2], 2, gain.shape[-1]), dtype=gain.dtype, device=device(gain))
-    mates = same_group(problem.cell, problem.group)
     zero = xp.zeros_like(gain)
     signal = xp.linalg.diagonal(gain)
     in_group = in_group_interference(ones, gain, problem.cell, problem.group)[..., 0, :]
@@ -109,33 +116,76 @@ def user_features(problem: MultiCellProblem) -> dict[str, Array]:
     sinr = signal / (in_group_and_noise + intercell)
     rate = spectral_efficiency(sinr)
     positioning = 0.5 * spectral_efficiency(problem.sensing_gain * sinr)
-    other_cell = problem.cell[..., :, None] != problem.cell[..., None, :]
-    member = xp.astype(mates, gain.dtype)
-
-    def group_sum(value: Array) -> Array:
-        return (member @ value[..., None])[..., 0]
-
-    def cell_total(value: Array) -> Array:
-        return problem.of_cell(problem.cell_sum(value))
-
+    both = xp.stack([rate, positioning], axis=-1)
+    group_sum = xp.astype(problem.mates, gain.dtype) @ both
+    of_cell = xp.astype(problem.same_cell, gain.dtype) @ both
+    of_group = group_sum / (of_cell + 1e-12)
+    powers = {
+        "signal": signal,
+        "in_group": in_group,
+        "in_group_and_noise": in_group_and_noise,
+        "intercell": intercell,
+        "leakage_out": xp.sum(xp.where(problem.same_cell, zero, gain), axis=-2),
+        "leakage_own_group": xp.sum(xp.where(problem.mates, gain, zero), axis=-2) - signal,
+        "sinr": sinr,
+        "sensing_gain": problem.sensing_gain,
+        "csi_error": zero[..., 0] if problem.csi_error is None else problem.csi_error,
+    }
+    scaled = log_scale(xp.stack(list(powers.values())))  # one logarithm instead of nine
     return {
-        "signal": log_scale(signal),
-        "in_group": log_scale(in_group),
-        "in_group_and_noise": log_scale(in_group_and_noise),
-        "intercell": log_scale(intercell),
-        "leakage_out": log_scale(xp.sum(xp.where(other_cell, gain, zero), axis=-2)),
-        "leakage_own_group": log_scale(xp.sum(xp.where(mates, gain, zero), axis=-2) - signal),
-        "sinr": log_scale(sinr),
+        **{name: scaled[index, ...] for index, name in enumerate(powers)},
         "rate": rate / RATE_SCALE,
         "positioning_rate": positioning / RATE_SCALE,
-        "sensing_gain": log_scale(problem.sensing_gain),
         "group_size": xp.log2(problem.group_size) / 4.0,
         "group_share": problem.group_size / problem.crowd,
-        "group_rate": group_sum(rate) / (cell_total(rate) + 1e-12),
-        "group_positioning_rate": group_sum(positioning) / (cell_total(positioning) + 1e-12),
-        "group_both_rates": group_sum(rate + positioning) / (5.0 * RATE_SCALE),
-        "csi_error": log_scale(zero[..., 0] if problem.csi_error is None else problem.csi_error),
+        "group_rate": of_group[..., COMMUNICATION],
+        "group_positioning_rate": of_group[..., POSITIONING],
+        "group_both_rates": xp.sum(group_sum, axis=-1) / (5.0 * RATE_SCALE),
     }
+
+
+def queue_features(problem: MultiCellProblem, efficiency: Array) -> dict[str, Array]:
+    r"""Queue features of every user, each (..., users); ``efficiency`` is that of :func:`user_features` [bit/s/Hz].
+
+    With :math:`\bar q_u = \log_{10}(q_u + 0.01)/2` for counts of slots, 1 at a hundred of them:
+
+    ================== ===============================================================================
+    backlog            :math:`q_u/(\lambda_u \Delta t)`, slots of arrivals
+    arrival_rate       :math:`\lambda_u N_i/B_{\max}` on the same scale, [bit/s/Hz] for all of the cell's band
+    backlog_over_rate  slots to serve the backlog at the equal allocation's rate
+    group_need         largest :math:`q_u/(e_u B_{\max} \Delta t/2)` of the group, the slots for which it needs a
+                       service's whole band; log10 with 1e-3 added, over 3
+    waited             log2(1 + slots since a slot's arrivals, or all there was, were delivered) over 4
+    ================== ===============================================================================
+    """
+    xp = array_namespace(problem.gain)
+    band = problem.per_user(problem.band_budget)
+    need = problem.queue / (xp.clip(efficiency, min=1e-6) * (0.5 * problem.slot * band))
+    waited = xp.zeros_like(need) if problem.waited is None else problem.waited
+    largest = xp.max(xp.where(problem.mates, need[..., None, :], xp.zeros_like(problem.gain)), axis=-1)
+    return {
+        "backlog": _slot_scale(slots_of_arrivals(problem, problem.queue)),
+        "arrival_rate": _slot_scale(problem.mean_arrivals / problem.slot * problem.crowd / band),
+        "backlog_over_rate": _slot_scale(need * problem.crowd / problem.group_size),
+        "group_need": xp.log10(largest + NEED_OFFSET) / NEED_SCALE,
+        "waited": xp.log2(1.0 + waited) / 4.0,
+    }
+
+
+def _slot_scale(slots: Array) -> Array:
+    """Numbers of slots, roughly 0.01 to 100, to [-1, 1]."""
+    xp = array_namespace(slots)
+    return xp.log10(slots + 0.01) / 2.0
+
+
+def _with_queues(problem: MultiCellProblem, features: dict[str, Array], names: tuple[str, ...]) -> Array:
+    """Some features of every user and, where there are queues, those of its queue: (..., users, columns)."""
+    xp = array_namespace(problem.gain)
+    columns = [features[name] for name in names]
+    if problem.arrival_rate is not None:
+        queues = queue_features(problem, RATE_SCALE * features["rate"])
+        columns += [queues[name] for name in QUEUE_FEATURES]
+    return xp.stack(columns, axis=-1)
 
 
 def last_share(problem: MultiCellProblem) -> Array:
@@ -147,26 +197,29 @@ def last_share(problem: MultiCellProblem) -> Array:
 def structured(problem: MultiCellProblem) -> dict[str, Array]:
     """Dict observation: ``gains``, ``group``, ``cell``, ``users``, ``cells`` as :func:`spec` lists them."""
     xp = array_namespace(problem.gain)
-    features = user_features(problem)
-    same_cell = problem.cell[..., :, None] == problem.cell[..., None, :]
+    gain = noise_normalised_gain(problem)
+    features = user_features(problem, gain)
     crowd = problem.cell_sum(xp.ones_like(problem.leakage))
     groups = problem.cell_sum(1.0 / problem.group_size)
-    cells = [groups / xp.clip(crowd, min=1.0), problem.least_share, last_share(problem)]
+    cells = [groups / xp.maximum(crowd, xp.ones_like(crowd)), problem.least_share, last_share(problem)]
     parts = {
-        "gains": log_scale(noise_normalised_gain(problem)),
-        "group": same_group(problem.cell, problem.group),
-        "cell": same_cell,
-        "users": xp.stack([features[name] for name in FEATURES], axis=-1),
+        "gains": log_scale(gain),
+        "group": problem.mates,
+        "cell": problem.same_cell,
+        "users": _with_queues(problem, features, FEATURES),
         "cells": xp.stack(cells, axis=-1),
     }
     return {name: _bounded(part) for name, part in parts.items()}
 
 
 def flat(problem: MultiCellProblem, labels: int) -> Array:
-    """One vector for MLPs: per user ``FLAT_FEATURES`` and a one-hot of the group, (..., users * (10 + labels))."""
+    """One vector for MLPs: per user ``FLAT_FEATURES``, with queues ``QUEUE_FEATURES``, and a one-hot of the group.
+
+    (..., users * (10 + labels)), or users * (15 + labels).
+    """
     xp = array_namespace(problem.gain)
     features = user_features(problem)
-    scalars = xp.stack([features[name] for name in FLAT_FEATURES], axis=-1)
+    scalars = _with_queues(problem, features, FLAT_FEATURES)
     label = xp.arange(labels, dtype=problem.group.dtype, device=device(problem.group))
     hot = xp.astype(problem.group[..., None] == label, scalars.dtype)
     rows = xp.concat([scalars, hot], axis=-1)
@@ -175,7 +228,8 @@ def flat(problem: MultiCellProblem, labels: int) -> Array:
 
 def _bounded(value: Array) -> Array:
     xp = array_namespace(value)
-    return xp.clip(xp.astype(value, xp.float32), min=-LIMIT, max=LIMIT)
+    single = xp.astype(value, xp.float32)
+    return single if xp.isdtype(value.dtype, "bool") else xp.clip(single, min=-LIMIT, max=LIMIT)
 
 
 def most_labels(config: MultiCellConfig) -> int:
@@ -187,16 +241,17 @@ def spec(config: MultiCellConfig) -> ArraySpec | dict[str, ArraySpec]:
     """Shapes and bounds of the observation.
 
     ``gains`` (U, U): log-scaled noise-normalised gain of beam m (column) at user j (row). ``group``,
-    ``cell`` (U, U): 1 where two users share cell and group, or the cell. ``users`` (U, 15): ``FEATURES``.
-    ``cells`` (C, 3): groups per user of the cell, least share of a service, last positioning share.
+    ``cell`` (U, U): 1 where two users share cell and group, or the cell. ``users`` (U, 15): ``FEATURES``,
+    followed by ``QUEUE_FEATURES`` (U, 20) where there are queues. ``cells`` (C, 3): groups per user of the cell, least
+    share of a service, last positioning share.
     """
-    users = config.users
+    users, queues = config.users, len(QUEUE_FEATURES) if config.has_queues else 0
     if config.observation == "flat":
-        return ArraySpec((users * (len(FLAT_FEATURES) + most_labels(config)),), -LIMIT, LIMIT)
+        return ArraySpec((users * (len(FLAT_FEATURES) + queues + most_labels(config)),), -LIMIT, LIMIT)
     return {
         "gains": ArraySpec((users, users), -LIMIT, LIMIT),
         "group": ArraySpec((users, users), 0.0, 1.0),
         "cell": ArraySpec((users, users), 0.0, 1.0),
-        "users": ArraySpec((users, len(FEATURES)), -LIMIT, LIMIT),
+        "users": ArraySpec((users, len(FEATURES) + queues), -LIMIT, LIMIT),
         "cells": ArraySpec((config.cells, 3), 0.0, 1.0),
     }

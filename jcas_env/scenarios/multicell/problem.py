@@ -11,15 +11,17 @@ from array_api_compat import array_namespace, device
 
 from ...physics.beamforming import Precoder, beams, constant_modulus, effective_gain
 from ...physics.grouping import first_fit_groups, group_sizes
+from ...physics.queues import serve
 from ...physics.rates import Noise, data_rate, interference, positioning_rate, sinr
 from ...types import COMMUNICATION, POSITIONING, Array, as_array, is_array
 from ...units import MEGA
 from ..scenario import require
 from .allocation import MultiCellAllocation, MultiCellOutcome
-from .config import Intercell, Reward
+from .config import Intercell, Objective
 from .constraints import check_problem, violation
 from .relaxed import RelaxedAllocation, RelaxedProblem, Seating, relax, seat_users
 from .subcarriers import whole_subcarriers
+from .traffic import backlog_score, slots_of_arrivals
 
 LEAST_RATE = 1e-6
 """Rates are floored here before the logarithm of the ``fair`` reward [Mbit/s] (spec multicell 8)."""
@@ -64,10 +66,10 @@ class MultiCellProblem:
     positioning_share: Array | float
     """Share of power and band for positioning [-], scalar or per cell; NaN where the allocator decides."""
     queue: Array
-    """(..., users): backlog [bit]; zero where there are no queues."""
+    """(..., users): backlog before the slot [bit]; zero where there are no queues."""
 
-    reward: Reward = "rate"
-    """Form of the utility."""
+    reward: Objective = "rate"
+    """Form of the utility; ``drain``, the squared backlog, is for allocators that plan, see :meth:`score`."""
     noise: Noise = "per_hertz"
     """Noise in the rates: of the group's band, or of the whole band."""
     intercell: Intercell = "printed"
@@ -90,6 +92,14 @@ class MultiCellProblem:
     """(..., users): expected error of the known serving channel, relative to its power, 0 to 1 [-]."""
     useful_time: Array | float = 1.0
     """Share of the slot that carries data; scalar or (...,). The rest goes to pilots [-]."""
+    slot: float = 0.01
+    """Slot length [s]; matters where there are queues."""
+    arrival_rate: Array | None = None
+    """(..., users): mean arrivals [bit/s]; None where there are no queues."""
+    arrivals: Array | None = None
+    """(..., users): bits that arrive in the slot: their mean in what is known, their number in the truth."""
+    waited: Array | None = None
+    """(..., users): slots since one that delivered a slot's mean arrivals, or all there was [-]."""
 
     def __post_init__(self) -> None:
         check_problem(self)
@@ -121,12 +131,16 @@ class MultiCellProblem:
     def per_cell(self, value: Any) -> Array:
         """Broadcast a scalar or ``(..., cells)`` to the batch and the cells; more leading axes are candidates."""
         xp = array_namespace(self.gain)
-        value = as_array(value, self.gain)
-        return xp.broadcast_to(value, np.broadcast_shapes(tuple(value.shape), (*self.batch, self.cells)))
+        value, shape = as_array(value, self.gain), (*self.batch, self.cells)
+        if value.shape == shape:
+            return value
+        return xp.broadcast_to(value, np.broadcast_shapes(tuple(value.shape), shape))
 
     def of_cell(self, value: Array) -> Array:
         """Spread ``(..., cells)`` over the users of each cell, ``(..., users)``."""
         xp = array_namespace(value, self.cell)
+        if value.shape[:-1] == self.cell.shape[:-1]:
+            return xp.take_along_axis(value, self.cell, axis=-1)
         batch = np.broadcast_shapes(value.shape[:-1], self.cell.shape[:-1])
         cell = xp.broadcast_to(self.cell, (*batch, self.users))
         return xp.take_along_axis(xp.broadcast_to(value, (*batch, value.shape[-1])), cell, axis=-1)
@@ -141,16 +155,30 @@ class MultiCellProblem:
     def cell_sum(self, value: Array) -> Array:
         """Sum ``(..., users)`` over the users of each cell, ``(..., cells)``."""
         xp = array_namespace(value, self.cell)
+        return (value[..., None, :] @ xp.astype(self.membership, value.dtype, copy=False))[..., 0, :]
+
+    @cached_property
+    def membership(self) -> Array:
+        """(..., users, cells): 1 where a user is served by a cell, in the precision of the gains."""
+        xp = array_namespace(self.cell)
         index = xp.arange(self.cells, dtype=self.cell.dtype, device=device(self.cell))
-        member = xp.astype(self.cell[..., :, None] == index, value.dtype)
-        return (value[..., None, :] @ member)[..., 0, :]
+        return xp.astype(self.cell[..., :, None] == index, self.gain.dtype)
 
     @cached_property
     def crowd(self) -> Array:
         """(..., users): number of users in each user's cell."""
         xp = array_namespace(self.cell)
-        same = self.cell[..., :, None] == self.cell[..., None, :]
-        return xp.sum(xp.astype(same, self.gain.dtype), axis=-1)
+        return xp.sum(xp.astype(self.same_cell, self.gain.dtype), axis=-1)
+
+    @cached_property
+    def same_cell(self) -> Array:
+        """(..., users, users) bool: whether two users share the cell."""
+        return self.cell[..., :, None] == self.cell[..., None, :]
+
+    @cached_property
+    def mates(self) -> Array:
+        """(..., users, users) bool: whether two users share cell and group, see :func:`.beamforming.same_group`."""
+        return self.same_cell & (self.group[..., :, None] == self.group[..., None, :])
 
     @cached_property
     def group_size(self) -> Array:
@@ -187,12 +215,12 @@ class MultiCellProblem:
         """``useful_time`` as an array, scalar or (...,)."""
         return as_array(self.useful_time, self.gain)
 
-    @property
+    @cached_property
     def share(self) -> Array:
         """(..., cells): positioning share, NaN where it is free."""
         return self.per_cell(self.positioning_share)
 
-    @property
+    @cached_property
     def share_is_free(self) -> Array:
         """(..., cells) bool: where the allocator decides the positioning share."""
         xp = array_namespace(self.gain)
@@ -206,6 +234,14 @@ class MultiCellProblem:
         With the powers, bands and grouping of the allocation itself, in all cells (spec multicell 2.5). ZF
         beams follow the allocation's grouping where the problem carries the channels.
         """
+        bandwidth, x = self.received(allocation)
+        return (
+            data_rate(bandwidth[..., COMMUNICATION, :], x[..., COMMUNICATION, :]),
+            positioning_rate(bandwidth[..., POSITIONING, :], x[..., POSITIONING, :], self.sensing_gain),
+        )
+
+    def received(self, allocation: MultiCellAllocation) -> tuple[Array, Array]:
+        """Band that carries symbols, pilots' time taken off [Hz], and SINR [-]: two arrays (..., 2, users)."""
         allocation = self.on_air(allocation)
         gain = self.gain if self._keeps_beams else self.regrouped(allocation.group).gain
         level = interference(
@@ -218,12 +254,23 @@ class MultiCellProblem:
             band_budget=self.per_user(self.band_budget),
             noise=self.noise,
         )
-        x = sinr(allocation.power, gain, level)
-        bandwidth = allocation.bandwidth * self.duty[..., None, None]
-        return (
-            data_rate(bandwidth[..., COMMUNICATION, :], x[..., COMMUNICATION, :]),
-            positioning_rate(bandwidth[..., POSITIONING, :], x[..., POSITIONING, :], self.sensing_gain),
-        )
+        return allocation.bandwidth * self.duty[..., None, None], sinr(allocation.power, gain, level)
+
+    def serve(self, rate: Array) -> tuple[Array, Array]:
+        """Backlog after the slot and what it delivered at data rates (..., users) [bit/s]: :func:`.queues.serve`."""
+        return serve(self.queue, self.arrivals, rate, slot=self.slot)
+
+    @property
+    def mean_arrivals(self) -> Array:
+        r"""(..., users): :math:`\lambda_u \Delta t`; ``ValueError`` where there are no queues [bit]."""
+        if self.arrival_rate is None:
+            raise ValueError("this problem has no queues: `arrival_rate` is None")
+        return self.arrival_rate * self.slot
+
+    def backlog(self, allocation: MultiCellAllocation) -> Array:
+        """Backlog after the slot, (..., users) [bit]; ``ValueError`` where there are no queues."""
+        require(self.arrivals is not None, "this problem has no queues: `arrivals` is None")
+        return self.serve(self.rates(allocation)[0])[0]
 
     def on_air(self, allocation: MultiCellAllocation) -> MultiCellAllocation:
         """The allocation as it is transmitted: bands rounded where subcarriers are whole."""
@@ -238,8 +285,11 @@ class MultiCellProblem:
         r"""Reward of each cell for given rates [bit/s], (..., cells).
 
         ``rate``: :math:`\sum_u a_u (w_C R_u^C + w_O R_u^O)` in Mbit/s; ``fair``: the same with
-        :math:`\ln R` in place of R, rates floored at 1e-6 Mbit/s (spec multicell 8).
+        :math:`\ln R` in place of R, rates floored at 1e-6 Mbit/s; ``delay`` and ``drain``:
+        :func:`.traffic.backlog_score` (spec multicell 8).
         """
+        if self.reward in ("delay", "drain"):
+            return backlog_score(self, rate)
         xp = array_namespace(rate, positioning)
         services = [rate / MEGA, positioning / MEGA]
         if self.reward == "fair":
@@ -252,7 +302,13 @@ class MultiCellProblem:
         xp = array_namespace(self.gain)
         rate, positioning = self.rates(allocation)
         utility = xp.mean(self.score(rate, positioning), axis=-1)
-        return MultiCellOutcome(rate, positioning, utility, self.violation(allocation))
+        outcome = MultiCellOutcome(rate, positioning, utility, self.violation(allocation))
+        if self.arrival_rate is None:
+            return outcome
+        backlog, served = self.serve(rate)
+        return outcome._replace(
+            backlog_ms=1e3 * self.slot * slots_of_arrivals(self, backlog), arrived=self.arrivals, served=served
+        )
 
     def utility(self, allocation: MultiCellAllocation) -> Array:
         r"""Configured reward, the mean over cells of :meth:`score`, (...,).

@@ -7,22 +7,25 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, device
 
+from ...physics.angle_filter import predict_variance, update_variance
 from ...physics.beamforming import effective_channel, effective_gain, leakage
+from ...physics.bounds import angle_information
 from ...physics.grouping import assign_cells
 from ...physics.rates import sensing_gain
 from ...tree import tree_map
-from ...types import Array
+from ...types import POSITIONING, Array
 from ..scenario import ArraySpec
 from . import action as actions
 from . import air as dynamics
 from . import draws, knowledge, observation
 from .air import constant
 from .allocation import MultiCellAllocation, MultiCellOutcome
-from .config import MultiCellConfig
+from .config import KEEP_OUT, MultiCellConfig
 from .constraints import check_allocation
 from .problem import MultiCellProblem
-from .state import Air, ChannelNoise, Csi, Initial, Innovation, Memory, State
+from .state import Air, ChannelNoise, Csi, Initial, Innovation, Memory, State, Traffic
 from .tracking import learn
+from .traffic import arrival_rates, begin_traffic, next_traffic
 
 
 class MultiCell:
@@ -103,15 +106,26 @@ class MultiCell:
         same = cell[..., :, None] == cell[..., None, :]
         equal = config.power_budget / (2.0 * xp.sum(xp.astype(same, draws.los_phase.dtype), axis=-1))
         csi, memory = self._know(before if config.csi_delay else air, draws.first.noise, cell, None)
-        return State(
+        nothing = xp.zeros_like(equal)
+        state = State(
             slot=xp.zeros(cell.shape[:-1], dtype=xp.int64, device=device(cell)),
             cell=cell,
             air=air,
             csi=csi,
             memory=memory,
             last_power=xp.stack([equal, equal], axis=-2),
-            queue=xp.zeros_like(equal),
+            queue=nothing,
+            traffic=Traffic(nothing, nothing, nothing),
+            angle_variance=self._predict(air, cell, nothing + config.prior_variance),
         )
+        if not config.has_queues:
+            return state
+        rate = arrival_rates(config.load, self.equal_rate(state))
+        return state._replace(traffic=begin_traffic(config, rate, draws.first.arrivals))
+
+    def equal_rate(self, state: State) -> Array:
+        """Data rate of every user under equal power and band per user, (..., users) [bit/s]: what loads relate to."""
+        return self.truth(state).rates(self.fallback(self.problem(state)))[0]
 
     def transition(self, state: State, allocation: MultiCellAllocation, innovation: Innovation) -> State:
         """Next decision: the channel moves on, and the slot that has just been played becomes the knowledge."""
@@ -119,7 +133,44 @@ class MultiCell:
         air = dynamics.move(config, self.layout, state.air, innovation)
         measured = state.air if config.csi_delay else air
         csi, memory = self._know(measured, innovation.noise, state.cell, state.memory)
-        return state._replace(slot=state.slot + 1, air=air, csi=csi, memory=memory, last_power=allocation.power)
+        state = self._play(state, allocation, innovation)
+        return state._replace(
+            slot=state.slot + 1,
+            air=air,
+            csi=csi,
+            memory=memory,
+            last_power=allocation.power,
+            angle_variance=self._predict(air, state.cell, state.angle_variance),
+        )
+
+    def _play(self, state: State, allocation: MultiCellAllocation, innovation: Innovation) -> State:
+        """Queues after a slot, the arrivals of the next one, and the variance of the angles that the slot leaves."""
+        config = self.config
+        if not (config.has_queues or config.kalman):
+            return state
+        truth = self.truth(state)
+        if config.kalman:
+            state = state._replace(angle_variance=self._measure_angles(state, truth, allocation))
+        if not config.has_queues:
+            return state
+        queue, served = truth.serve(truth.rates(allocation)[0])
+        traffic = next_traffic(config, state.traffic, truth.queue + truth.arrivals, served, innovation.arrivals)
+        return state._replace(queue=queue, traffic=traffic)
+
+    def _predict(self, air: Air, cell: Array, variance: Array) -> Array:
+        """Variance of the angles before a slot's positioning, (..., users); constant without the filter."""
+        if not self.config.kalman:
+            return variance
+        xp = array_namespace(variance)
+        offset = air.position - self.layout.like(air.position).stations[cell]
+        distance = xp.clip(xp.hypot(offset[..., 0], offset[..., 1]), min=KEEP_OUT)
+        return predict_variance(variance, distance, rms_speed=self.config.speed, slot=self.config.slot)
+
+    def _measure_angles(self, state: State, truth: MultiCellProblem, allocation: MultiCellAllocation) -> Array:
+        """Variance of the angles after a slot's positioning, (..., users)."""
+        band, x = (part[..., POSITIONING, :] for part in truth.received(allocation))
+        sensitivity = angle_information(_departure(state), antennas=self.config.bs_antennas)
+        return update_variance(state.angle_variance, sensitivity, x, self.config.slot * band)
 
     def _assign(self, air: Air, noise: ChannelNoise) -> Array:
         """Serving cells of an episode, (..., users)."""
@@ -147,8 +198,12 @@ class MultiCell:
 
     def problem(self, state: State) -> MultiCellProblem:
         """What an allocator may know: estimated gains, groups, budgets, weights."""
-        csi = state.csi
-        return self._pose(state, csi.gain, csi.leakage, csi.sensing_gain, csi.channel)
+        csi, config = state.csi, self.config
+        kappa = csi.sensing_gain
+        if config.kalman:
+            kappa = kappa * (state.angle_variance / config.prior_variance)
+        expected = state.traffic.rate * config.slot
+        return self._pose(state, csi.gain, csi.leakage, kappa, csi.channel, expected)
 
     def truth(self, state: State) -> MultiCellProblem:
         """The same problem on the true channel of the slot in which the allocation acts.
@@ -157,19 +212,21 @@ class MultiCell:
         """
         config, csi = self.config, state.csi
         air = effective_channel(state.air.channel, csi.combiner)
-        xp = array_namespace(state.cell)
-        own = xp.take_along_axis(state.air.aod_cos[..., 0], state.cell[..., None, :], axis=-2)[..., 0, :]
         kappa = sensing_gain(
-            own,
+            _departure(state),
             antennas=config.bs_antennas,
-            prior_variance=config.prior_variance,
+            prior_variance=state.angle_variance,
             kind=config.positioning_gain,
         )
-        return self._pose(state, effective_gain(air, csi.beam, state.cell), leakage(air, state.cell), kappa, air)
+        gain = effective_gain(air, csi.beam, state.cell)
+        return self._pose(state, gain, leakage(air, state.cell), kappa, air, state.traffic.arrivals)
 
-    def _pose(self, state: State, gain: Array, leakage: Array, sensing_gain: Array, air: Array) -> MultiCellProblem:
+    def _pose(
+        self, state: State, gain: Array, leakage: Array, sensing_gain: Array, air: Array, arrivals: Array
+    ) -> MultiCellProblem:
         xp = array_namespace(gain)
         config = self.config
+        traffic = state.traffic if config.has_queues else None
         same = state.cell[..., :, None] == state.cell[..., None, :]
         return MultiCellProblem(
             gain=gain,
@@ -199,6 +256,10 @@ class MultiCell:
             air_channel=air,
             csi_error=state.csi.error,
             useful_time=self._useful_time(state),
+            slot=config.slot,
+            arrival_rate=None if traffic is None else traffic.rate,
+            arrivals=None if traffic is None else arrivals,
+            waited=None if traffic is None else traffic.waited,
         )
 
     def _useful_time(self, state: State) -> Array | float:
@@ -220,17 +281,14 @@ class MultiCell:
 
     def outcome(self, state: State, allocation: MultiCellAllocation) -> MultiCellOutcome:
         """Rates, utility and violation of an allocation on the truth, and the errors of what the network knew."""
-        fix = state.memory.fix
-        return (
-            self.truth(state)
-            .outcome(allocation)
-            ._replace(
-                nmse=state.csi.nmse,
-                position=fix.position,
-                position_error_m=fix.error,
-                peb_m=fix.bound,
-                located=fix.located,
-            )
+        fix, truth = state.memory.fix, self.truth(state)
+        return truth.outcome(allocation)._replace(
+            nmse=state.csi.nmse,
+            position=fix.position,
+            position_error_m=fix.error,
+            peb_m=fix.bound,
+            located=fix.located,
+            angle_variance=self._measure_angles(state, truth, allocation) if self.config.kalman else None,
         )
 
     def reward(self, state: State, allocation: MultiCellAllocation) -> Array:
@@ -267,3 +325,9 @@ class MultiCell:
     def check_allocation(self, allocation: MultiCellAllocation, problem: MultiCellProblem) -> MultiCellAllocation:
         """Return an allocation as arrays; raises ``ValueError`` that names a bad entry."""
         return check_allocation(problem, allocation)
+
+
+def _departure(state: State) -> Array:
+    """Direction cosine of the line of sight from each user's station, (..., users)."""
+    xp = array_namespace(state.cell)
+    return xp.take_along_axis(state.air.aod_cos[..., 0], state.cell[..., None, :], axis=-2)[..., 0, :]

@@ -87,6 +87,17 @@ class Memory(NamedTuple):
     """(...,) integer: slots since the measurement."""
 
 
+class Traffic(NamedTuple):
+    """Data that comes in; all zero without queues."""
+
+    rate: Array
+    """(..., users): mean arrivals, fixed in an episode [bit/s]."""
+    arrivals: Array
+    """(..., users): what arrives in slot t; nobody knows it at the decision [bit]."""
+    waited: Array
+    """(..., users): slots since one that delivered a slot's mean arrivals, or all there was [-]."""
+
+
 class State(NamedTuple):
     """A decision: knowledge of slot t - 1 (t without delay), truth of slot t, in which the allocation acts."""
 
@@ -103,7 +114,11 @@ class State(NamedTuple):
     last_power: Array
     """(..., 2, users): powers on the air in the last slot, equal in the first [W]."""
     queue: Array
-    """(..., users): backlog [bit]."""
+    """(..., users): backlog at the decision, before the arrivals of slot t; zero without queues [bit]."""
+    traffic: Traffic
+    """Data that comes in."""
+    angle_variance: Array
+    """(..., users): variance of the angles before the positioning of slot t, the prior in kappa [rad^2]."""
 
 
 class ChannelNoise(NamedTuple):
@@ -138,6 +153,8 @@ class Innovation(NamedTuple):
     """(..., cells, users) uniforms, or size 0 without blockage."""
     noise: ChannelNoise
     """Noise of the channel estimate that is made in this step."""
+    arrivals: Array
+    """(..., users) uniforms: what arrives in the slot that begins, or size 0 without queues."""
 
 
 class Initial(NamedTuple):

@@ -1,0 +1,242 @@
+r"""Training through time: the delay task's policy, by gradients through the queues of several slots (spec learning 4).
+
+.. math:: \min_\theta\ \mathbb{E} \sum_{t = t_0}^{t_0 + 9}
+          \frac{\overline{s(t) + 0.1\, s(t)^2}}{1 + \overline{s(t_0 - 1)}}, \qquad
+          s_u(t) = \frac{q_u(t)}{\lambda_u \Delta t}, \qquad
+          q_u(t) = \max\big(q_u(t-1) + A_u(t) - R_u(\pi_\theta(\text{known}, q(t-1)))\, \Delta t,\; 0\big)
+
+The bar is the mean over users. The square feels long queues before they are felt in the mean; squares alone, which the
+specification names, serve the mean backlog less well. The denominator, the backlog at the beginning of the window,
+keeps the few overloaded networks from drowning the rest.
+The channels of an episode do not depend on what is allocated, so they are drawn once; queues, loads and arrivals are
+played anew on them. The recursion and the rates are the scenario's own functions on torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig, MultiCellProblem
+from jcas_env.scenarios.multicell.action import decode
+from jcas_env.scenarios.multicell.state import Traffic
+from jcas_env.scenarios.multicell.traffic import arrival_rates, begin_traffic, next_traffic, slots_of_arrivals
+from jcas_env.scenarios.scenario import require
+from jcas_env.tree import stack, tree_map
+
+from .checkpoint import write_atomically
+from .equivariant import LOGIT_SCALE
+from .gradient import BadGradientError, GradientTrainer, Recipe
+from .networks import EquivariantPolicy, PolicyShape
+from .scenes import DROPPED, SPLITS, Scenes, join
+
+
+@dataclass(frozen=True, kw_only=True)
+class DelayRecipe(Recipe):
+    """How a policy of the delay task is trained; recorded in its card."""
+
+    steps: int = 1000
+    """Updates, one window each."""
+    batch: int = 24
+    """Lanes that are played side by side."""
+    square: float = 0.1
+    """Weight of the squared backlog beside the backlog."""
+    window: int = 10
+    """Slots through which a gradient runs."""
+    load: tuple[float, float] = (0.5, 1.05)
+    """Ends of the uniform distribution of a lane's load."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.window > 0, f"`window` must be positive, got {self.window!r}")
+        low, high = self.load
+        require(0 < low <= high, f"`load` must be two positive numbers in order, got {self.load!r}")
+
+
+@dataclass(frozen=True, eq=False)
+class Episodes:
+    """Channels of many episodes of one configuration."""
+
+    scenes: Scenes
+    """Known and true problems without queues, (episodes * slots,): slot t of episode i at index i * slots + t."""
+    slots: int
+    """Slots of an episode."""
+    equal_rate: Tensor
+    """(episodes, users): data rates under equal allocation in the first slot [bit/s]."""
+    config: MultiCellConfig
+    """Where they come from."""
+
+    def __len__(self) -> int:
+        return len(self.scenes) // self.slots
+
+
+def draw_episodes(
+    config: MultiCellConfig,
+    count: int,
+    slots: int,
+    *,
+    split: str = "train",
+    progress: Callable[[int], None] | None = None,
+) -> Episodes:
+    """Play ``count`` episodes with the zero action and keep their channels, as tensors of single precision.
+
+    ``progress`` is called with the number of slots that are new. Queues and arrivals are left to the training.
+    """
+    require(split in SPLITS, f"`split` must be one of {list(SPLITS)}, got {split!r}")
+    scenario = MultiCell(config.with_fields({"reward": "rate", "queues": False}))
+    generators = [np.random.default_rng(SPLITS[split] + lane) for lane in range(count)]
+    state = scenario.initial(stack([scenario.draw_initial(rng) for rng in generators]))
+    rate, parts = scenario.equal_rate(state), []
+    for _ in range(slots):
+        problem = scenario.problem(state)
+        parts.append(Scenes(replace(problem, **DROPPED), replace(scenario.truth(state), **DROPPED)))
+        allocation = scenario.decode(np.zeros((count, scenario.action_size)), problem)
+        innovation = stack([scenario.draw(rng, state) for rng in generators])
+        state = scenario.transition(state, allocation, innovation)
+        if progress is not None:
+            progress(count)
+    order = np.arange(slots * count).reshape(slots, count).T.reshape(-1)
+    scenes = join(parts).take(order).torch(torch.float32)
+    return Episodes(scenes, slots, torch.from_numpy(rate).to(torch.float32), config)
+
+
+class Lanes(NamedTuple):
+    """Episodes in progress, at a decision."""
+
+    episode: Tensor
+    """(lanes,) integer"""
+    slot: Tensor
+    """(lanes,) integer: slot that comes."""
+    queue: Tensor
+    """(lanes, users): backlog before it [bit]."""
+    traffic: Traffic
+    """What arrives."""
+    last_power: Tensor
+    """(lanes, 2, users): powers on the air in the slot before [W]."""
+
+
+def begin(episodes: Episodes, episode: Tensor, load: Tensor, uniform: Tensor) -> Lanes:
+    """Lanes at the first slot of some episodes, with empty queues; ``load`` (lanes, 1), ``uniform`` (lanes, users)."""
+    rate = arrival_rates(load, episodes.equal_rate[episode])
+    power = episodes.scenes.known.last_power[episode * episodes.slots]
+    traffic = begin_traffic(episodes.config, rate, uniform)
+    return Lanes(episode, torch.zeros_like(episode), torch.zeros_like(rate), traffic, power)
+
+
+def play(
+    policy: Callable[[MultiCellProblem], Tensor], episodes: Episodes, lanes: Lanes, uniform: Tensor
+) -> tuple[Lanes, Tensor]:
+    """One slot under a policy that maps known problems to actions.
+
+    ``uniform`` (lanes, users) makes the arrivals of the next slot. Returns the lanes there, and the backlogs that this
+    slot leaves in slots of arrivals, (lanes, users). Raises :class:`BadGradientError` for an action that is not finite.
+    """
+    config, traffic = episodes.config, lanes.traffic
+    scenes = episodes.scenes.take(lanes.episode * episodes.slots + lanes.slot)
+    queues: dict[str, Any] = {
+        "queue": lanes.queue,
+        "arrival_rate": traffic.rate,
+        "waited": traffic.waited,
+        "last_power": lanes.last_power,
+    }
+    known = replace(scenes.known, arrivals=traffic.rate * config.slot, **queues)
+    truth = replace(scenes.truth, arrivals=traffic.arrivals, **queues)
+    action = policy(known)
+    if not torch.isfinite(action).all():
+        raise BadGradientError("the policy's action is not finite")
+    allocation = decode(action, known, logit_scale=LOGIT_SCALE)
+    queue, served = truth.serve(truth.rates(allocation)[0])
+    coming = next_traffic(config, traffic, lanes.queue + traffic.arrivals, served, uniform)
+    after = lanes._replace(slot=lanes.slot + 1, queue=queue, traffic=coming, last_power=allocation.power.detach())
+    return after, slots_of_arrivals(truth, queue)
+
+
+def restarted(lanes: Lanes, fresh: Lanes, where: Tensor) -> Lanes:
+    """Lanes with those that are marked, (lanes,) bool, replaced."""
+    return tree_map(lambda new, old: torch.where(where.reshape(-1, *(1,) * (old.ndim - 1)), new, old), fresh, lanes)
+
+
+class DelayTrainer(GradientTrainer):
+    """Trains a policy window by window; lanes go on where the last window ended, until their episode is over.
+
+    In the beginning the lanes stand at different windows of their first episode, so that every update sees short and
+    long backlogs. Its whole state, the lanes included, can be saved and put back.
+    """
+
+    recipe: DelayRecipe
+
+    def __init__(self, episodes: Episodes, recipe: DelayRecipe, shape: PolicyShape | None = None) -> None:
+        require(
+            episodes.slots % recipe.window == 0,
+            f"`window` must divide the {episodes.slots} slots of an episode, got {recipe.window}",
+        )
+        self.recipe, self.episodes = recipe, episodes
+        with torch.random.fork_rng():
+            torch.manual_seed(recipe.seed)
+            self.policy = EquivariantPolicy(PolicyShape(queues=True) if shape is None else shape)
+        self.optimiser = torch.optim.AdamW(self.policy.parameters(), lr=recipe.rate)
+        self.step = 0
+        lanes = self._fresh(np.random.default_rng([recipe.seed, recipe.steps]))
+        offset = torch.arange(recipe.batch) * recipe.window % episodes.slots
+        self.lanes = lanes._replace(slot=offset)
+
+    def _fresh(self, rng: np.random.Generator) -> Lanes:
+        """Every lane at the beginning of a random episode with a random load."""
+        count, users = self.recipe.batch, self.episodes.equal_rate.shape[-1]
+        episode = torch.from_numpy(rng.integers(len(self.episodes), size=count))
+        load = torch.from_numpy(rng.uniform(*self.recipe.load, (count, 1))).to(torch.float32)
+        return begin(self.episodes, episode, load, _uniform(rng, count, users))
+
+    def update(self) -> float:
+        """One window; returns minus the mean backlog in slots of arrivals. Raises :class:`BadGradientError`."""
+        rng = np.random.default_rng([self.recipe.seed, self.step])
+        over = self.lanes.slot >= self.episodes.slots
+        lanes = restarted(tree_map(torch.detach, self.lanes), self._fresh(rng), over)
+        slots = lanes.queue / (lanes.traffic.rate * self.episodes.config.slot)
+        scale = 1.0 + slots.mean(-1)
+        cost, backlog = torch.zeros(()), 0.0
+        for _ in range(self.recipe.window):
+            lanes, slots = play(self.policy.of_problem, self.episodes, lanes, _uniform(rng, *lanes.queue.shape))
+            cost = cost + ((slots + self.recipe.square * slots**2).mean(-1) / scale).mean()
+            backlog += float(slots.detach().mean()) / self.recipe.window
+        self.descend(cost)
+        self.lanes = tree_map(torch.detach, lanes)
+        return -backlog
+
+    # ---------------------------------------------------------------- saving
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Those of every trainer, and the lanes."""
+        *plain, traffic, power = self.lanes
+        lanes = dict(zip(_LANES, (*plain, *traffic, power), strict=True))
+        return super().tensors() | {f"lanes.{name}": value for name, value in lanes.items()}
+
+    def load(self, tensors: dict[str, Tensor], card: dict[str, Any]) -> None:
+        """Continue from a saved state; raises ``ValueError`` if it was made with another recipe."""
+        recipe = {name: tuple(value) if isinstance(value, list) else value for name, value in card["recipe"].items()}
+        super().load(tensors, card | {"recipe": recipe})
+        episode, slot, queue, rate, arrivals, waited, power = (tensors[f"lanes.{name}"] for name in _LANES)
+        self.lanes = Lanes(episode, slot, queue, Traffic(rate, arrivals, waited), power)
+
+    def save_bad_batch(self, folder: Path) -> Path:
+        """Write step and episodes of the current window as JSON, and the state, which holds the lanes, beside it."""
+        self.save(folder / "bad-step.safetensors")
+        path = folder / "bad-batch.json"
+        content = {"step": self.step, "episodes": self.lanes.episode.tolist(), "slots": self.lanes.slot.tolist()}
+        write_atomically(path, json.dumps(content).encode())
+        return path
+
+
+_LANES = ("episode", "slot", "queue", "rate", "arrivals", "waited", "last_power")
+"""Names of the lanes' tensors in a file."""
+
+
+def _uniform(rng: np.random.Generator, *shape: int) -> Tensor:
+    return torch.from_numpy(rng.random(shape, dtype=np.float32))

@@ -1,0 +1,131 @@
+"""Allocators of the delay task: what is known of queues, and what a single slot can do about it.
+
+None of them looks further than one slot. They know the backlog, the mean of the arrivals and the estimated channel; a
+problem without queues is refused with ``ValueError``. A free positioning share is chosen by the solver that they build
+on, which with the ``delay`` reward goes to the communication end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import inf
+
+from array_api_compat import array_namespace
+
+from jcas_env.physics.beamforming import same_group
+from jcas_env.scenarios.multicell import MultiCellProblem
+from jcas_env.types import COMMUNICATION, Array
+
+from .equal import EqualAllocation
+from .search import _Search
+from .solver import Solution, Solver, unsupported
+
+IDLE_WEIGHT = 0.01
+"""Weight of a user without backlog in MaxWeight, in slots of its mean arrivals [-]."""
+
+
+def check_queues(solver: object, problem: object) -> MultiCellProblem:
+    """Raise ``TypeError`` for another problem type and ``ValueError`` for one without queues."""
+    if not isinstance(problem, MultiCellProblem):
+        raise unsupported(solver, problem, MultiCellProblem)
+    if problem.arrival_rate is None:
+        raise ValueError(f"{type(solver).__name__} needs a problem with queues, got `arrival_rate` = None")
+    return problem
+
+
+@dataclass(frozen=True)
+class MaxWeight:
+    r"""Band per user and water-filling power (EBA + PA) with the backlogs as weights.
+
+    .. math:: a_u \propto q_u + 0.01\, \lambda_u \Delta t
+
+    The weights of the relaxed sum rate, normalised in each cell; equal where nothing waits and nothing comes. Status
+    FEASIBLE, no bound (spec multicell 4.8).
+    """
+
+    def solve(self, problem: MultiCellProblem) -> Solution:
+        """Closed form, batched."""
+        problem = check_queues(self, problem)
+        xp = array_namespace(problem.gain)
+        weight = problem.queue + IDLE_WEIGHT * problem.mean_arrivals
+        total = problem.of_cell(problem.cell_sum(weight))
+        busy = total > 0
+        weight = xp.where(busy, weight / xp.where(busy, total, xp.ones_like(total)), problem.weight)
+        return EqualAllocation(power="proposed").solve(replace(problem, weight=weight))
+
+
+@dataclass(frozen=True)
+class BacklogProportional:
+    r"""Equal power, and the communication band in proportion to what each group still needs.
+
+    .. math:: n_g = \max_{u \in g} \frac{q_u}{e_u}, \qquad
+              B_g = B_\mathrm{thr} + (B_C - G B_\mathrm{thr}) \frac{n_g}{\sum_h n_h}
+
+    with :math:`e_u` the known spectral efficiency under the equal allocation per user. Where nothing waits in a cell,
+    and for positioning, the band is the equal allocation's. Status FEASIBLE, no bound (spec multicell 4.8).
+    """
+
+    def solve(self, problem: MultiCellProblem) -> Solution:
+        """Closed form, batched."""
+        problem = check_queues(self, problem)
+        xp = array_namespace(problem.gain)
+        equal = EqualAllocation().solve(problem)
+        band = equal.allocation.bandwidth
+        width, positioning = band[..., COMMUNICATION, :], band[..., 1 - COMMUNICATION, :]
+        budget = problem.of_cell(problem.cell_sum(width / problem.group_size))
+        need = self.need(problem, equal)
+        total = problem.of_cell(problem.cell_sum(need / problem.group_size))
+        waits = total > 0
+        floor = problem.per_user(problem.band_floor)
+        part = need / xp.where(waits, total, xp.ones_like(total))
+        width = xp.where(waits, floor + (budget - problem.groups * floor) * part, width)
+        allocation = equal.allocation._replace(bandwidth=xp.stack([width, positioning], axis=-2))
+        objective = problem.utility(allocation)
+        return replace(
+            equal,
+            allocation=allocation,
+            objective=objective,
+            bound=xp.where(xp.isnan(objective), objective, inf),
+            details={name: equal.details[name] for name in ("positioning_share", "least_share")},
+        )
+
+    @staticmethod
+    def need(problem: MultiCellProblem, equal: Solution) -> Array:
+        """Band times time that a user's group needs at the equal allocation's efficiency, (..., users) [Hz s]."""
+        xp = array_namespace(problem.gain)
+        rate, _ = problem.rates(equal.allocation)
+        audible = rate > 0
+        width = equal.allocation.bandwidth[..., COMMUNICATION, :]
+        need = xp.where(audible, problem.queue * width / xp.where(audible, rate, xp.ones_like(rate)), 0.0)
+        mates = same_group(problem.cell, problem.group)
+        return xp.max(xp.where(mates, need[..., None, :], xp.zeros_like(problem.gain)), axis=-1)
+
+
+@dataclass(frozen=True)
+class DrainSearch(_Search):
+    r"""Gradient search on the queues that the slot leaves, on the known channel.
+
+    .. math:: \min\; \frac1U \sum_u \Big(\frac{\max(q_u + \lambda_u \Delta t - R_u^C \Delta t,\, 0)}
+              {\lambda_u \Delta t}\Big)^2
+
+    Adam on the logits of all cells at once, see :class:`Joint`; the best iterate of all starts counts. The strongest
+    allocator that looks one slot ahead and no further, and slow. ``objective`` is minus the stated sum. Status
+    FEASIBLE, no bound (spec multicell 10.5, spec learning 5).
+    """
+
+    steps: int = 120
+    """Adam steps."""
+    rate: float = 0.3
+    """Rate of the first step [logits]; it goes linearly to ``final_rate``."""
+    final_rate: float = 0.01
+    """Rate of the last step [logits]."""
+    starts: Sequence[Solver] = (EqualAllocation(), BacklogProportional())
+    """Solvers whose allocations are starts."""
+
+    def _solvers(self) -> Sequence[Solver]:
+        return self.starts
+
+    def solve(self, problem: MultiCellProblem) -> Solution:
+        """Search a problem, batched."""
+        return super().solve(replace(check_queues(self, problem), reward="drain"))

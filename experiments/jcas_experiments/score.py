@@ -1,0 +1,126 @@
+"""Trained policies on the named evaluation sets, beside the optimisers and the yardsticks (spec learning 6, 7.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jcas_agents.checkpoint import locate, read, rewrite_card
+from jcas_agents.evaluation_sets import SETS, VERSION, evaluation_scenes
+from jcas_agents.learned import LearnedAllocator
+from jcas_agents.scenes import Scenes
+from rich.table import Table
+
+from jcas_env.scenarios.scenario import require, suggest
+
+from .allocators import ROSTERS
+from .statistics import paired_ratio
+
+RIVALS = {
+    "rate": ("equal", "constant", "vertex", "admm", "sca", "search-20", "search-50"),
+    "fair": ("equal", "search-20", "search-50"),
+}
+"""Who stands beside a policy, by the reward that it is trained for; the constant rule knows sums of rates alone."""
+BEST = "joint"
+"""Best found, on request: seconds a scene."""
+TOGETHER = 50
+"""Scenes that are decided in one call."""
+
+
+class Score(NamedTuple):
+    """Policies against one rival on one set."""
+
+    set: str
+    rival: str
+    ratio: list[float]
+    """Of each policy: ratio of mean utilities; of geometric-mean rates for ``fair``."""
+    interval: list[float]
+    """95 % bootstrap interval over scenes of the first policy's ratio."""
+
+    def report(self) -> dict[str, Any]:
+        """What goes into a file."""
+        low, high = min(self.ratio), max(self.ratio)
+        mean = float(np.mean(self.ratio))
+        return {
+            "set": self.set, "rival": self.rival, "ratio": self.ratio, "ci95": self.interval,
+            "mean": mean, "lowest": low, "highest": high,
+        }  # fmt: skip
+
+
+def reward_of(policies: Sequence[str]) -> str:
+    """Reward that all the policies are trained for; ``ValueError`` if they differ."""
+    found = {read(locate(name))[1].get("reward", "rate") for name in policies}
+    require(len(found) == 1, f"the policies must be trained for one reward, got {sorted(found)}")
+    return found.pop()
+
+
+def utilities(allocate: Callable[[Any], Any], scenes: Scenes) -> np.ndarray:
+    """True utility of an allocator's decisions on the known problems, (scenes,)."""
+    parts = []
+    for begin in range(0, len(scenes), TOGETHER):
+        some = scenes.take(slice(begin, begin + TOGETHER))
+        parts.append(np.asarray(some.truth.utility(allocate(some.known))))
+    return np.concatenate(parts)
+
+
+def scores(policies: Sequence[str], sets: Sequence[str], count: int, *, best: bool = False) -> Iterator[Score]:
+    """Score policies, one per training seed, on sets; raises ``ValueError`` for an unknown set."""
+    for name in sets:
+        require(name in SETS, f"unknown evaluation set {name!r}: {suggest(name, list(SETS))}")
+    reward = reward_of(policies)
+    learned = [LearnedAllocator.load(name) for name in policies]
+    roster = ROSTERS["multicell"]
+    for name in sets:
+        scenes = evaluation_scenes(name, count, reward=reward)
+        mine = [utilities(policy.allocate, scenes) for policy in learned]
+        for rival in (*RIVALS[reward], *((BEST,) if best else ())):
+            theirs = utilities(_decision(roster.make(rival)), scenes)
+            ratios = [paired_ratio(value, theirs, logarithmic=reward == "fair") for value in mine]
+            yield Score(name, rival, [float(ratio or 0.0) for ratio, _ in ratios], list(ratios[0][1] or []))
+
+
+def _decision(solver: Any) -> Callable[[Any], Any]:
+    return lambda known: solver.solve(known).allocation
+
+
+def table(found: Sequence[Score]) -> Table:
+    """One row per set, one column per rival: mean over the policies, and half their range where there are several."""
+    rivals = list(dict.fromkeys(score.rival for score in found))
+    result = Table(box=None, pad_edge=False, header_style="bold")
+    result.add_column("learned over", no_wrap=True, min_width=12)
+    for rival in rivals:
+        result.add_column(rival, justify="right", no_wrap=True)
+    for name in dict.fromkeys(score.set for score in found):
+        cells = {score.rival: score for score in found if score.set == name}
+        result.add_row(name, *(_cell(cells[rival]) if rival in cells else "-" for rival in rivals))
+    return result
+
+
+def _cell(score: Score) -> str:
+    mean = f"{np.mean(score.ratio):.4f}"
+    if len(score.ratio) == 1:
+        return mean
+    return f"{mean} ±{(max(score.ratio) - min(score.ratio)) / 2:.4f}"
+
+
+def write_card(policy: str, found: Sequence[Score], count: int, seeds: int) -> Path:
+    """Put the scores of the first policy, and the range over all, into its card; returns the file."""
+    sets: dict[str, dict[str, Any]] = {}
+    for score in found:
+        entry = {"ratio": score.ratio[0], "ci95": score.interval}
+        if seeds > 1:
+            entry["training_seeds"] = {key: score.report()[key] for key in ("mean", "lowest", "highest")}
+        sets.setdefault(score.set, {})[f"learned_over_{score.rival}"] = _rounded(entry)
+    note = f"first {count} scenes of each evaluation set, split test-{VERSION}, {seeds} training seed(s)"
+    return rewrite_card(locate(policy), {"scores_on": note, "scores": sets})
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers to four decimals."""
+    if isinstance(value, dict):
+        return {name: _rounded(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_rounded(part) for part in value]
+    return round(value, 4)

@@ -1,0 +1,77 @@
+r"""Traffic of the delay task: how queues move on, and what a backlog costs (spec multicell 8.4).
+
+In slot t the arrivals :math:`A_u` of the slot join the queue, the data rate of the slot serves it, and what waits
+afterwards is the reward's business:
+
+.. math:: q_u' = \max(q_u + A_u - R_u^C \Delta t,\; 0), \qquad
+          A_u = b\, \mathrm{Poisson}\Big(\frac{\lambda_u \Delta t}{b}\Big), \qquad
+          \lambda_u = \mathrm{load}\; \frac{1}{U} \sum_v R_v^C(\text{equal allocation, at reset})
+
+An allocator knows :math:`q_u` and :math:`\lambda_u`, not :math:`A_u`: where it plans, it plans with the mean.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from array_api_compat import array_namespace
+
+from ...physics.queues import poisson_count
+from ...types import Array
+from .config import MultiCellConfig
+from .state import Traffic
+
+if TYPE_CHECKING:
+    from .problem import MultiCellProblem
+
+
+def arrival_rates(load: Array | float, equal_rate: Array) -> Array:
+    """Mean arrivals of every user from the equal allocation's data rates at reset, (..., users) both [bit/s].
+
+    ``load`` is a number or (..., 1).
+    """
+    xp = array_namespace(equal_rate)
+    return load * xp.mean(equal_rate, axis=-1, keepdims=True) + xp.zeros_like(equal_rate)
+
+
+def begin_traffic(config: MultiCellConfig, rate: Array, uniform: Array) -> Traffic:
+    """Traffic of an episode's first slot; ``rate`` [bit/s] and ``uniform`` (..., users)."""
+    xp = array_namespace(rate)
+    return Traffic(rate, draw_arrivals(config, rate, uniform), xp.zeros_like(rate))
+
+
+def draw_arrivals(config: MultiCellConfig, rate: Array, uniform: Array) -> Array:
+    """Bits that arrive in a slot, whole packets: (..., users)."""
+    return config.packet_bits * poisson_count(uniform, rate * config.slot / config.packet_bits)
+
+
+def next_traffic(config: MultiCellConfig, traffic: Traffic, offered: Array, served: Array, uniform: Array) -> Traffic:
+    """Traffic of the next slot; ``offered`` and ``served`` (..., users): bits to send and sent in the last one."""
+    xp = array_namespace(offered)
+    enough = xp.minimum(traffic.rate * config.slot, offered)
+    waited = xp.where(served >= enough, xp.zeros_like(offered), traffic.waited + 1.0)
+    return Traffic(traffic.rate, draw_arrivals(config, traffic.rate, uniform), waited)
+
+
+def slots_of_arrivals(problem: MultiCellProblem, bits: Array) -> Array:
+    r"""Bits in units of a slot's mean arrivals, :math:`q_u / (\lambda_u \Delta t)`; 0 where nothing ever arrives."""
+    xp = array_namespace(bits)
+    mean = problem.mean_arrivals
+    comes = mean > 0
+    return xp.where(comes, bits / xp.where(comes, mean, xp.ones_like(mean)), xp.zeros_like(bits))
+
+
+def backlog_score(problem: MultiCellProblem, rate: Array) -> Array:
+    r"""What the backlog after the slot costs in each cell, (..., cells).
+
+    The mean over cells is
+
+    .. math:: \text{delay: } -\frac1U \sum_u \frac{q_u'}{\lambda_u \Delta t}, \qquad
+              \text{drain: } -\frac1U \sum_u \Big(\frac{q_u'}{\lambda_u \Delta t}\Big)^2
+
+    ``rate`` (..., users) [bit/s]. ``drain`` is what a search or a gradient can use: it feels every bit that waits,
+    long queues more than short ones (spec multicell 8, spec learning 4).
+    """
+    slots = slots_of_arrivals(problem, problem.serve(rate)[0])
+    cost = slots if problem.reward == "delay" else slots**2
+    return -problem.cells / problem.users * problem.cell_sum(cost)
