@@ -330,6 +330,7 @@ class TestBadProblems:
             ({"aod": [1.0, 0.0, 1.0]}, r"away from the array's axis.*aod\[1\] = 0.0"),
             ({"snr": [1.0, np.nan, 1.0]}, r"snr\[1\] = nan"),
             ({"snr": np.ones((3, 7))}, r"`snr` must have shape \(3,\), or \(3, 6000\)"),
+            ({"distance": np.ones((0, 3))}, r"at least one frame and one user, got shape \(0, 3\)"),
             ({"aoa": [1.0, 1.0]}, r"`aoa` must have the shape \(3,\)"),
             ({"rate_floor": -1.0}, r"`rate_floor` must be finite and at least 0, got rate_floor\[\] = -1.0"),
             ({"rate_floor": np.ones(2)}, r"`rate_floor` must be a scalar or broadcast to \(\)"),
