@@ -15,6 +15,7 @@ from mesh_instances import identical, numbered
 
 from jcas_env import Mesh, MeshAllocation, MeshConfig, MeshProblem, make_scenario
 from jcas_env.physics.position_bounds import Reason
+from jcas_env.scenarios.mesh.action import decode
 from jcas_env.scenarios.mesh.motion import fold_into_sector, reflect
 from jcas_env.scenarios.mesh.subcarriers import assigned_counts, comb_placement, largest_remainder, ranks, sums_per_user
 from jcas_env.tree import stack, take, tree_map
@@ -265,6 +266,14 @@ class TestAction:
         near = scenario.decode(action, problem)
         np.testing.assert_array_equal(near.counts, solution.counts)
         assert problem.utility(near) == pytest.approx(float(problem.utility(solution)), rel=1e-6)
+
+    def test_stays_on_the_device_of_the_problem(self):
+        strict = pytest.importorskip("array_api_strict")
+        device = strict.Device("device1")
+        ones = strict.ones((2, 3), device=device)
+        problem = MeshProblem(distance=5 * ones, aod=ones, aoa=ones, snr=1e3 * ones, subcarriers=90, rate_floor=1e6)
+        allocation = decode(strict.zeros((2, 4), device=device), problem, logit_scale=5.0)
+        assert problem.outcome(allocation).utility.device == device
 
     def test_bad_actions_are_named(self, scene):
         scenario, problem = scene

@@ -18,7 +18,7 @@ from jcas_baselines.massive_mimo_policies import ConstantShare, ExactPerFrame, L
 from mimo import case, frames, layouts, random_problem
 
 from jcas_env import MassiveMIMO, MassiveMIMOAllocation, MassiveMIMOConfig, MassiveMIMOProblem
-from jcas_env.scenarios.massive_mimo.action import split
+from jcas_env.scenarios.massive_mimo.action import decode, split
 from jcas_env.tree import stack, take, tree_map
 
 ID = "jcas/MassiveMIMO-v0"
@@ -166,6 +166,17 @@ class TestActions:
                 action[:, -1] = power
                 values.append(problem.utility(scenario.decode(action, problem)))
             assert (np.diff(values, axis=0) >= -1e-12).all()
+
+    @pytest.mark.parametrize("kind", ["full", "share"])
+    def test_stays_on_the_device_of_the_problem(self, kind):
+        strict = pytest.importorskip("array_api_strict")
+        device = strict.Device("device1")
+        ones = strict.ones((5, 4), device=device)
+        frame = strict.ones((5,), device=device)
+        problem = MassiveMIMOProblem(ones, 0.1 * ones, frame, frame, frame, frame, 15, 15)
+        action = strict.zeros((5, 6 if kind == "full" else 1), device=device)
+        allocation = decode(action, problem, kind=kind, logit_scale=5.0)
+        assert problem.utility(allocation).device == device
 
 
 class TestObservation:
