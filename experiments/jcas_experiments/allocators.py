@@ -123,6 +123,17 @@ def _same(allocator: Any) -> Any:
     return allocator
 
 
+@dataclass(frozen=True)
+class NearestCounts:
+    """Certified optimum of the mesh's count model, rounded by the largest remainder alone: floors may be missed."""
+
+    def solve(self, problem: MeshProblem) -> Solution:
+        """Fractional optimum, and the nearest whole counts as combs; NaN where infeasible."""
+        found = GBD(whole=False).solve(problem)
+        air = problem.on_air(found.allocation)
+        return replace(found, allocation=air._replace(counts=air.counts + 0.0 * found.allocation.counts))
+
+
 ROSTERS: dict[str, Roster] = {
     "multicell": Roster(
         {
@@ -173,6 +184,7 @@ ROSTERS: dict[str, Roster] = {
             "equal": (EqualAllocation, "equal subcarriers, best share for them"),
             "exact": (Exact, "global optimum of the count model in closed form, whole subcarriers"),
             "gbd": (GBD, "certified Benders cuts on the count model, whole subcarriers"),
+            "gbd-nearest": (NearestCounts, "the same, rounded by the largest remainder alone"),
             "gbd-paper": (lambda: GBD(cuts="paper"), "lu2022 Table 1 with its tangent cuts, which can be wrong"),
             "gbd-bins": (lambda: GBD(backend="cvxpy"), "certified for every placement: CVXPY over 8 bins (slow)"),
             "log": (LogObjective, "optimum of the log objective instead, mu = rho"),

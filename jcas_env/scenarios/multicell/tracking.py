@@ -173,6 +173,10 @@ def _locate(config: MultiCellConfig, place: Layout, air: Air, estimate: Estimate
 
     A cosine has the variance of its Cramér-Rao bound and of the grid it may lie on: by the former alone three bearings
     on a grid seldom agree, and most users would not be located.
+
+    Orientations are not estimated, though the arrivals would give them (spec multicell 2.7): no decision and no rate
+    depends on them, since combiners follow from the channel, and their bound is not that of the arrivals alone, for the
+    error of the position ties all bearings of a user together.
     """
     xp = array_namespace(air.position)
     place = place.like(air.position)
