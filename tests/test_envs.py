@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode
 from jcas_baselines import ADMM, EqualAllocation
 
 import jcas_env
+from jcas_env.render import slot_figure
 
 ID = "jcas/MultiCell-v0"
 SMALL = {"users_per_cell": 3, "bs_antennas": 8, "ue_antennas": 2, "horizon": 4}
@@ -224,6 +225,21 @@ class TestSingle:
         with pytest.raises(ValueError, match="render_mode.*rgb_array.*human"):
             jcas_env.JCASEnv(render_mode="human")
         assert make().unwrapped.render() is None
+
+    def test_the_map_shows_where_users_were_found(self):
+        """A cross at every located user's estimated position, a line to it from the true one, and their number."""
+        env = make(estimator="omp").unwrapped
+        env.reset(seed=0)
+        fix = env.state.memory.fix
+        figure = slot_figure(env.scenario, env.state)
+        (legend,) = figure.legends
+        assert f"({fix.located.sum()} of {fix.located.size} users)" in legend.get_texts()[0].get_text()
+        drawn = figure.axes[0].get_lines()
+        (crosses,) = (line for line in drawn if line.get_marker() == "x")
+        np.testing.assert_allclose(crosses.get_xydata(), fix.position[fix.located])
+        red = [line for line in drawn if line.get_color() == crosses.get_color() and line is not crosses]
+        pairs = np.stack([env.state.air.position, fix.position], axis=1)[fix.located]
+        np.testing.assert_allclose([xy for line in red if len(xy := line.get_xydata())], pairs)
 
 
 class TestVector:

@@ -75,12 +75,18 @@ class TestPilots:
         assert (error.mean(axis=(-2, -1)) / few.noise_power).mean() == pytest.approx(1.0, abs=0.02)
 
     def test_reused_pilots_bring_the_sum_of_all_stations(self):
-        config = MultiCellConfig(pilot_reuse=True, pilot_power=1e9, csi_delay=0, estimator="ls", **SMALL)
+        config = MultiCellConfig(pilot_reuse=True, pilot_power=1e9, csi_delay=0, **SMALL)
         _, states, draws = play(config, 1, 0)
         air = states[0].air
-        heard = sound_antennas(config, air, draws[0].noise).received[0, :, :, 0] * amplitude(air)[0, ..., None, None]
+        heard = sound_antennas(config, air, draws[0].noise).received[0, :, :, -1] * amplitude(air)[0, ..., None, None]
         for cell in range(3):
             np.testing.assert_allclose(heard[cell], air.channel[0].sum(axis=0), rtol=0.05, atol=1e-7)
+        few = sound_beams(config, air, draws[0].noise)
+        beams = few.beams[0, :, :, 0]
+        np.testing.assert_array_equal(beams[1:], beams[:-1])
+        heard = few.received[0, :, :, 0] * amplitude(air)[0, ..., None, None]
+        for cell in range(3):
+            np.testing.assert_allclose(heard[cell], air.channel[0].sum(axis=0) @ beams[0], rtol=0.05, atol=1e-7)
 
 
 class TestSeeds:
@@ -237,11 +243,14 @@ class TestErrors:
 
 
 class TestPositions:
-    def test_errors_follow_their_bound(self):
-        config = at_snr(MultiCellConfig(csi_delay=0), 10.0)
-        _, states, _ = play(config, 12, 0)
+    @pytest.mark.parametrize("name", ["spomp", "omp"])
+    @pytest.mark.parametrize("snr_db", [0.0, 20.0])
+    def test_errors_follow_their_bound(self, name, snr_db):
+        """With the variance of the grid in the bound of ``omp``: without it 44 % are located at 20 dB, ratio 9."""
+        config = at_snr(MultiCellConfig(csi_delay=0, estimator=name), snr_db)
+        _, states, _ = play(config, 6, 0)
         fix = states[0].memory.fix
-        assert fix.located.mean() > 0.9
+        assert fix.located.mean() > 0.95
         ratio = (fix.error / fix.bound)[fix.located]
         assert 0.8 < np.sqrt(np.mean(np.sort(ratio)[: int(0.99 * ratio.size)] ** 2)) < 1.25
 
@@ -270,6 +279,7 @@ class TestConfig:
             ({"grid": 1}, "`grid` must be an integer >= 2, got 1"),
             ({"angle_coherence": 0}, "`angle_coherence` must be a positive integer"),
             ({"frame_rho": 1.5}, r"`frame_rho` must be a number in \[0, 1\], got 1.5"),
+            ({"estimator": "crb", "pilot_reuse": True}, "`pilot_reuse` must be False for `estimator` crb"),
             ({"pilot_overhead": True, "slot": 1e-3}, "`pilot_overhead`: the pilots of a slot take 2.4 of it"),
         ],
     )

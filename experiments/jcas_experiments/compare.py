@@ -195,7 +195,7 @@ class Comparison:
         if self.yardstick is not None:
             parts.append(
                 "regret: what is missing [%] to the best allocation found by who knows the true channel; within: to "
-                f"what no allocation can exceed ({self.yardstick.scenes} first slots)."
+                f"what no allocation with the same beams and groups can exceed ({self.yardstick.scenes} first slots)."
             )
         parts += [view.legend, *(column.note for column in self.columns if column.note)]
         parts += ["relaxed: what the allocator's own model promises. ms: median time of one decision."]

@@ -86,10 +86,10 @@ def _decision(solver: Any) -> Callable[[Any], Any]:
 
 
 def table(found: Sequence[Score]) -> Table:
-    """One row per set, one column per rival: mean over the policies, and their range where there are several."""
+    """One row per set, one column per rival: mean over the policies, and half their range where there are several."""
     rivals = list(dict.fromkeys(score.rival for score in found))
     result = Table(box=None, pad_edge=False, header_style="bold")
-    result.add_column("learned over", no_wrap=True)
+    result.add_column("learned over", no_wrap=True, min_width=12)
     for rival in rivals:
         result.add_column(rival, justify="right", no_wrap=True)
     for name in dict.fromkeys(score.set for score in found):
@@ -102,7 +102,7 @@ def _cell(score: Score) -> str:
     mean = f"{np.mean(score.ratio):.4f}"
     if len(score.ratio) == 1:
         return mean
-    return f"{mean} [{min(score.ratio):.4f}, {max(score.ratio):.4f}]"
+    return f"{mean} ±{(max(score.ratio) - min(score.ratio)) / 2:.4f}"
 
 
 def write_card(policy: str, found: Sequence[Score], count: int, seeds: int) -> Path:

@@ -43,8 +43,9 @@ def score(
         raise typer.Exit(2) from None
     console.print(table(found))
     console.print(
-        f"true utility on {scenes} scenes of each set, test-{VERSION}; several policies: mean [lowest, highest].",
+        f"true utility on {scenes} scenes of each set, test-{VERSION}; several policies: mean and half the range.",
         style="dim",
+        markup=False,
         highlight=False,
     )
     if json is not None:

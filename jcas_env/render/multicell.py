@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..scenarios.multicell import MultiCellAllocation, MultiCellProblem
-    from ..scenarios.multicell.state import State
+    from ..scenarios.multicell.state import Fix, State
 
 SERVICES = {COMMUNICATION: ("data", "#2b6ca3"), POSITIONING: ("positioning", "#e08a1e")}
 """Label and colour of each service."""
+FOUND = "#b3312c"
+"""Colour of estimated positions."""
 
 
 @scene.register(MultiCell)
@@ -59,12 +61,27 @@ def draw_map(axes: Axes, scenario: MultiCell, state: State) -> None:
         axes.plot(*np.stack([scenario.stations[cell[user]], place], axis=1), color=colour, lw=0.6, alpha=0.6, zorder=1)
     axes.scatter(scenario.stations[:, 0], scenario.stations[:, 1], marker="^", s=90, color="black", zorder=3)
     axes.scatter(position[:, 0], position[:, 1], s=46, c=colours, edgecolors="black", linewidths=0.6, zorder=4)
+    draw_fixes(axes, position, state.memory.fix)
     for user, place in enumerate(position):
         axes.annotate(str(user), place, xytext=(4, 4), textcoords="offset points", fontsize=6, color="#444444")
     axes.set_aspect("equal")
     axes.autoscale_view()
     axes.set(xlabel="x [m]", ylabel="y [m]", title="cells, base stations (bar: array axis), users by group")
     axes.title.set_fontsize(10)
+
+
+def draw_fixes(axes: Axes, position: np.ndarray, fix: Fix) -> None:
+    """A cross where each user was found when angles were last measured, and a thin line from where it is."""
+    located = np.asarray(fix.located)
+    found = np.asarray(fix.position)[located]
+    label = f"estimated position ({located.sum()} of {located.size} users)"
+    legend = axes.plot(*found.T, "x", color=FOUND, ms=6, mew=1.3, zorder=5, label=label)
+    if located.any():
+        error = np.median(np.asarray(fix.error)[located])
+        legend += axes.plot([], [], color=FOUND, lw=0.8, label=f"position error, median {error:.2g} m")
+    for true, place in zip(position[located], found, strict=True):
+        axes.plot(*np.stack([true, place], axis=1), color=FOUND, lw=0.8, zorder=5)
+    axes.figure.legend(handles=legend, frameon=False, fontsize=8, loc="outside lower left", ncols=2)
 
 
 def draw_allocation(axes: list[Axes], problem: MultiCellProblem, allocation: MultiCellAllocation | None) -> None:

@@ -117,7 +117,8 @@ def surrogate_rows(count: int, seed: int) -> Iterator[Row]:
         args = (frame, beams, links.noise_power, links.aod_cos, links.aoa_cos)
         update = cpu_seconds(lambda: gains_on_known_angles(*args)) / count  # noqa: B023
         yield per_link(f"gains on known angles, {count} links, N = {rx_antennas}", update, "SPOMP", full, 10)
-        later = draw_links(rng, count, **size, paths=3, snr_db=10.0, angles=(links.aod_cos + 0.05 / 20, links.aoa_cos))
+        angles = (links.aod_cos + 0.05 / 20, links.aoa_cos)
+        later = draw_links(rng, count, tx_antennas=20, rx_antennas=rx_antennas, paths=3, snr_db=10.0, angles=angles)
         known = Start(links.aod_cos, links.aoa_cos, np.ones_like(links.aod_cos, dtype=bool))
         warm = cpu_seconds(lambda: spomp(later.received, None, later.noise_power, paths=3, start=known)) / count  # noqa: B023
         name = f"SPOMP in the loop, {count} links, N = {rx_antennas}"

@@ -33,7 +33,7 @@ STYLES = {"perfect": "k-", "spomp": "o-", "crb": "+:", "omp": "s--", "mmse": "^-
 
 
 @cache
-def _full_power_snr_db() -> float:
+def full_power_snr_db() -> float:
     """SNR of a measurement of the median serving link when pilots have the whole power budget."""
     config = MultiCellConfig.preset("luo2023-static")
     scenario = MultiCell(config)
@@ -50,7 +50,7 @@ def _points(plan: Plan) -> list[tuple[str, str, float]]:
 def _compute(plan: Plan) -> Iterator[dict[str, Any]]:
     for precoder, estimator, snr_db in _points(plan):
         config = MultiCellConfig.preset("luo2023-static", precoder=precoder, estimator=estimator)
-        config = config.with_fields({"pilot_power": config.power_budget * 10 ** ((snr_db - _full_power_snr_db()) / 10)})
+        config = config.with_fields({"pilot_power": config.power_budget * 10 ** ((snr_db - full_power_snr_db()) / 10)})
         scenario = MultiCell(config)
         seeds = range(plan.seed, plan.seed + plan.pick(60, 12))
         state = scenario.initial(stack([scenario.draw_initial(np.random.default_rng(seed)) for seed in seeds]))

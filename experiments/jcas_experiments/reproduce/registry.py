@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from . import estimation_cost, lu2022, luo2023_allocation, luo2023_estimation, nguyen2024
+from . import accuracy, contamination, estimation_cost, lu2022, luo2023_allocation, luo2023_estimation, nguyen2024
 from .figure import Recipe
 
 FIGURES: dict[str, Recipe] = {
     **luo2023_estimation.FIGURES,
     **luo2023_allocation.FIGURES,
     **estimation_cost.FIGURES,
+    **contamination.FIGURES,
+    **accuracy.FIGURES,
     **lu2022.FIGURES,
     **nguyen2024.FIGURES,
 }

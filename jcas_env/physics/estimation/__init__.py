@@ -65,6 +65,19 @@ SINGLE_FRAME = ("ls", "mmse", "omp")
 """Estimators that work on one pilot frame and remember nothing (spec estimation 8.8)."""
 
 
+ON_GRID = ("omp",)
+"""Estimators whose angles stay on the points of their grid."""
+
+
+def grid_variance(estimator: str, grid: int) -> float:
+    r"""Variance that the grid adds to a direction cosine of an estimator, :math:`(2/G)^2/12`, or 0 beyond the grid.
+
+    That of a rounding error that is uniform over the spacing 2/G. The Cramér-Rao bound knows nothing of it, and above
+    about 5 dB it is the larger part: with G = 100 a standard deviation of 5.8e-3.
+    """
+    return (2.0 / grid) ** 2 / 12.0 if estimator in ON_GRID else 0.0
+
+
 def keeps_angles(estimator: str) -> bool:
     """Whether an estimator's angles serve later slots: it starts from earlier paths, or stands for one that does."""
     return asks_for(estimator, "start") or asks_for(estimator, "normals")
@@ -88,6 +101,7 @@ __all__ = [
     "crb_normals",
     "esprit",
     "gains_on_known_angles",
+    "grid_variance",
     "keeps_angles",
     "ls",
     "measure",

@@ -74,35 +74,39 @@ def frame_gains(config: MultiCellConfig, air: Air, noise: ChannelNoise) -> Array
 
 
 def sound_antennas(config: MultiCellConfig, air: Air, noise: ChannelNoise) -> Sounding:
-    """Every base station sounds every user with one pilot per antenna, in as many frames as noise was drawn for.
-
-    With ``pilot_reuse`` all stations send the same pilots at once: each user hears their sum and takes it for every
-    station's channel (spec estimation 1.11).
-    """
-    xp = array_namespace(air.gains)
-    gains = frame_gains(config, air, noise)
+    """Every base station sounds every user with one pilot per antenna, in as many frames as noise was drawn for."""
     channel = multipath_channel(
-        gains,
+        frame_gains(config, air, noise),
         air.aoa_cos[..., None, :],
         air.aod_cos[..., None, :],
         rx_antennas=config.ue_antennas,
         tx_antennas=config.bs_antennas,
     )
-    pilot_noise = noise.pilots
-    if config.pilot_reuse:
-        scale = amplitude(air)[..., None, None, None]
-        channel = xp.sum(channel * scale, axis=-5, keepdims=True) / scale
-        pilot_noise = pilot_noise[..., :1, :, :, :, :]  # one signal at each user, whichever station it stands for
-    noise_power = pilot_noise_power(config, air)
-    return Sounding(measure(channel, None, noise_power, pilot_noise), None, noise_power)
+    return _sounded(config, air, channel, None, noise.pilots)
 
 
 def sound_beams(config: MultiCellConfig, air: Air, noise: ChannelNoise) -> Sounding:
     """One frame of ``pilots`` random constant-modulus beams, for the gains on known angles (spec estimation 8.5)."""
     xp = array_namespace(air.channel)
     channel = (air.channel / amplitude(air)[..., None, None])[..., None, :, :]
-    noise_power = pilot_noise_power(config, air)
     pilots = min(config.pilots, config.bs_antennas)
-    order = xp.argsort(noise.beam_order, axis=-1)[..., :pilots]
-    beams = pilot_beams(order, 2.0 * pi * noise.beam_phase)[..., None, :, :]
-    return Sounding(measure(channel, beams, noise_power, noise.pilots[..., -1:, :, :pilots]), beams, noise_power)
+    beams = pilot_beams(xp.argsort(noise.beam_order, axis=-1)[..., :pilots], 2.0 * pi * noise.beam_phase)
+    beams = beams[..., None, :, :]
+    if config.pilot_reuse:
+        beams = xp.broadcast_to(beams[..., :1, :, :, :, :], beams.shape)
+    return _sounded(config, air, channel, beams, noise.pilots[..., -1:, :, :pilots])
+
+
+def _sounded(config: MultiCellConfig, air: Air, channel: Array, beams: Array | None, pilot_noise: Array) -> Sounding:
+    """Data of the links, given their channels at unit scale.
+
+    With ``pilot_reuse`` all stations send the same pilots at once: each user hears their sum and takes it for every
+    station's channel (spec estimation 1.11).
+    """
+    xp = array_namespace(channel)
+    if config.pilot_reuse:
+        scale = amplitude(air)[..., None, None, None]
+        channel = xp.sum(channel * scale, axis=-5, keepdims=True) / scale
+        pilot_noise = pilot_noise[..., :1, :, :, :, :]  # one signal at each user, whichever station it stands for
+    noise_power = pilot_noise_power(config, air)
+    return Sounding(measure(channel, beams, noise_power, pilot_noise), beams, noise_power)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from array_api_compat import array_namespace, device
 from scipy import stats
 
-from ...physics.estimation import ESTIMATORS, Estimate, asks_for, keeps_angles
+from ...physics.estimation import ESTIMATORS, Estimate, asks_for, grid_variance, keeps_angles
 from ...physics.estimation.bounds import angle_covariance_bound
 from ...physics.estimation.known_angles import gains_on_known_angles
 from ...physics.estimation.spomp import Start
@@ -169,7 +169,11 @@ def _expected_error(config: MultiCellConfig, air: Air, estimate: Estimate, *, ga
 
 
 def _locate(config: MultiCellConfig, place: Layout, air: Air, estimate: Estimate) -> Fix:
-    """Positions from the strongest path's departure at every station (spec multicell 2.7)."""
+    """Positions from the strongest path's departure at every station (spec multicell 2.7).
+
+    A cosine has the variance of its Cramér-Rao bound and of the grid it may lie on: by the former alone three bearings
+    on a grid seldom agree, and most users would not be located.
+    """
     xp = array_namespace(air.position)
     place = place.like(air.position)
     power = xp.mean(xp.abs(estimate.gains) ** 2, axis=-2)
@@ -189,7 +193,7 @@ def _locate(config: MultiCellConfig, place: Layout, air: Air, estimate: Estimate
     strongest = xp.argmax(xp.where(estimate.active, power, -xp.ones_like(power)), axis=-1, keepdims=True)
     cosine = xp.take_along_axis(estimate.aod_cos, strongest, axis=-1)[..., 0]
     spread = xp.linalg.diagonal(covariance)[..., : power.shape[-1]]
-    variance = xp.take_along_axis(spread, strongest, axis=-1)[..., 0]
+    variance = xp.take_along_axis(spread, strongest, axis=-1)[..., 0] + grid_variance(config.estimator, config.grid)
     freedom = max(config.cells - 2, 1)
     found = locate(
         xp.matrix_transpose(cosine),
