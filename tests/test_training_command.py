@@ -16,7 +16,7 @@ from jcas_env.scenarios.multicell import MultiCellConfig
 @pytest.fixture(autouse=True)
 def _few_configurations(monkeypatch):
     small = MultiCellConfig.preset("delay", users_per_cell=2, bs_antennas=8)
-    monkeypatch.setattr(training, "delay_config", lambda: small)
+    monkeypatch.setattr(training, "delay_configs", lambda: [small])
     monkeypatch.setattr(training, "EPISODE", 10)
     monkeypatch.setattr(
         training,

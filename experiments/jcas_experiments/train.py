@@ -38,7 +38,7 @@ class Run:
     recipe: Recipe
     """A :class:`DelayRecipe` for ``delay``."""
     scenes: int
-    """Scenes of each configuration of the mixture; episodes for ``delay``."""
+    """Scenes of each configuration of the mixture; episodes of each for ``delay``."""
     last: int | None = None
     """Step after which to stop, before the recipe's end; None: at its end."""
 
@@ -66,7 +66,8 @@ class Run:
     def data(self) -> dict[str, Any]:
         """What the policy is trained on, for its card."""
         if self.reward == "delay":
-            return {"preset": "delay", "episodes": self.scenes, "slots_of_an_episode": EPISODE}
+            names = [config.estimator for config in delay_configs()]
+            return {"preset": "delay", "estimators": names, "episodes": self.scenes, "slots_of_an_episode": EPISODE}
         return {
             "scenes_per_configuration": self.scenes,
             "configurations": len(mixed_configs(reward=self.reward)),
@@ -120,7 +121,7 @@ def _prepare(run: Run, console: Console, resume: bool) -> tuple[GradientTrainer,
     """Scenes and trainer, continued from the saved state on request."""
     state = read(run.state_file) if resume else None
     with Progress(TextColumn("drawing scenes"), BarColumn(), console=console, transient=True) as progress:
-        each = EPISODE if run.reward == "delay" else len(mixed_configs(reward=run.reward))
+        each = EPISODE * len(delay_configs()) if run.reward == "delay" else len(mixed_configs(reward=run.reward))
         task = progress.add_task("scenes", total=run.scenes * each)
         trainer, curve = _trainer(run, lambda count: progress.advance(task, count)), []
     if state is not None:
@@ -130,15 +131,15 @@ def _prepare(run: Run, console: Console, resume: bool) -> tuple[GradientTrainer,
     return trainer, curve
 
 
-def delay_config() -> MultiCellConfig:
-    """Network of the delay task; the load is the trainer's."""
-    return MultiCellConfig.preset("delay")
+def delay_configs() -> list[MultiCellConfig]:
+    """Networks of the delay task with perfect and with estimated channels; the load is the trainer's."""
+    return [MultiCellConfig.preset("delay", estimator=name) for name in ("perfect", "crb")]
 
 
 def _trainer(run: Run, advance: Callable[[int], None]) -> GradientTrainer:
     """Draw what a run is trained on, and set it up."""
     if isinstance(run.recipe, DelayRecipe):
-        episodes = draw_episodes(delay_config(), run.scenes, EPISODE, progress=advance)
+        episodes = draw_episodes(delay_configs(), run.scenes, EPISODE, progress=advance)
         return DelayTrainer(episodes, run.recipe)
     return GradientTrainer(draw_bank(mixed_configs(reward=run.reward), run.scenes, progress=advance), run.recipe)
 

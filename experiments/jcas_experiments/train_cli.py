@@ -17,7 +17,10 @@ def train(
     reward: Annotated[str, typer.Option(help="rate, fair or delay.")] = "rate",
     steps: Annotated[int | None, typer.Option(min=1, help="Updates; 3600, or 1000 for delay.")] = None,
     scenes: Annotated[
-        int | None, typer.Option(min=1, help="Scenes of each of the 117 configurations, 111; episodes for delay, 256.")
+        int | None,
+        typer.Option(
+            min=1, help="Scenes of each of the 117 configurations, 111; episodes of each of 2 for delay, 128."
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Training seeds, one run after the other.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="First training seed.")] = 0,
@@ -41,7 +44,7 @@ def train(
         require(scenario == "multicell", f"`scenario` must be multicell, got {scenario!r}: no policy for others yet")
         require(algo == "gradient", f"`--algo` must be gradient, got {algo!r}")
         require(reward in ("rate", "fair", "delay"), f"`--reward` must be rate, fair or delay, got {reward!r}")
-        kind, count = (DelayRecipe, 256) if reward == "delay" else (Recipe, 111)
+        kind, count = (DelayRecipe, 128) if reward == "delay" else (Recipe, 111)
         for number in range(seed, seed + seeds):
             recipe = kind(seed=number) if steps is None else kind(steps=steps, seed=number)
             run = Run(out / f"seed-{number}", reward, recipe, count if scenes is None else scenes, stop_after)
