@@ -92,7 +92,7 @@ def surrogate(drawn, seed, **more):
     """Surrogate of the links' own truth."""
     frames, paths = drawn.gains.shape[1:]
     count = crb_normals(paths=paths, snapshots=frames, **drawn.sizes)
-    normals = np.random.default_rng(seed).standard_normal((len(drawn.gains), count))
+    normals = np.random.default_rng(seed).standard_normal((len(drawn.gains), count)).astype(drawn.aod_cos.dtype)
     return crb(drawn.aod_cos, drawn.aoa_cos, drawn.gains, drawn.noise_power, normals, **drawn.sizes, **more)
 
 
@@ -202,6 +202,31 @@ class TestSurrogate:
         assert np.all(mixed.channel[:3] == 0)
         assert not mixed.active[:3].any()
         assert np.all(np.isfinite(mixed.channel))
+
+    @pytest.mark.parametrize("gap", [0.0, 1e-7, 1e-4])
+    def test_single_precision_survives_coincident_paths_and_more_paths_than_antennas(self, gap):
+        """Matrices that are singular to rounding: no exception, and the errors of double precision."""
+        for sizes, cosines in (
+            ({"tx_antennas": 16, "rx_antennas": 2, "paths": 3}, [0.3, 0.3 + gap, -1.0]),
+            ({"tx_antennas": 2, "rx_antennas": 1, "paths": 5}, [-0.8, -0.1, 0.3, 0.3 + gap, 0.9]),
+        ):
+            v = np.broadcast_to([cosines], (300, sizes["paths"]))
+            drawn = draw_links(np.random.default_rng(17), 300, snr_db=20.0, angles=(v, 0.1 + 0 * v), **sizes)
+            single = drawn._replace(
+                **{
+                    name: np.asarray(value).astype(np.complex64 if np.iscomplexobj(value) else np.float32)
+                    for name, value in drawn._asdict().items()
+                    if value is not None
+                }
+            )
+            estimate = surrogate(single, 18)
+            assert estimate.channel.dtype == np.complex64
+            double = decibel(error(surrogate(drawn, 18), drawn))
+            assert decibel(error(estimate, drawn)) == pytest.approx(double, abs=1.0)
+            truth = (single.aod_cos, single.aoa_cos, single.gains, single.noise_power)
+            variances = np.diagonal(angle_covariance_bound(*truth, **drawn.sizes), axis1=-2, axis2=-1)
+            assert variances.dtype == np.float32
+            assert np.all(variances > 0)
 
     @pytest.mark.parametrize("snr_db", [-30.0, 60.0, 200.0])
     @pytest.mark.parametrize("gap", [0.02, 1e-6, 0.0])

@@ -211,6 +211,7 @@ class TestMalformedArguments:
         [
             ({"received": np.ones((2, 16), dtype=complex)}, "`received`"),
             ({"received": np.ones((4, 6, 2, 16))}, "`received`"),
+            ({"received": np.ones((0, 6, 2, 16), dtype=complex)}, "`received` must not be empty"),
             ({"beams": np.ones((4, 6, 16), dtype=complex)}, "`beams`"),
             ({"beams": np.ones((4, 5, 16, 16), dtype=complex)}, "`beams`"),
             ({"beams": np.ones((4, 6, 16, 8), dtype=complex)}, "`beams`"),

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from jcas_agents import checkpoint
+from jcas_agents import checkpoint, evaluate
 from jcas_agents.checkpoint import load_policy, pretrained, read, save_policy
 from jcas_agents.equivariant import action
 from jcas_agents.evaluation_sets import SETS, evaluation_scenes
@@ -17,11 +17,14 @@ from jcas_agents.gradient import BadGradientError, GradientTrainer, Recipe, draw
 from jcas_agents.learned import LearnedAllocator
 from jcas_agents.networks import EquivariantPolicy, membership
 from jcas_agents.sb3 import SB3VectorAdapter
-from jcas_agents.scenes import draw_scenes, to_torch
-from jcas_baselines import ADMM, SCA, BestVertex, ConstantRule, EqualAllocation
+from jcas_agents.scene_env import SceneVectorEnv
+from jcas_agents.scenes import SPLITS, draw_scenes, to_torch
+from jcas_baselines import ADMM, SCA, BestVertex, ConstantRule, EqualAllocation, Exact
+from jcas_baselines.massive_mimo_planning import clairvoyant
+from jcas_baselines.massive_mimo_policies import Myopic
 from jcas_experiments.score import RIVALS, scores, table, write_card
 
-from jcas_env import JCASVectorEnv
+from jcas_env import JCASVectorEnv, make_scenario
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig
 from jcas_env.scenarios.multicell.action import decode
 from jcas_env.scenarios.multicell.observation import structured
@@ -305,6 +308,46 @@ def test_scores_of_policies_are_ratios_of_paired_means_and_go_into_the_card(tmp_
         list(scores([*files, str(tmp_path / "fair.safetensors")], ["n4"], 2))
 
 
+def test_the_shipped_mesh_policy_comes_near_the_exact_optimum_of_every_frame():
+    scenario = make_scenario("mesh", horizon=1)
+    learned, exact = (
+        evaluate(scenario, allocator, episodes=16, seed=0) for allocator in (LearnedAllocator.load("mesh-sum"), Exact())
+    )
+    assert 0.98 * exact.utility.mean() <= learned.utility.mean() <= exact.utility.mean()
+    assert learned.violation < 0.02
+
+
+def test_the_shipped_tracking_policy_stands_between_the_myopic_rule_and_the_clairvoyant():
+    scenario = make_scenario("massive-mimo", tracker="one-sigma")
+    learned, myopic = (
+        evaluate(scenario, allocator, episodes=16, seed=0).utility.mean()
+        for allocator in (LearnedAllocator.load("massive-mimo-tracking"), Myopic())
+    )
+    assert myopic < learned <= clairvoyant(scenario, episodes=16, seed=0).reward.mean()
+
+
+@pytest.mark.parametrize("name", ["mesh-sum", "massive-mimo-tracking"])
+def test_small_policies_do_not_depend_on_the_order_of_users(name):
+    allocator = LearnedAllocator.load(name)
+    scenario = make_scenario(allocator.policy.scenario)
+    problem = scenario.problem(scenario.initial(scenario.draw_initial(np.random.default_rng(0))))
+    order = np.random.default_rng(1).permutation(problem.users)
+    fields = ("distance", "aod", "aoa", "snr") if name == "mesh-sum" else ("large_scale_gain", "estimate_variance")
+    moved = replace(problem, **{field: getattr(problem, field)[order] for field in fields})
+    for here, there in zip(allocator.allocate(problem), allocator.allocate(moved), strict=True):
+        if np.shape(here) == (problem.users,):
+            np.testing.assert_allclose(there, here[order], rtol=1e-4, atol=1e-6 + (name == "mesh-sum"))
+        elif np.ndim(here) == 0:
+            np.testing.assert_allclose(there, here, rtol=1e-4)
+
+
+def test_a_policy_for_another_scenario_is_refused_by_name():
+    scenario = make_scenario("mesh", horizon=1)
+    problem = scenario.problem(scenario.initial(scenario.draw_initial(np.random.default_rng(0))))
+    with pytest.raises(TypeError, match="decides for MultiCellProblem, got MeshProblem"):
+        LearnedAllocator.load("multicell-rate").allocate(problem)
+
+
 # ---------------------------------------------------------------- Stable-Baselines3
 
 
@@ -334,6 +377,51 @@ def test_ppo_learns_through_the_adapter_without_touching_the_reward_of_the_envir
     before = [value.clone() for value in model.policy.parameters()]
     model.learn(512)
     assert any(not torch.equal(a, b) for a, b in zip(before, model.policy.parameters(), strict=True))
+
+
+@pytest.fixture(scope="module")
+def frozen():
+    return SceneVectorEnv(config(users_per_cell=2, observation="flat", csi_delay=1), scenes=6, num_envs=4)
+
+
+def test_a_frozen_bank_plays_the_environment_s_own_scenes(frozen):
+    """Reward and observation of a scene are those of a JCASVectorEnv that resets with the scene's seed."""
+    observation, _ = frozen.reset(seed=3)
+    lanes = frozen._index.copy()
+    env = JCASVectorEnv(frozen.scenario, num_envs=4, autoreset_mode="Disabled")
+    expected, _ = env.reset(seed=[SPLITS["train"] + int(lane) for lane in lanes])
+    np.testing.assert_allclose(observation, expected, atol=1e-6)
+    action = np.random.default_rng(0).uniform(-1.0, 1.0, (4, frozen.scenario.action_size)).astype(np.float32)
+    _, reward, terminated, truncated, info = frozen.step(action)
+    np.testing.assert_allclose(reward, env.step(action)[1], rtol=1e-9)
+    assert terminated.all()
+    assert not truncated.any()
+    np.testing.assert_array_equal(np.stack(list(info["final_obs"])), observation)
+
+
+def test_a_seed_fixes_the_order_of_the_scenes(frozen):
+    orders = []
+    for seed in (3, 3, 4):
+        frozen.reset(seed=seed)
+        frozen.step(np.zeros((4, frozen.scenario.action_size), dtype=np.float32))
+        orders.append(frozen._index.tolist())
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_a_bank_of_scenes_gives_sb3_rewards_over_the_equal_allocation(frozen):
+    env = SB3VectorAdapter(frozen)
+    env.reset()
+    _, reward, done, infos = env.step(np.zeros((4, frozen.scenario.action_size), dtype=np.float32))
+    np.testing.assert_allclose(reward, 0.0, atol=1e-6)
+    assert done.all()
+    assert not any(info["TimeLimit.truncated"] for info in infos)
+
+
+def test_a_bank_refuses_queues_and_no_scenes():
+    with pytest.raises(ValueError, match="queues need episodes"):
+        SceneVectorEnv(MultiCellConfig.preset("delay"), scenes=2)
+    with pytest.raises(ValueError, match="`scenes` must be at least 1, got 0"):
+        SceneVectorEnv(config(), scenes=0)
 
 
 def test_the_equal_utility_is_that_of_the_untrained_policy(bank):

@@ -15,6 +15,7 @@ from mesh_instances import identical, numbered
 
 from jcas_env import Mesh, MeshAllocation, MeshConfig, MeshProblem, make_scenario
 from jcas_env.physics.position_bounds import Reason
+from jcas_env.scenarios.mesh.action import decode
 from jcas_env.scenarios.mesh.motion import fold_into_sector, reflect
 from jcas_env.scenarios.mesh.subcarriers import assigned_counts, comb_placement, largest_remainder, ranks, sums_per_user
 from jcas_env.tree import stack, take, tree_map
@@ -266,6 +267,14 @@ class TestAction:
         np.testing.assert_array_equal(near.counts, solution.counts)
         assert problem.utility(near) == pytest.approx(float(problem.utility(solution)), rel=1e-6)
 
+    def test_stays_on_the_device_of_the_problem(self):
+        strict = pytest.importorskip("array_api_strict")
+        device = strict.Device("device1")
+        ones = strict.ones((2, 3), device=device)
+        problem = MeshProblem(distance=5 * ones, aod=ones, aoa=ones, snr=1e3 * ones, subcarriers=90, rate_floor=1e6)
+        allocation = decode(strict.zeros((2, 4), device=device), problem, logit_scale=5.0)
+        assert problem.outcome(allocation).utility.device == device
+
     def test_bad_actions_are_named(self, scene):
         scenario, problem = scene
         for entry, place in ((4, "band of user 4"), (30, "positioning share")):
@@ -330,6 +339,7 @@ class TestBadProblems:
             ({"aod": [1.0, 0.0, 1.0]}, r"away from the array's axis.*aod\[1\] = 0.0"),
             ({"snr": [1.0, np.nan, 1.0]}, r"snr\[1\] = nan"),
             ({"snr": np.ones((3, 7))}, r"`snr` must have shape \(3,\), or \(3, 6000\)"),
+            ({"distance": np.ones((0, 3))}, r"at least one frame and one user, got shape \(0, 3\)"),
             ({"aoa": [1.0, 1.0]}, r"`aoa` must have the shape \(3,\)"),
             ({"rate_floor": -1.0}, r"`rate_floor` must be finite and at least 0, got rate_floor\[\] = -1.0"),
             ({"rate_floor": np.ones(2)}, r"`rate_floor` must be a scalar or broadcast to \(\)"),

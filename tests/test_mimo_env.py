@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import replace
 
 import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
-from gymnasium.vector import AutoresetMode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -18,11 +16,9 @@ from jcas_baselines import SCA, EqualAllocation, Exact
 from jcas_baselines.massive_mimo_planning import clairvoyant
 from jcas_baselines.massive_mimo_policies import ConstantShare, ExactPerFrame, LeastSensing, Myopic, share_grid
 from mimo import case, frames, layouts, random_problem
-from test_envs import assert_follows_sync_vector_env, assert_lanes_follow_single_environments
 
-import jcas_env
 from jcas_env import MassiveMIMO, MassiveMIMOAllocation, MassiveMIMOConfig, MassiveMIMOProblem
-from jcas_env.scenarios.massive_mimo.action import split
+from jcas_env.scenarios.massive_mimo.action import decode, split
 from jcas_env.tree import stack, take, tree_map
 
 ID = "jcas/MassiveMIMO-v0"
@@ -49,40 +45,9 @@ def play(config, lanes, slots, action=None, seed=0):
     return scenario, states, outcomes
 
 
-class TestAdapters:
-    def test_gymnasiums_checker_passes_without_warnings(self):
-        check_env(make(render_mode="rgb_array").unwrapped)
+class TestEnvironment:
+    def test_gymnasiums_checker_passes_on_the_share_action(self):
         check_env(make(action="share").unwrapped)
-
-    def test_sb3s_checker_passes_without_warnings_and_ppo_takes_a_step(self):
-        checker = pytest.importorskip("stable_baselines3.common.env_checker")
-        checker.check_env(make())
-        ppo = pytest.importorskip("stable_baselines3").PPO
-        ppo("MlpPolicy", make(), n_steps=8, batch_size=8, n_epochs=1, device="cpu").learn(8)
-
-    def test_one_id_two_environments_and_config_by_field_or_whole(self):
-        assert isinstance(gym.make("jcas_env:" + ID).unwrapped, jcas_env.JCASEnv)
-        envs = gym.make_vec(ID, num_envs=2, max_episode_steps=2, **SMALL)
-        assert isinstance(envs, jcas_env.JCASVectorEnv)
-        envs.reset(seed=0)
-        assert [envs.step(np.zeros((2, SIZE)))[3].all() for _ in range(2)] == [False, True]
-        env = gym.make(ID, config=MassiveMIMOConfig(users=6, horizon=7), horizon=3).unwrapped
-        assert (env.scenario.config.users, env.scenario.horizon) == (6, 3)
-        assert gym.make(ID).unwrapped.scenario.horizon == 50
-
-    def test_seeds(self):
-        env = make()
-        first, again, other = (env.reset(seed=seed)[0] for seed in (7, 7, 8))
-        np.testing.assert_array_equal(first, again)
-        assert np.abs(first - other).max() > 0.05
-        assert np.abs(env.reset()[0] - other).max() > 0.05
-
-    def test_an_episode_is_truncated_after_the_horizon_and_then_refuses(self):
-        env = make().unwrapped
-        env.reset(seed=0)
-        assert [env.step(np.zeros(SIZE))[2:4] for _ in range(4)] == [(False, False)] * 3 + [(False, True)]
-        with pytest.raises(gym.error.ResetNeeded, match="after 4 slots"):
-            env.step(np.zeros(SIZE))
 
     def test_reward_is_the_utility_on_the_truth_and_info_is_complete(self):
         env = make().unwrapped
@@ -123,49 +88,6 @@ class TestAdapters:
         env.reset(seed=0)
         info = env.step_allocation(MassiveMIMOAllocation(np.full(3, 0.0625), np.asarray(0.0625)))[4]
         assert info["violation"] == pytest.approx(1.0)  # 8 antennas x 0.25 W of a budget of 1 W
-
-    def test_a_snapshot_continues_bit_for_bit_and_survives_pickling(self):
-        env = make(horizon=10).unwrapped
-        env.reset(seed=4)
-        env.step(np.zeros(SIZE))
-        snapshot = pickle.loads(pickle.dumps(env.get_state()))
-        first = [env.step(np.full(SIZE, 0.2))[:2] for _ in range(3)]
-        for _ in range(2):
-            other = make(horizon=10).unwrapped
-            other.set_state(snapshot)
-            for observation, reward in first:
-                again = other.step(np.full(SIZE, 0.2))
-                np.testing.assert_array_equal(again[0], observation)
-                assert again[1] == reward
-
-    def test_render_draws_the_cell_before_and_after_the_first_frame(self):
-        env = make(render_mode="rgb_array")
-        env.reset(seed=0)
-        blank = env.render()
-        env.step(np.zeros(SIZE, dtype=np.float32))
-        played = env.render()
-        assert blank.dtype == np.uint8
-        assert blank.shape == played.shape
-        assert (blank != played).mean() > 0.01
-
-    @pytest.mark.parametrize("mode", list(AutoresetMode))
-    def test_vector_equals_gymnasiums_sync_vector_env_step_by_step(self, mode, rng):
-        assert_follows_sync_vector_env(ID, mode, SMALL, rng)
-
-    def test_lane_i_follows_the_single_environment_of_seed_s_plus_i(self, rng):
-        assert_lanes_follow_single_environments(ID, SMALL, rng)
-
-    @pytest.mark.parametrize("mode", list(AutoresetMode))
-    def test_solvers_act_on_all_lanes(self, mode):
-        envs = gym.make_vec(ID, num_envs=3, autoreset_mode=mode, **SMALL)
-        envs.reset(seed=0)
-        for _ in range(6):
-            allocation = Myopic().solve(envs.problem).allocation
-            expected, ended = envs.truth.utility(allocation), envs.get_state().finished
-            _, reward, _, truncated, _ = envs.step_allocation(allocation)
-            np.testing.assert_allclose(reward, np.where(ended, 0.0, expected))
-            if mode is AutoresetMode.DISABLED and truncated.any():
-                envs.reset(options={"reset_mask": truncated})
 
     def test_single_precision_runs_and_stays_close(self):
         results = []
@@ -244,6 +166,17 @@ class TestActions:
                 action[:, -1] = power
                 values.append(problem.utility(scenario.decode(action, problem)))
             assert (np.diff(values, axis=0) >= -1e-12).all()
+
+    @pytest.mark.parametrize("kind", ["full", "share"])
+    def test_stays_on_the_device_of_the_problem(self, kind):
+        strict = pytest.importorskip("array_api_strict")
+        device = strict.Device("device1")
+        ones = strict.ones((5, 4), device=device)
+        frame = strict.ones((5,), device=device)
+        problem = MassiveMIMOProblem(ones, 0.1 * ones, frame, frame, frame, frame, 15, 15)
+        action = strict.zeros((5, 6 if kind == "full" else 1), device=device)
+        allocation = decode(action, problem, kind=kind, logit_scale=5.0)
+        assert problem.utility(allocation).device == device
 
 
 class TestObservation:

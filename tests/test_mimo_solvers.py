@@ -531,6 +531,7 @@ class TestBadInput:
             ("crb_limit", 0.0, r"`crb_limit` must be positive, got crb_limit = 0.0"),
             ("power_budget", -1.0, r"`power_budget` must be finite and at least 0"),
             ("large_scale_gain", np.array([1.0, -1.0, 1.0, 1.0]), r"large_scale_gain\[1\] = -1.0"),
+            ("large_scale_gain", np.ones((0, 4)), r"at least one frame and one user, got shape \(0, 4\)"),
             ("estimate_variance", np.ones(3), r"`estimate_variance` must be a number or broadcast to \(4,\)"),
             ("weight", np.array([1.0, np.inf, 1.0, 1.0]), r"weight\[1\] = inf"),
             ("tx_antennas", 0, "`tx_antennas` must be a positive integer, got 0"),

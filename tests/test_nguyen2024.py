@@ -16,6 +16,7 @@ NAMED = {
     "nguyen-fig1": ("antennas", "snr_com_db", "proposed", "proposed_simulated", "equal_power", "equal_full"),
     "nguyen-fig2": ("crb_proposed", "crb_equal_power", "crb_equal_full"),
     "nguyen-fig3": ("antennas", "proposed", "crb_proposed"),
+    "tracking-regret": ("setting", "allocator", "reward", "regret"),
 }
 
 
@@ -35,7 +36,8 @@ def test_columns_and_verdicts(name, tables):
     assert set(NAMED[name]) <= set(FIGURES[name].columns)
     lines = FIGURES[name].verdict(tables[name])
     assert len(lines) >= 3
-    assert all(np.isfinite(tables[name][column]).all() for column in FIGURES[name].columns)
+    numbers = [tables[name][column] for column in FIGURES[name].columns if column not in ("setting", "allocator")]
+    assert all(np.isfinite(values).all() for values in numbers)
 
 
 def test_fig1_simulation_follows_the_closed_form_and_the_gain_grows(tables):
@@ -99,3 +101,12 @@ def test_the_benchmark_has_its_rows():
     rows = list(massive_mimo_rows(frames=20, cone_frames=1))
     assert [row.target for row in rows[:2]] == [10_000.0, 500.0]
     assert all(row.ratio > 0 for row in rows)
+
+
+def test_regret_of_one_frame_policies(tables):
+    """Nobody beats the clairvoyant bound by more than the error of its grid, and a rule per frame is far from it."""
+    table = tables["tracking-regret"]
+    assert table["regret"].min() > -0.02
+    fading = table.where(setting="tracking-fading")
+    assert np.argmax(fading["reward"]) == 0
+    assert fading.where(allocator="exact-per-frame")["regret"][0] > 0.5

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+from jcas_agents import evaluate
 from jcas_agents.checkpoint import load_policy
+from jcas_agents.learned import LearnedAllocator
+from jcas_experiments import tasks, train_sb3
 from jcas_experiments import train as training
 from jcas_experiments.cli import app
 from typer.testing import CliRunner
 
+from jcas_env import make_scenario
 from jcas_env.scenarios.multicell import MultiCellConfig
 
 
 @pytest.fixture(autouse=True)
 def _few_configurations(monkeypatch):
     small = MultiCellConfig.preset("delay", users_per_cell=2, bs_antennas=8)
-    monkeypatch.setattr(training, "delay_configs", lambda: [small])
-    monkeypatch.setattr(training, "EPISODE", 10)
+    monkeypatch.setattr(tasks, "delay_configs", lambda: [small])
+    monkeypatch.setattr(tasks, "EPISODE", 10)
     monkeypatch.setattr(
-        training,
+        tasks,
         "mixed_configs",
         lambda reward: [MultiCellConfig.preset("luo2023-static", users_per_cell=2, reward=reward)],
     )
@@ -47,6 +52,35 @@ def test_a_run_leaves_a_policy_with_its_card_and_a_curve(tmp_path, reward):
     assert [step for step, _ in run["curve"]] == [25]
 
 
+@pytest.mark.parametrize(("scenario", "name"), [("mesh", "mesh-sum"), ("massive-mimo", "massive-mimo-tracking")])
+def test_the_small_policies_are_trained_and_decide(tmp_path, scenario, name):
+    size = ("--steps", "2", "--scenes", "4", "--out", str(tmp_path))
+    assert call(scenario, *size).exit_code == 0
+    assert call(scenario, *size, "--resume").exit_code == 0
+    allocator = LearnedAllocator.load(tmp_path / "seed-0" / f"{name}.safetensors")
+    built = make_scenario(scenario, horizon=2)
+    result = evaluate(built, allocator, episodes=2, seed=0)
+    assert result.violation < 1.0
+    assert np.isfinite(result.utility).all()
+
+
+@pytest.mark.parametrize("algo", ["ppo", "sac"])
+def test_stable_baselines3_trains_on_frozen_scenes_and_goes_on(tmp_path, monkeypatch, algo):
+    small = MultiCellConfig.preset("luo2023-static", observation="flat", users_per_cell=2)
+    monkeypatch.setattr(train_sb3.SB3Run, "config", small)
+    monkeypatch.setitem(train_sb3.SAC_RECIPE, "learning_starts", 32)
+    size = ("--algo", algo, "--minutes", "0.02", "--scenes", "8", "--out", str(tmp_path))
+    result = call("multicell", *size, "--json", str(tmp_path / "runs.json"))
+    assert result.exit_code == 0, result.output
+    (run,) = json.loads((tmp_path / "runs.json").read_text())["runs"]
+    assert run["steps"] > 0
+    assert run["over_equal"] > 0
+    assert any((tmp_path / "seed-0" / "tensorboard").iterdir())
+    assert call("multicell", *size, "--resume", "--json", str(tmp_path / "runs.json")).exit_code == 0
+    (later,) = json.loads((tmp_path / "runs.json").read_text())["runs"]
+    assert later["steps"] > run["steps"]
+
+
 def test_an_interrupted_run_goes_on_and_ends_like_an_uninterrupted_one(tmp_path, monkeypatch):
     arguments = ("--steps", "30", "--scenes", "8")
     assert call(*arguments, "--out", str(tmp_path / "whole")).exit_code == 0
@@ -69,7 +103,12 @@ def test_an_interrupted_run_goes_on_and_ends_like_an_uninterrupted_one(tmp_path,
 
 
 def test_what_is_not_there_is_refused_in_one_line():
-    for arguments in (["mesh"], ["multicell", "--algo", "dqn"], ["multicell", "--reward", "speed"]):
+    for arguments in (
+        ["mesh", "--reward", "log"],
+        ["meshes"],
+        ["multicell", "--algo", "dqn"],
+        ["multicell", "--reward", "speed"],
+    ):
         assert call(*arguments).exit_code == 2
 
 

@@ -18,6 +18,7 @@ from jcas_env.scenarios.multicell.observation import FEATURES, QUEUE_FEATURES
 from jcas_env.scenarios.scenario import require
 
 from .networks import EquivariantPolicy, PolicyShape
+from .setwise import MeshPolicy, SetShape, TrackingPolicy
 
 FORMAT = "jcas-policy-2"
 """Kind and version of the file."""
@@ -25,6 +26,12 @@ FEATURE_VERSION = "users:" + ",".join(FEATURES)
 """What a policy reads; a policy made for other features is refused."""
 QUEUE_VERSION = "," + ",".join(QUEUE_FEATURES)
 """What a policy of the delay task reads beside it."""
+POLICIES: dict[str, tuple[Any, Any]] = {
+    "multicell": (PolicyShape, EquivariantPolicy),
+    "mesh": (SetShape, MeshPolicy),
+    "massive-mimo": (SetShape, TrackingPolicy),
+}
+"""Shape and network by scenario."""
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"
 """Policies that ship with the package."""
 
@@ -62,17 +69,19 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise ValueError(f"{path} is no whole checkpoint of this project: {error}") from None
 
 
-def feature_version(shape: PolicyShape) -> str:
-    """Features that a policy of a shape reads, as its card states them."""
-    return FEATURE_VERSION + (QUEUE_VERSION if shape.queues else "")
+def features_of(policy: Any) -> str:
+    """Features that a policy reads, as its card states them."""
+    if isinstance(policy, EquivariantPolicy):
+        return FEATURE_VERSION + (QUEUE_VERSION if policy.shape.queues else "")
+    return str(policy.features())
 
 
-def save_policy(path: Path, policy: EquivariantPolicy, card: dict[str, Any], *, scenario: str = "multicell") -> None:
+def save_policy(path: Path, policy: Any, card: dict[str, Any]) -> None:
     """Write a policy and, beside it, its card as JSON."""
     card = {
         "format": FORMAT,
-        "scenario": scenario,
-        "features": feature_version(policy.shape),
+        "scenario": policy.scenario,
+        "features": features_of(policy),
         "shape": policy.shape.as_dict(),
         "parameters": sum(value.numel() for value in policy.parameters()),
         **card,
@@ -96,20 +105,21 @@ def locate(path: Path | str) -> Path:
     return Path(path) if Path(path).suffix else PRETRAINED / f"{path}.safetensors"
 
 
-def load_policy(path: Path | str, *, scenario: str = "multicell") -> EquivariantPolicy:
-    """Load a policy; ``path`` is a file or the name of a shipped one.
+def load_policy(path: Path | str, *, scenario: str | None = None) -> Any:
+    """Load a policy; ``path`` is a file or the name of a shipped one, ``scenario`` the one that it must be for.
 
     Raises ``ValueError`` for a broken file, and for a policy of another scenario or feature version (both are named).
     """
     file = locate(path)
     tensors, card = read(file)
     require(card.get("format") == FORMAT, f"{file} has format {card.get('format')!r}, expected {FORMAT!r}")
-    made_for = card.get("scenario")
-    require(made_for == scenario, f"{file} is a policy for scenario {made_for!r}, not for {scenario!r}")
-    shape = PolicyShape(**card["shape"])
-    version, here = card.get("features"), feature_version(shape)
+    made_for = str(card.get("scenario"))
+    fits = made_for == scenario if scenario else made_for in POLICIES
+    require(fits, f"{file} is a policy for scenario {made_for!r}, not for {scenario or list(POLICIES)!r}")
+    shape, kind = POLICIES[made_for]
+    policy = kind(shape(**card["shape"]))
+    version, here = card.get("features"), features_of(policy)
     require(version == here, f"{file} reads features {version!r}, this version has {here!r}")
-    policy = EquivariantPolicy(shape)
     try:
         policy.load_state_dict(tensors)
     except RuntimeError as error:

@@ -37,7 +37,7 @@ REWARD_SCALE = 5.0
 class Recipe:
     """How a policy is trained; recorded in its card."""
 
-    steps: int = 3600
+    steps: int = 6000
     """Updates."""
     batch: int = 64
     """Scenes of an update with up to 36 users; fewer where a scene has more, in proportion to its pairs."""

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jcas_env import JCASEnv, JCASVectorEnv, Status
-from jcas_env.scenarios.multicell import MultiCellProblem
+from jcas_env import JCASEnv, JCASVectorEnv, MassiveMIMOProblem, MeshProblem, MultiCellProblem, Status
 from jcas_env.scenarios.multicell.action import decode
 from jcas_env.scenarios.multicell.observation import structured
 
@@ -18,13 +17,17 @@ from .agent import Decision
 from .checkpoint import load_policy
 from .equivariant import LOGIT_SCALE, Parameters, action
 from .networks import EquivariantPolicy, membership
+from .setwise import MeshPolicy, TrackingPolicy
+
+PROBLEMS: dict[str, Any] = {"multicell": MultiCellProblem, "mesh": MeshProblem, "massive-mimo": MassiveMIMOProblem}
+"""What a policy decides for, by scenario."""
 
 
 @dataclass(frozen=True, eq=False)
 class LearnedAllocator:
-    """Decides with an :class:`EquivariantPolicy` on the known problem; any number of users and cells."""
+    """Decides with a trained policy on the known problem; any number of users and cells."""
 
-    policy: EquivariantPolicy
+    policy: EquivariantPolicy | MeshPolicy | TrackingPolicy
 
     @classmethod
     def load(cls, path: Path | str = "multicell-rate") -> LearnedAllocator:
@@ -33,15 +36,19 @@ class LearnedAllocator:
 
     @cached_property
     def _arrays(self) -> Parameters:
+        assert isinstance(self.policy, EquivariantPolicy)
         return self.policy.arrays()
 
-    def allocate(self, problem: MultiCellProblem) -> Any:
+    def allocate(self, problem: Any) -> Any:
         """Allocation for a known problem in NumPy arrays, batched.
 
         Raises ``TypeError`` for another problem type.
         """
-        if not isinstance(problem, MultiCellProblem):
-            raise TypeError(f"this policy decides for MultiCellProblem, got {type(problem).__name__}")
+        wanted = PROBLEMS[self.policy.scenario]
+        if not isinstance(problem, wanted):
+            raise TypeError(f"this policy decides for {wanted.__name__}, got {type(problem).__name__}")
+        if not isinstance(self.policy, EquivariantPolicy):
+            return self.policy.decide(problem)
         chosen = action(self._arrays, structured(problem), membership(problem))
         return decode(chosen, problem, logit_scale=LOGIT_SCALE)
 

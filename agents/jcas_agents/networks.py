@@ -68,6 +68,9 @@ class EquivariantPolicy(nn.Module):
     last layers start at zero: training starts at the equal allocation per user (spec multicell 7).
     """
 
+    scenario = "multicell"
+    """Scenario that the policy is for."""
+
     def __init__(self, shape: PolicyShape | None = None) -> None:
         super().__init__()
         self.shape = shape = PolicyShape() if shape is None else shape

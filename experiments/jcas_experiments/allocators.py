@@ -112,7 +112,7 @@ class LogObjective:
         return Exact().solve(replace(problem, objective="log"))
 
 
-def _learned(name: str = "multicell-rate") -> Any:
+def _learned(name: str) -> Any:
     """A shipped policy; torch is imported only here."""
     from jcas_agents.learned import LearnedAllocator
 
@@ -121,6 +121,17 @@ def _learned(name: str = "multicell-rate") -> Any:
 
 def _same(allocator: Any) -> Any:
     return allocator
+
+
+@dataclass(frozen=True)
+class NearestCounts:
+    """Certified optimum of the mesh's count model, rounded by the largest remainder alone: floors may be missed."""
+
+    def solve(self, problem: MeshProblem) -> Solution:
+        """Fractional optimum, and the nearest whole counts as combs; NaN where infeasible."""
+        found = GBD(whole=False).solve(problem)
+        air = problem.on_air(found.allocation)
+        return replace(found, allocation=air._replace(counts=air.counts + 0.0 * found.allocation.counts))
 
 
 ROSTERS: dict[str, Roster] = {
@@ -144,7 +155,10 @@ ROSTERS: dict[str, Roster] = {
             "vertex": (BestVertex, "the best such corner of each cell"),
             "search-20": (lambda: GradientSearch(steps=20), "20 gradient steps from EBPA, all cells"),
             "search-50": (lambda: GradientSearch(steps=50), "50 gradient steps from EBPA, all cells"),
-            "learned": (_learned, "shipped policy of the reward: multicell-rate, multicell-fair, multicell-delay"),
+            "learned": (
+                partial(_learned, "multicell-rate"),
+                "shipped policy of the reward: rate, fair or delay",
+            ),
             "learned-delay": (
                 lambda: _learned("multicell-delay"),
                 "with queues: shipped policy for the delay task, multicell-delay",
@@ -170,12 +184,15 @@ ROSTERS: dict[str, Roster] = {
             "equal": (EqualAllocation, "equal subcarriers, best share for them"),
             "exact": (Exact, "global optimum of the count model in closed form, whole subcarriers"),
             "gbd": (GBD, "certified Benders cuts on the count model, whole subcarriers"),
+            "gbd-nearest": (NearestCounts, "the same, rounded by the largest remainder alone"),
             "gbd-paper": (lambda: GBD(cuts="paper"), "lu2022 Table 1 with its tangent cuts, which can be wrong"),
             "gbd-bins": (lambda: GBD(backend="cvxpy"), "certified for every placement: CVXPY over 8 bins (slow)"),
             "log": (LogObjective, "optimum of the log objective instead, mu = rho"),
+            "learned": (partial(_learned, "mesh-sum"), "shipped policy mesh-sum"),
         },
         default=("equal", "log", "exact", "gbd", "gbd-paper"),
         reference="gbd",
+        beside={"": ("equal", "exact")},
         yardstick=lambda: GBD(backend="cvxpy"),
     ),
     "massive-mimo": Roster(
@@ -195,9 +212,11 @@ ROSTERS: dict[str, Roster] = {
             "myopic-sigma": (lambda: Myopic("sigma"), "the same, planned with one sigma of beam error"),
             "constant-10": (lambda: ConstantShare(share=0.1), "a tenth of the power for sensing"),
             "constant-30": (lambda: ConstantShare(share=0.3), "three tenths of the power for sensing"),
+            "learned": (partial(_learned, "massive-mimo-tracking"), "shipped policy massive-mimo-tracking"),
         },
         default=("equal", "equal-full", "exact", "sca", "constant-30", "least-t", "myopic"),
         reference="myopic",
+        beside={"tracking": ("constant-30", "exact", "least-t", "myopic")},
     ),
 }
 """Allocators by scenario."""

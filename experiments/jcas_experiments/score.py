@@ -35,7 +35,7 @@ class Score(NamedTuple):
     set: str
     rival: str
     ratio: list[float]
-    """Of each policy: ratio of mean utilities; of geometric-mean rates for ``fair``."""
+    """Of each policy: ratio of mean utilities; for ``fair`` of geometric means over users and both services' rates."""
     interval: list[float]
     """95 % bootstrap interval over scenes of the first policy's ratio."""
 
@@ -74,11 +74,15 @@ def scores(policies: Sequence[str], sets: Sequence[str], count: int, *, best: bo
     roster = ROSTERS["multicell"]
     for name in sets:
         scenes = evaluation_scenes(name, count, reward=reward)
+        # The utility adds the logarithms of both services: its root is the geometric mean of one rate.
+        power = 1.0 / float(np.sum(scenes.truth.service_weight)) if reward == "fair" else 1.0
         mine = [utilities(policy.allocate, scenes) for policy in learned]
         for rival in (*RIVALS[reward], *((BEST,) if best else ())):
             theirs = utilities(_decision(roster.make(rival)), scenes)
             ratios = [paired_ratio(value, theirs, logarithmic=reward == "fair") for value in mine]
-            yield Score(name, rival, [float(ratio or 0.0) for ratio, _ in ratios], list(ratios[0][1] or []))
+            yield Score(
+                name, rival, [(ratio or 0.0) ** power for ratio, _ in ratios], [x**power for x in ratios[0][1] or []]
+            )
 
 
 def _decision(solver: Any) -> Callable[[Any], Any]:

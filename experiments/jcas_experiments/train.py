@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -12,15 +11,12 @@ from typing import Any
 
 from jcas_agents.checkpoint import read, save_policy, write_atomically
 from jcas_agents.curves import write_tensorboard
-from jcas_agents.delay import DelayRecipe, DelayTrainer, draw_episodes
-from jcas_agents.gradient import BadGradientError, GradientTrainer, Recipe, draw_bank, mixed_configs
+from jcas_agents.gradient import BadGradientError, GradientTrainer, Recipe
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from jcas_env.scenarios.multicell import MultiCellConfig
+from .tasks import Task
 
-EPISODE = 50
-"""Slots of an episode of the delay task."""
 SAVE_EVERY = 5.0
 """Seconds between two checkpoints."""
 LOG_EVERY = 25
@@ -33,12 +29,12 @@ class Run:
 
     folder: Path
     """Where state, curve and policy go."""
-    reward: str
-    """``rate``, ``fair`` or ``delay``."""
+    task: Task
+    """What is learned."""
     recipe: Recipe
-    """A :class:`DelayRecipe` for ``delay``."""
+    """Of the task's kind."""
     scenes: int
-    """Scenes of each configuration of the mixture; episodes of each for ``delay``."""
+    """Scenes of each configuration, or episodes."""
     last: int | None = None
     """Step after which to stop, before the recipe's end; None: at its end."""
 
@@ -55,7 +51,7 @@ class Run:
     @property
     def policy_file(self) -> Path:
         """The policy; its card lies beside it."""
-        return self.folder / f"multicell-{self.reward}.safetensors"
+        return self.folder / f"{self.task.scenario}-{self.task.reward}.safetensors"
 
     def result(self) -> dict[str, Any]:
         """Card and curve, (step, training reward), of what has been trained so far."""
@@ -63,28 +59,23 @@ class Run:
         return {"card": read(self.policy_file)[1], "curve": curve}
 
     @property
-    def data(self) -> dict[str, Any]:
-        """What the policy is trained on, for its card."""
-        if self.reward == "delay":
-            names = [config.estimator for config in delay_configs()]
-            return {"preset": "delay", "estimators": names, "episodes": self.scenes, "slots_of_an_episode": EPISODE}
-        return {
-            "scenes_per_configuration": self.scenes,
-            "configurations": len(mixed_configs(reward=self.reward)),
-        }
+    def command(self) -> str:
+        """Command that makes the policy."""
+        what = f"jcas train {self.task.scenario} --algo gradient --reward {self.task.reward}"
+        size = f"--steps {self.recipe.steps} --scenes {self.scenes} --seed {self.recipe.seed}"
+        return f"{what} {size}" + (f" --stop-after {self.last}" if self.last else "")
 
     def card(self, curve: list[tuple[int, float]]) -> dict[str, Any]:
         """What another person needs to make the policy again."""
         return {
-            "reward": self.reward,
+            "reward": self.task.reward,
             "training": "analytic policy gradient, spec learning 4",
             "recipe": asdict(self.recipe),
-            **self.data,
+            **self.task.data(self.scenes),
             "split": "train",
             "last_training_reward": curve[-1][1] if curve else None,
             "date": date.today().isoformat(),
-            "command": f"jcas train multicell --algo gradient --reward {self.reward} --steps {self.recipe.steps} "
-            f"--scenes {self.scenes} --seed {self.recipe.seed}" + (f" --stop-after {self.last}" if self.last else ""),
+            "command": self.command,
         }
 
 
@@ -121,27 +112,13 @@ def _prepare(run: Run, console: Console, resume: bool) -> tuple[GradientTrainer,
     """Scenes and trainer, continued from the saved state on request."""
     state = read(run.state_file) if resume else None
     with Progress(TextColumn("drawing scenes"), BarColumn(), console=console, transient=True) as progress:
-        each = EPISODE * len(delay_configs()) if run.reward == "delay" else len(mixed_configs(reward=run.reward))
-        task = progress.add_task("scenes", total=run.scenes * each)
-        trainer, curve = _trainer(run, lambda count: progress.advance(task, count)), []
+        task = progress.add_task("scenes", total=run.scenes * run.task.each())
+        trainer, curve = run.task.trainer(run.recipe, run.scenes, lambda count: progress.advance(task, count)), []
     if state is not None:
         trainer.load(*state)
         curve = [(int(step), float(gain)) for step, gain in json.loads((run.folder / "curve.json").read_text())]
         curve = [point for point in curve if point[0] <= trainer.step]
     return trainer, curve
-
-
-def delay_configs() -> list[MultiCellConfig]:
-    """Networks of the delay task with perfect and with estimated channels; the load is the trainer's."""
-    return [MultiCellConfig.preset("delay", estimator=name) for name in ("perfect", "crb")]
-
-
-def _trainer(run: Run, advance: Callable[[int], None]) -> GradientTrainer:
-    """Draw what a run is trained on, and set it up."""
-    if isinstance(run.recipe, DelayRecipe):
-        episodes = draw_episodes(delay_configs(), run.scenes, EPISODE, progress=advance)
-        return DelayTrainer(episodes, run.recipe)
-    return GradientTrainer(draw_bank(mixed_configs(reward=run.reward), run.scenes, progress=advance), run.recipe)
 
 
 def _save(run: Run, trainer: GradientTrainer, curve: list[tuple[int, float]]) -> None:

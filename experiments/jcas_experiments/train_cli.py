@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from jcas_env.scenarios.scenario import require
 
+if TYPE_CHECKING:
+    from .tasks import Task
+
 
 def train(
-    scenario: Annotated[str, typer.Argument(help="Scenario: multicell.")] = "multicell",
-    algo: Annotated[str, typer.Option(help="gradient: analytic policy gradient through the reward.")] = "gradient",
-    reward: Annotated[str, typer.Option(help="rate, fair or delay.")] = "rate",
-    steps: Annotated[int | None, typer.Option(min=1, help="Updates; 3600, or 1000 for delay.")] = None,
-    scenes: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Scenes of each of the 117 configurations, 111; episodes of each of 2 for delay, 128."
-        ),
+    scenario: Annotated[str, typer.Argument(help="Scenario: multicell, mesh, massive-mimo.")] = "multicell",
+    algo: Annotated[
+        str, typer.Option(help="gradient: through the reward; ppo, sac: Stable-Baselines3, multicell.")
+    ] = "gradient",
+    reward: Annotated[
+        str | None, typer.Option(help="rate, fair or delay in multicell; sum in mesh; tracking in massive-mimo.")
     ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Updates; the recipe's.")] = None,
+    scenes: Annotated[
+        int | None, typer.Option(min=1, help="Scenes of each configuration, frames or episodes; the recipe's.")
+    ] = None,
+    minutes: Annotated[float, typer.Option(min=0.01, help="CPU time of a run with ppo or sac.")] = 8.0,
     seeds: Annotated[int, typer.Option(min=1, help="Training seeds, one run after the other.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="First training seed.")] = 0,
     stop_after: Annotated[
@@ -32,29 +37,49 @@ def train(
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write curves and cards as JSON.")] = None,
 ) -> None:
     """Train a policy; state and policy are saved every few seconds, and Ctrl-C keeps them."""
-    from jcas_agents.delay import DelayRecipe
-    from jcas_agents.gradient import BadGradientError, Recipe
+    from jcas_agents.gradient import BadGradientError
 
     from .files import write_json
+    from .tasks import task
     from .train import Run
     from .train import train as run_training
 
     console, runs = Console(), []
     try:
-        require(scenario == "multicell", f"`scenario` must be multicell, got {scenario!r}: no policy for others yet")
-        require(algo == "gradient", f"`--algo` must be gradient, got {algo!r}")
-        require(reward in ("rate", "fair", "delay"), f"`--reward` must be rate, fair or delay, got {reward!r}")
-        kind, count = (DelayRecipe, 128) if reward == "delay" else (Recipe, 111)
+        require(algo in ("gradient", "ppo", "sac"), f"`--algo` must be gradient, ppo or sac, got {algo!r}")
+        chosen = task(scenario, reward)
         for number in range(seed, seed + seeds):
-            recipe = kind(seed=number) if steps is None else kind(steps=steps, seed=number)
-            run = Run(out / f"seed-{number}", reward, recipe, count if scenes is None else scenes, stop_after)
-            complete = run_training(run, console, resume=resume and run.state_file.exists())
-            console.print(f"policy: {run.policy_file}", highlight=False)
-            runs.append({"policy": str(run.policy_file), "complete": complete, **run.result()})
+            folder = out / f"seed-{number}"
+            if algo == "gradient":
+                recipe = chosen.recipe(seed=number, **({} if steps is None else {"steps": steps}))
+                run = Run(folder, chosen, recipe, chosen.scenes if scenes is None else scenes, stop_after)
+                complete = run_training(run, console, resume=resume and run.state_file.exists())
+                runs.append({"policy": str(run.policy_file), "complete": complete, **run.result()})
+            else:
+                runs.append(_model_free(algo, chosen, folder, minutes, number, scenes, resume, console))
+            console.print(f"policy: {runs[-1]['policy']}", highlight=False)
             if json is not None:
                 write_json(json, {"runs": runs})
-            if not complete:
+            if not runs[-1]["complete"]:
                 raise typer.Exit(130)
     except (ValueError, BadGradientError) as error:
         Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from None
+
+
+def _model_free(
+    algo: str, chosen: Task, folder: Path, minutes: float, seed: int, scenes: int | None, resume: bool, console: Console
+) -> dict[str, Any]:
+    """A run of Stable-Baselines3, which knows the sum-rate task alone."""
+    from .train_sb3 import SB3Run, train_sb3
+
+    fits = (chosen.scenario, chosen.reward) == ("multicell", "rate")
+    require(fits, f"`--algo {algo}` trains multicell for `rate`, got {chosen.scenario} for `{chosen.reward}`")
+    run = SB3Run(folder, algo, minutes, seed, 6000 if scenes is None else scenes)
+    result = train_sb3(run, console, resume=resume and run.model_file.exists())
+    console.print(
+        f"{algo}: {result['over_equal']:.3f} of the equal allocation after {result['steps']} steps and "
+        f"{result['cpu_seconds']:.0f} s of CPU time; the constant rule has {result['constant_rule_over_equal']:.3f}",
+        highlight=False,
+    )
+    return result

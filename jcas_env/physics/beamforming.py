@@ -8,6 +8,7 @@ reaches the user with gain ``|h_{n,j}^H f|^2``. One stream per user; vectors hav
 
 from __future__ import annotations
 
+from math import prod
 from typing import Literal
 
 from array_api_compat import array_namespace, device
@@ -35,9 +36,14 @@ def serving_link(links: Array, cell: Array) -> Array:
     """
     xp = array_namespace(links, cell)
     rest = links.ndim - cell.ndim - 1
-    index = xp.reshape(cell, (*cell.shape[:-1], 1, cell.shape[-1], *(1,) * rest))
-    index = xp.broadcast_to(index, (*links.shape[: links.ndim - rest - 2], 1, *links.shape[links.ndim - rest - 1 :]))
-    return xp.take_along_axis(links, index, axis=-2 - rest)[(..., 0, *(slice(None),) * (rest + 1))]
+    lead, tail = links.shape[: links.ndim - rest - 2], links.shape[links.ndim - rest :]
+    cells, users = links.shape[len(lead) : len(lead) + 2]
+    # One index a row of links, not one an entry: take_along_axis would need the latter.
+    scene = cells * xp.arange(prod(lead), dtype=cell.dtype, device=device(cell))
+    station = xp.reshape(xp.broadcast_to(cell, (*lead, users)), (-1, users)) + scene[:, None]
+    row = users * station + xp.arange(users, dtype=cell.dtype, device=device(cell))
+    rows = xp.take(xp.reshape(links, (-1, *tail)), xp.reshape(row, (-1,)), axis=0)
+    return xp.reshape(rows, (*lead, users, *tail))
 
 
 def interference_covariance(channel: Array, cell: Array) -> Array:

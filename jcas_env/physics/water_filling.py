@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf, log
 from typing import NamedTuple
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from ..types import Array
 
@@ -149,4 +149,4 @@ def penalised_waterfill(
 
 def _like(value: Array | float, like: Array) -> Array:
     xp = array_namespace(like)
-    return xp.asarray(value, dtype=like.dtype) if isinstance(value, float | int) else value
+    return xp.asarray(value, dtype=like.dtype, device=device(like)) if isinstance(value, float | int) else value

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from . import accuracy, contamination, estimation_cost, lu2022, luo2023_allocation, luo2023_estimation, nguyen2024
+from . import (
+    accuracy,
+    contamination,
+    estimation_cost,
+    lu2022,
+    luo2023_allocation,
+    luo2023_estimation,
+    nguyen2024,
+    tracking_regret,
+)
 from .figure import Recipe
 
 FIGURES: dict[str, Recipe] = {
@@ -13,5 +22,6 @@ FIGURES: dict[str, Recipe] = {
     **accuracy.FIGURES,
     **lu2022.FIGURES,
     **nguyen2024.FIGURES,
+    **tracking_regret.FIGURES,
 }
 """``PAPER-figN``, in the order of the papers."""

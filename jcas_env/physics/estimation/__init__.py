@@ -26,6 +26,7 @@ limited by its grid above 15 dB; ``mmse`` knows the law of the angles and no pat
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from inspect import signature
 from pkgutil import iter_modules
@@ -56,6 +57,7 @@ ESTIMATORS = _discover()
 """Estimators by name."""
 
 
+@cache
 def asks_for(estimator: str, argument: str) -> bool:
     """Whether an estimator names an argument, e.g. ``received``."""
     return argument in signature(ESTIMATORS[estimator]).parameters

@@ -6,10 +6,11 @@ from array_api_compat import array_namespace
 
 from ...types import Array, as_array
 from .atoms import Aperture, diagonal, groups_first, jet_gram, projected_curvature
+from .newton import ridge_floor
 from .pilots import require
 
 COINCIDENT = 1e-12
-"""Relative lift of matrices that become singular where two paths coincide."""
+"""Relative lift of matrices that become singular where two paths coincide; more in single precision."""
 
 
 def nmse(estimated: Array, channel: Array) -> Array:
@@ -91,7 +92,8 @@ def angle_covariance_bound(
     rows = xp.concat([on] * (known.shape[-1] // paths), axis=-1)[:, None]
     known = xp.where(rows[..., :, None] & rows[..., None, :], known, xp.zeros_like(known))
     # Absent paths get a unit of their own; the floor keeps coincident ones regular.
-    lift = xp.where(on, COINCIDENT, 1.0)[:, None]
+    least = max(COINCIDENT, ridge_floor(known))
+    lift = xp.where(on, least, 1.0)[:, None]
     kernel = known[..., :paths, :paths] + diagonal(xp.astype(lift, known.dtype))
     pulled = xp.linalg.solve(kernel, known[..., :paths, paths:])
     j = projected_curvature(known, pulled, groups_first(xp.reshape(gains, (-1, *gains.shape[-2:])), flat_beams))
@@ -100,7 +102,7 @@ def angle_covariance_bound(
     # The curvatures in v and w differ by orders of magnitude: invert at unit diagonal.
     scale = xp.where(seen, 1.0 / xp.sqrt(xp.where(seen, own, 1.0)), 0.0)
     scale = scale[..., :, None] * scale[..., None, :]
-    inverse = scale * xp.linalg.inv(scale * j + diagonal(xp.where(seen, COINCIDENT, 1.0)))
+    inverse = scale * xp.linalg.inv(scale * j + diagonal(xp.astype(xp.where(seen, least, 1.0), own.dtype)))
     blind = diagonal(xp.astype(~seen, own.dtype)) > 0
     inverse = xp.where(blind, xp.inf, inverse)
     inverse = xp.reshape(inverse, (*links, *j.shape[-2:]))

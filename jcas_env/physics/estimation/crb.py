@@ -20,7 +20,7 @@ from .atoms import (
     snapshots_first,
 )
 from .estimate import Estimate, report, without_paths
-from .newton import wrap
+from .newton import ridge_floor, wrap
 from .pilots import RELATIVE_NOISE_FLOOR, require
 from .spomp import detection_level
 
@@ -159,6 +159,11 @@ def angle_information(
     return xp.reshape(j, (*aod_cos.shape[:-1], *j.shape[1:]))
 
 
+def _jitter(like: Array) -> float:
+    """What keeps Gram matrices regular where paths coincide: 1e-9, in single precision what rounding leaves of it."""
+    return max(1e-9, ridge_floor(like))
+
+
 def _flat(beams: Array | None) -> Array | None:
     return None if beams is None else array_namespace(beams).reshape(beams, (-1, *beams.shape[-3:]))
 
@@ -205,7 +210,7 @@ def _paths(aperture: Aperture, aod_cos: Array, aoa_cos: Array, gains: Array, noi
         g = xp.where(_column(ok), g, xp.ones_like(g))
         noise, strongest = (xp.where(ok, x, xp.ones_like(x)) for x in (noise, strongest))
     noise = xp.maximum(noise, RELATIVE_NOISE_FLOOR * strongest)
-    ridge = (0.1 * noise[:, None]) / xp.maximum(power, 1e-12 * strongest[:, None]) + 1e-9
+    ridge = (0.1 * noise[:, None]) / xp.maximum(power, 1e-12 * strongest[:, None]) + _jitter(noise)
     return Paths(v, w, g, noise, ridge, strongest, ok)
 
 
@@ -228,7 +233,10 @@ def _angles(aperture: Aperture, truth: Paths, normals: Array) -> tuple[Array, Ar
     """Angles with joint errors of covariance 1/J."""
     xp = array_namespace(normals)
     paths = truth.ridge.shape[-1]
-    root = xp.linalg.cholesky(_information(aperture, truth))
+    j = _information(aperture, truth)
+    if (rounding := ridge_floor(j)) > 1e-9:  # in double precision the prior is regular enough
+        j = j + diagonal(rounding * xp.linalg.diagonal(j))
+    root = xp.linalg.cholesky(j)
     draw = normals[:, : root.shape[-1], None]
     error = xp.linalg.solve(xp.matrix_transpose(root), draw)[..., 0]
     aod = wrap(truth.aod_cos + error[:, :paths])
@@ -242,7 +250,7 @@ def _gains(aperture: Aperture, truth: Paths, angles: tuple[Array, Array], normal
     both = [xp.concat([drawn, true], axis=-1) for drawn, true in zip(angles, truth[:2], strict=True)]
     inner = correlation(aperture, angles, (both[0], both[1]))
     k, cross = inner[..., :paths], inner[..., paths:]
-    root = xp.linalg.cholesky(k + 1e-9 * xp.eye(paths, dtype=k.dtype, device=device(k)))
+    root = xp.linalg.cholesky(k + _jitter(k) * xp.eye(paths, dtype=k.dtype, device=device(k)))
     seen = cross @ truth.gains + root @ (_column(xp.sqrt(truth.noise_power)) * _white(normals, truth.gains))
     ridge = diagonal(xp.astype(truth.ridge, k.dtype, copy=False))[:, None]
     inverse = xp.linalg.inv(k + ridge)

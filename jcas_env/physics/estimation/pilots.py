@@ -9,7 +9,7 @@ with M transmit and N receive antennas, P pilot beams and white noise of varianc
 
 from __future__ import annotations
 
-from math import pi
+from math import pi, prod
 from typing import NamedTuple
 
 from array_api_compat import array_namespace, device
@@ -140,6 +140,7 @@ def prepare(received: Array, beams: Array | None, noise_power: Array, paths: int
         f"`received` must have shape (..., snapshots, rx_antennas, pilots), got {tuple(received.shape)}",
     )
     require(xp.isdtype(received.dtype, "complex floating"), f"`received` must be complex, got {received.dtype}")
+    require(prod(received.shape) > 0, f"`received` must not be empty, got shape {tuple(received.shape)}")
     require(isinstance(paths, int) and paths >= 1, f"`paths` must be a positive integer, got {paths!r}")
     links, (snapshots, rx, pilots) = received.shape[:-3], received.shape[-3:]
     noise_power = _noise(received, noise_power)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import log
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from ...physics.echo import most_informative_share
 from ...physics.water_filling import waterfill
@@ -111,7 +111,7 @@ def decode(action: Array, problem: MassiveMIMOProblem, *, kind: Action, logit_sc
         return split(problem, unit_interval(z[..., 0], logit_scale))
     total = problem.largest_total * unit_interval(z[..., -1], logit_scale)
     share = unit_interval(z[..., -2], logit_scale)
-    everyone = xp.ones((problem.users, problem.users), dtype=xp.bool)
+    everyone = xp.ones((problem.users, problem.users), dtype=xp.bool, device=device(action))
     power = ((1.0 - share) * total)[..., None] * simplex_share(z[..., :-2], everyone)
     return MassiveMIMOAllocation(power, share * total)
 

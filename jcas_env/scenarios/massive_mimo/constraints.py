@@ -64,7 +64,9 @@ def check_problem(problem: MassiveMIMOProblem) -> None:
     gain = problem.large_scale_gain
     gain = gain if is_array(gain) else np.asarray(gain, dtype=float)
     xp = array_namespace(gain)
-    require(gain.ndim >= 1 and gain.shape[-1] >= 1, f"`large_scale_gain` needs a users axis, got {tuple(gain.shape)}")
+    shape = tuple(gain.shape)
+    require(len(shape) >= 1, f"`large_scale_gain` needs a users axis, got {shape}")
+    require(min(shape) > 0, f"`large_scale_gain` must hold at least one frame and one user, got shape {shape}")
     require(xp.isdtype(gain.dtype, "real floating"), f"`large_scale_gain` must hold real numbers, got {gain.dtype}")
     batch = tuple(gain.shape[:-1])
     for name in ("tx_antennas", "rx_antennas"):

@@ -36,7 +36,8 @@ def check_problem(problem: MeshProblem) -> None:
     _check_scalars(problem)
     xp = array_namespace(problem.distance)
     shape = tuple(problem.distance.shape)
-    require(len(shape) >= 1 and shape[-1] >= 1, f"`distance` must end in an axis of users, got shape {shape}")
+    require(len(shape) >= 1, f"`distance` must end in an axis of users, got shape {shape}")
+    require(min(shape) > 0, f"`distance` must hold at least one frame and one user, got shape {shape}")
     for name in ("aod", "aoa"):
         got = tuple(getattr(problem, name).shape)
         require(got == shape, f"`{name}` must have the shape {shape} of `distance`, got {got}")

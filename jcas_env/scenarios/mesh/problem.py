@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import pi
+from math import log, pi
 from typing import NamedTuple
 
 from array_api_compat import array_namespace, device
@@ -132,7 +132,7 @@ class MeshProblem:
         In bit/s, with the efficiency of the frame (spec mesh 1.5).
         """
         xp = array_namespace(self.snr)
-        heard = xp.log1p(self.snr * (1.0 - self.beam_split)) / xp.log(xp.asarray(2.0, dtype=self.snr.dtype))
+        heard = xp.log1p(self.snr * (1.0 - self.beam_split)) / log(2.0)
         return self.efficiency * self.subcarrier_spacing * heard
 
     @cached_property
