@@ -160,6 +160,20 @@ class TestCompareCommand:
         assert result.exit_code == 0
         assert json.loads((tmp_path / "n.json").read_text())["rows"][0]["ratio_to_admm"] is None
 
+    def test_an_allocator_that_refuses_the_problem_stops_nobody_else(self, run, tmp_path):
+        """SCA knows no least rate as its objective; the exact optimum does."""
+        arguments = ["--episodes", "1", "--horizon", "2", "--set", "objective=min", "--json", "n.json"]
+        result = run("compare", "massive-mimo", "--allocators", "sca,exact", *arguments)
+        assert result.exit_code == 2
+        assert "error: sca: " in result.stderr
+        assert "Traceback" not in result.output
+        assert [row["allocator"] for row in json.loads((tmp_path / "n.json").read_text())["rows"]] == ["exact"]
+
+    def test_one_estimator(self, run):
+        result = run("compare", *ARGUMENTS, "--estimator", "spomp", "--set", "estimator=ls")
+        assert result.exit_code == 2
+        assert "`--estimator spomp` and `--set estimator=ls` both choose the estimator" in result.stderr
+
     def test_ctrl_c_keeps_finished_rows(self, run, tmp_path, monkeypatch):
         solve = ADMM.solve
 

@@ -29,7 +29,7 @@ def config(**fields):
 
 @pytest.fixture(scope="module")
 def episodes():
-    return draw_episodes(config(**SMALL), 6, 6)
+    return draw_episodes([config(**SMALL)], 6, 6)
 
 
 def backlogged(**fields):
@@ -124,7 +124,7 @@ def test_a_policy_for_queues_survives_the_way_through_a_file(tmp_path):
 
 def test_a_short_run_shortens_the_queues():
     settings = config(users_per_cell=6)
-    trainer = DelayTrainer(draw_episodes(settings, 24, 20), DelayRecipe(steps=40, batch=12))
+    trainer = DelayTrainer(draw_episodes([settings], 24, 20), DelayRecipe(steps=40, batch=12))
     before = backlog(trainer.policy, settings)
     list(trainer.run())
     assert backlog(trainer.policy, settings) < 0.9 * before

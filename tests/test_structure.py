@@ -28,7 +28,12 @@ LAYERS = ["units", "types", "tree", "physics", "scenarios", "envs", "render"]
 """Inside jcas_env, from the ground up; render stands beside the adapters, which import it lazily."""
 
 DOORS = {
-    "gymnasium": {"jcas_env/envs", "jcas_env/__init__.py", "experiments/jcas_experiments/bench/environment.py"},
+    "gymnasium": {
+        "jcas_env/envs",
+        "jcas_env/__init__.py",
+        "agents/jcas_agents/scene_env.py",
+        "experiments/jcas_experiments/bench/environment.py",
+    },
     "pettingzoo": {"jcas_env/envs/parallel_env.py"},
     "cvxpy": {"baselines/jcas_baselines/convex"},
     "torch": {"agents", "baselines/jcas_baselines/search.py"},

@@ -21,7 +21,7 @@ from jcas_env.scenarios.multicell import MultiCellConfig
 @pytest.fixture(autouse=True)
 def _few_configurations(monkeypatch):
     small = MultiCellConfig.preset("delay", users_per_cell=2, bs_antennas=8)
-    monkeypatch.setattr(tasks, "delay_config", lambda: small)
+    monkeypatch.setattr(tasks, "delay_configs", lambda: [small])
     monkeypatch.setattr(tasks, "EPISODE", 10)
     monkeypatch.setattr(
         tasks,

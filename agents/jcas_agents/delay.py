@@ -5,8 +5,8 @@ r"""Training through time: the delay task's policy, by gradients through the que
           s_u(t) = \frac{q_u(t)}{\lambda_u \Delta t}, \qquad
           q_u(t) = \max\big(q_u(t-1) + A_u(t) - R_u(\pi_\theta(\text{known}, q(t-1)))\, \Delta t,\; 0\big)
 
-The bar is the mean over users. The square feels long queues before they are felt in the mean; squares alone, which the
-specification names, serve the mean backlog less well. The denominator, the backlog at the beginning of the window,
+The bar is the mean over users. The mean is what counts in the end; the square, which the specification names alone,
+feels long queues early. The denominator, the backlog at the beginning of the window,
 keeps the few overloaded networks from drowning the rest.
 The channels of an episode do not depend on what is allocated, so they are drawn once; queues, loads and arrivals are
 played anew on them. The recursion and the rates are the scenario's own functions on torch.
@@ -15,7 +15,7 @@ played anew on them. The recursion and the rates are the scenario's own function
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,7 +62,7 @@ class DelayRecipe(Recipe):
 
 @dataclass(frozen=True, eq=False)
 class Episodes:
-    """Channels of many episodes of one configuration."""
+    """Channels of many episodes of one size of network."""
 
     scenes: Scenes
     """Known and true problems without queues, (episodes * slots,): slot t of episode i at index i * slots + t."""
@@ -71,27 +71,41 @@ class Episodes:
     equal_rate: Tensor
     """(episodes, users): data rates under equal allocation in the first slot [bit/s]."""
     config: MultiCellConfig
-    """Where they come from."""
+    """Where they come from, the first of several; what queues need of it is the same in all."""
 
     def __len__(self) -> int:
         return len(self.scenes) // self.slots
 
 
 def draw_episodes(
-    config: MultiCellConfig,
+    configs: Sequence[MultiCellConfig],
     count: int,
     slots: int,
     *,
     split: str = "train",
     progress: Callable[[int], None] | None = None,
 ) -> Episodes:
-    """Play ``count`` episodes with the zero action and keep their channels, as tensors of single precision.
+    """Play ``count`` episodes of each configuration with the zero action and keep their channels.
 
-    ``progress`` is called with the number of slots that are new. Queues and arrivals are left to the training.
+    As tensors of single precision. The configurations have the same numbers of users and cells; no two episodes share a
+    seed. ``progress`` is called with the number of slots that are new. Queues and arrivals are left to the training.
     """
     require(split in SPLITS, f"`split` must be one of {list(SPLITS)}, got {split!r}")
-    scenario = MultiCell(config.with_fields({"reward": "rate", "queues": False}))
-    generators = [np.random.default_rng(SPLITS[split] + lane) for lane in range(count)]
+    advance = (lambda _: None) if progress is None else progress
+    parts = [
+        _record(config, range(SPLITS[split] + k * count, SPLITS[split] + (k + 1) * count), slots, advance)
+        for k, config in enumerate(configs)
+    ]
+    rate = torch.from_numpy(np.concatenate([rate for _, rate in parts])).to(torch.float32)
+    return Episodes(join([scenes for scenes, _ in parts]).torch(torch.float32), slots, rate, configs[0])
+
+
+def _record(
+    config: MultiCellConfig, seeds: range, slots: int, advance: Callable[[int], None]
+) -> tuple[Scenes, np.ndarray]:
+    """Scenes of the episodes of some seeds, slot after slot of one after the other, and their equal rates."""
+    scenario, count = MultiCell(config.with_fields({"reward": "rate", "queues": False})), len(seeds)
+    generators = [np.random.default_rng(seed) for seed in seeds]
     state = scenario.initial(stack([scenario.draw_initial(rng) for rng in generators]))
     rate, parts = scenario.equal_rate(state), []
     for _ in range(slots):
@@ -100,11 +114,9 @@ def draw_episodes(
         allocation = scenario.decode(np.zeros((count, scenario.action_size)), problem)
         innovation = stack([scenario.draw(rng, state) for rng in generators])
         state = scenario.transition(state, allocation, innovation)
-        if progress is not None:
-            progress(count)
+        advance(count)
     order = np.arange(slots * count).reshape(slots, count).T.reshape(-1)
-    scenes = join(parts).take(order).torch(torch.float32)
-    return Episodes(scenes, slots, torch.from_numpy(rate).to(torch.float32), config)
+    return join(parts).take(order), rate
 
 
 class Lanes(NamedTuple):

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from jcas_env import make_scenario
 from jcas_env.scenarios import SCENARIOS
-from jcas_env.scenarios.scenario import suggest
+from jcas_env.scenarios.scenario import require, suggest
 
 from . import bench as benchmarks
 from .allocators import ROSTERS
@@ -100,8 +100,7 @@ def compare(
     """
     console = _console()
     try:
-        chosen = [] if estimator is None else [f"estimator={estimator}"]
-        built = _scenario(scenario, preset, [*(set_ or []), *chosen], horizon)
+        built = _scenario(scenario, preset, _with_estimator(set_ or [], estimator), horizon)
         roster = ROSTERS[scenario].for_task(built.config).with_policies(policy or [])
         names = roster.select(allocators)
         comparison = Comparison(scenario, built, seed, episodes, roster, regret)
@@ -125,8 +124,10 @@ def compare(
         if json is not None:
             comparison.write_json(json)
             console.print(f"numbers: {json}")
-    if interrupted:
-        raise typer.Exit(130)
+    for name, reason in comparison.refused.items():
+        _complain(f"{name}: {reason}")
+    if interrupted or comparison.refused:
+        raise typer.Exit(130 if interrupted else 2)
 
 
 @app.command(
@@ -219,6 +220,15 @@ def _scenario(name: str, preset: str | None, settings: list[str], horizon: int |
     return make_scenario(name, config, **fields)
 
 
+def _with_estimator(settings: list[str], estimator: str | None) -> list[str]:
+    """Settings with the one of `--estimator`; raises ``ValueError`` where both name it."""
+    if estimator is None:
+        return settings
+    twice = [item for item in settings if item.partition("=")[0].strip() == "estimator"]
+    require(not twice, f"`--estimator {estimator}` and `--set {''.join(twice[:1])}` both choose the estimator")
+    return [*settings, f"estimator={estimator}"]
+
+
 def _setting(item: str) -> tuple[str, Any]:
     """Split FIELD=VALUE; the value is a Python literal, or else text."""
     name, separator, text = item.partition("=")
@@ -232,8 +242,13 @@ def _setting(item: str) -> tuple[str, Any]:
 
 def _fail(error: Exception) -> None:
     """One line on standard error, exit status 2."""
-    Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+    _complain(error)
     raise typer.Exit(2)
+
+
+def _complain(message: object) -> None:
+    """One line on standard error."""
+    Console(stderr=True).print("[red]error:[/red]", str(message), highlight=False, soft_wrap=True)
 
 
 def main() -> None:

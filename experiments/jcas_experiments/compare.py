@@ -11,7 +11,7 @@ from typing import Any
 from jcas_agents import Evaluation, decision_time, evaluate
 from jcas_agents.agent import finite_mean
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from jcas_env.scenarios.scenario import Scenario
@@ -42,11 +42,16 @@ class Comparison:
     seconds: dict[str, float] = field(default_factory=dict)
     late: dict[str, Evaluation] = field(default_factory=dict)
     """The same episodes with late decisions."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """What allocators said that cannot work on such a problem."""
     yardstick: Yardstick | None = None
     """What could be earned in the first slots."""
 
     def run(self, allocators: Sequence[str], console: Console) -> None:
-        """Evaluate allocators one after the other; on Ctrl-C the finished ones stay."""
+        """Evaluate allocators one after the other; on Ctrl-C the finished ones stay.
+
+        One that refuses the problem is left out, see ``refused``; the others go on.
+        """
         ready = {name: self.roster.make(name) for name in allocators}
         bar = (
             TextColumn("{task.description:12}"),
@@ -58,23 +63,30 @@ class Comparison:
         with Progress(*bar, console=console, transient=True) as progress:
             for name, allocator in ready.items():
                 task = progress.add_task(name, total=self.episodes * self.scenario.horizon, unit="slots")
-                play = partial(
-                    evaluate, self.scenario, allocator, episodes=self.episodes, seed=self.seed,
-                    on_slot=partial(progress.advance, task),
-                )  # fmt: skip
-                result = play()
-                self.seconds[name] = decision_time(self.scenario, allocator, seed=self.seed)
-                if self.latency is not None:
-                    delay = self.latency.delay(name, self.seconds[name])
-                    progress.reset(task, description=f"{name} late")
-                    self.late[name] = play(delay=delay) if delay else result
-                self.evaluations[name] = result
+                try:
+                    self._play(name, allocator, progress, task)
+                except (TypeError, ValueError) as error:
+                    self.refused[name] = str(error)
                 progress.remove_task(task)
-            scenes = min(self.regret_scenes, self.episodes)
+            scenes = min(self.regret_scenes, self.episodes) if self.evaluations else 0
             task = progress.add_task("yardstick", total=scenes, unit="scenes")
             self.yardstick = measure(
                 self.name, self.scenario, seed=self.seed, scenes=scenes, on_scene=partial(progress.advance, task)
             )
+
+    def _play(self, name: str, allocator: Any, progress: Progress, task: TaskID) -> None:
+        """Evaluate one allocator, and its late decisions where a clock runs."""
+        play = partial(
+            evaluate, self.scenario, allocator, episodes=self.episodes, seed=self.seed,
+            on_slot=partial(progress.advance, task),
+        )  # fmt: skip
+        result = play()
+        self.seconds[name] = decision_time(self.scenario, allocator, seed=self.seed)
+        if self.latency is not None:
+            delay = self.latency.delay(name, self.seconds[name])
+            progress.reset(task, description=f"{name} late")
+            self.late[name] = play(delay=delay) if delay else result
+        self.evaluations[name] = result
 
     @property
     def reference(self) -> str:

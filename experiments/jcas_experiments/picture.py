@@ -51,10 +51,11 @@ def draw(comparison: Comparison, path: Path) -> None:
         title="Distribution over users",
         ylim=(0.0, 1.0),
     )
-    spread.set_xscale("log")
-    left = max(smallest, 1e-3)
-    spread.set_xlim(left, max(1.2 * largest, 10.0 * left))
-    spread.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    if largest > 0:
+        spread.set_xscale("log")
+        left = max(smallest, 1e-3)
+        spread.set_xlim(left, max(1.2 * largest, 10.0 * left))
+        spread.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     for axes in (trade, spread):
         axes.grid(alpha=0.3, lw=0.5)
         axes.spines[["top", "right"]].set_visible(False)

@@ -43,9 +43,9 @@ class Task:
     """Steps of the drawing per scene, for the progress bar."""
 
 
-def delay_config() -> MultiCellConfig:
-    """Network of the delay task; the load is the trainer's."""
-    return MultiCellConfig.preset("delay")
+def delay_configs() -> list[MultiCellConfig]:
+    """Networks of the delay task with perfect and with estimated channels; the load is the trainer's."""
+    return [MultiCellConfig.preset("delay", estimator=name) for name in ("perfect", "crb")]
 
 
 def _mixture(reward: str, recipe: Recipe, scenes: int, advance: Advance) -> GradientTrainer:
@@ -57,7 +57,12 @@ def _mixture_data(reward: str, scenes: int) -> dict[str, Any]:
 
 
 def _delay(recipe: DelayRecipe, scenes: int, advance: Advance) -> GradientTrainer:
-    return DelayTrainer(draw_episodes(delay_config(), scenes, EPISODE, progress=advance), recipe)
+    return DelayTrainer(draw_episodes(delay_configs(), scenes, EPISODE, progress=advance), recipe)
+
+
+def _delay_data(scenes: int) -> dict[str, Any]:
+    names = [config.estimator for config in delay_configs()]
+    return {"preset": "delay", "estimators": names, "episodes_of_each": scenes, "slots_of_an_episode": EPISODE}
 
 
 def _mesh(recipe: MeshRecipe, scenes: int, advance: Advance) -> GradientTrainer:
@@ -82,8 +87,7 @@ TASKS = (
         for reward in ("rate", "fair")
     ),
     Task(
-        "multicell", "delay", DelayRecipe, 256, _delay,
-        lambda scenes: {"preset": "delay", "episodes": scenes, "slots_of_an_episode": EPISODE}, lambda: EPISODE,
+        "multicell", "delay", DelayRecipe, 128, _delay, _delay_data, lambda: EPISODE * len(delay_configs()),
     ),
     Task("mesh", "sum", MeshRecipe, 4096, _mesh, partial(_plain_data, "frames"), lambda: 1),
     Task("massive-mimo", "tracking", TrackingRecipe, 1024, _tracking, partial(_plain_data, "episodes"), lambda: 1),

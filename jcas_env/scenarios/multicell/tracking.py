@@ -136,7 +136,9 @@ def _of_this_slot(config: MultiCellConfig, air: Air, estimate: Estimate, noise: 
     """
     xp = array_namespace(air.channel)
     scale = amplitude(air)
-    channel = estimate.channel[..., -1, :, :] * scale[..., None, None]
+    # The truth is not scaled down and up again: that costs time and a rounding.
+    perfect = config.estimator == "perfect"
+    channel = air.channel if perfect else estimate.channel[..., -1, :, :] * scale[..., None, None]
     if config.csi_nmse:
         power = xp.mean(xp.abs(air.channel) ** 2, axis=(-2, -1), keepdims=True)
         channel = channel + xp.sqrt(config.csi_nmse * power) * noise.error
@@ -155,17 +157,19 @@ def _expected_error(config: MultiCellConfig, air: Air, estimate: Estimate, *, ga
     Returns (..., cells, users), in the true scale [-].
     """
     xp = array_namespace(air.channel)
-    energy = xp.sum(xp.abs(estimate.channel[..., -1, :, :]) ** 2, axis=(-2, -1))
     entries = float(config.bs_antennas * config.ue_antennas)
     noise_power = pilot_noise_power(config, air)
-    found = xp.sum(xp.astype(estimate.active, energy.dtype), axis=-1)
+    found = xp.sum(xp.astype(estimate.active, noise_power.dtype), axis=-1)
     per_path = 1.0 + (0.5 if config.ue_antennas == 1 else 1.0) / estimate.gains.shape[-2]
     if gains_only:
         per_path = config.bs_antennas / min(config.pilots, config.bs_antennas)
     counted = noise_power * xp.where(found > 0, found * per_path, entries)
     if config.estimator == "perfect":
         counted = xp.zeros_like(counted)
-    return (counted + config.csi_nmse * energy) * amplitude(air) ** 2
+    if config.csi_nmse:
+        energy = xp.sum(xp.abs(estimate.channel[..., -1, :, :]) ** 2, axis=(-2, -1))
+        counted = counted + config.csi_nmse * energy
+    return counted * amplitude(air) ** 2
 
 
 def _locate(config: MultiCellConfig, place: Layout, air: Air, estimate: Estimate) -> Fix:
