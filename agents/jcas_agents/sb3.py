@@ -28,8 +28,8 @@ PPO_RECIPE: dict[str, Any] = {
 }
 """Keywords of SB3's PPO for the one-step task with 256 lanes (spec learning 7.5).
 
-Wide exploration, 1.8 logits at the environment's own scale, rises sooner than narrow one. After four minutes of CPU time the
-MLP is still below the constant rule (docs/learning.md).
+Wide exploration, 1.8 logits at the environment's own scale, rises sooner than narrow one. After four minutes of CPU
+time the MLP is still below the constant rule (docs/learning.md).
 """
 
 SAC_RECIPE: dict[str, Any] = {
