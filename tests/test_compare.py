@@ -14,6 +14,7 @@ from jcas_agents.agent import as_allocator, jain_index
 from jcas_baselines import ADMM, EqualAllocation, Exact, Solution
 from jcas_experiments import bench, cli
 from jcas_experiments.allocators import ROSTERS
+from jcas_experiments.bench import learning
 from jcas_experiments.compare import Comparison
 from jcas_experiments.files import plain, replacing, write_json
 from jcas_experiments.statistics import mean_interval, paired_ratio
@@ -276,11 +277,19 @@ class TestBench:
         for module in vars(bench).values():
             if hasattr(module, "cpu_seconds") and module is not bench.row:
                 monkeypatch.setattr(module, "cpu_seconds", lambda work, **_: (work(), 0.5)[1])
+        monkeypatch.setattr(learning, "fresh_seconds", lambda decide, problems: (decide(problems[0]), 0.5)[1])
         monkeypatch.setattr(bench.mesh, "CROWD", 40)
         monkeypatch.setattr(bench.mesh, "CROWD_FLOOR", 10e6)
         result = run("bench", "--quick")
         assert result.exit_code == 0, result.output
-        for name in ("UpperBound default, N4, gap", "SPOMP", "mesh GBD", "Exact massive MIMO", "SCA, network"):
+        for name in (
+            "UpperBound default, N4, gap",
+            "SPOMP",
+            "mesh GBD",
+            "Exact massive MIMO",
+            "SCA, network",
+            "learned",
+        ):
             assert name in result.output
 
     def test_clock_counts_calls(self):
