@@ -95,15 +95,19 @@ def main() -> int:
     environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
     for line in lines:
         last = line is lines[-1]
-        try:
-            code = subprocess.run(
-                [str(PYTHON), *line, *(arguments if last else [])], cwd=ROOT, env=environment, check=False
-            ).returncode
-        except KeyboardInterrupt:
-            return 130
+        code = finish(subprocess.Popen([str(PYTHON), *line, *(arguments if last else [])], cwd=ROOT, env=environment))
         if code:
             return code
     return 0
+
+
+def finish(process: subprocess.Popen[bytes]) -> int:
+    """Exit status of a command; Ctrl-C reaches it as well, and it gets the time to save what is finished."""
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue
 
 
 def fail(message: str) -> int:

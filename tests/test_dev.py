@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -88,3 +89,21 @@ def test_installs_once_and_again_only_when_the_files_change(checkout, monkeypatc
     dev.ensure(())
     assert calls[2:] == [(("test",), False)]
     sys.modules.pop("dev", None)
+
+
+def test_ctrl_c_gives_the_command_time_to_save_what_is_finished(checkout):
+    saves = "import time\ntry:\n    print('ready', flush=True)\n    time.sleep(60)\nexcept KeyboardInterrupt:\n"
+    saves += "    time.sleep(1)\n    print('saved')\n    raise SystemExit(130)\n"
+    program = f"""
+import runpy, subprocess, sys
+dev = runpy.run_path({str(checkout / "dev.py")!r})
+sys.exit(dev["finish"](subprocess.Popen([sys.executable, "-c", {saves!r}])))
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=30)[0] == "saved\n"
+    assert process.returncode == 130

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import ast
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from jcas_env import make_scenario
 from jcas_env.scenarios import SCENARIOS
@@ -17,7 +15,8 @@ from jcas_env.scenarios.scenario import require, suggest
 from . import bench as benchmarks
 from .allocators import ROSTERS
 from .compare import Comparison
-from .files import write_json
+from .console import complain, fail, standard_output
+from .files import require_picture, require_writable, write_json
 from .latency import parse_latency
 from .picture import draw
 from .reproduce import FIGURES, Plan
@@ -98,16 +97,19 @@ def compare(
     Every allocator plays the same episodes. The table gives the utility on the TRUE channel (the environment's
     reward) and, apart from it, what the allocator's own relaxed model promised. Ctrl-C keeps finished rows.
     """
-    console = _console()
+    console = standard_output()
     try:
         built = _scenario(scenario, preset, _with_estimator(set_ or [], estimator), horizon)
         roster = ROSTERS[scenario].for_task(built.config).with_policies(policy or [])
         names = roster.select(allocators)
+        picture = figure or Path("results") / f"compare-{scenario}.png"
+        require_picture("--figure", picture)
+        require_writable("--json", json)
         comparison = Comparison(scenario, built, seed, episodes, roster, regret)
         if latency or slot_ms is not None or declared_latency:
             comparison.latency = parse_latency(built.config, slot_ms, declared_latency or [], names)
     except (ValueError, TypeError, FileNotFoundError) as error:
-        _fail(error)
+        fail(error)
     interrupted = False
     try:
         comparison.run(names, console)
@@ -118,14 +120,13 @@ def compare(
         console.print(f"interrupted: {done} of {len(names)} allocators finished")
     if done:
         comparison.print(console)
-        picture = figure or Path("results") / f"compare-{scenario}.png"
         draw(comparison, picture)
         console.print(f"figure: {picture}")
         if json is not None:
             comparison.write_json(json)
             console.print(f"numbers: {json}")
     for name, reason in comparison.refused.items():
-        _complain(f"{name}: {reason}")
+        complain(f"{name}: {reason}")
     if interrupted or comparison.refused:
         raise typer.Exit(130 if interrupted else 2)
 
@@ -145,16 +146,19 @@ def bench(
     Ratios are what to look at; times depend on the machine. mobile-env, the environment's peer, comes with
     `python3 dev.py bench` (or `pip install mobile-env==2.1`).
     """
-    console = _console()
+    console = standard_output()
     try:
         names = benchmarks.select(suites or [])
+        require_writable("--json", json)
     except ValueError as error:
-        _fail(error)
-    rows = benchmarks.run(names, console, quick=quick, seed=seed)
+        fail(error)
+    rows, complete = benchmarks.run(names, console, quick=quick, seed=seed)
     benchmarks.show(rows, console)
     if json is not None:
         write_json(json, {"rows": [row._asdict() for row in rows]})
         console.print(f"numbers: {json}")
+    if not complete:
+        raise typer.Exit(130)
 
 
 @app.command(
@@ -173,9 +177,13 @@ def reproduce(
 
     Finished points are in the CSV file at once; Ctrl-C keeps them.
     """
-    console = _console()
-    if figure != "all" and figure not in FIGURES:
-        _fail(ValueError(f"unknown figure {figure!r}: {suggest(figure, ['all', *FIGURES])}"))
+    console = standard_output()
+    try:
+        require(figure in ("all", *FIGURES), f"unknown figure {figure!r}: {suggest(figure, ['all', *FIGURES])}")
+        require_writable("--out", out / f"{figure}.csv")
+        require_writable("--json", json)
+    except ValueError as error:
+        fail(error)
     plan, reports, complete = Plan(seed, quick), [], True
     for name in FIGURES if figure == "all" else [figure]:
         recipe = FIGURES[name]
@@ -189,6 +197,8 @@ def reproduce(
         if json is not None:
             write_reports(json, reports)
         if not complete:
+            if json is not None:
+                console.print(f"numbers: {json}")
             console.print(f"interrupted: {len(table.rows)} of {recipe.size(plan)} points finished")
             raise typer.Exit(130)
     if json is not None:
@@ -197,11 +207,6 @@ def reproduce(
 
 app.command()(train)
 app.command()(score)
-
-
-def _console() -> Console:
-    """Standard output; wide enough for a table where it is not a terminal."""
-    return Console() if sys.stdout.isatty() else Console(width=140)
 
 
 def _scenario(name: str, preset: str | None, settings: list[str], horizon: int | None) -> Any:
@@ -240,20 +245,9 @@ def _setting(item: str) -> tuple[str, Any]:
         return name.strip(), text.strip()
 
 
-def _fail(error: Exception) -> None:
-    """One line on standard error, exit status 2."""
-    _complain(error)
-    raise typer.Exit(2)
-
-
-def _complain(message: object) -> None:
-    """One line on standard error."""
-    Console(stderr=True).print("[red]error:[/red]", str(message), highlight=False, soft_wrap=True)
-
-
 def main() -> None:
     """Entry point of the ``jcas`` command."""
-    app()
+    app(prog_name="jcas")
 
 
 if __name__ == "__main__":

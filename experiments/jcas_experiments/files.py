@@ -12,6 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from jcas_env.scenarios.scenario import require
+
+PICTURES = (".png", ".pdf", ".svg")
+"""Endings of a picture's name."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -25,6 +30,25 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_writable(option: str, path: Path | None) -> None:
+    """Raise ``ValueError`` where no file can be written at ``path``: before the work, not after it."""
+    if path is None:
+        return
+    require(not path.is_dir(), f"`{option} {path}` is a folder, not a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem}."):
+            pass
+    except OSError as error:
+        raise ValueError(f"`{option} {path}` cannot be written: {error.strerror or error}") from None
+
+
+def require_picture(option: str, path: Path) -> None:
+    """Raise ``ValueError`` for a picture of another kind, or one that cannot be written."""
+    require(path.suffix.lower() in PICTURES, f"`{option}` takes a file ending in {', '.join(PICTURES)}, got {path}")
+    require_writable(option, path)
 
 
 def write_json(path: Path, content: Any) -> None:

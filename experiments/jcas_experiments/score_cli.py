@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+
+from jcas_env.scenarios.scenario import require
+
+from .console import fail, standard_output
 
 
 def score(
@@ -25,22 +28,24 @@ def score(
     """
     from jcas_agents.evaluation_sets import SETS, VERSION
 
-    from .files import write_json
+    from .files import require_writable, write_json
     from .score import scores, table, write_card
 
-    console = Console(width=150)
+    console = standard_output(150)
     names = policies or ["multicell-rate"]
     chosen = list(SETS) if sets is None else [name.strip() for name in sets.split(",") if name.strip()]
-    found = []
+    found, complete = [], True
     try:
+        require(bool(chosen), f"`--sets` is empty; known: {', '.join(SETS)}")
+        require_writable("--json", json)
         with console.status("scoring ..."):
             for row in scores(names, chosen, scenes, best=best):
                 found.append(row)
     except KeyboardInterrupt:
-        console.print("interrupted")
+        complete = False
+        console.print(f"interrupted: {len(found)} of the ratios finished")
     except (ValueError, OSError) as error:
-        Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from None
+        fail(error)
     console.print(table(found))
     console.print(
         f"true utility on {scenes} scenes of each set, test-{VERSION}; several policies: mean and half the range.",
@@ -50,5 +55,8 @@ def score(
     )
     if json is not None:
         write_json(json, {"policies": names, "scenes": scenes, "rows": [row.report() for row in found]})
-    if card and found:
+        console.print(f"numbers: {json}")
+    if card and found and complete:
         console.print(f"card: {write_card(names[0], found, scenes, len(names))}", highlight=False)
+    if not complete:
+        raise typer.Exit(130)

@@ -10,6 +10,8 @@ from rich.console import Console
 
 from jcas_env.scenarios.scenario import require
 
+from .console import fail
+
 if TYPE_CHECKING:
     from .tasks import Task
 
@@ -39,7 +41,7 @@ def train(
     """Train a policy; state and policy are saved every few seconds, and Ctrl-C keeps them."""
     from jcas_agents.gradient import BadGradientError
 
-    from .files import write_json
+    from .files import require_writable, write_json
     from .tasks import task
     from .train import Run
     from .train import train as run_training
@@ -48,8 +50,10 @@ def train(
     try:
         require(algo in ("gradient", "ppo", "sac"), f"`--algo` must be gradient, ppo or sac, got {algo!r}")
         chosen = task(scenario, reward)
+        require_writable("--json", json)
         for number in range(seed, seed + seeds):
             folder = out / f"seed-{number}"
+            require_writable("--out", folder / "curve.json")
             if algo == "gradient":
                 recipe = chosen.recipe(seed=number, **({} if steps is None else {"steps": steps}))
                 run = Run(folder, chosen, recipe, chosen.scenes if scenes is None else scenes, stop_after)
@@ -63,8 +67,7 @@ def train(
             if not runs[-1]["complete"]:
                 raise typer.Exit(130)
     except (ValueError, BadGradientError) as error:
-        Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from None
+        fail(error)
 
 
 def _model_free(

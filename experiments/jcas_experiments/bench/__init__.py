@@ -82,17 +82,19 @@ def select(names: Sequence[str]) -> list[str]:
     return list(names) or list(SUITES)
 
 
-def run(names: Sequence[str], console: Console, *, quick: bool = False, seed: int = 0) -> list[Row]:
-    """Measure the named suites; on Ctrl-C the finished rows stay."""
+def run(names: Sequence[str], console: Console, *, quick: bool = False, seed: int = 0) -> tuple[list[Row], bool]:
+    """Measure the named suites; returns the finished rows, and whether these are all (False: Ctrl-C)."""
     rows: list[Row] = []
+    complete = True
     try:
         for name in names:
             with console.status(f"measuring {name}: {SUITES[name].text} ..."):
                 for row in SUITES[name].rows(quick, seed):
                     rows.append(row)
     except KeyboardInterrupt:
-        console.print("interrupted")
-    return rows
+        complete = False
+        console.print(f"interrupted: {len(rows)} measurements finished")
+    return rows, complete
 
 
 def show(rows: list[Row], console: Console) -> None:
