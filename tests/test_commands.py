@@ -78,3 +78,18 @@ def test_ctrl_c_in_a_score_keeps_finished_ratios_and_no_card(tmp_path, monkeypat
     assert result.exit_code == 130
     assert "interrupted: 0" in result.stdout
     assert (tmp_path / "x.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (("--set", "reward=fair"), "/ADMM: exp of the difference"),
+        (("--preset", "delay"), "/EQUAL: a ratio of costs, less is better"),
+    ],
+)
+def test_the_table_says_what_its_ratios_are_where_they_are_not_ratios_of_gains(tmp_path, settings, words):
+    small = ("--set", "users_per_cell=2", "--episodes", "2", "--horizon", "2", "--regret", "0")
+    files = ("--figure", str(tmp_path / "x.png"))
+    result = CliRunner().invoke(cli.app, ["compare", "--allocators", "equal,admm", *small, *settings, *files])
+    assert result.exit_code == 0, result.output
+    assert words in " ".join(result.stdout.split())

@@ -20,7 +20,7 @@ from .allocators import Roster
 from .files import write_json
 from .latency import Latency
 from .regret import Yardstick, columns, measure
-from .statistics import half_width, mean_interval, paired_ratio, percent, span
+from .statistics import half_width, mean_interval, number, paired_ratio, percent, span
 from .views import VIEWS, Column
 
 
@@ -190,7 +190,7 @@ class Comparison:
             titles["within"] = lambda row: percent(row["within_of_bound"])
         for column in self.columns:
             titles[column.title] = lambda row, column=column: format(row[column.key], column.format)  # type: ignore[misc]
-        titles["relaxed"] = lambda row: f"{row['relaxed_objective']:.2f}"
+        titles["relaxed"] = lambda row: number(row["relaxed_objective"])
         titles["ms"] = lambda row: f"{row['decision_ms']:.1f}"
         if self.latency is not None:
             titles["slots"] = lambda row: f"{row['delay_slots']}"
@@ -209,6 +209,10 @@ class Comparison:
                 "regret: what is missing [%] to the best allocation found by who knows the true channel; within: to "
                 f"what no allocation with the same beams and groups can exceed ({self.yardstick.scenes} first slots)."
             )
+        if view.logarithmic(self.scenario.config):
+            parts.append(f"/{self.reference.upper()}: exp of the difference, as the utility is a mean of logarithms.")
+        elif all(result.utility.mean() < 0 for result in self.evaluations.values()):
+            parts.append(f"/{self.reference.upper()}: a ratio of costs, less is better.")
         parts += [view.legend, *(column.note for column in self.columns if column.note)]
         parts += ["relaxed: what the allocator's own model promises. ms: median time of one decision."]
         if self.latency is not None:

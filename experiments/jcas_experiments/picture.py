@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .compare import Comparison
 from .files import replacing
 from .views import VIEWS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def draw(comparison: Comparison, path: Path) -> None:
@@ -24,6 +28,7 @@ def draw(comparison: Comparison, path: Path) -> None:
     FigureCanvasAgg(figure)
     trade, spread = figure.subplots(1, 2)
     colours, markers, lines = mpl.color_sequences["tab10"], "os^vDPX*", ("-", "--", "-.", ":")
+    plain = FuncFormatter(lambda value, _: f"{value:g}")
     smallest, largest = np.inf, 0.0
     for index, (name, result) in enumerate(comparison.evaluations.items()):
         colour = colours[index % len(colours)]
@@ -45,6 +50,11 @@ def draw(comparison: Comparison, path: Path) -> None:
     for axis, log, column in zip("xy", view.log, (across, up), strict=True):
         if log and any((result.metrics[column.metric] > 0).any() for result in comparison.evaluations.values()):
             trade.set(**{f"{axis}scale": "log"})
+            # Where all values lie within a decade, minor ticks carry the labels: numbers, no powers of ten.
+            scaled = trade.xaxis if axis == "x" else trade.yaxis
+            scaled.set_major_formatter(plain)
+            if _decades(trade, axis) < 1:
+                scaled.set_minor_formatter(plain)
     spread.set(
         xlabel=f"data rate of a user in a slot [{view.rate_unit[1]}]",
         ylabel="share of users and slots at or below",
@@ -55,7 +65,7 @@ def draw(comparison: Comparison, path: Path) -> None:
         spread.set_xscale("log")
         left = max(smallest, 1e-3)
         spread.set_xlim(left, max(1.2 * largest, 10.0 * left))
-        spread.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        spread.xaxis.set_major_formatter(plain)
     for axes in (trade, spread):
         axes.grid(alpha=0.3, lw=0.5)
         axes.spines[["top", "right"]].set_visible(False)
@@ -66,3 +76,9 @@ def draw(comparison: Comparison, path: Path) -> None:
     )
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=150)
+
+
+def _decades(axes: Axes, axis: str) -> float:
+    """Powers of ten that a logarithmic axis spans."""
+    low, high = axes.get_xlim() if axis == "x" else axes.get_ylim()
+    return float(np.log10(high / low))

@@ -84,6 +84,11 @@ def half_width(interval: Sequence[float | None]) -> str:
     return "-" if low is None or high is None else f"{(high - low) / 2:.2f}"
 
 
+def number(value: float) -> str:
+    """A number with two decimals; a dash where there is none."""
+    return "-" if np.isnan(value) else f"{value:.2f}"
+
+
 def span(interval: Sequence[float] | None) -> str:
     """Both ends of an interval; a dash where there is none."""
     return "-" if interval is None else f"{interval[0]:.3f} .. {interval[1]:.3f}"

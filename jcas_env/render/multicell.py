@@ -78,7 +78,7 @@ def draw_fixes(axes: Axes, position: np.ndarray, fix: Fix) -> None:
     legend = axes.plot(*found.T, "x", color=FOUND, ms=6, mew=1.3, zorder=5, label=label)
     if located.any():
         error = np.median(np.asarray(fix.error)[located])
-        legend += axes.plot([], [], color=FOUND, lw=0.8, label=f"position error, median {error:.2g} m")
+        legend += axes.plot([], [], color=FOUND, lw=0.8, label=f"position error, median {1e3 * error:.1f} mm")
     for true, place in zip(position[located], found, strict=True):
         axes.plot(*np.stack([true, place], axis=1), color=FOUND, lw=0.8, zorder=5)
     axes.figure.legend(handles=legend, frameon=False, fontsize=8, loc="outside lower left", ncols=2)
