@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from jcas_experiments import bench, cli
 from jcas_experiments import score as scoring
@@ -93,3 +96,22 @@ def test_the_table_says_what_its_ratios_are_where_they_are_not_ratios_of_gains(t
     result = CliRunner().invoke(cli.app, ["compare", "--allocators", "equal,admm", *small, *settings, *files])
     assert result.exit_code == 0, result.output
     assert words in " ".join(result.stdout.split())
+
+
+@pytest.mark.parametrize("arguments", [("train",), ("score",), ("compare", "--allocators", "equal,learned")])
+def test_without_the_training_packages_a_command_names_what_to_install(tmp_path, arguments):
+    code = (
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] == 'torch': raise ModuleNotFoundError(name, name=name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "from jcas_experiments.cli import main\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert "torch" in line
+    assert "[train]" in line

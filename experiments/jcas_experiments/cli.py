@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,6 +37,8 @@ app = typer.Typer(
 
 HORIZON = 20
 """Slots of an episode in a comparison, unless a preset or an option says otherwise."""
+TRAINING = ("torch", "safetensors", "stable_baselines3", "tensorboard")
+"""Packages of the extra ``train``, without which there are no learned policies."""
 REGRET_SCENES = 8
 """Scenes of a comparison that are searched and bounded; a few seconds each."""
 
@@ -247,7 +250,13 @@ def _setting(item: str) -> tuple[str, Any]:
 
 def main() -> None:
     """Entry point of the ``jcas`` command."""
-    app(prog_name="jcas")
+    try:
+        app(prog_name="jcas")
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in TRAINING:
+            raise
+        complain(f"this needs {error.name}, which is not installed: python3 -m pip install -e '.[train]'")
+        sys.exit(2)
 
 
 if __name__ == "__main__":

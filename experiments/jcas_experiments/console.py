@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 
 def standard_output(width: int = 140) -> Console:
@@ -16,7 +17,7 @@ def standard_output(width: int = 140) -> Console:
 
 def complain(message: object) -> None:
     """One line on standard error."""
-    Console(stderr=True).print("[red]error:[/red]", str(message), highlight=False, soft_wrap=True)
+    Console(stderr=True).print("[red]error:[/red]", escape(str(message)), highlight=False, soft_wrap=True)
 
 
 def fail(error: Exception) -> NoReturn:
