@@ -1,25 +1,22 @@
 """The equivariant network as a policy of Stable-Baselines3, on the dict observation: for PPO and for SAC.
 
-Weights are shared by all users, cells and kinds of pairs, so what one user's luck teaches holds for all of them; an MLP
-on the flat view learns each of the 147 entries of an action alone. The deterministic action is that of the
-:class:`.networks.EquivariantPolicy` inside, which :func:`trained_policy` takes out: it can be saved, loaded and compared
-like one that the analytic gradient has trained.
+Weights are shared by all users and cells, so what one user's luck teaches holds for all of them; an MLP on the flat
+view learns each entry of an action alone. The deterministic action is that of the :class:`.networks.EquivariantPolicy`
+inside, which :func:`trained_policy` takes out: it is saved, loaded and compared like one of the analytic gradient.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
-from gymnasium import spaces
 from stable_baselines3.common.distributions import DiagGaussianDistribution, Distribution
-from stable_baselines3.common.policies import MultiInputActorCriticPolicy
-from stable_baselines3.common.preprocessing import get_action_dim
+from stable_baselines3.common.policies import BaseModel, MultiInputActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
-from stable_baselines3.sac.policies import Actor, MultiInputPolicy
+from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN, Actor, MultiInputPolicy
 from torch import Tensor, nn
 
-from .equivariant import propose
+from .equivariant import block_members, propose
 from .networks import EquivariantPolicy, PolicyShape
 
 KINDS = 4
@@ -30,12 +27,13 @@ class EquivariantExtractor(BaseFeaturesExtractor):
     """Features of a scene: the network's proposal of an action, before the tanh, then the mean of its users.
 
     (batch, 4 * users + cells + width). The first part is equivariant, the second invariant under a renaming of users
-    and cells. ``shape``: the network's size; the observation is the structured one of the multi-cell scenario.
+    and cells. The network is small, as what a million rewards can train; the observation is the dict one of the
+    multi-cell scenario, its users numbered cell by cell.
     """
 
-    def __init__(self, observation_space: spaces.Dict, shape: PolicyShape | None = None) -> None:
-        shape = PolicyShape() if shape is None else shape
-        users, cells = (int(observation_space[name].shape[0]) for name in ("users", "cells"))  # type: ignore[index]
+    def __init__(self, observation_space: Any, width: int = 16, layers: int = 1, heads: int = 1) -> None:
+        shape = PolicyShape(width, layers, heads)
+        users, cells = (int(observation_space[name].shape[0]) for name in ("users", "cells"))
         self.users = users
         self.entries = KINDS * users + cells
         super().__init__(observation_space, self.entries + shape.width)
@@ -48,7 +46,10 @@ class EquivariantExtractor(BaseFeaturesExtractor):
 
 
 class Split(nn.Module):
-    """Features to what actor and critic read: the proposal, and a layer on the scene's mean, which it does not train."""
+    """Features to what actor and critic read: the proposal, and a layer on the scene's mean.
+
+    The critic does not train what makes the mean.
+    """
 
     def __init__(self, entries: int, width: int, hidden: int = 64) -> None:
         super().__init__()
@@ -79,8 +80,12 @@ class EquivariantActorCritic(MultiInputActorCriticPolicy):
         kind = {"features_extractor_class": EquivariantExtractor, "ortho_init": False}
         super().__init__(*arguments, **(keywords | kind))
 
+    @property
+    def _extractor(self) -> EquivariantExtractor:
+        return cast(EquivariantExtractor, self.features_extractor)
+
     def _build_mlp_extractor(self) -> None:
-        extractor = self.features_extractor
+        extractor = self._extractor
         self.mlp_extractor = Split(extractor.entries, extractor.network.shape.width)  # type: ignore[assignment]
 
     def _build(self, lr_schedule: Any) -> None:
@@ -91,10 +96,83 @@ class EquivariantActorCritic(MultiInputActorCriticPolicy):
 
     def _get_action_dist_from_latent(self, latent_pi: Tensor) -> Distribution:
         assert isinstance(self.action_dist, DiagGaussianDistribution)
-        users = self.features_extractor.users
-        cells = self.features_extractor.entries - KINDS * users
-        spread = torch.cat([self.log_std[:KINDS].repeat(users), self.log_std[KINDS:].repeat(cells)])
+        spread = spread_out(self.log_std, self._extractor.users, self._extractor.entries)
         return self.action_dist.proba_distribution(self.action_net(latent_pi), spread)
+
+
+class EquivariantActor(Actor):
+    """SAC's actor: a squashed Gaussian around the proposal; its widths, one a kind of entry, depend on the scene."""
+
+    features_extractor: EquivariantExtractor
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **(keywords | {"net_arch": []}))
+        shape = self.features_extractor.network.shape
+        self.latent_pi, self.mu, self.log_std = nn.Sequential(), nn.Identity(), nn.Identity()  # type: ignore[assignment]
+        self.spread = nn.Linear(shape.width, KINDS + 1)
+        nn.init.constant_(self.spread.bias, self.log_std_init)
+
+    def get_action_dist_params(self, obs: Any) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Mean before squashing, logarithm of the standard deviation."""
+        features = self.extract_features(obs, self.features_extractor)
+        entries, users = self.features_extractor.entries, self.features_extractor.users
+        spread = self.spread(features[..., entries:]).clamp(LOG_STD_MIN, LOG_STD_MAX)
+        return features[..., :entries], spread_out(spread, users, entries), {}
+
+
+class SceneCritic(BaseModel):
+    r"""SAC's critics: functions of observation and action that no renaming of users or cells changes.
+
+    .. math:: Q(o, a) = w^T \frac{1}{U} \sum_u h(o_u, a_u, \bar a_{\mathrm{group}}, \bar a_{\mathrm{cell}}, a_{i(u)})
+
+    with the four logits of a user, their means over group and cell, and the logit of its cell's share.
+    """
+
+    def __init__(self, observation_space: Any, action_space: Any, n_critics: int = 2) -> None:
+        super().__init__(observation_space, action_space)
+        inputs, hidden = int(observation_space["users"].shape[1]) + 3 * KINDS + 1, 64
+
+        def critic() -> nn.Module:
+            return nn.Sequential(
+                nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, 1)
+            )
+
+        self.critics = nn.ModuleList(critic() for _ in range(n_critics))
+
+    def forward(self, obs: dict[str, Tensor], actions: Tensor) -> tuple[Tensor, ...]:
+        """(batch, 1) of each critic."""
+        users, mates, neighbours = (obs[name].float() for name in ("users", "group", "cell"))
+        count, cells = users.shape[-2], obs["cells"].shape[-2]
+        logits = actions[..., : KINDS * count].reshape(-1, count, KINDS)
+        share = actions[..., KINDS * count :, None]
+        means = [mask @ logits / mask.sum(-1, keepdim=True) for mask in (mates, neighbours)]
+        seen = torch.cat([users, logits, *means, block_members(count, cells, users).mT @ share], dim=-1)
+        return tuple(critic(seen).mean(-2) for critic in self.critics)
+
+
+class EquivariantSACPolicy(MultiInputPolicy):
+    """Policy of SAC: :class:`EquivariantActor` and :class:`SceneCritic`."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **(keywords | {"features_extractor_class": EquivariantExtractor}))
+
+    def make_actor(self, features_extractor: Any = None) -> Actor:
+        """The actor."""
+        return EquivariantActor(**self._update_features_extractor(self.actor_kwargs, features_extractor)).to(
+            self.device
+        )
+
+    def make_critic(self, features_extractor: Any = None) -> Any:  # noqa: ARG002
+        """Two critics."""
+        critic = SceneCritic(self.observation_space, self.action_space, self.critic_kwargs["n_critics"])
+        return critic.to(self.device)
+
+
+def spread_out(kinds: Tensor, users: int, entries: int) -> Tensor:
+    """Numbers of the four kinds of a user's logits and of the shares, (..., 5), for all entries of an action."""
+    batch = (1,) * (kinds.ndim - 1)
+    own, share = kinds[..., :KINDS].repeat(*batch, users), kinds[..., KINDS:].repeat(*batch, entries - KINDS * users)
+    return torch.cat([own, share], dim=-1)
 
 
 def trained_policy(model: Any) -> EquivariantPolicy:
