@@ -14,9 +14,10 @@ from jcas_agents.agent import as_allocator, jain_index
 from jcas_baselines import ADMM, EqualAllocation, Exact, Solution
 from jcas_experiments import bench, cli
 from jcas_experiments.allocators import ROSTERS
+from jcas_experiments.bench import learning
 from jcas_experiments.compare import Comparison
 from jcas_experiments.files import plain, replacing, write_json
-from jcas_experiments.statistics import mean_interval, paired_ratio
+from jcas_experiments.statistics import mean_interval, paired_ratio, ratio_over_seeds
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -116,6 +117,22 @@ class TestStatistics:
         assert low < 1.1 < high
         assert paired_ratio(base, None) == (None, None)
         assert paired_ratio(base, base) == (1.0, [1.0, 1.0])
+
+    def test_interval_over_seeds_and_scenes(self):
+        rng = np.random.default_rng(2)
+        base = rng.uniform(1.0, 2.0, 200)
+        one = 1.1 * base + rng.normal(0, 0.05, 200)
+        ratio, interval = ratio_over_seeds(one[None], base)
+        expected, bounds = paired_ratio(one, base)
+        assert ratio == pytest.approx(expected, rel=1e-12)
+        np.testing.assert_allclose(interval, bounds, atol=2e-3)
+        # Equal seeds add nothing to the interval, unequal ones do; and the ratio is that of their mean.
+        assert ratio_over_seeds(np.stack([one, one, one]), base)[1] == pytest.approx(interval, abs=2e-3)
+        spread, (low, high) = ratio_over_seeds(np.stack([0.95 * one, one, 1.05 * one]), base)
+        assert spread == pytest.approx(expected, rel=1e-12)
+        assert high - low > 2 * (interval[1] - interval[0])
+        logarithmic, _ = ratio_over_seeds(np.log(one)[None], np.log(base), logarithmic=True)
+        assert logarithmic == pytest.approx(np.exp(np.log(one).mean() - np.log(base).mean()), rel=1e-12)
 
 
 class TestCompareCommand:
@@ -276,11 +293,19 @@ class TestBench:
         for module in vars(bench).values():
             if hasattr(module, "cpu_seconds") and module is not bench.row:
                 monkeypatch.setattr(module, "cpu_seconds", lambda work, **_: (work(), 0.5)[1])
+        monkeypatch.setattr(learning, "fresh_seconds", lambda decide, problems: (decide(problems[0]), 0.5)[1])
         monkeypatch.setattr(bench.mesh, "CROWD", 40)
         monkeypatch.setattr(bench.mesh, "CROWD_FLOOR", 10e6)
         result = run("bench", "--quick")
         assert result.exit_code == 0, result.output
-        for name in ("UpperBound default, N4, gap", "SPOMP", "mesh GBD", "Exact massive MIMO", "SCA, network"):
+        for name in (
+            "UpperBound default, N4, gap",
+            "SPOMP",
+            "mesh GBD",
+            "Exact massive MIMO",
+            "SCA, network",
+            "learned",
+        ):
             assert name in result.output
 
     def test_clock_counts_calls(self):

@@ -16,7 +16,7 @@ from rich.table import Table
 from jcas_env.scenarios.scenario import require, suggest
 
 from .allocators import ROSTERS
-from .statistics import paired_ratio
+from .statistics import ratio_over_seeds
 
 RIVALS = {
     "rate": ("equal", "constant", "vertex", "admm", "sca", "search-20", "search-50"),
@@ -36,16 +36,16 @@ class Score(NamedTuple):
     rival: str
     ratio: list[float]
     """Of each policy: ratio of mean utilities; for ``fair`` of geometric means over users and both services' rates."""
+    mean: float
+    """The same for the mean over the policies."""
     interval: list[float]
-    """95 % bootstrap interval over scenes of the first policy's ratio."""
+    """95 % bootstrap interval of it, over scenes and training seeds."""
 
     def report(self) -> dict[str, Any]:
         """What goes into a file."""
-        low, high = min(self.ratio), max(self.ratio)
-        mean = float(np.mean(self.ratio))
         return {
-            "set": self.set, "rival": self.rival, "ratio": self.ratio, "ci95": self.interval,
-            "mean": mean, "lowest": low, "highest": high,
+            "set": self.set, "rival": self.rival, "ratio": self.ratio, "mean": self.mean, "ci95": self.interval,
+            "lowest": min(self.ratio), "highest": max(self.ratio),
         }  # fmt: skip
 
 
@@ -76,13 +76,13 @@ def scores(policies: Sequence[str], sets: Sequence[str], count: int, *, best: bo
         scenes = evaluation_scenes(name, count, reward=reward)
         # The utility adds the logarithms of both services: its root is the geometric mean of one rate.
         power = 1.0 / float(np.sum(scenes.truth.service_weight)) if reward == "fair" else 1.0
-        mine = [utilities(policy.allocate, scenes) for policy in learned]
+        mine = np.stack([utilities(policy.allocate, scenes) for policy in learned])
         for rival in (*RIVALS[reward], *((BEST,) if best else ())):
             theirs = utilities(_decision(roster.make(rival)), scenes)
-            ratios = [paired_ratio(value, theirs, logarithmic=reward == "fair") for value in mine]
-            yield Score(
-                name, rival, [(ratio or 0.0) ** power for ratio, _ in ratios], [x**power for x in ratios[0][1] or []]
-            )
+            logarithmic = reward == "fair"
+            ratios = [ratio_over_seeds(some, theirs, logarithmic=logarithmic)[0] for some in mine[:, None]]
+            mean, interval = ratio_over_seeds(mine, theirs, logarithmic=logarithmic)
+            yield Score(name, rival, [x**power for x in ratios], mean**power, [x**power for x in interval])
 
 
 def _decision(solver: Any) -> Callable[[Any], Any]:
@@ -103,7 +103,7 @@ def table(found: Sequence[Score]) -> Table:
 
 
 def _cell(score: Score) -> str:
-    mean = f"{np.mean(score.ratio):.4f}"
+    mean = f"{score.mean:.4f}"
     if len(score.ratio) == 1:
         return mean
     return f"{mean} ±{(max(score.ratio) - min(score.ratio)) / 2:.4f}"
@@ -113,7 +113,7 @@ def write_card(policy: str, found: Sequence[Score], count: int, seeds: int) -> P
     """Put the scores of the first policy, and the range over all, into its card; returns the file."""
     sets: dict[str, dict[str, Any]] = {}
     for score in found:
-        entry = {"ratio": score.ratio[0], "ci95": score.interval}
+        entry: dict[str, Any] = {"ratio": score.ratio[0], "ci95": score.interval}
         if seeds > 1:
             entry["training_seeds"] = {key: score.report()[key] for key in ("mean", "lowest", "highest")}
         sets.setdefault(score.set, {})[f"learned_over_{score.rival}"] = _rounded(entry)

@@ -50,6 +50,34 @@ def paired_ratio(
     return ratio, [float(result.confidence_interval.low), float(result.confidence_interval.high)]
 
 
+def ratio_over_seeds(
+    values: np.ndarray, reference: np.ndarray, *, logarithmic: bool = False, resamples: int = 2000
+) -> tuple[float, list[float]]:
+    r"""Ratio of a mean over training seeds and scenes to a paired reference, with a 95 % bootstrap interval over both.
+
+    .. math:: \frac{\sum_{k,i} v_k w_i\, x_{ki}}{\sum_i w_i\, y_i}, \qquad
+              K v \sim \mathrm{Mult}(K), \quad n w \sim \mathrm{Mult}(n)
+
+    Seeds and scenes are drawn anew with replacement, the same scenes for both; exp of the difference for logarithms.
+
+    Parameters
+    ----------
+    values : np.ndarray, shape (seeds, scenes)
+        x.
+    reference : np.ndarray, shape (scenes,)
+        y.
+    """
+    seeds, scenes = values.shape
+    rng = np.random.default_rng(0)
+    v = rng.multinomial(seeds, np.full(seeds, 1.0 / seeds), size=resamples) / seeds
+    w = rng.multinomial(scenes, np.full(scenes, 1.0 / scenes), size=resamples) / scenes
+    top, bottom = np.einsum("rk,ki,ri->r", v, values, w, optimize=True), w @ reference
+    drawn = np.exp(top - bottom) if logarithmic else top / bottom
+    top, bottom = values.mean(), reference.mean()
+    ratio = np.exp(top - bottom) if logarithmic else top / bottom
+    return float(ratio), [float(end) for end in np.quantile(drawn, (0.025, 0.975))]
+
+
 def half_width(interval: Sequence[float | None]) -> str:
     """Half the width of an interval; a dash where there is none."""
     low, high = interval

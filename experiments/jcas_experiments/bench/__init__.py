@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
+from math import nan
 from typing import NamedTuple
 
 from rich.console import Console
@@ -29,6 +31,16 @@ class Suite(NamedTuple):
     """Makes them, from a seed; True: of a size that takes seconds instead of up to some minutes."""
     text: str
     """What they are of."""
+
+
+def _learning(quick: bool, seed: int) -> Iterator[Row]:
+    if find_spec("torch") is None:
+        return iter(
+            [Row("learned, multicell-rate (PyTorch is not installed)", nan, "SCA", None, "ms/scene", None, nan)]
+        )
+    from .learning import learning_rows
+
+    return learning_rows(scenes=1 if quick else 5, seed=seed)
 
 
 SUITES = {
@@ -58,6 +70,7 @@ SUITES = {
         lambda quick, seed: massive_mimo_rows(*(20, 1) if quick else (1000, 5), seed),
         "exact optimum and SCA, against CVXPY",
     ),
+    "learning": Suite(_learning, "one decision of the shipped policy, against SCA (needs PyTorch)"),
 }
 """Measurements by name, in the order in which they run."""
 
