@@ -33,9 +33,8 @@ class EquivariantExtractor(BaseFeaturesExtractor):
 
     def __init__(self, observation_space: Any, width: int = 16, layers: int = 1, heads: int = 1) -> None:
         shape = PolicyShape(width, layers, heads)
-        users, cells = (int(observation_space[name].shape[0]) for name in ("users", "cells"))
-        self.users = users
-        self.entries = KINDS * users + cells
+        self.users, cells = (int(observation_space[name].shape[0]) for name in ("users", "cells"))
+        self.entries = KINDS * self.users + cells
         super().__init__(observation_space, self.entries + shape.width)
         self.network = EquivariantPolicy(shape)
 
@@ -123,7 +122,7 @@ class EquivariantActor(Actor):
 class SceneCritic(BaseModel):
     r"""SAC's critics: functions of observation and action that no renaming of users or cells changes.
 
-    .. math:: Q(o, a) = w^T \frac{1}{U} \sum_u h(o_u, a_u, \bar a_{\mathrm{group}}, \bar a_{\mathrm{cell}}, a_{i(u)})
+    .. math:: Q(o, a) = \frac{1}{U} \sum_u h(o_u, a_u, \bar a_{\mathrm{group}}, \bar a_{\mathrm{cell}}, a_{i(u)})
 
     with the four logits of a user, their means over group and cell, and the logit of its cell's share.
     """
@@ -158,14 +157,13 @@ class EquivariantSACPolicy(MultiInputPolicy):
 
     def make_actor(self, features_extractor: Any = None) -> Actor:
         """The actor."""
-        return EquivariantActor(**self._update_features_extractor(self.actor_kwargs, features_extractor)).to(
-            self.device
-        )
+        keywords = self._update_features_extractor(self.actor_kwargs, features_extractor)
+        return EquivariantActor(**keywords).to(self.device)
 
     def make_critic(self, features_extractor: Any = None) -> Any:  # noqa: ARG002
         """Two critics."""
-        critic = SceneCritic(self.observation_space, self.action_space, self.critic_kwargs["n_critics"])
-        return critic.to(self.device)
+        count = cast(int, self.critic_kwargs["n_critics"])
+        return SceneCritic(self.observation_space, self.action_space, count).to(self.device)
 
 
 def spread_out(kinds: Tensor, users: int, entries: int) -> Tensor:
