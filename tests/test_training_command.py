@@ -7,11 +7,12 @@ import json
 import numpy as np
 import pytest
 from jcas_agents import evaluate
-from jcas_agents.checkpoint import load_policy
+from jcas_agents.checkpoint import PRETRAINED, load_policy
 from jcas_agents.learned import LearnedAllocator
 from jcas_agents.sb3 import RECIPES
 from jcas_experiments import tasks, train_sb3
 from jcas_experiments import train as training
+from jcas_experiments.allocators import ROSTERS
 from jcas_experiments.cli import app
 from typer.testing import CliRunner
 
@@ -154,3 +155,13 @@ def test_bad_policy_files_are_refused_in_one_line(tmp_path):
         assert result.exit_code == 2
         assert message in result.output
         assert "Traceback" not in result.output
+
+
+def test_policies_of_several_seeds_have_short_names_of_their_own(tmp_path):
+    for seed in ("seed-1", "seed-2"):
+        (tmp_path / seed).mkdir()
+        for suffix in (".json", ".safetensors"):
+            source = PRETRAINED / f"multicell-rate{suffix}"
+            (tmp_path / seed / source.name).write_bytes(source.read_bytes())
+    files = [tmp_path / seed / "multicell-rate.safetensors" for seed in ("seed-1", "seed-2")]
+    assert ROSTERS["multicell"].with_policies(files).files == ("multicell-rate", "seed-2/multicell-rate")

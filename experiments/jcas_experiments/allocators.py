@@ -73,7 +73,9 @@ class Roster:
         named: dict[str, tuple[Callable[[], Any], str]] = {}
         for file in files:
             require(file.suffix == ".safetensors", f"`--policy` takes a .safetensors file, got {file}")
-            name = file.stem if file.stem not in (self.allocators | named) else str(file.with_suffix(""))
+            taken, short = self.allocators | named, file.with_suffix("")
+            labels = (short.name, "/".join(short.parts[-2:]), str(short))
+            name = next((label for label in labels if label not in taken), str(file))
             named[name] = (partial(_same, _learned(str(file))), f"policy {file}")
         first = dict.fromkeys((self.default[0], self.reference)) if named else self.default
         return replace(

@@ -168,7 +168,7 @@ class Comparison:
         table.add_column("allocator", no_wrap=True)
         for title in titles:
             table.add_column(title, justify="right", no_wrap=True)
-        table.add_column("status", overflow="fold")
+        table.add_column("status", overflow="fold", min_width=12)
         for row in self.rows():
             status = ", ".join(f"{count} {key.lower()}" for key, count in row["status"].items())
             table.add_row(row["allocator"], *(cell(row) for cell in titles.values()), status)
