@@ -16,16 +16,14 @@ from jcas_agents.evaluation_sets import SETS, evaluation_scenes
 from jcas_agents.gradient import BadGradientError, GradientTrainer, Recipe, draw_bank, equal_utility, utility_of
 from jcas_agents.learned import LearnedAllocator
 from jcas_agents.networks import EquivariantPolicy, membership
-from jcas_agents.sb3 import SB3VectorAdapter
-from jcas_agents.scene_env import SceneVectorEnv
-from jcas_agents.scenes import SPLITS, draw_scenes, to_torch
+from jcas_agents.scenes import draw_scenes, to_torch
 from jcas_baselines import ADMM, SCA, BestVertex, ConstantRule, EqualAllocation, Exact
 from jcas_baselines.massive_mimo_planning import clairvoyant
 from jcas_baselines.massive_mimo_policies import Myopic
 from jcas_experiments.score import RIVALS, scores, table, write_card
 
-from jcas_env import JCASVectorEnv, make_scenario
-from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig
+from jcas_env import make_scenario
+from jcas_env.scenarios.multicell import MultiCellConfig
 from jcas_env.scenarios.multicell.action import decode
 from jcas_env.scenarios.multicell.observation import structured
 
@@ -346,82 +344,6 @@ def test_a_policy_for_another_scenario_is_refused_by_name():
     problem = scenario.problem(scenario.initial(scenario.draw_initial(np.random.default_rng(0))))
     with pytest.raises(TypeError, match="decides for MultiCellProblem, got MeshProblem"):
         LearnedAllocator.load("multicell-rate").allocate(problem)
-
-
-# ---------------------------------------------------------------- Stable-Baselines3
-
-
-@pytest.mark.parametrize("mode", ["SameStep", "Disabled"])
-def test_sb3_gets_rewards_relative_to_the_equal_allocation_and_last_observations(mode):
-    scenario = MultiCell(config(users_per_cell=2, observation="flat", horizon=2))
-    env = SB3VectorAdapter(JCASVectorEnv(scenario, num_envs=3, autoreset_mode=mode))
-    env.seed(5)
-    env.reset()
-    zero = np.zeros((3, scenario.action_size), dtype=np.float32)
-    for slot in range(2):
-        observation, reward, done, infos = env.step(zero)
-        np.testing.assert_allclose(reward, 0.0, atol=1e-6)
-        assert done.all() == (slot == 1)
-    assert all(info["TimeLimit.truncated"] and info["reward"] > 0 for info in infos)
-    assert not np.array_equal(infos[0]["terminal_observation"], observation[0])
-    env.close()
-
-
-def test_ppo_learns_through_the_adapter_without_touching_the_reward_of_the_environment():
-    from jcas_agents.sb3 import PPO_RECIPE
-    from stable_baselines3 import PPO
-
-    scenario = MultiCell(config(users_per_cell=2, observation="flat"))
-    env = SB3VectorAdapter(JCASVectorEnv(scenario, num_envs=32, autoreset_mode="SameStep"))
-    model = PPO("MlpPolicy", env, **(PPO_RECIPE | {"batch_size": 128}), seed=0, device="cpu")
-    before = [value.clone() for value in model.policy.parameters()]
-    model.learn(512)
-    assert any(not torch.equal(a, b) for a, b in zip(before, model.policy.parameters(), strict=True))
-
-
-@pytest.fixture(scope="module")
-def frozen():
-    return SceneVectorEnv(config(users_per_cell=2, observation="flat", csi_delay=1), scenes=6, num_envs=4)
-
-
-def test_a_frozen_bank_plays_the_environment_s_own_scenes(frozen):
-    """Reward and observation of a scene are those of a JCASVectorEnv that resets with the scene's seed."""
-    observation, _ = frozen.reset(seed=3)
-    lanes = frozen._index.copy()
-    env = JCASVectorEnv(frozen.scenario, num_envs=4, autoreset_mode="Disabled")
-    expected, _ = env.reset(seed=[SPLITS["train"] + int(lane) for lane in lanes])
-    np.testing.assert_allclose(observation, expected, atol=1e-6)
-    action = np.random.default_rng(0).uniform(-1.0, 1.0, (4, frozen.scenario.action_size)).astype(np.float32)
-    _, reward, terminated, truncated, info = frozen.step(action)
-    np.testing.assert_allclose(reward, env.step(action)[1], rtol=1e-9)
-    assert terminated.all()
-    assert not truncated.any()
-    np.testing.assert_array_equal(np.stack(list(info["final_obs"])), observation)
-
-
-def test_a_seed_fixes_the_order_of_the_scenes(frozen):
-    orders = []
-    for seed in (3, 3, 4):
-        frozen.reset(seed=seed)
-        frozen.step(np.zeros((4, frozen.scenario.action_size), dtype=np.float32))
-        orders.append(frozen._index.tolist())
-    assert orders[0] == orders[1] != orders[2]
-
-
-def test_a_bank_of_scenes_gives_sb3_rewards_over_the_equal_allocation(frozen):
-    env = SB3VectorAdapter(frozen)
-    env.reset()
-    _, reward, done, infos = env.step(np.zeros((4, frozen.scenario.action_size), dtype=np.float32))
-    np.testing.assert_allclose(reward, 0.0, atol=1e-6)
-    assert done.all()
-    assert not any(info["TimeLimit.truncated"] for info in infos)
-
-
-def test_a_bank_refuses_queues_and_no_scenes():
-    with pytest.raises(ValueError, match="queues need episodes"):
-        SceneVectorEnv(MultiCellConfig.preset("delay"), scenes=2)
-    with pytest.raises(ValueError, match="`scenes` must be at least 1, got 0"):
-        SceneVectorEnv(config(), scenes=0)
 
 
 def test_the_equal_utility_is_that_of_the_untrained_policy(bank):

@@ -9,6 +9,7 @@ import pytest
 from jcas_agents import evaluate
 from jcas_agents.checkpoint import load_policy
 from jcas_agents.learned import LearnedAllocator
+from jcas_agents.sb3 import RECIPES
 from jcas_experiments import tasks, train_sb3
 from jcas_experiments import train as training
 from jcas_experiments.cli import app
@@ -64,12 +65,14 @@ def test_the_small_policies_are_trained_and_decide(tmp_path, scenario, name):
     assert np.isfinite(result.utility).all()
 
 
+@pytest.mark.parametrize("network", ["equivariant", "mlp"])
 @pytest.mark.parametrize("algo", ["ppo", "sac"])
-def test_stable_baselines3_trains_on_frozen_scenes_and_goes_on(tmp_path, monkeypatch, algo):
-    small = MultiCellConfig.preset("luo2023-static", observation="flat", users_per_cell=2)
+def test_stable_baselines3_trains_on_frozen_scenes_and_goes_on(tmp_path, monkeypatch, algo, network):
+    view = "flat" if network == "mlp" else "dict"
+    small = MultiCellConfig.preset("luo2023-static", observation=view, users_per_cell=2)
     monkeypatch.setattr(train_sb3.SB3Run, "config", small)
-    monkeypatch.setitem(train_sb3.SAC_RECIPE, "learning_starts", 32)
-    size = ("--algo", algo, "--minutes", "0.02", "--scenes", "8", "--out", str(tmp_path))
+    monkeypatch.setitem(RECIPES["sac", network][2], "learning_starts", 32)
+    size = ("--algo", algo, "--policy-network", network, "--minutes", "0.02", "--scenes", "8", "--out", str(tmp_path))
     result = call("multicell", *size, "--json", str(tmp_path / "runs.json"))
     assert result.exit_code == 0, result.output
     (run,) = json.loads((tmp_path / "runs.json").read_text())["runs"]
@@ -79,6 +82,9 @@ def test_stable_baselines3_trains_on_frozen_scenes_and_goes_on(tmp_path, monkeyp
     assert call("multicell", *size, "--resume", "--json", str(tmp_path / "runs.json")).exit_code == 0
     (later,) = json.loads((tmp_path / "runs.json").read_text())["runs"]
     assert later["steps"] > run["steps"]
+    if network == "equivariant":
+        policy = LearnedAllocator.load(later["policy"])  # the network alone, as the analytic gradient leaves it
+        assert evaluate(make_scenario("multicell", horizon=1), policy, episodes=2, seed=0).violation < 1e-6
 
 
 def test_an_interrupted_run_goes_on_and_ends_like_an_uninterrupted_one(tmp_path, monkeypatch):
@@ -107,6 +113,7 @@ def test_what_is_not_there_is_refused_in_one_line():
         ["mesh", "--reward", "log"],
         ["meshes"],
         ["multicell", "--algo", "dqn"],
+        ["multicell", "--algo", "ppo", "--policy-network", "cnn"],
         ["multicell", "--reward", "speed"],
     ):
         assert call(*arguments).exit_code == 2

@@ -108,7 +108,8 @@ class Pairs(NamedTuple):
     """What is the same in every round; H heads over in-group pairs, then as many over pairs in different cells."""
 
     bias: Array
-    """(..., rounds, 2 H, users, users): scores from the pairwise gains, :data:`BARRED` lower outside of a mask."""
+    """(..., rounds, 2 H, users m, users j): scores from the pairwise gains, :data:`BARRED` lower outside of a mask; who
+    looks stands last, since sums over an axis before the last are faster."""
     partners: Array
     """(..., 2 H, 1, users): 1 where a user has partners; one without gets nothing."""
     group_mean: Array
@@ -125,7 +126,7 @@ def relate(observation: Mapping[str, Array], parameters: Parameters) -> Pairs:
     gains, mates, neighbours = (observation[name] for name in ("gains", "group", "cell"))
     xp, users, rounds = array_namespace(gains), gains.shape[-1], len(parameters.rounds)
     heads, batch = parameters.mix.shape[0] // (2 * rounds), gains.shape[:-2]
-    layers = xp.reshape(xp.stack([gains, gains.mT, 1.0 - mates, neighbours], axis=-3), (*batch, 4, users * users))
+    layers = xp.reshape(xp.stack([gains.mT, gains, 1.0 - mates, neighbours], axis=-3), (*batch, 4, users * users))
     barred = xp.asarray([[[-BARRED, 0.0]], [[0.0, -BARRED]]], dtype=gains.dtype, device=device(gains))
     barred = xp.reshape(xp.broadcast_to(barred, (rounds, 2, heads, 2)), (-1, 2))
     scores = xp.concat([parameters.mix, barred], axis=-1) @ layers
@@ -152,8 +153,8 @@ def attend(hidden: Array, pairs: Pairs, index: int, parameters: Round) -> Array:
     batch, heads = hidden.shape[:-2], pairs.partners.shape[-3]
     parts = xp.reshape(do.linear(seen, *parameters.project).mT, (*batch, 3, heads, -1, hidden.shape[-2]))
     query, key, value = (parts[..., part, :, :, :] for part in range(3))  # (..., heads, size, users)
-    weight = do.softmax(query.mT @ key + pairs.bias[..., index, :, :, :], dim=-1)
-    mixed = xp.reshape(value @ weight.mT * pairs.partners, (*batch, -1, hidden.shape[-2])).mT
+    weight = do.softmax(key.mT @ query + pairs.bias[..., index, :, :, :], dim=-2)
+    mixed = xp.reshape(value @ weight * pairs.partners, (*batch, -1, hidden.shape[-2])).mT
     known = xp.concat([seen, mixed, pairs.group_mean @ seen, pairs.cell_mean @ seen], axis=-1)
     return hidden + perceive(known, parameters.update)
 
@@ -165,7 +166,15 @@ def perceive(value: Array, parameters: Perceptron) -> Array:
 
 
 def action(parameters: Parameters, observation: Mapping[str, Array], members: Array | None = None) -> Array:
-    """Action in [-1, 1] of a structured observation.
+    """Action in [-1, 1] of a structured observation: the hyperbolic tangent of what :func:`propose` proposes."""
+    proposal, _ = propose(parameters, observation, members)
+    return array_namespace(proposal).tanh(proposal)
+
+
+def propose(
+    parameters: Parameters, observation: Mapping[str, Array], members: Array | None = None
+) -> tuple[Array, Array]:
+    """Logits of a structured observation over :data:`LOGIT_SCALE`, and what the network knows of every user.
 
     Parameters
     ----------
@@ -178,7 +187,8 @@ def action(parameters: Parameters, observation: Mapping[str, Array], members: Ar
 
     Returns
     -------
-    Array, shape (..., 4 * users + cells)
+    proposal : Array, shape (..., 4 * users + cells)
+    hidden : Array, shape (..., users, width)
         ``ValueError`` for an observation without the queues that the policy reads.
     """
     users, cells, wanted = observation["users"], observation["cells"], parameters.features
@@ -204,7 +214,7 @@ def action(parameters: Parameters, observation: Mapping[str, Array], members: Ar
     centre = members @ hidden / xp.maximum(crowd, xp.ones_like(crowd))  # zero for a cell without users
     share = perceive(xp.concat([centre, cells], axis=-1), parameters.cell_head)
     flat = [xp.reshape(part, (*batch, -1)) for part in (logits, share)]
-    return xp.tanh(xp.concat(flat, axis=-1) / LOGIT_SCALE)
+    return xp.concat(flat, axis=-1) / LOGIT_SCALE, hidden
 
 
 def block_members(users: int, cells: int, like: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Stable-Baselines3 on the native vector environment: adapter, reward scaling, feature extractor, recipes."""
+"""Stable-Baselines3 on the native vector environment: adapter, reward scaling, recipes."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.vec_env import VecEnv
 
 from jcas_env import JCASVectorEnv
 from jcas_env.scenarios.scenario import require
 
+from .sb3_policy import EquivariantActorCritic, EquivariantSACPolicy
 from .scene_env import SceneVectorEnv
 
 REWARD_SCALE = 5.0
 """Scale of the training reward (spec learning 2)."""
 
-PPO_RECIPE: dict[str, Any] = {
+_MLP_PPO: dict[str, Any] = {
     "n_steps": 8,
     "batch_size": 512,
     "n_epochs": 5,
@@ -26,13 +28,14 @@ PPO_RECIPE: dict[str, Any] = {
     "ent_coef": 0.0,
     "policy_kwargs": {"net_arch": [256, 256], "log_std_init": -1.0},
 }
-"""Keywords of SB3's PPO for the one-step task with 256 lanes (spec learning 7.5).
 
-Wide exploration, 1.8 logits at the environment's own scale, rises sooner than narrow one. After four minutes of CPU
-time the MLP is still below the constant rule (docs/learning.md).
-"""
-
-SAC_RECIPE: dict[str, Any] = {
+_EQUIVARIANT_PPO: dict[str, Any] = {
+    **_MLP_PPO,
+    "n_steps": 4,
+    "n_epochs": 4,
+    "policy_kwargs": {"log_std_init": -1.5, "features_extractor_kwargs": {"width": 16, "layers": 1, "heads": 1}},
+}
+_MLP_SAC: dict[str, Any] = {
     "learning_rate": 3e-4,
     "buffer_size": 100_000,
     "batch_size": 256,
@@ -42,7 +45,27 @@ SAC_RECIPE: dict[str, Any] = {
     "gradient_steps": 4,
     "policy_kwargs": {"net_arch": [256, 256]},
 }
-"""Keywords of SB3's SAC for the one-step task."""
+_EQUIVARIANT_SAC: dict[str, Any] = {
+    **_MLP_SAC,
+    "learning_rate": 1e-3,
+    "gradient_steps": 2,
+    "policy_kwargs": {"log_std_init": -1.5, "features_extractor_kwargs": {"width": 16, "layers": 1, "heads": 1}},
+}
+
+RECIPES: dict[tuple[str, str], tuple[Any, Any, dict[str, Any]]] = {
+    ("ppo", "equivariant"): (PPO, EquivariantActorCritic, _EQUIVARIANT_PPO),
+    ("ppo", "mlp"): (PPO, "MlpPolicy", _MLP_PPO),
+    ("sac", "equivariant"): (SAC, EquivariantSACPolicy, _EQUIVARIANT_SAC),
+    ("sac", "mlp"): (SAC, "MlpPolicy", _MLP_SAC),
+}
+"""Class, policy and keywords by algorithm and network, for the one-step task (spec learning 7.5) with as many lanes as
+:data:`LANES` says.
+
+The equivariant network reads the dict observation, the MLP the flat one. An MLP needs wide exploration, 1.8 logits at
+the environment's own scale; weights that all users share learn from 1.1.
+"""
+LANES = {"ppo": 256, "sac": 16}
+"""Lanes of the vector environment."""
 
 
 class SB3VectorAdapter(VecEnv):

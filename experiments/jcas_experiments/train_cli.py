@@ -29,6 +29,7 @@ def train(
         int | None, typer.Option(min=1, help="Scenes of each configuration, frames or episodes; the recipe's.")
     ] = None,
     minutes: Annotated[float, typer.Option(min=0.01, help="CPU time of a run with ppo or sac.")] = 8.0,
+    policy_network: Annotated[str, typer.Option(help="Of ppo and sac: equivariant or mlp.")] = "equivariant",
     seeds: Annotated[int, typer.Option(min=1, help="Training seeds, one run after the other.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="First training seed.")] = 0,
     stop_after: Annotated[
@@ -49,6 +50,8 @@ def train(
     console, runs = Console(), []
     try:
         require(algo in ("gradient", "ppo", "sac"), f"`--algo` must be gradient, ppo or sac, got {algo!r}")
+        known = policy_network in ("equivariant", "mlp")
+        require(known, f"`--policy-network` must be equivariant or mlp, got {policy_network!r}")
         chosen = task(scenario, reward)
         require_writable("--json", json)
         for number in range(seed, seed + seeds):
@@ -60,7 +63,7 @@ def train(
                 complete = run_training(run, console, resume=resume and run.state_file.exists())
                 runs.append({"policy": str(run.policy_file), "complete": complete, **run.result()})
             else:
-                runs.append(_model_free(algo, chosen, folder, minutes, number, scenes, resume, console))
+                runs.append(_model_free(algo, policy_network, chosen, folder, minutes, number, scenes, resume, console))
             console.print(f"policy: {runs[-1]['policy']}", highlight=False)
             if json is not None:
                 write_json(json, {"runs": runs})
@@ -71,14 +74,22 @@ def train(
 
 
 def _model_free(
-    algo: str, chosen: Task, folder: Path, minutes: float, seed: int, scenes: int | None, resume: bool, console: Console
+    algo: str,
+    network: str,
+    chosen: Task,
+    folder: Path,
+    minutes: float,
+    seed: int,
+    scenes: int | None,
+    resume: bool,
+    console: Console,
 ) -> dict[str, Any]:
     """A run of Stable-Baselines3, which knows the sum-rate task alone."""
     from .train_sb3 import SB3Run, train_sb3
 
     fits = (chosen.scenario, chosen.reward) == ("multicell", "rate")
     require(fits, f"`--algo {algo}` trains multicell for `rate`, got {chosen.scenario} for `{chosen.reward}`")
-    run = SB3Run(folder, algo, minutes, seed, 6000 if scenes is None else scenes)
+    run = SB3Run(folder, algo, minutes, seed, 6000 if scenes is None else scenes, network)
     result = train_sb3(run, console, resume=resume and run.model_file.exists())
     console.print(
         f"{algo}: {result['over_equal']:.3f} of the equal allocation after {result['steps']} steps and "

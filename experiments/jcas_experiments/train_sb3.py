@@ -6,23 +6,22 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from time import monotonic, process_time
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from jcas_agents.sb3 import PPO_RECIPE, SAC_RECIPE, SB3VectorAdapter
+from jcas_agents.checkpoint import save_policy
+from jcas_agents.sb3 import LANES, RECIPES, SB3VectorAdapter
+from jcas_agents.sb3_policy import trained_policy
 from jcas_agents.scene_env import SceneVectorEnv
 from jcas_baselines import ConstantRule
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.callbacks import BaseCallback
 
 from jcas_env.scenarios.multicell import MultiCellConfig
 
 from .files import replacing, write_json
 
-ALGORITHMS: dict[str, tuple[Any, dict[str, Any], int]] = {"ppo": (PPO, PPO_RECIPE, 256), "sac": (SAC, SAC_RECIPE, 16)}
-"""Class, keywords and number of lanes by name."""
 SAVE_EVERY = 30.0
 """Seconds between two checkpoints."""
 HELD_OUT = 200
@@ -43,6 +42,8 @@ class SB3Run:
     """Seed of weights, exploration and order of the scenes."""
     scenes: int
     """Scenes of the bank."""
+    network: str = "equivariant"
+    """``equivariant`` or ``mlp``."""
 
     @property
     def model_file(self) -> Path:
@@ -51,8 +52,26 @@ class SB3Run:
 
     @property
     def config(self) -> MultiCellConfig:
-        """Task: one slot, share 1/2, flat observation."""
-        return MultiCellConfig.preset("luo2023-static", observation="flat")
+        """Task: one slot, share 1/2, the observation that the network reads."""
+        return MultiCellConfig.preset("luo2023-static", observation=self.observation)
+
+    @property
+    def observation(self) -> Literal["dict", "flat"]:
+        """What the network reads."""
+        return "flat" if self.network == "mlp" else "dict"
+
+    @property
+    def policy_file(self) -> Path:
+        """The equivariant network alone, as :meth:`.learned.LearnedAllocator.load` reads it."""
+        return self.model_file.with_suffix(".safetensors")
+
+    @property
+    def command(self) -> str:
+        """What reproduces the run."""
+        return (
+            f"jcas train multicell --algo {self.algo} --policy-network {self.network} --minutes {self.minutes:g} "
+            f"--scenes {self.scenes} --seed {self.seed}"
+        )
 
 
 class HeldOut:
@@ -82,7 +101,7 @@ class Watch(BaseCallback):
         super().__init__()
         self.run_, self.progress, self.held_out = run, progress, held_out
         self.task = progress.add_task("training", total=60.0 * run.minutes)
-        self.peak = ALGORITHMS[run.algo][1]["learning_rate"]
+        self.peak = RECIPES[run.algo, run.network][2]["learning_rate"]
         self.begin, self.saved = process_time(), monotonic()
         self.curve: list[tuple[int, float, float]] = []
 
@@ -115,32 +134,32 @@ def save(run: SB3Run, model: Any, curve: list[tuple[int, float, float]]) -> None
     """Model and card, each atomically."""
     with replacing(run.model_file) as temporary:
         model.save(temporary, exclude=["lr_schedule"])  # bound to the clock of this run
-    _, recipe, lanes = ALGORITHMS[run.algo]
-    write_json(
-        run.model_file.with_suffix(".json"),
-        {
-            "algorithm": run.algo,
-            "recipe": recipe,
-            "lanes": lanes,
-            "scenes": run.scenes,
-            "seed": run.seed,
-            "date": date.today().isoformat(),
-            "command": f"jcas train multicell --algo {run.algo} --minutes {run.minutes:g} --scenes {run.scenes} "
-            f"--seed {run.seed}",
-            "curve_columns": ["steps", "cpu_seconds", "validation_over_equal"],
-            "curve": curve,
-        },
-    )
+    card = {
+        "algorithm": run.algo,
+        "network": run.network,
+        "recipe": RECIPES[run.algo, run.network][2],
+        "lanes": LANES[run.algo],
+        "scenes": run.scenes,
+        "seed": run.seed,
+        "date": date.today().isoformat(),
+        "command": run.command,
+        "curve_columns": ["steps", "cpu_seconds", "validation_over_equal"],
+        "curve": curve,
+    }
+    if run.network == "equivariant":
+        save_policy(run.policy_file, trained_policy(model), card)
+    else:
+        write_json(run.model_file.with_suffix(".json"), card)
 
 
 def train_sb3(run: SB3Run, console: Console, *, resume: bool = False) -> dict[str, Any]:
     """Train for a time, or go on; returns what the policy earns. Ctrl-C keeps model and curve."""
-    kind, recipe, lanes = ALGORITHMS[run.algo]
+    kind, policy, recipe = RECIPES[run.algo, run.network]
     with console.status("drawing scenes ..."):
-        env = SB3VectorAdapter(SceneVectorEnv(run.config, scenes=run.scenes, num_envs=lanes))
+        env = SB3VectorAdapter(SceneVectorEnv(run.config, scenes=run.scenes, num_envs=LANES[run.algo]))
         held_out = HeldOut(run.config, min(HELD_OUT, run.scenes))
     keep = {"seed": run.seed, "device": "cpu", "tensorboard_log": str(run.folder / "tensorboard")}
-    model = kind.load(run.model_file, env=env, device="cpu") if resume else kind("MlpPolicy", env, **recipe, **keep)
+    model = kind.load(run.model_file, env=env, device="cpu") if resume else kind(policy, env, **recipe, **keep)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     complete = True
     with Progress(*columns, console=console, transient=True) as progress:
@@ -153,7 +172,7 @@ def train_sb3(run: SB3Run, console: Console, *, resume: bool = False) -> dict[st
             console.print(f"interrupted after {model.num_timesteps} steps; go on with --resume")
         watch.note()
     return {
-        "policy": str(run.model_file),
+        "policy": str(run.policy_file if run.network == "equivariant" else run.model_file),
         "complete": complete,
         "steps": model.num_timesteps,
         "cpu_seconds": watch.spent,

@@ -87,11 +87,14 @@ def group_sizes(cell: Array, group: Array, /) -> tuple[Array, Array]:
     ``cell`` and ``group`` of shape (..., users) -> two integer arrays of shape (..., users). A cell's
     number of groups is the number of labels that occur in it.
     """
-    xp = array_namespace(cell, group)
     same_cell = cell[..., :, None] == cell[..., None, :]
-    mates = same_cell & (group[..., :, None] == group[..., None, :])
-    users = cell.shape[-1]
-    index = xp.arange(users, device=device(cell))
+    return sizes_of_groups(same_cell, same_cell & (group[..., :, None] == group[..., None, :]))
+
+
+def sizes_of_groups(same_cell: Array, mates: Array, /) -> tuple[Array, Array]:
+    """The same of who shares a cell and who shares a group, (..., users, users) bool each."""
+    xp = array_namespace(mates)
+    index = xp.arange(mates.shape[-1], device=device(mates))
     earlier = xp.any(mates & (index[None, :] < index[:, None]), axis=-1)  # not the first of its group
     opens = xp.astype(~earlier, xp.int64)
     size = xp.sum(xp.astype(mates, xp.int64), axis=-1)

@@ -86,13 +86,14 @@ def decode(action: Array, problem: MultiCellProblem, *, logit_scale: float) -> M
     users, cells = problem.users, problem.cells
     action = as_array(check_action(action, action_size(users, cells), entry_names(users)), problem.gain)
     xp = array_namespace(problem.gain)
-    z = logit_scale * xp.clip(action, min=-1.0, max=1.0)
+    z = logit_scale * xp.minimum(xp.maximum(action, -1.0), 1.0)
     share = positioning_shares(problem, z[..., len(ENTRIES) * users :])
     logits = xp.reshape(z[..., : len(ENTRIES) * users], (*z.shape[:-1], users, len(ENTRIES)))
     logits = xp.moveaxis(logits, -1, -2)  # (..., 4, users)
     split = simplex_share(logits, problem.same_cell[..., None, :, :])
     mates = xp.astype(problem.mates, split.dtype)
-    services = xp.stack([problem.of_cell(1.0 - share), problem.of_cell(share)], axis=-2)
+    positioning = problem.of_cell(share)
+    services = xp.stack([1.0 - positioning, positioning], axis=-2)
 
     def fill(part: Array, budget: Array | float, floor: Array | float, count: Array) -> Array:
         least = problem.per_user(floor)[..., None, :]

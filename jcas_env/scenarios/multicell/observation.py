@@ -229,7 +229,9 @@ def flat(problem: MultiCellProblem, labels: int) -> Array:
 def _bounded(value: Array) -> Array:
     xp = array_namespace(value)
     single = xp.astype(value, xp.float32)
-    return single if xp.isdtype(value.dtype, "bool") else xp.clip(single, min=-LIMIT, max=LIMIT)
+    if xp.isdtype(value.dtype, "bool"):
+        return single
+    return xp.minimum(xp.maximum(single, -LIMIT), LIMIT)  # xp.clip takes six times as long to start
 
 
 def most_labels(config: MultiCellConfig) -> int:

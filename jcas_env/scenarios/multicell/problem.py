@@ -10,7 +10,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 
 from ...physics.beamforming import Precoder, beams, constant_modulus, effective_gain
-from ...physics.grouping import first_fit_groups, group_sizes
+from ...physics.grouping import first_fit_groups, sizes_of_groups
 from ...physics.queues import serve
 from ...physics.rates import Noise, data_rate, interference, positioning_rate, sinr
 from ...types import COMMUNICATION, POSITIONING, Array, as_array, is_array
@@ -130,8 +130,10 @@ class MultiCellProblem:
 
     def per_cell(self, value: Any) -> Array:
         """Broadcast a scalar or ``(..., cells)`` to the batch and the cells; more leading axes are candidates."""
-        xp = array_namespace(self.gain)
-        value, shape = as_array(value, self.gain), (*self.batch, self.cells)
+        xp, shape = array_namespace(self.gain), (*self.batch, self.cells)
+        if isinstance(value, float | int):
+            return xp.full(shape, value, dtype=self.gain.dtype, device=device(self.gain))
+        value = as_array(value, self.gain)
         if value.shape == shape:
             return value
         return xp.broadcast_to(value, np.broadcast_shapes(tuple(value.shape), shape))
@@ -193,7 +195,7 @@ class MultiCellProblem:
     @cached_property
     def _sizes(self) -> tuple[Array, Array]:
         xp = array_namespace(self.gain)
-        size, count = group_sizes(self.cell, self.group)
+        size, count = sizes_of_groups(self.same_cell, self.mates)
         return xp.astype(size, self.gain.dtype), xp.astype(count, self.gain.dtype)
 
     @cached_property
