@@ -323,7 +323,7 @@ class TestAllocationInput:
 
 
 class TestBadProblems:
-    """The issue's list: what no allocator can work on is refused by name, what it can is solved."""
+    """What no allocator can work on is refused by name, what it can is solved."""
 
     @pytest.mark.parametrize(
         ("change", "message"),

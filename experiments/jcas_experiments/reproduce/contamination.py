@@ -81,13 +81,13 @@ def _draw(figure: Figure, table: Table) -> None:
         part = table.where(estimator=estimator)
         style, colour = STYLES.get(estimator, "d-"), f"C{ESTIMATORS.index(estimator)}"
         for name, width in (("own", 0.8), ("shared", 2.0)):
-            label = f"{estimator}, {name} pilots"
+            label = f"{'spomp, one path' if estimator == ONE_PATH else estimator}, {name} pilots"
             left.plot(part["pilot_snr_db"], part[name], style, color=colour, lw=width, ms=5, mfc="none", label=label)
             right.plot(part["pilot_snr_db"], part[f"{name}_utility"], style, color=colour, lw=width, ms=5, mfc="none")
     left.set(xlabel="pilot SNR of the median link [dB]", ylabel="NMSE of the serving links [dB]")
     right.set(xlabel="pilot SNR of the median link [dB]", ylabel="true utility of ADMM [Mbit/s]")
     right.set_ylim(bottom=0)
-    left.legend(frameon=False, fontsize=8)
+    figure.legend(loc="outside lower center", ncols=len(ESTIMATORS), frameon=False, fontsize=8)
 
 
 def _verdict(table: Table) -> list[str]:
