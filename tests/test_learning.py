@@ -257,6 +257,13 @@ def test_wrong_files_are_refused_in_one_line(tmp_path, monkeypatch):
 # ---------------------------------------------------------------- shipped policies
 
 
+@pytest.mark.parametrize("name", pretrained())
+def test_the_card_beside_a_policy_is_the_one_inside_it(name):
+    """One of the two would otherwise say what the other does not."""
+    file = checkpoint.PRETRAINED / f"{name}.safetensors"
+    assert checkpoint.read(file)[1] == json.loads(file.with_suffix(".json").read_text())
+
+
 def test_shipped_policies_are_small_and_have_a_card():
     assert "multicell-rate" in pretrained()
     for name in pretrained():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -47,7 +48,7 @@ class TrackingRecipe(Recipe):
     """Steps in which the rate grows linearly, at most a tenth of all."""
 
 
-class FrameTrainer(GradientTrainer):
+class FrameTrainer(GradientTrainer, ABC):
     """A trainer whose batches are entries of one bank; subclasses say what an entry earns."""
 
     policy: Any
@@ -65,9 +66,9 @@ class FrameTrainer(GradientTrainer):
         rng = np.random.default_rng([self.recipe.seed, step])
         return 0, rng.integers(self.size, size=self.recipe.batch)
 
+    @abstractmethod
     def earned(self, index: np.ndarray) -> Tensor:
         """Training reward of some entries, (entries,)."""
-        raise NotImplementedError
 
     def update(self) -> float:
         """One step; returns the mean training reward. Raises :class:`BadGradientError`."""

@@ -98,6 +98,7 @@ def join(parts: Sequence[Scenes]) -> Scenes:
     """Concatenate scenes of one layout along the leading axis; numbers become one per scene."""
 
     def joined(side: str) -> MultiCellProblem:
+        """One side of all the scenes, ``known`` or ``truth``."""
         problems = [getattr(part, side) for part in parts]
         changes = {}
         for name in _SCENE_FIELDS:

@@ -207,6 +207,7 @@ def iterations(model: CountModel, cuts: Cuts, tolerance: float) -> list[dict[str
     trace: list[dict[str, float]] = []
 
     def watch(solved: Any, proposal: Any) -> None:
+        """Note a subproblem, what the master proposes next, and the bounds so far."""
         last = trace[-1]["upper"] if trace else np.inf
         trace.append(
             {

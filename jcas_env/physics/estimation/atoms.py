@@ -204,6 +204,7 @@ def _layout(paths: int, two_sided: bool, side: int) -> tuple[int, ...]:
     blocks = [block == 1 + side for block in range(3 if two_sided else 2)]
 
     def entry(row: bool, i: int, column: bool, j: int) -> int:
+        """Place of the product of atom i with atom j; ``row``, ``column``: whether each is differentiated."""
         if i == j:
             return 0 if row == column == 0 else 2 if row and column else 1
         pair = 3 + place[min(i, j), max(i, j)]
