@@ -205,17 +205,17 @@ def onto_simplex(value: Array, floor: Array, parts: Array) -> tuple[Array, Array
     """Scale the slack above the floors so that the sum is one.
 
     ``value``, ``floor``, ``parts`` (batch, n) -> the point (batch, n), and whether all entries stood on their
-    floors although there was room above, (batch,); then the point is in proportion to ``parts``, and the run has
-    failed (spec multicell 4.4).
+    floors although there was room above, (batch,); then the room is split in proportion to ``parts``, and the run
+    has failed (spec multicell 4.4). Where the floors fill the budget there is no room, and the point is the floors.
     """
     xp = array_namespace(value)
     slack = value - floor
     total = xp.sum(slack, axis=-1, keepdims=True)
-    room = 1.0 - xp.sum(floor, axis=-1, keepdims=True)
+    room = xp.clip(1.0 - xp.sum(floor, axis=-1, keepdims=True), min=0.0)
     flat = total <= 0
-    scaled = floor + slack * room / xp.where(flat, 1.0, total)
     even = parts / xp.clip(xp.sum(parts, axis=-1, keepdims=True), min=1.0)
-    return xp.where(flat, even, scaled), (flat & (room > FLOOR_TOLERANCE))[..., 0]
+    part = xp.where(flat, even, slack / xp.where(flat, 1.0, total))
+    return floor + room * part, (flat & (room > FLOOR_TOLERANCE))[..., 0]
 
 
 def stationarity(relaxed: RelaxedProblem, groups: Groups, allocation: RelaxedAllocation) -> Array:
