@@ -79,27 +79,39 @@ def waterfill(weight: Array, coefficient: Array, floor: Array | float) -> Array:
     """
     xp = array_namespace(weight, coefficient)
     weight, coefficient, floor = xp.broadcast_arrays(weight, coefficient, _like(floor, weight))
-    inverse = xp.where(coefficient > 0, 1.0 / xp.where(coefficient > 0, coefficient, 1.0), inf)
-    ramps = _ramps(weight, inverse, floor)
-    total = ramps.slope * xp.where(xp.isfinite(ramps.breakpoint), ramps.breakpoint, 0.0) - ramps.offset
-    segment, found = _last_segment(total - 1.0, ramps.breakpoint)
-    slope = xp.take_along_axis(ramps.slope, segment, axis=-1)
-    offset = xp.take_along_axis(ramps.offset, segment, axis=-1)
-    level = (1.0 + offset) / xp.where(found, slope, 1.0)
-    power = xp.where(found, _pour(weight, inverse, floor, level), floor)
-    # Rounding, or the slack that nobody can use, goes to those above their floor, or to everybody.
-    rising = found & (power > floor)
-    rising = xp.where(xp.any(rising, axis=-1, keepdims=True), rising, weight + coefficient + floor > 0)
-    share = xp.astype(rising, power.dtype)
-    count = xp.clip(xp.sum(share, axis=-1, keepdims=True), min=1.0)
-    missing = 1.0 - xp.sum(power, axis=-1, keepdims=True)
-    filled = power + xp.where(missing > -1e-9, missing, 0.0) * share / count
-    # Tiny coefficients make levels far above 1, and their rounding more than the budget has: what is above the floors
-    # is scaled down to the room that they leave.
-    above, room = power - floor, 1.0 - xp.sum(floor, axis=-1, keepdims=True)
-    over = found & (missing < 0) & (room >= 0)
-    poured = xp.sum(above, axis=-1, keepdims=True)
-    return xp.where(over, floor + above * (room / xp.where(over & (poured > 0), poured, 1.0)), filled)
+    able, inverse = _able(weight, coefficient, floor)
+    everybody = xp.astype(weight + coefficient + floor > 0, weight.dtype)
+    weight = xp.where(able, weight, 0.0)
+    breakpoint = xp.where(able, (floor + inverse) / xp.where(able, weight, 1.0), inf)
+    order = xp.argsort(breakpoint, axis=-1)
+    sorted_weight, tau = (xp.take_along_axis(value, order, axis=-1) for value in (weight, breakpoint))
+    known = xp.isfinite(tau)
+    tau = xp.where(known, tau, 0.0)
+    slope = xp.cumulative_sum(sorted_weight, axis=-1)
+    # Power above the floors when the level is at a breakpoint, from differences of neighbours: tiny coefficients make
+    # levels far above 1, whose own rounding would be more than the whole budget.
+    rise = slope[..., :-1] * xp.where(known[..., 1:], tau[..., 1:] - tau[..., :-1], 0.0)
+    above = xp.concat([xp.zeros_like(tau[..., :1]), xp.cumulative_sum(rise, axis=-1)], axis=-1)
+    room = xp.clip(1.0 - xp.sum(floor, axis=-1, keepdims=True), min=0.0)
+    segment, found = _last_segment(above - room, xp.where(known, tau, inf))
+    start, steepness, used = (xp.take_along_axis(value, segment, axis=-1) for value in (tau, slope, above))
+    extra = (room - used) / xp.where(found, steepness, 1.0)
+    lead = xp.where(able, start - xp.where(able, breakpoint, 0.0), -inf)
+    poured = xp.where(found & (lead >= 0), weight * (xp.where(lead >= 0, lead, 0.0) + extra), 0.0)
+    # What nobody can use is everybody's; rounding is everybody's who rises. The floors are never touched.
+    total = xp.sum(poured, axis=-1, keepdims=True)
+    parts = xp.where(total > 0, poured, everybody)
+    return floor + parts * (room / xp.where(total > 0, total, xp.clip(xp.sum(parts, axis=-1, keepdims=True), min=1.0)))
+
+
+def _able(weight: Array, coefficient: Array, floor: Array) -> tuple[Array, Array]:
+    """Users whose breakpoint is a number, and 1/c; both (..., users), 0 for the others."""
+    xp = array_namespace(weight, coefficient)
+    heard = coefficient > 2.0 * xp.finfo(coefficient.dtype).smallest_normal
+    inverse = xp.where(heard, 1.0 / xp.where(heard, coefficient, 1.0), 0.0)
+    scale = xp.finfo(weight.dtype).max / 8.0
+    able = heard & (weight > 0) & (floor + inverse < xp.clip(weight, max=1.0) * scale)
+    return able, xp.where(able, inverse, 0.0)
 
 
 def penalised_waterfill(
