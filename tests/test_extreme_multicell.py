@@ -27,6 +27,7 @@ SOLVERS = {
     "constant-rule": ConstantRule(),
     "best-vertex": BestVertex(),
     "grouping-exact": BestGrouping(Exact(), (0.2, 1.01)),
+    "grouping-exact-relaxed": BestGrouping(Exact(), (0.2, 0.5, 1.01), judge="relaxed"),
 }
 """Solvers under test; another one needs a row."""
 

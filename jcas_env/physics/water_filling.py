@@ -79,8 +79,10 @@ def waterfill(weight: Array, coefficient: Array, floor: Array | float) -> Array:
     """
     xp = array_namespace(weight, coefficient)
     weight, coefficient, floor = xp.broadcast_arrays(weight, coefficient, _like(floor, weight))
-    able, inverse = _able(weight, coefficient, floor)
     everybody = xp.astype(weight + coefficient + floor > 0, weight.dtype)
+    dearest = xp.max(weight, axis=-1, keepdims=True)
+    weight = weight / xp.where(dearest > 0, dearest, 1.0)  # only their ratios matter
+    able, inverse = _able(weight, coefficient, floor)
     weight = xp.where(able, weight, 0.0)
     breakpoint = xp.where(able, (floor + inverse) / xp.where(able, weight, 1.0), inf)
     order = xp.argsort(breakpoint, axis=-1)
@@ -105,12 +107,12 @@ def waterfill(weight: Array, coefficient: Array, floor: Array | float) -> Array:
 
 
 def _able(weight: Array, coefficient: Array, floor: Array) -> tuple[Array, Array]:
-    """Users whose breakpoint is a number, and 1/c; both (..., users), 0 for the others."""
+    """Users whose breakpoint is a number at weights of at most 1, and 1/c; both (..., users), 0 for the others."""
     xp = array_namespace(weight, coefficient)
     heard = coefficient > 2.0 * xp.finfo(coefficient.dtype).smallest_normal
     inverse = xp.where(heard, 1.0 / xp.where(heard, coefficient, 1.0), 0.0)
-    scale = xp.finfo(weight.dtype).max / 8.0
-    able = heard & (weight > 0) & (floor + inverse < xp.clip(weight, max=1.0) * scale)
+    scale = xp.finfo(weight.dtype).max / (8.0 * weight.shape[-1])
+    able = heard & (weight > 0) & (floor + inverse < weight * scale)
     return able, xp.where(able, inverse, 0.0)
 
 
