@@ -89,7 +89,7 @@ class Exact(RelaxedSolver):
         xp = array_namespace(relaxed.coefficient)
         groups = canonical_groups(relaxed)
         floors = floors_of(relaxed, groups)
-        slack = 1.0 - xp.sum(floors.band, axis=-1)
+        slack = xp.clip(1.0 - xp.sum(floors.band, axis=-1), min=0.0)  # floors that do not fit: the caller blanks them
         # Vertex k on axis -2: every group on its floor, all slack to group k.
         winner = xp.astype(groups.member, slack.dtype)
         band = groups.spread(floors.band)[..., None, :] + slack[..., None, None] * winner
