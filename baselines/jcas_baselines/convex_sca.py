@@ -64,6 +64,7 @@ def maximise_surrogate(air: Air, at: Point, price: Array) -> Point:
     tangent, offset = tangent_of(air, at.value)
     _, summed, band = gradients(air)
     value, share = np.array(at.value), np.array(at.share)
+    found = np.ones(share.shape, dtype=bool)
     for i in range(value.shape[0]):
         here, exists = air.member[i].sum(axis=0) > 0, air.member[i].sum(axis=1) > 0
         if not here.any():
@@ -96,4 +97,4 @@ def maximise_surrogate(air: Air, at: Point, price: Array) -> Point:
         for service in range(2):
             value[i, service, kept] = program["value"][service].value
         share[i] = float(program["share"].value)
-    return Point(value, share)
+    return Point(value, share, found)
