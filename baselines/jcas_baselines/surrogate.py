@@ -154,7 +154,7 @@ def tangent_of(air: Air, at: Array) -> tuple[Array, Array]:
 
 
 def _band_per_level(air: Air, at: Array) -> Array:
-    """r = B/I at a point, (n, 2, seats); 1 for padding."""
+    """Band over interference and noise at a point, r = B/I, (n, 2, seats); 1 for padding."""
     xp = array_namespace(at)
     _, band, level = interference_of(air, at)
     there = (band > 0) & (level > 0)
@@ -210,11 +210,11 @@ def _begin(air: Air, at: Point, price: Array) -> _Iterate:
     middle = air.floor + (room / count) @ budgets
     prices = xp.concat([price, xp.zeros_like(exists)], axis=-1)[:, None, :]
     absent = 1.0 - xp.sum(budgets, axis=1, keepdims=True)
-    count_of_elements = at.value.shape[0]
+    elements = at.value.shape[0]
     state = _Iterate(
         at.value, at.share, at.value, at.share, at.share, air.weight, xp.broadcast_to(prices, at.value.shape),
-        xp.broadcast_to(level, (count_of_elements, *level.shape[1:])), air.constant[:, None, :], summed - level,
-        xp.broadcast_to(band, (count_of_elements, *band.shape[1:])), _band_per_level(air, at.value),
+        xp.broadcast_to(level, (elements, *level.shape[1:])), air.constant[:, None, :], summed - level,
+        xp.broadcast_to(band, (elements, *band.shape[1:])), _band_per_level(air, at.value),
         air.floor, absent, budgets, air.logarithmic, air.free, air.free,
     )  # fmt: skip
     start, inside = _drawn_inside(state, at.value, middle)
@@ -222,7 +222,7 @@ def _begin(air: Air, at: Point, price: Array) -> _Iterate:
     scale = xp.sum(air.weight * xp.where(air.logarithmic[:, None, None], 1.0, xp.abs(rate)), axis=(-2, -1))
     scale = xp.where(scale > 0, scale, 1.0)
     inequalities = 2.0 * xp.clip(xp.sum(budgets, axis=(-2, -1)), min=1.0)
-    slack = start - air.floor + absent
+    slack = xp.clip(start - air.floor, min=LEAST_SLACK) * (1.0 - absent) + absent
     multiplier = (START * scale / inequalities)[:, None, None] / slack
     return state._replace(
         point=start,

@@ -97,7 +97,7 @@ def describe(problem: MultiCellProblem, scope: Scope) -> Scene:
 
 
 def _reachable(signal: Array, fixed: Array, constant: Array, factor: Array) -> Array:
-    """Users whose rate could exceed ``LEAST_RATE`` with the whole budget and alone: others have no say in logarithms."""
+    """Users whose rate could exceed ``LEAST_RATE`` alone on the whole budget: no others have a say in logarithms."""
     xp = array_namespace(signal)
     level = (fixed + constant)[..., None, :]
     return factor * xp.log1p(signal / xp.where(level > 0, level, 1.0)) > LEAST_RATE
