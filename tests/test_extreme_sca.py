@@ -148,6 +148,25 @@ def test_one_singular_slot_leaves_the_others_as_they_are():
     assert np.isfinite(beside.allocation.power).all()
 
 
+def test_rates_stay_finite_where_single_precision_does_not_hold_the_sinr():
+    """1e41 is no number of single precision; the largest is 128 bit/s/Hz, and the sensing gain adds nothing to it."""
+    problem = replace(
+        empty_cell(),
+        **{
+            name: np.asarray(value, dtype=np.float32)
+            for name, value in {
+                "gain": 1e10 * np.eye(2), "leakage": np.ones(2), "sensing_gain": np.full(2, 10.0),
+                "last_power": np.zeros((2, 2)), "weight": np.full(2, 0.5), "service_weight": [1.0, 1.0],
+                "queue": np.zeros(2), "noise_density": np.full((2,), 1e-38),
+            }.items()
+        },
+    )  # fmt: skip
+    allocation = decode(np.zeros(action_size(2, 2)), problem, logit_scale=5.0)
+    rate, positioning = problem.rates(allocation)
+    np.testing.assert_allclose(rate, 128 * 2.5e6, rtol=1e-5)
+    np.testing.assert_allclose(positioning, 64 * 2.5e6, rtol=1e-5)
+
+
 def empty_cell(**changes) -> MultiCellProblem:
     """Two cells, of which the second serves nobody; free share."""
     values = {
