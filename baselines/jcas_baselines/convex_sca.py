@@ -64,6 +64,7 @@ def maximise_surrogate(air: Air, at: Point, price: Array) -> Point:
     tangent, offset = tangent_of(air, at.value)
     _, summed, band = gradients(air)
     value, share = np.array(at.value), np.array(at.share)
+    found = np.ones(share.shape, dtype=bool)
     for i in range(value.shape[0]):
         here, exists = air.member[i].sum(axis=0) > 0, air.member[i].sum(axis=1) > 0
         if not here.any():
@@ -92,8 +93,21 @@ def maximise_surrogate(air: Air, at: Point, price: Array) -> Point:
             }
             for name, entry in given.items():
                 program[f"{name}{service}"].value = entry
-        program["program"].solve(**SETTINGS)
+        found[i] = _solved(program["program"])
+        if not found[i]:
+            continue
         for service in range(2):
             value[i, service, kept] = program["value"][service].value
         share[i] = float(program["share"].value)
-    return Point(value, share)
+    return Point(value, share, found)
+
+
+def _solved(program: Any) -> bool:
+    """Solve; false where the solver gives up, so that the cell keeps its point and says so."""
+    import cvxpy as cp
+
+    try:
+        program.solve(**SETTINGS)
+    except cp.SolverError:
+        return False
+    return program.status == cp.OPTIMAL

@@ -21,14 +21,15 @@ GRADIENT_TOLERANCE = 1e-7
 def central_gradient(value: Callable[[Array], Array], point: Array) -> Array:
     r"""Gradient by central differences, :math:`(f(x + h e_i) - f(x - h e_i)) / 2h`, in two batched calls.
 
-    ``point`` (..., n); ``value`` maps (m, ..., n) to (m, ...). Returns (..., n).
+    ``point`` (..., n); ``value`` maps (m, ..., n) to (m, ...). Returns (..., n); zero where a value is not finite.
     """
     xp = array_namespace(point)
     n = point.shape[-1]
     shift = DIFFERENCE * xp.eye(n, dtype=point.dtype, device=device(point))
     shift = xp.reshape(shift, (n, *(1,) * (point.ndim - 1), n))
     difference = value(point[None, ...] + shift) - value(point[None, ...] - shift)
-    return xp.moveaxis(difference, 0, -1) / (2.0 * DIFFERENCE)
+    gradient = xp.moveaxis(difference, 0, -1) / (2.0 * DIFFERENCE)
+    return xp.where(xp.isfinite(gradient), gradient, 0.0)
 
 
 def _direction(gradient: Array, pairs: list[tuple[Array, Array]]) -> Array:

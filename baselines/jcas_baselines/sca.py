@@ -42,6 +42,8 @@ class _Rounds(NamedTuple):
     """(n, rounds + 1): utility after every round."""
     count: Array
     """(n,) integer: rounds made."""
+    stuck: Array
+    """(n,) bool: whether the last convex step was none."""
     air: Air
     coupling: Array
     worth: Array
@@ -62,7 +64,8 @@ class SCA:
     utility under that assumption. ``scope="network"`` optimises all cells at once for ``problem.utility``: each
     cell also pays for what its powers cost the others, at first order, and the step towards the surrogate's maximum,
     an ascent direction, is halved until the utility of the network does not fall. The status is STATIONARY where the
-    relative gain has dropped below ``tolerance``, else ITERATION_LIMIT; there is no bound. Uses the true interference
+    relative gain has dropped below ``tolerance``, else ITERATION_LIMIT, also where rounding leaves the last convex step
+    no direction and the point stays where it is; there is no bound. Uses the true interference
     of the known gains, which the relaxed methods do not see. Bands are continuous: whole subcarriers are rounded on the
     air, after the decision.
 
@@ -112,7 +115,7 @@ class SCA:
         scene = describe(problem, self.scope)
         begin, units = self._begin(problem, scene)
         rounds, iterations, converged = iterate(begin, self._round, limit=self.max_rounds or ROUNDS)
-        status = xp.where(converged, int(Status.STATIONARY), int(Status.ITERATION_LIMIT))
+        status = xp.where(converged & ~rounds.stuck, int(Status.STATIONARY), int(Status.ITERATION_LIMIT))
         best = xp.argmax(xp.reshape(rounds.utility, units), axis=0)[None, ...]
 
         def pick(value: Array) -> Array:
@@ -164,6 +167,7 @@ class SCA:
             zero,
             xp.zeros((shares.shape[0], (self.max_rounds or ROUNDS) + 1), dtype=shares.dtype, device=device(shares)),
             xp.astype(zero, xp.int64),
+            zero > 0,
             air,
             coupling,
             lay(scene.worth, 2),
@@ -200,6 +204,7 @@ class SCA:
             utility=utility,
             trace=xp.where(later, utility[:, None], rounds.trace),
             count=count,
+            stuck=~xp.all(xp.reshape(there.found, rounds.share.shape), axis=-1),
         )
         return following, utility - rounds.utility <= self.tolerance * size
 
@@ -237,8 +242,9 @@ def _prices(rounds: _Rounds, air: Air) -> Array:
     heard = air.signal * power
     loss = band**2 * heard / xp.where(level > 0, level * (level + heard), 1.0)
     rate = true_rates(air, rounds.value)
-    counts = air.logarithmic[..., None, None] & (rate > 0)
-    marginal = air.weight / xp.where(counts, rate, 1.0)
+    logarithmic = air.logarithmic[..., None, None]
+    counts = logarithmic & (rounds.factor * rate > LEAST_RATE)  # below, the utility is flat
+    marginal = xp.where(logarithmic & ~counts, 0.0, air.weight / xp.where(counts, rate, 1.0))
     cost = xp.sum(marginal * loss, axis=-2)
     paid = xp.reshape(cost, (cost.shape[0], 1, -1)) @ rounds.coupling
     return xp.reshape(paid, cost.shape)

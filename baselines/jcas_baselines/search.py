@@ -24,7 +24,7 @@ from .admm import ADMM
 from .equal import EqualAllocation
 from .exact import Exact
 from .lbfgs import maximise
-from .relaxed import LEAST_SHARE
+from .relaxed import FLOOR_TOLERANCE, LEAST_SHARE
 from .sca import SCA
 from .solver import Solution, Solver, in_double_precision, unsupported
 from .true_interference import unfit
@@ -80,7 +80,9 @@ class _Search(ABC):
         band = xp.concat([ascended.bandwidth, *(part.bandwidth[None, ...] for part in begin)])
         group = xp.broadcast_to(problem.group, (power.shape[0], *problem.batch, problem.users))
         value = solvable.utility(MultiCellAllocation(power, band, group))
-        value = xp.where(xp.isnan(value), -inf, value)
+        # A start that breaks a constraint, or that is none, is no answer, whatever it would earn.
+        broken = ~(solvable.violation(MultiCellAllocation(power, band, group)) <= FLOOR_TOLERANCE)
+        value = xp.where(xp.isnan(value) | broken, -inf, value)
         best = xp.argmax(value, axis=0)[None, ...]
         struck = as_array(xp.where(fits, 0.0, float("nan")), problem.gain)
 
@@ -105,7 +107,8 @@ class _Search(ABC):
         drawn = as_array(self._random_logits(size), problem.gain)
         logits = [START_SCALE * encode_allocation(part, problem, logit_scale=START_SCALE) for part in begin]
         logits += [xp.broadcast_to(drawn[k, :], (*problem.batch, size)) for k in range(drawn.shape[0])]
-        return xp.stack(logits) / LOGIT_SCALE
+        first = xp.stack(logits) / LOGIT_SCALE
+        return xp.where(xp.isfinite(first), first, 0.0)  # where a solver has no answer: the equal allocation
 
     def _ascend(self, problem: MultiCellProblem, actions: Array) -> Array:
         """Best actions of the ascents, in the shape and library of the starts."""
@@ -125,6 +128,8 @@ class _Search(ABC):
         problem = _on_torch(problem)
         start = actions if isinstance(actions, torch.Tensor) else torch.from_numpy(np.array(actions))
         logits = (LOGIT_SCALE * start).detach().requires_grad_(True)
+        # Where the chain rule overflows on the way to a finite utility there is no direction: that entry stays.
+        logits.register_hook(lambda gradient: torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0))
         optimiser = torch.optim.Adam([logits], lr=self.rate)
         best, top = logits.detach().clone(), None
         for step in range(self.steps + 1):

@@ -20,6 +20,7 @@ from array_api_compat import array_namespace, device
 from jcas_env.physics.beamforming import same_group
 from jcas_env.physics.rates import intercell_density
 from jcas_env.scenarios.multicell import MultiCellAllocation, MultiCellProblem, RelaxedAllocation, RelaxedProblem
+from jcas_env.scenarios.multicell.problem import LEAST_RATE
 from jcas_env.types import Array
 from jcas_env.units import MEGA
 
@@ -86,13 +87,20 @@ def describe(problem: MultiCellProblem, scope: Scope) -> Scene:
         _cross(problem, gain, power),
         fixed,
         constant,
-        xp.where(signal > 0, worth, 0.0) if logarithmic else worth * factor,
+        xp.where(_reachable(signal, fixed, constant, factor), worth, 0.0) if logarithmic else worth * factor,
         xp.astype(groups.member, taken.dtype),
         _loosened(problem, floor, taken.shape[-1]),
         xp.full(problem.share.shape, logarithmic, device=device(taken)),
         problem.share_is_free,
     )
     return Scene(air, _coupling(problem, gain, power, band, scope), worth, factor, floor, groups.size)
+
+
+def _reachable(signal: Array, fixed: Array, constant: Array, factor: Array) -> Array:
+    """Users whose rate could exceed ``LEAST_RATE`` alone on the whole budget: no others have a say in logarithms."""
+    xp = array_namespace(signal)
+    level = (fixed + constant)[..., None, :]
+    return factor * xp.log1p(signal / xp.where(level > 0, level, 1.0)) > LEAST_RATE
 
 
 def _groups(problem: MultiCellProblem) -> Groups:

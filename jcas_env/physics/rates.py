@@ -93,13 +93,18 @@ def sinr(power: Array, gain: Array, interference: Array, /) -> Array:
     """Signal to interference plus noise ratio, ``x_j = P_j G_jj / I_j``.
 
     ``power`` and ``interference`` (..., 2, users) [W], ``gain`` (..., users, users) [-] ->
-    (..., 2, users) [-]. Zero where the denominator is zero, which a band of zero width brings about.
+    (..., 2, users) [-]. Zero where the denominator is zero, which a band of zero width brings about; the largest
+    number of the precision where the ratio is above it, which in single precision is 385 dB.
     """
     xp = array_namespace(power, gain, interference)
     heard = interference > 0
     own = xp.linalg.diagonal(gain)[..., None, :]
-    ratio = power * own / xp.where(heard, interference, xp.ones_like(interference))
-    return xp.where(heard, ratio, xp.zeros_like(ratio))
+    signal = power * own
+    most = xp.finfo(signal.dtype).max
+    level = xp.where(heard, interference, xp.ones_like(interference))
+    beyond = signal > most * xp.clip(level, max=1.0)
+    ratio = xp.where(beyond, xp.zeros_like(signal), signal) / xp.where(beyond, xp.ones_like(level), level)
+    return xp.where(heard, xp.where(beyond, xp.full_like(ratio, most), ratio), xp.zeros_like(ratio))
 
 
 def spectral_efficiency(snr: Array, /) -> Array:
@@ -118,8 +123,12 @@ def positioning_rate(bandwidth: Array, snr: Array, sensing_gain: Array, /) -> Ar
 
     The information that a band of B independent observations per second brings about an angle whose prior
     variance is in :math:`\kappa` (:func:`sensing_gain`). Shapes (...,) (luo2023 eq. 19, spec multicell 2.5).
+    A product beyond the precision counts as its largest number.
     """
-    return 0.5 * bandwidth * spectral_efficiency(sensing_gain * snr)
+    xp = array_namespace(snr, sensing_gain)
+    limits = xp.finfo(snr.dtype)
+    most = limits.max * (1.0 - limits.eps) / xp.clip(sensing_gain, min=1.0)  # whose product rounds to no infinity
+    return 0.5 * bandwidth * spectral_efficiency(sensing_gain * xp.minimum(snr, most))
 
 
 def sensing_gain(

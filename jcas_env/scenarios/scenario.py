@@ -133,9 +133,10 @@ def require(condition: bool, message: str) -> None:
 
 
 def first_bad_entry(values: Array, bad: Array) -> tuple[tuple[int, ...], Any]:
-    """Index and value of the first entry that is marked as bad."""
-    index = np.argwhere(np.asarray(bad))[0].tolist()
-    return tuple(index), np.asarray(values)[tuple(index)]
+    """Index and value of the first entry that is marked as bad, as a plain number whatever array it stands in."""
+    index = tuple(np.argwhere(np.asarray(bad))[0].tolist())
+    entry = values[index]  # of a tensor that is being differentiated, NumPy makes no array
+    return index, entry.item() if hasattr(entry, "item") else entry
 
 
 def require_all(name: str, value: Array, good: Array, rule: str) -> None:

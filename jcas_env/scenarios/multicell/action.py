@@ -141,10 +141,12 @@ def encode_allocation(allocation: MultiCellAllocation, problem: MultiCellProblem
     logits = logits - bottom / 2.0  # centred: the spread is at most 2 s, so every logit fits into [-s, s]
     per_user = xp.reshape(xp.moveaxis(logits, -2, -1), (*logits.shape[:-2], len(ENTRIES) * problem.users))
     least = problem.least_share
-    share = problem.cell_sum(allocation.power[..., POSITIONING, :]) / problem.cell_sum(
-        allocation.power[..., COMMUNICATION, :] + allocation.power[..., POSITIONING, :]
-    )
-    room = xp.where(least < 0.5, 1.0 - 2.0 * least, xp.ones_like(least))
-    part = xp.clip((share - least) / room, min=tiny, max=1.0 - xp.finfo(problem.gain.dtype).eps)
+    spent = problem.cell_sum(allocation.power[..., POSITIONING, :])
+    total = problem.cell_sum(allocation.power[..., COMMUNICATION, :]) + spent
+    # Nothing is spent in a cell without users, and floors may leave one share only: the middle then, as good as any.
+    chosen = (total > 0) & (least < 0.5)
+    share = spent / xp.where(chosen, total, 1.0)
+    part = xp.where(chosen, (share - least) / xp.where(chosen, 1.0 - 2.0 * least, 1.0), 0.5)
+    part = xp.clip(part, min=tiny, max=1.0 - xp.finfo(problem.gain.dtype).eps)
     share_logit = xp.where(problem.share_is_free, xp.log(part / (1.0 - part)), xp.zeros_like(part))
     return xp.clip(xp.concat([per_user, share_logit], axis=-1) / logit_scale, min=-1.0, max=1.0)
