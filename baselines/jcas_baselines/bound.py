@@ -97,6 +97,8 @@ class UpperBound:
         xp = array_namespace(problem.gain)
         known = self.search.solve(problem)
         fits = ~unfit(problem)
+        # A search may hold floors to be too large that fill the budget up to rounding; the bound stands nevertheless.
+        answered = fits & (known.status != int(Status.INFEASIBLE))
         objective = problem.utility(known.allocation)
         if problem.reward == "rate" and not problem.subcarrier_spacing:
             certificate, nodes = self._certify(without_floors(problem, ~fits))
@@ -110,7 +112,7 @@ class UpperBound:
             known.allocation,
             objective,
             bound,
-            xp.where(fits, status, int(Status.INFEASIBLE)),
+            xp.where(answered, status, int(Status.INFEASIBLE)),
             xp.asarray(nodes, device=device(problem.gain)),
             {"gap": gap, "least_share": problem.least_share},
         )
