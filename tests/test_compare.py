@@ -311,6 +311,7 @@ class TestBench:
     def test_clock_counts_calls(self):
         assert 0 < bench.cpu_seconds(lambda: sum(range(20_000)), least=0.005) < 0.1
 
+    @pytest.mark.slow
     def test_the_peer_is_measured_where_it_is_installed(self):
         pytest.importorskip("mobile_env")
         assert bench.environment.mobile_env_users_per_second() > 0
