@@ -48,7 +48,7 @@ def measure(
     if make is None or scenes == 0:
         return None
     solver, parts = make(), []
-    together = TOGETHER if find_spec("torch") else 1
+    together = TOGETHER if torch_is_here() else 1
     for begin in range(0, scenes, together):
         some = min(together, scenes - begin)
         env = JCASVectorEnv(scenario, num_envs=some)
@@ -93,13 +93,21 @@ def columns(
     return {name: dict(zip(keys, measured.get(name, (None, None)), strict=True)) for name in first}
 
 
+def torch_is_here() -> bool:
+    """Whether searches have exact gradients."""
+    try:
+        return find_spec("torch") is not None
+    except ImportError:  # an import hook's way to hide it
+        return False
+
+
 class Watch:
     """Says what the yardstick does, and after its first scenes how long the others will take."""
 
     def __init__(self, scenes: int, say: Callable[[str], None]) -> None:
         self.scenes, self.done, self.say = scenes, 0, say
         self.begin = perf_counter()
-        missing = "" if find_spec("torch") else " without PyTorch, by differences, which takes minutes"
+        missing = "" if torch_is_here() else " without PyTorch, by differences, which is slow"
         say(f"yardstick: searching and bounding the first slot of {scenes} scenes{missing} (--regret 0 leaves it out)")
 
     def advance(self, scenes: int) -> None:
