@@ -2,7 +2,8 @@
 """One command for everything: makes .venv once, then runs. Standard library only.
 
     python3 dev.py compare          compare allocators; options as `python3 dev.py compare --help`
-    python3 dev.py test             run the tests; options go to pytest
+    python3 dev.py test             run the quick tests, in parallel; options go to pytest
+    python3 dev.py test --all       run all tests, the long ones too
     python3 dev.py lint             ruff and mypy
     python3 dev.py bench            measure speed against peers
     python3 dev.py jcas ...         any other `jcas` command
@@ -27,13 +28,26 @@ INPUTS = ("pyproject.toml", "constraints.txt")
 
 JCAS = ["-m", "jcas_experiments"]
 COMMANDS: dict[str, tuple[tuple[str, ...], list[list[str]]]] = {
-    # name: extras that it needs, command lines that follow one another; arguments go to the last one
+    # name: extras that it needs, command lines that follow one another; arguments go to the last one (`test`: tests())
     "compare": ((), [[*JCAS, "compare"]]),
-    "test": ((), [["-m", "pytest"]]),
+    "test": ((), []),
     "lint": (("dev",), [["-m", "ruff", "check"], ["-m", "ruff", "format", "--check"], ["-m", "mypy"]]),
     "bench": (("bench",), [[*JCAS, "bench"]]),
     "jcas": ((), [JCAS]),
 }
+
+
+PYTEST = ["-m", "pytest", "-n", "auto", "--maxprocesses", "8", "--dist", "worksteal"]
+
+
+def tests(arguments: list[str]) -> list[str]:
+    """Command line of pytest: all tests after ``--all``, else the quick ones and whatever is named by its ``::``.
+
+    What the arguments say comes last, and so wins: ``-n 0`` for one process, ``-m slow`` for the long ones alone.
+    """
+    rest = [argument for argument in arguments if argument != "--all"]
+    everything = "--all" in arguments or any("::" in argument for argument in rest)
+    return [*PYTEST, *([] if everything else ["-m", "not slow"]), *rest]
 
 
 def wanted(extras: tuple[str, ...]) -> str:
@@ -93,9 +107,9 @@ def main() -> int:
     extras, lines = COMMANDS[name]
     ensure(extras)
     environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    lines = [tests(arguments)] if name == "test" else [*lines[:-1], [*lines[-1], *arguments]]
     for line in lines:
-        last = line is lines[-1]
-        code = finish(subprocess.Popen([str(PYTHON), *line, *(arguments if last else [])], cwd=ROOT, env=environment))
+        code = finish(subprocess.Popen([str(PYTHON), *line], cwd=ROOT, env=environment))
         if code:
             return code
     return 0

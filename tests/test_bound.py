@@ -113,6 +113,7 @@ def ascended(problem):
 class TestValidity:
     @settings(max_examples=30, deadline=None)
     @given(seed=st.integers(0, 10**6))
+    @pytest.mark.slow
     def test_no_feasible_allocation_of_a_random_problem_is_above(self, seed):
         rng = np.random.default_rng(seed)
         problem = random_problem(rng, noise=str(rng.choice(["per_hertz", "constant"])))
@@ -178,6 +179,7 @@ class TestTightness:
         assert (solution.details["gap"] <= 1e-3).all()
         assert (solution.status == Status.OPTIMAL).all()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("fields", "gap"), [(N18, 0.01), (N4, 0.04)], ids=["n18", "n4"])
     def test_mean_gap_to_the_best_found(self, fields, gap):
         """n18 at most 1 % and n4 at most 4 % over at least 5 scenes (found: 0.2 and 2.6 %)."""
@@ -189,6 +191,7 @@ class TestTightness:
         assert solution.details["gap"].mean() <= gap
         assert (solution.iterations > 100).all()
 
+    @pytest.mark.slow
     def test_more_work_never_loosens(self):
         truth = static(1, **N18).truth
         bounds = [UpperBound(e, search=EqualAllocation()).solve(truth).bound for e in ("root", "fast", "default")]
@@ -218,7 +221,7 @@ class TestTightness:
 
 
 class TestBruteForce:
-    @pytest.mark.parametrize("users", [2, 3])
+    @pytest.mark.parametrize("users", [2, pytest.param(3, marks=pytest.mark.slow)])
     def test_groups_of_two_and_three_against_a_dense_grid(self, users, rng):
         """One cell, one group, one service: the band is spent, and a grid of powers finds the optimum."""
         for _ in range(4):
@@ -287,7 +290,7 @@ class TestBruteForce:
 
 
 class TestFreeShare:
-    @pytest.mark.parametrize("weights", [(1.0, 1.0), (1.0, 1.5)])
+    @pytest.mark.parametrize("weights", [pytest.param((1.0, 1.0), marks=pytest.mark.slow), (1.0, 1.5)])
     def test_covers_every_share(self, weights):
         scene = static(1, positioning_share=None, service_weight=weights)
         bound = FAST.solve(scene.truth).bound

@@ -15,7 +15,7 @@ from jcas_baselines import ADMM, EqualAllocation, Exact, Solution
 from jcas_experiments import bench, cli
 from jcas_experiments.allocators import ROSTERS
 from jcas_experiments.bench import learning
-from jcas_experiments.compare import Comparison
+from jcas_experiments.compare import Comparison, refuses
 from jcas_experiments.files import plain, replacing, write_json
 from jcas_experiments.statistics import mean_interval, paired_ratio, ratio_over_seeds
 from rich.console import Console
@@ -186,6 +186,44 @@ class TestCompareCommand:
         assert "Traceback" not in result.output
         assert [row["allocator"] for row in json.loads((tmp_path / "n.json").read_text())["rows"]] == ["exact"]
 
+    @pytest.mark.parametrize("error", [np.linalg.LinAlgError("Singular matrix"), ZeroDivisionError("by zero")])
+    def test_a_fault_is_no_refusal(self, run, tmp_path, monkeypatch, error):
+        """A LinAlgError is a ValueError, and nevertheless nobody's way to say that a problem is not for it."""
+
+        def broken(self, problem):
+            raise error
+
+        monkeypatch.setattr(ADMM, "solve", broken)
+        result = run("compare", "--episodes", "2", "--horizon", "1", "--allocators", "admm,equal", "--json", "n.json",
+                     *ARGUMENTS)  # fmt: skip
+        assert result.exit_code == 1
+        assert "FAILED" in result.output
+        assert f"{type(error).__name__}: {error}" in result.stderr
+        assert "in broken" in result.stderr
+        report = json.loads((tmp_path / "n.json").read_text())
+        assert report["failed"] == {"admm": repr(error)}
+        assert [row["allocator"] for row in report["rows"]] == ["equal"]
+
+    def test_only_what_is_raised_on_purpose_refuses(self):
+        with pytest.raises(ValueError, match="broadcast") as shapes:
+            np.zeros(2) + np.zeros(3)
+        assert not refuses(shapes.value)
+        with pytest.raises(TypeError) as words:
+            ADMM().solve(None)
+        assert refuses(words.value)
+
+    def test_a_fault_of_the_yardstick_keeps_the_table(self, run, monkeypatch):
+        def broken(*_, **__):
+            return 1 / 0
+
+        monkeypatch.setattr("jcas_experiments.compare.measure", broken)
+        result = run(
+            "compare", "--episodes", "1", "--horizon", "1", "--allocators", "equal", "--regret", "1", *ARGUMENTS
+        )
+        assert result.exit_code == 1
+        assert "1 feasible" in result.output
+        assert "yardstick: Traceback" in result.stderr
+
     def test_one_estimator(self, run):
         result = run("compare", *ARGUMENTS, "--estimator", "spomp", "--set", "estimator=ls")
         assert result.exit_code == 2
@@ -311,6 +349,7 @@ class TestBench:
     def test_clock_counts_calls(self):
         assert 0 < bench.cpu_seconds(lambda: sum(range(20_000)), least=0.005) < 0.1
 
+    @pytest.mark.slow
     def test_the_peer_is_measured_where_it_is_installed(self):
         pytest.importorskip("mobile_env")
         assert bench.environment.mobile_env_users_per_second() > 0

@@ -122,6 +122,7 @@ def test_a_policy_for_queues_survives_the_way_through_a_file(tmp_path):
     assert read(tmp_path / "p.safetensors")[1]["features"].endswith("waited")
 
 
+@pytest.mark.slow
 def test_a_short_run_shortens_the_queues():
     settings = config(users_per_cell=6)
     trainer = DelayTrainer(draw_episodes([settings], 24, 20), DelayRecipe(steps=40, batch=12))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -91,19 +93,40 @@ def test_installs_once_and_again_only_when_the_files_change(checkout, monkeypatc
     sys.modules.pop("dev", None)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ([], ["-m", "not slow"]),
+        (["--all"], []),
+        (["--all", "-x"], ["-x"]),
+        (["tests/test_x.py", "-k", "y"], ["-m", "not slow", "tests/test_x.py", "-k", "y"]),
+        (["tests/test_x.py::test_y"], ["tests/test_x.py::test_y"]),
+        (["-n", "0", "-m", "slow"], ["-m", "not slow", "-n", "0", "-m", "slow"]),
+    ],
+)
+def test_the_quick_tests_run_unless_all_or_one_is_asked_for(checkout, arguments, line):
+    dev = runpy.run_path(str(checkout / "dev.py"))
+    assert dev["tests"](arguments) == [*dev["PYTEST"], *line]
+
+
 def test_ctrl_c_gives_the_command_time_to_save_what_is_finished(checkout):
     saves = "import time\ntry:\n    print('ready', flush=True)\n    time.sleep(60)\nexcept KeyboardInterrupt:\n"
     saves += "    time.sleep(1)\n    print('saved')\n    raise SystemExit(130)\n"
+    # A shell starts what it sends to the background with SIGINT ignored, and children inherit that.
     program = f"""
-import runpy, subprocess, sys
+import runpy, signal, subprocess, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 dev = runpy.run_path({str(checkout / "dev.py")!r})
 sys.exit(dev["finish"](subprocess.Popen([sys.executable, "-c", {saves!r}])))
 """
-    process = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    os.killpg(process.pid, signal.SIGINT)
-    assert process.communicate(timeout=30)[0] == "saved\n"
-    assert process.returncode == 130
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            os.killpg(process.pid, signal.SIGINT)
+            assert process.communicate(timeout=30)[0] == "saved\n"
+            assert process.returncode == 130
+        finally:  # whatever failed here must not surface as a leak in the test that comes next
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)

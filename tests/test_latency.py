@@ -79,6 +79,7 @@ class _Fallback:
         return decision._replace(allocation=env.scenario.fallback(env.problem))
 
 
+@pytest.mark.slow
 def test_late_decisions_on_a_fading_channel_earn_less():
     scenario = make_scenario("multicell", horizon=30, fading_correlation=0.5, ue_antennas=4)
     late = evaluate(scenario, ADMM(), episodes=8, seed=0, delay=10).utility

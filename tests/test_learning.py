@@ -163,6 +163,7 @@ def test_training_stops_at_a_gradient_that_is_not_finite_and_saves_the_batch(ban
     assert read(tmp_path / "bad-step.safetensors")[1]["step"] == 0
 
 
+@pytest.mark.slow
 def test_a_short_run_clears_the_constant_rule_by_five_percent():
     settings = config(users_per_cell=8)
     trainer = GradientTrainer(draw_bank([settings], 256), Recipe(steps=250, batch=32))

@@ -414,6 +414,7 @@ class TestPlanning:
         fallback = scenario.fallback(problem)
         np.testing.assert_allclose(rule.allocation.sensing_power[~good], fallback.sensing_power[~good], rtol=1e-12)
 
+    @pytest.mark.slow
     def test_order_of_the_baselines(self):
         """Spec mimo check 15, setting 1: clairvoyant >= myopic >= least T >= exact per frame, 60 episodes."""
         scenario = MassiveMIMO(MassiveMIMOConfig.preset("tracking-fading"))

@@ -31,6 +31,7 @@ def tables():
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(NAMED))
 def test_columns_and_verdicts(name, tables):
     assert set(NAMED[name]) <= set(FIGURES[name].columns)
@@ -40,6 +41,7 @@ def test_columns_and_verdicts(name, tables):
     assert all(np.isfinite(values).all() for values in numbers)
 
 
+@pytest.mark.slow
 def test_fig1_simulation_follows_the_closed_form_and_the_gain_grows(tables):
     table = tables["nguyen-fig1"]
     for name in ("proposed", "equal_power", "equal_full"):
@@ -52,6 +54,7 @@ def test_fig1_simulation_follows_the_closed_form_and_the_gain_grows(tables):
     assert 1.17 < gain[15] < gain[35] < 1.30
 
 
+@pytest.mark.slow
 def test_fig2_bounds_are_met_without_effort(tables):
     table = tables["nguyen-fig2"]
     assert max(table[f"crb_{name}"].max() for name in ("proposed", "equal_power", "equal_full")) < 1e-4
@@ -60,6 +63,7 @@ def test_fig2_bounds_are_met_without_effort(tables):
     assert (table["gap_sca_low"] > table["gap_sca"]).all()
 
 
+@pytest.mark.slow
 def test_fig3_the_weak_echo_costs_rate(tables):
     table = tables["nguyen-fig3"]
     assert (np.diff(table["proposed"]) > 0).all()
@@ -103,6 +107,7 @@ def test_the_benchmark_has_its_rows():
     assert all(row.ratio > 0 for row in rows)
 
 
+@pytest.mark.slow
 def test_regret_of_one_frame_policies(tables):
     """Nobody beats the clairvoyant bound by more than the error of its grid, and a rule per frame is far from it."""
     table = tables["tracking-regret"]

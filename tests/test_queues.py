@@ -406,6 +406,7 @@ def test_queue_allocators_need_queues(backlogged, solver):
 # ---------------------------------------------------------------- jcas compare
 
 
+@pytest.mark.slow
 def test_the_comparison_shows_backlogs_where_there_are_queues_and_only_there(tmp_path):
     fields = ["users_per_cell=3", "bs_antennas=8", "ue_antennas=2", "estimator=perfect", "load=1.2"]
     settings = [word for field in fields for word in ("--set", field)]

@@ -10,7 +10,7 @@ import pytest
 from jcas_agents import evaluate
 from jcas_baselines import Exact
 from jcas_experiments import cli
-from jcas_experiments.regret import Yardstick, columns, measure, shortfall
+from jcas_experiments.regret import Watch, Yardstick, columns, measure, shortfall
 from typer.testing import CliRunner
 
 from jcas_env import JCASVectorEnv, make_scenario
@@ -84,6 +84,42 @@ def test_what_an_allocator_found_counts_as_found():
     assert rows["a"] == {"regret_to_best_found": pytest.approx(1 - 6 / 7), "within_of_bound": pytest.approx(0.4)}
     assert rows["b"]["regret_to_best_found"] == pytest.approx(0.5)
     assert columns(None, first, logarithmic=False) == {"a": {}, "b": {}}
+
+
+def test_no_yardstick_for_who_chooses_the_groups():
+    """Both are for the given groups: who leaves them has no regret, and what it finds is nobody's regret."""
+    yardstick = Yardstick(np.array([2.0, 4.0]), np.array([4.0, 6.0]))
+    first = {"a": np.array([1.5, 3.0]), "free": np.array([9.0, 9.0])}
+    rows = columns(yardstick, first, logarithmic=False, regrouping={"free"})
+    assert rows["free"] == {"regret_to_best_found": None, "within_of_bound": None}
+    assert rows["a"]["regret_to_best_found"] == pytest.approx(0.25)
+
+
+def test_the_table_has_a_dash_for_who_chooses_the_groups_and_says_what_the_yardstick_does(tmp_path, monkeypatch):
+    settings = [word for name, value in SMALL.items() for word in ("--set", f"{name}={value}")]
+    content, output = compared(
+        tmp_path, monkeypatch, "--episodes", "1", "--allocators", "equal,admm-grouping,sca-grouping", *settings
+    )
+    rows = {row["allocator"]: row for row in content["rows"]}
+    for name in ("admm-grouping", "sca-grouping"):
+        assert rows[name]["regret_to_best_found"] is rows[name]["within_of_bound"] is None
+    assert rows["equal"]["within_of_bound"] > 0
+    words = " ".join(output.split())
+    assert "chooses groups of its own" in words
+    assert "yardstick: searching and bounding the first slot of 1 scenes (--regret 0 leaves it out)" in words
+
+
+def test_the_yardstick_says_how_long_it_will_take(monkeypatch):
+    clock = iter([0.0, 100.0])
+    monkeypatch.setattr("jcas_experiments.regret.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("jcas_experiments.regret.find_spec", lambda name: None)
+    said = []
+    watch = Watch(8, said.append)
+    for _ in range(8):
+        watch.advance(1)
+    start, estimate = said
+    assert "without PyTorch" in start
+    assert estimate == "yardstick: 1 of 8 scenes took 100 s, about 700 s to go"
 
 
 def test_logarithms_are_compared_by_differences():

@@ -170,6 +170,7 @@ class TestAllocationFigures:
                 assert (table[f"proposed_{service}"] > table[f"{other}_{service}"]).all()
 
 
+@pytest.mark.slow
 def test_shared_pilots_cost_spomp_as_much_as_ls():
     """Spec estimation 1.11: measured first, then asked for within 0.5 dB; one path alone escapes by 3 dB or more."""
     strong = table_of("pilot-contamination").where(pilot_snr_db=30.0)

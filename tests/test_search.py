@@ -40,9 +40,9 @@ def assert_feasible(problem, solution):
 @pytest.mark.parametrize(
     ("fields", "ratio"),
     [
-        ({"ue_antennas": 18}, 1.057),
+        pytest.param({"ue_antennas": 18}, 1.057, marks=pytest.mark.slow),
         ({"ue_antennas": 4}, 1.109),
-        ({"ue_antennas": 18, "precoder": "zf"}, 1.000),
+        pytest.param({"ue_antennas": 18, "precoder": "zf"}, 1.000, marks=pytest.mark.slow),
     ],
     ids=["n18-mrt", "n4-mrt", "n18-zf"],
 )
@@ -55,6 +55,7 @@ def test_joint_over_admm(fields, ratio):
     assert joint.objective.mean() / admm.mean() == pytest.approx(ratio, abs=0.08)
 
 
+@pytest.mark.slow
 def test_joint_on_the_fair_utility():
     """Spec multicell 10.6: 4.158 +-.15 against 4.079 of EBPA (M20 N18); the difference varies less over scenes."""
     scene = static(24, ue_antennas=18, reward="fair")
@@ -96,6 +97,7 @@ def test_joint_is_never_below_a_start(reward, share, precoder):
         assert (joint.objective >= scene.problem.utility(start.solve(scene.problem).allocation)).all()
 
 
+@pytest.mark.slow
 def test_a_free_share_earns_no_less_than_any_fixed_one():
     scene = static(2, positioning_share=None, service_weight=(1.0, 1.5), **SMALL)
     free = Joint(steps=100).solve(scene.problem).objective

@@ -34,10 +34,8 @@ DOORS = {
         "agents/jcas_agents/scene_env.py",
         "experiments/jcas_experiments/bench/environment.py",
     },
-    "pettingzoo": {"jcas_env/envs/parallel_env.py"},
     "cvxpy": {"baselines/jcas_baselines/convex"},
     "torch": {"agents", "baselines/jcas_baselines/search.py"},
-    "ray": {"agents/jcas_agents/rllib.py"},
     "matplotlib": {"jcas_env/render/", "experiments"},
 }
 FILES = sorted(path for root in PACKAGES.values() for path in root.rglob("*.py"))

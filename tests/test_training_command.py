@@ -36,7 +36,7 @@ def call(*arguments):
     return CliRunner().invoke(app, ["train", *arguments])
 
 
-@pytest.mark.parametrize("reward", ["rate", "fair", "delay"])
+@pytest.mark.parametrize("reward", ["rate", "fair", pytest.param("delay", marks=pytest.mark.slow)])
 def test_a_run_leaves_a_policy_with_its_card_and_a_curve(tmp_path, reward):
     written = ("--json", str(tmp_path / "runs.json"))
     result = call("multicell", "--reward", reward, "--steps", "25", "--scenes", "8", "--out", str(tmp_path), *written)
@@ -66,7 +66,7 @@ def test_the_small_policies_are_trained_and_decide(tmp_path, scenario, name):
     assert np.isfinite(result.utility).all()
 
 
-@pytest.mark.parametrize("network", ["equivariant", "mlp"])
+@pytest.mark.parametrize("network", ["equivariant", pytest.param("mlp", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("algo", ["ppo", "sac"])
 def test_stable_baselines3_trains_on_frozen_scenes_and_goes_on(tmp_path, monkeypatch, algo, network):
     view = "flat" if network == "mlp" else "dict"
@@ -127,6 +127,7 @@ def compared(tmp_path, *arguments):
     return result, {row["allocator"]: row for row in json.loads(file.read_text())["rows"]} if file.exists() else {}
 
 
+@pytest.mark.slow
 def test_a_policy_file_is_compared_beside_the_yardsticks(tmp_path):
     call("--steps", "3", "--scenes", "4", "--out", str(tmp_path))
     file = str(tmp_path / "seed-0" / "multicell-rate.safetensors")
@@ -139,7 +140,10 @@ def test_a_policy_file_is_compared_beside_the_yardsticks(tmp_path):
 
 @pytest.mark.parametrize(
     ("setting", "others"),
-    [("reward=rate", {"constant", "vertex", "search-20", "search-50"}), ("reward=fair", {"search-20", "search-50"})],
+    [
+        pytest.param("reward=rate", {"constant", "vertex", "search-20", "search-50"}, marks=pytest.mark.slow),
+        ("reward=fair", {"search-20", "search-50"}),
+    ],
 )
 def test_the_shipped_policy_of_the_reward_never_stands_alone(tmp_path, setting, others):
     result, rows = compared(tmp_path, "--allocators", "learned", "--set", setting)

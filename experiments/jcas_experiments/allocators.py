@@ -153,6 +153,7 @@ ROSTERS: dict[str, Roster] = {
             "gbd": (GBD, "generalised Benders: the share by cuts, noise per hertz, certified gap"),
             "sca": (SCA, "successive convex approximation of the true rates, other cells as they were"),
             "sca-network": (lambda: SCA(scope="network"), "the same for all cells together"),
+            "sca-grouping": (lambda: BestGrouping(SCA()), "SCA with the best grouping threshold of each cell (slow)"),
             "constant": (ConstantRule, "all slack band to the first group, equal power: looks at nothing"),
             "vertex": (BestVertex, "the best such corner of each cell"),
             "search-20": (lambda: GradientSearch(steps=20), "20 gradient steps from EBPA, all cells"),

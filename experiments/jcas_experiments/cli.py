@@ -130,8 +130,10 @@ def compare(
             console.print(f"numbers: {json}")
     for name, reason in comparison.refused.items():
         complain(f"{name}: {reason}")
-    if interrupted or comparison.refused:
-        raise typer.Exit(130 if interrupted else 2)
+    if comparison.failed:
+        complain(comparison.tracebacks())
+    if interrupted or comparison.refused or comparison.failed:
+        raise typer.Exit(130 if interrupted else 1 if comparison.failed else 2)
 
 
 @app.command(

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from traceback import extract_tb, format_exception
 from typing import Any
 
 from jcas_agents import Evaluation, decision_time, evaluate
 from jcas_agents.agent import finite_mean
+from jcas_baselines import BestGrouping
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -19,9 +21,19 @@ from jcas_env.scenarios.scenario import Scenario
 from .allocators import Roster
 from .files import write_json
 from .latency import Latency
-from .regret import Yardstick, columns, measure
+from .regret import Watch, Yardstick, columns, measure
 from .statistics import half_width, mean_interval, number, paired_ratio, percent, span
 from .views import VIEWS, Column
+
+
+def refuses(error: Exception) -> bool:
+    """Whether an error says that a problem is not for this allocator, as opposed to a fault.
+
+    A refusal is a ``TypeError`` or ``ValueError`` that somebody raised; a ``LinAlgError``, which is a ``ValueError``
+    as well, or arrays that do not fit together are none.
+    """
+    raised = (extract_tb(error.__traceback__)[-1].line or "").startswith("raise")
+    return raised and type(error) in (TypeError, ValueError)
 
 
 @dataclass
@@ -44,15 +56,21 @@ class Comparison:
     """The same episodes with late decisions."""
     refused: dict[str, str] = field(default_factory=dict)
     """What allocators said that cannot work on such a problem."""
+    failed: dict[str, Exception] = field(default_factory=dict)
+    """Errors of allocators, or of the yardstick, that are faults: nobody raised them to refuse the problem."""
+    regrouping: set[str] = field(default_factory=set)
+    """Allocators that choose the groups, for which no yardstick holds."""
     yardstick: Yardstick | None = None
     """What could be earned in the first slots."""
 
     def run(self, allocators: Sequence[str], console: Console) -> None:
         """Evaluate allocators one after the other; on Ctrl-C the finished ones stay.
 
-        One that refuses the problem is left out, see ``refused``; the others go on.
+        One that refuses the problem is left out, see ``refused``, one that breaks has no numbers, see ``failed``; the
+        others go on.
         """
         ready = {name: self.roster.make(name) for name in allocators}
+        self.regrouping = {name for name, allocator in ready.items() if isinstance(allocator, BestGrouping)}
         bar = (
             TextColumn("{task.description:12}"),
             BarColumn(),
@@ -65,14 +83,33 @@ class Comparison:
                 task = progress.add_task(name, total=self.episodes * self.scenario.horizon, unit="slots")
                 try:
                     self._play(name, allocator, progress, task)
-                except (TypeError, ValueError) as error:
-                    self.refused[name] = str(error)
+                except ModuleNotFoundError:
+                    raise
+                except Exception as error:  # told at the end, with its traceback
+                    if refuses(error) and not progress.tasks[-1].completed:
+                        self.refused[name] = str(error)
+                    else:
+                        self.failed[name] = error
                 progress.remove_task(task)
-            scenes = min(self.regret_scenes, self.episodes) if self.evaluations else 0
-            task = progress.add_task("yardstick", total=scenes, unit="scenes")
-            self.yardstick = measure(
-                self.name, self.scenario, seed=self.seed, scenes=scenes, on_scene=partial(progress.advance, task)
-            )
+            self._measure(progress)
+
+    def _measure(self, progress: Progress) -> None:
+        """Search and bound the first slots, where the task has a yardstick and somebody to hold it to."""
+        scenes = min(self.regret_scenes, self.episodes)
+        known = self.roster.for_task(self.scenario.config).yardstick is not None
+        if not (known and scenes and set(self.evaluations) - self.regrouping):
+            return
+        task = progress.add_task("yardstick", total=scenes, unit="scenes")
+        watch = Watch(scenes, partial(progress.console.print, style="dim", markup=False, highlight=False))
+
+        def on_scene(count: int) -> None:
+            progress.advance(task, count)
+            watch.advance(count)
+
+        try:
+            self.yardstick = measure(self.name, self.scenario, seed=self.seed, scenes=scenes, on_scene=on_scene)
+        except Exception as error:  # told at the end, with its traceback
+            self.failed["yardstick"] = error
 
     def _play(self, name: str, allocator: Any, progress: Progress, task: TaskID) -> None:
         """Evaluate one allocator, and its late decisions where a clock runs."""
@@ -110,7 +147,7 @@ class Comparison:
         view, related, rows = VIEWS[self.name], self._related, []
         logarithmic = view.logarithmic(self.scenario.config)
         first = {name: result.slot_utility[0] for name, result in self.evaluations.items()}
-        regret = columns(self.yardstick, first, logarithmic=logarithmic)
+        regret = columns(self.yardstick, first, logarithmic=logarithmic, regrouping=self.regrouping)
         for name, result in self.evaluations.items():
             ratio, ratio_ci = paired_ratio(
                 result.utility, None if reference is None else reference.utility, logarithmic=logarithmic
@@ -154,12 +191,17 @@ class Comparison:
             "episodes": self.episodes,
             **({} if self.latency is None else {"slot_ms": 1e3 * self.latency.slot}),
             **({} if self.yardstick is None else {"yardstick": self.yardstick.report()}),
+            **({"failed": {name: repr(error) for name, error in self.failed.items()}} if self.failed else {}),
             "rows": self.rows(),
         }
 
     def write_json(self, path: Path) -> None:
         """Write :meth:`report` atomically."""
         write_json(path, self.report())
+
+    def tracebacks(self) -> str:
+        """What went wrong with those that failed, in full."""
+        return "\n".join(f"{name}: {''.join(format_exception(error))}" for name, error in self.failed.items())
 
     def print(self, console: Console) -> None:
         """Print the table, and what its columns mean."""
@@ -172,6 +214,8 @@ class Comparison:
         for row in self.rows():
             status = ", ".join(f"{count} {key.lower()}" for key, count in row["status"].items())
             table.add_row(row["allocator"], *(cell(row) for cell in titles.values()), status)
+        for name in set(self.failed) - {"yardstick"}:
+            table.add_row(name, *("-" for _ in titles), f"FAILED: {type(self.failed[name]).__name__}")
         console.print(table)
         console.print(self._legend(), style="dim", markup=False, highlight=False)
 
@@ -209,6 +253,8 @@ class Comparison:
                 "regret: what is missing [%] to the best allocation found by who knows the true channel; within: to "
                 f"what no allocation with the same beams and groups can exceed ({self.yardstick.scenes} first slots)."
             )
+            if self.regrouping & set(self.evaluations):
+                parts.append("- : chooses groups of its own; both yardsticks hold for those of the environment.")
         if view.logarithmic(self.scenario.config):
             parts.append(f"/{self.reference.upper()}: exp of the difference, as the utility is a mean of logarithms.")
         elif all(result.utility.mean() < 0 for result in self.evaluations.values()):

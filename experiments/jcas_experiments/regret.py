@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from importlib.util import find_spec
 from math import exp
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +16,7 @@ from jcas_env.scenarios.scenario import Scenario
 from .allocators import ROSTERS
 
 TOGETHER = 4
-"""Scenes that are searched in one call."""
+"""Scenes that are searched in one call; one where torch is missing and each takes minutes."""
 
 
 class Yardstick(NamedTuple):
@@ -46,8 +48,9 @@ def measure(
     if make is None or scenes == 0:
         return None
     solver, parts = make(), []
-    for begin in range(0, scenes, TOGETHER):
-        some = min(TOGETHER, scenes - begin)
+    together = TOGETHER if torch_is_here() else 1
+    for begin in range(0, scenes, together):
+        some = min(together, scenes - begin)
         env = JCASVectorEnv(scenario, num_envs=some)
         env.reset(seed=seed + begin)
         truth = env.truth
@@ -70,21 +73,47 @@ def shortfall(utility: np.ndarray, reference: np.ndarray, *, logarithmic: bool) 
 
 
 def columns(
-    yardstick: Yardstick | None, first: dict[str, np.ndarray], *, logarithmic: bool
+    yardstick: Yardstick | None, first: dict[str, np.ndarray], *, logarithmic: bool, regrouping: Set[str] = frozenset()
 ) -> dict[str, dict[str, Any]]:
     """Regret of each allocator to the best found, and the distance from the optimum that is certain.
 
     ``first``: by allocator, (episodes,), utilities of the first slots. What an allocator in the table has found counts
-    as found.
+    as found. ``regrouping``: allocators that choose the groups, which the search and the bound keep as the
+    environment made them; for these both are None, and what they found does not count.
     """
     if yardstick is None:
         return {name: {} for name in first}
-    scenes = yardstick.scenes
-    best = np.maximum.reduce([yardstick.best, *(utility[:scenes] for utility in first.values())])
-    return {
-        name: {
-            "regret_to_best_found": shortfall(utility[:scenes], best, logarithmic=logarithmic),
-            "within_of_bound": shortfall(utility[:scenes], yardstick.bound, logarithmic=logarithmic),
-        }
-        for name, utility in first.items()
+    scenes, keys = yardstick.scenes, ("regret_to_best_found", "within_of_bound")
+    kept = {name: utility[:scenes] for name, utility in first.items() if name not in regrouping}
+    best = np.maximum.reduce([yardstick.best, *kept.values()])
+    measured = {
+        name: [shortfall(utility, reference, logarithmic=logarithmic) for reference in (best, yardstick.bound)]
+        for name, utility in kept.items()
     }
+    return {name: dict(zip(keys, measured.get(name, (None, None)), strict=True)) for name in first}
+
+
+def torch_is_here() -> bool:
+    """Whether searches have exact gradients."""
+    try:
+        return find_spec("torch") is not None
+    except ImportError:  # an import hook's way to hide it
+        return False
+
+
+class Watch:
+    """Says what the yardstick does, and after its first scenes how long the others will take."""
+
+    def __init__(self, scenes: int, say: Callable[[str], None]) -> None:
+        self.scenes, self.done, self.say = scenes, 0, say
+        self.begin = perf_counter()
+        missing = "" if torch_is_here() else " without PyTorch, by differences, which is slow"
+        say(f"yardstick: searching and bounding the first slot of {scenes} scenes{missing} (--regret 0 leaves it out)")
+
+    def advance(self, scenes: int) -> None:
+        """Count finished scenes; estimate once, from the first of them."""
+        first, self.done = self.done == 0, self.done + scenes
+        if first and self.done < self.scenes:
+            spent = perf_counter() - self.begin
+            rest = spent * (self.scenes / self.done - 1)
+            self.say(f"yardstick: {self.done} of {self.scenes} scenes took {spent:.0f} s, about {rest:.0f} s to go")

@@ -30,8 +30,9 @@ KEEP_OUT = 2.0
 class MultiCellConfig(Configuration):
     """Multi-cell mmWave network that serves data and positions its users (luo2023, spec multicell 0).
 
-    Defaults are the physically right choices; ``MultiCellConfig.preset(name)`` gives the settings of the
-    paper's figures. Raises ``ValueError`` that names the field, the rule and the value.
+    Defaults are the physically right formulas where luo2023 has misprints; sizes, correlations and what pilots cost
+    are choices. ``MultiCellConfig.preset(name)`` gives the settings of the paper's figures. Raises ``ValueError`` that
+    names the field, the rule and the value.
     """
 
     cells: int = 3
@@ -97,7 +98,8 @@ class MultiCellConfig(Configuration):
     pilots: int = 8
     """Pilot beams P of a slot in which gains alone are measured; at least two measurements per path, P N >= 2 L."""
     frame_rho: float = 0.0
-    """Correlation of the path gains of successive pilot frames; 0: independent."""
+    """Correlation of the path gains of successive pilot frames; 0: independent, a choice. What is consistent
+    with ``fading_correlation`` = 0.9 between slots, for T frames spread over a slot, is 0.9^(1/T), or 0.983 for six."""
     pilot_power: float | None = None
     """Power of the pilots [W]; None: the whole power budget."""
     pilot_reuse: bool = False
