@@ -131,6 +131,8 @@ def _by_bins(problem: MeshProblem, *, bins: int, paper: bool, tolerance: float, 
             "counts": gather(lambda one: one.found.answer.amount[0].sum(axis=-1), problem.users),
             "floors_kept": gather(lambda one: one.kept),
             "share_max": gather(lambda one: one.share_max),
+            "programs_inaccurate": gather(lambda one: one.inaccurate),
+            "programs_failed": gather(lambda one: one.failed),
             "rate_floor_max": problem.count_model.rate_floor_max,
         },
     )
