@@ -25,6 +25,8 @@ from .mesh_rounding import SMALL_BAND, best_share, polish
 
 STARTS = 10
 """Most rotations of a comb from which a small band is searched."""
+KEPT = 1e-12
+"""Total of the relative shortfalls that rounding explains."""
 
 
 class BinShares(NamedTuple):
@@ -96,9 +98,11 @@ class BinSolution(NamedTuple):
     found: Decomposition
     allocation: MeshAllocation
     kept: bool
-    """Whether the rounded allocation keeps every rate floor."""
+    """Whether whole subcarriers were found that keep every rate floor; else the allocation is NaN."""
     share_max: float
     """Largest share that no allocation can exceed."""
+    shortfall: float = 0.0
+    """What the users lack of their floors in the best assignment that was found, relative to it, in total."""
     inaccurate: int = 0
     """Cone programs whose solver stopped short of its tolerance."""
     failed: int = 0
@@ -135,9 +139,13 @@ def solve_with_bins(problem: MeshProblem, *, bins: int, paper: bool, tolerance: 
     else:
         assignment = repaired(problem, assignment)
     allocation = _timed(problem, assignment)
-    kept = bool(problem.shortfall(problem.tones(assignment).rate, allocation.positioning_share) <= 1e-12)
-    ends = subproblem.accuracies
-    return BinSolution(found, allocation, kept, most, ends.count(Accuracy.INACCURATE), ends.count(Accuracy.FAILED))
+    short = float(problem.shortfall(problem.tones(assignment).rate, allocation.positioning_share))
+    kept, ends = short <= KEPT, subproblem.accuracies
+    if not kept:
+        allocation = _unassigned(problem)
+    return BinSolution(
+        found, allocation, kept, most, short, ends.count(Accuracy.INACCURATE), ends.count(Accuracy.FAILED)
+    )
 
 
 def by_deficit(share: np.ndarray, member: np.ndarray, omega: np.ndarray, selective: bool) -> np.ndarray:
@@ -212,5 +220,9 @@ def _infeasible(problem: MeshProblem, most: float) -> BinSolution:
         cuts=np.array([0]),
         status=np.array([int(Status.INFEASIBLE)]),
     )
-    unassigned = np.full(problem.subcarriers, -1, dtype=np.int64)
-    return BinSolution(found, MeshAllocation(np.full(users, nan), unassigned, np.asarray(nan)), False, most)
+    return BinSolution(found, _unassigned(problem), False, most, nan)
+
+
+def _unassigned(problem: MeshProblem) -> MeshAllocation:
+    nan, nobody = float("nan"), np.full(problem.subcarriers, -1, dtype=np.int64)
+    return MeshAllocation(np.full(problem.users, nan), nobody, np.asarray(nan))
