@@ -279,7 +279,8 @@ class GBD:
     bins: int = 8
     """Mesh: bins of subcarriers in the cone programs."""
     whole: bool = True
-    """Mesh: round the allocation to whole subcarriers."""
+    """Mesh: round the allocation to whole subcarriers; False gives fractions, which cannot be transmitted as they are
+    (``details["relaxation"]``)."""
 
     def __post_init__(self) -> None:
         if self.split not in ("shared", "separate"):

@@ -145,10 +145,8 @@ def first_point(problem: MassiveMIMOProblem, start: Start | MassiveMIMOAllocatio
             )
         excess, demand = problem.violation(start), problem.crb(start) / problem.crb_limit
         worst = float(xp.max(xp.where(problem.feasible, xp.maximum(excess, demand - 1.0), xp.zeros_like(excess))))
-        require(
-            worst <= (1e-9 if exact else 1e-5),
-            f"`start` must keep budget and demand, got a relative excess of {worst:.3g}",
-        )
+        allowed = 1e-9 if exact else 1e-5
+        require(worst <= allowed, f"`start` must keep budget and demand, got a relative excess of {worst:.3g}")
         return MassiveMIMOAllocation(power, sensing)
     total, least = problem.largest_total, problem.least_sensing_power()
     a, b, c = linear_demand(problem)
@@ -156,7 +154,7 @@ def first_point(problem: MassiveMIMOProblem, start: Start | MassiveMIMOAllocatio
         sensing, streams = least, total - least
     elif start == "half":
         most = xp.where(b < a, (a * total - c) / xp.where(b < a, a - b, 1.0), total)
-        sensing = xp.minimum(xp.maximum(total / 2.0, least), most)
+        sensing = xp.maximum(xp.minimum(total / 2.0, most), least)  # `most` is below where the demand is out of reach
         streams = total - sensing
     else:
         equal = c / xp.where(a + b > 0, a + b, 1.0)

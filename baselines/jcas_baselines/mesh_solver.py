@@ -9,7 +9,7 @@ from math import inf
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from jcas_env.scenarios.mesh import MeshAllocation, MeshProblem
 from jcas_env.scenarios.mesh.subcarriers import largest_remainder
@@ -100,6 +100,7 @@ def _assembled(
             "positioning_share": batch(xp.where(feasible, share, xp.nan)),
             "counts": batch(xp.where(feasible[:, None], relaxed, xp.nan), problem.users),
             "floors_kept": batch(found),
+            "relaxation": xp.full(problem.batch, not whole, device=device(relaxed)),
             "relaxed_objective": batch(xp.where(feasible, lower, xp.nan)),
             "subcarriers_needed": batch(xp.sum(needed_counts(frontier_of(model), model), axis=-1)),
             "share_max": model.share_max,
