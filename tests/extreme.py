@@ -76,7 +76,7 @@ def extreme_multicell(rng: np.random.Generator, count: int, dtype: str = "float6
 
 def extreme_mesh(rng: np.random.Generator, count: int, dtype: str = "float64", **changes) -> MeshProblem:
     """``count`` frames of 1 to 6 users with SNRs of 1e-12 to 1e15 a subcarrier, floors that bind, fit or do not."""
-    users = int(rng.integers(1, 7))
+    users = changes.pop("users", None) or int(rng.integers(1, 7))
     shape, subcarriers = (count, users), int(rng.choice([2 * users, 2 * users + 1, 60, 601]))
     centre = rng.uniform(-9, 12, (count, 1))
     values = {

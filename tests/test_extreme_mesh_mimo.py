@@ -16,8 +16,7 @@ from jcas_env import MeshProblem, Status
 BATCH = 10
 """Problems of one shape."""
 FEW, MANY = 300, 10_000
-CONES = 60
-"""Problems of the decomposition in every run: a band of few subcarriers takes up to 40 cone programs."""
+SLOW = pytest.mark.slow
 
 MESH = {"exact": Exact(), "equal": EqualAllocation()}
 MIMO = {
@@ -36,7 +35,7 @@ MIMO = {
 }
 
 precisions = pytest.mark.parametrize("dtype", ["float64", "float32"])
-counts = pytest.mark.parametrize("count", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
+counts = pytest.mark.parametrize("count", [FEW, pytest.param(MANY, marks=SLOW)])
 
 
 def answer_all(solver, make, count, dtype, seed):
@@ -61,10 +60,30 @@ def test_mesh(name, count, dtype):
 
 
 @precisions
-@pytest.mark.parametrize("count", [CONES, pytest.param(MANY, marks=pytest.mark.slow)])
-def test_decomposition_of_the_mesh(count, dtype):
-    seen = answer_all(GBD(), extreme_mesh, count, dtype, seed=12)
-    assert seen[Status.OPTIMAL] > 0.3 * count
+@counts
+def test_decomposition_of_counts(count, dtype):
+    def make(rng, batch, dtype):
+        return extreme_mesh(rng, batch, dtype, subcarriers=601)
+
+    seen = answer_all(GBD(), make, count, dtype, seed=12)
+    assert seen[Status.OPTIMAL] + seen[Status.INFEASIBLE] > 0.9 * count
+
+
+@precisions
+@pytest.mark.parametrize(
+    ("count", "cuts"), [(20, 5), pytest.param(300, 40, marks=SLOW), pytest.param(MANY, 5, marks=SLOW)]
+)
+def test_decomposition_by_cone_programs(count, cuts, dtype):
+    """Bands of 60 subcarriers and fewer; the many stop after five cuts, for each costs a cone program."""
+
+    def make(rng, batch, dtype):
+        users = int(rng.integers(1, 7))
+        total = int(rng.choice([2 * users, 2 * users + 1, 60]))
+        return extreme_mesh(rng, batch, dtype, users=users, subcarriers=max(total, 2))
+
+    seen = answer_all(GBD(max_cuts=cuts), make, count, dtype, seed=14)
+    assert sum(seen.values()) == count
+    assert seen[Status.INFEASIBLE] < 0.7 * count
 
 
 @precisions
