@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from extreme import assert_answered, extreme_mesh, extreme_mimo
+from extreme import assert_answered, demanding_mimo, extreme_mesh, extreme_mimo
 from jcas_baselines import GBD, SCA, EqualAllocation, Exact
 from jcas_baselines.massive_mimo_policies import ConstantShare, ExactPerFrame, LeastSensing, Myopic
 
-from jcas_env import MeshProblem, Status
+from jcas_env import MassiveMIMOProblem, MeshProblem, Status
 
 BATCH = 10
 """Problems of one shape."""
@@ -93,6 +93,26 @@ def test_massive_mimo(name, count, dtype):
     seen = answer_all(MIMO[name], extreme_mimo, count, dtype, seed=13)
     assert sum(seen.values()) == count
     assert seen[Status.INFEASIBLE] < 0.8 * count
+
+
+@precisions
+@counts
+@pytest.mark.parametrize("name", ["exact", "equal power", "exact per frame", "least sensing", "myopic"])
+def test_massive_mimo_with_floors_and_beams_that_miss(name, count, dtype):
+    seen = answer_all(MIMO[name], demanding_mimo, count, dtype, seed=15)
+    assert sum(seen.values()) == count
+
+
+def test_what_single_precision_cannot_hold_is_infinite():
+    """A floor of 150 bit/s/Hz takes 2^150 times the noise: beyond float32, and told as such."""
+    ones = np.ones(2, dtype="float32")
+    problem = MassiveMIMOProblem(
+        large_scale_gain=ones, estimate_variance=1e-9 * ones, noise_power=ones[0], echo_noise=1.0, power_budget=1.0,
+        crb_limit=np.inf, tx_antennas=8, rx_antennas=8, rate_floor=150.0,
+    )  # fmt: skip
+    solution = Exact().solve(problem)
+    assert solution.status == Status.INFEASIBLE
+    assert solution.details["stream_power_needed"] == np.inf
 
 
 def test_ratios_of_twenty_two_decades_divide_nothing_by_zero():
