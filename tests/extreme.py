@@ -76,7 +76,7 @@ def extreme_multicell(rng: np.random.Generator, count: int, dtype: str = "float6
 
 def extreme_mesh(rng: np.random.Generator, count: int, dtype: str = "float64", **changes) -> MeshProblem:
     """``count`` frames of 1 to 6 users with SNRs of 1e-12 to 1e15 a subcarrier, floors that bind, fit or do not."""
-    users = int(rng.integers(1, 7))
+    users = changes.pop("users", None) or int(rng.integers(1, 7))
     shape, subcarriers = (count, users), int(rng.choice([2 * users, 2 * users + 1, 60, 601]))
     centre = rng.uniform(-9, 12, (count, 1))
     values = {
@@ -95,7 +95,7 @@ def extreme_mesh(rng: np.random.Generator, count: int, dtype: str = "float64", *
 
 def extreme_mimo(rng: np.random.Generator, count: int, dtype: str = "float64", **changes) -> MassiveMIMOProblem:
     """``count`` frames of 1 to 6 users with gains of 1e-30 to 1e10 and echo noise to match, binding, or hopeless."""
-    users, antennas = int(rng.integers(1, 7)), int(rng.integers(6, 20))
+    users, antennas = changes.pop("users", None) or int(rng.integers(1, 7)), int(rng.integers(6, 20))
     shape = count, users
     gain = 10.0 ** (rng.uniform(-30, 10, (count, 1)) + rng.uniform(-3, 3, shape)).clip(-30, 10)
     values = {
@@ -111,6 +111,25 @@ def extreme_mimo(rng: np.random.Generator, count: int, dtype: str = "float64", *
         "rate_factor": float(rng.choice([1.0, 0.9])),
     } | changes
     return MassiveMIMOProblem(**cast(values, dtype))
+
+
+def demanding_mimo(rng: np.random.Generator, count: int, dtype: str = "float64") -> MassiveMIMOProblem:
+    """:func:`extreme_mimo` with rate floors, weights of zero, beams that miss, priors, each objective and reward."""
+    users = int(rng.integers(1, 7))
+    shape = count, users
+    return extreme_mimo(
+        rng,
+        count,
+        dtype,
+        users=users,
+        objective=str(rng.choice(["sum", "min"])),
+        reward=str(rng.choice(["tracking", "frame", "constrained"])),
+        rate_floor=powers_of_ten(rng, -6, 2, shape, zeros=0.5),
+        weight=powers_of_ten(rng, -6, 2, shape, zeros=0.3),
+        beam_angle=rng.uniform(-1.5, 1.5, count),
+        prior_variance=powers_of_ten(rng, -9, 3, (count,)),
+        variance_limit=powers_of_ten(rng, -9, 3, (count,)),
+    )
 
 
 def cast(values: dict, dtype: str) -> dict:

@@ -67,7 +67,7 @@ def _band_program(groups: int) -> dict[str, Any]:
 def _solve(program: dict[str, Any], **parameters: Any) -> np.ndarray:
     for name, value in parameters.items():
         program[name].value = value
-    program["program"].solve(solver="CLARABEL")
+    program["program"].solve(solver="CLARABEL", warm_start=False)
     return np.asarray(program["answer"].value)
 
 

@@ -66,7 +66,7 @@ def _solve_frame(
     }
     for name, value in values.items():
         program[name].value = value
-    program["program"].solve(solver="CLARABEL")
+    program["program"].solve(solver="CLARABEL", warm_start=False)
     return p * np.asarray(program["streams"].value), total * float(program["beam"].value)
 
 

@@ -1,17 +1,14 @@
-r"""The mesh at a given share as a cone program over bins of subcarriers, in CVXPY, and a bound that does not trust it.
+r"""The mesh at a given share over bins of subcarriers: a cone program's answer, and a bound that does not trust it.
 
 Subcarriers whose frequencies have nearly the same magnitude are one bin: for a flat channel a user gains nothing by
 telling +f from -f, because the precision is concave and symmetric. A bin carries the mean of its :math:`\omega^2`, so
-one bin is the count model. In a frequency-selective channel bins are contiguous and carry mean ratios and rates. One
-program is built for each shape and compiled once (spec mesh 3.1, 3.4).
+one bin is the count model. In a frequency-selective channel bins are contiguous and carry mean ratios and rates. The
+program itself is in :mod:`.convex_mesh_program` (spec mesh 3.1, 3.4).
 """
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,25 +16,10 @@ from jcas_env.physics.bounds import array_sensitivity
 from jcas_env.scenarios.mesh import MeshProblem
 from jcas_env.units import SPEED_OF_LIGHT
 
+from .convex_mesh_program import Accuracy, Bins, ask
+
 LEAST = 1e-300
 """Guard of divisions and logarithms."""
-
-
-class Bins(NamedTuple):
-    """Subcarriers of one instance gathered in bins; informations are normalised, in units of 1 / E_ref."""
-
-    member: np.ndarray
-    """(subcarriers,) integer: bin of each subcarrier."""
-    size: np.ndarray
-    """(bins,)"""
-    delay: np.ndarray
-    """(users, bins, 3): means of the delay information times 1, omega, omega^2, omega in units of the half band."""
-    departure: np.ndarray
-    """(users, bins): information of a subcarrier about theta."""
-    arrival: np.ndarray
-    """(users, bins): about phi."""
-    rate: np.ndarray
-    """(users, bins): rate of a subcarrier over R_ref."""
 
 
 class Tones(NamedTuple):
@@ -66,6 +48,8 @@ class BinAnswer(NamedTuple):
     """P of the answer."""
     rate: float
     """Total rate of the answer, in units of R_ref."""
+    accuracy: Accuracy
+    """How the solver ended."""
 
 
 def tones_of(problem: MeshProblem) -> Tones:
@@ -104,55 +88,18 @@ def bins_of(problem: MeshProblem, tones: Tones, bins: int) -> Bins:
     )
 
 
-@lru_cache(maxsize=16)
-def _program(users: int, bins: int, selective: bool, log: bool) -> dict[str, Any]:
-    r"""Program of one shape: :math:`\max a t + b \sum R_u` under :math:`\sum_i t^2/x_{ui} \le t` and the floors.
-
-    Or of the logarithms of t and of the sum.
-    :math:`x_{u\tau} \le m_2 - m_1^2/m_0` is a cone as well; by symmetry :math:`m_1 = 0` in a flat channel.
-    """
-    import cvxpy as cp
-
-    amount, level = cp.Variable((users, bins), nonneg=True), cp.Variable(nonneg=True)
-    delay = cp.Variable(users, nonneg=True)
-    inverse = cp.Variable((3, users), nonneg=True)
-    data = {name: cp.Parameter((users, bins), nonneg=True) for name in ("m0", "m2", "departure", "arrival", "rate")}
-    data["m1"] = cp.Parameter((users, bins))
-    worth = {name: cp.Parameter(nonneg=True) for name in ("positioning", "data", "floor")}
-    size = cp.Parameter(bins, nonneg=True)
-
-    def total(name: str) -> Any:
-        return cp.sum(cp.multiply(data[name], amount), axis=1)
-
-    rate = total("rate")
-    floors, reached = rate >= worth["floor"], cp.sum(inverse, axis=0) <= level
-    constraints = [cp.sum(amount, axis=0) <= size, floors, reached]
-    for row, information in enumerate((delay, total("departure"), total("arrival"))):
-        ends = cp.vstack([2.0 * level * np.ones(users), information - inverse[row]])
-        constraints.append(cp.SOC(information + inverse[row], ends))
-    if selective:
-        first, zeroth, slack = total("m1"), total("m0"), cp.Variable(users, nonneg=True)
-        constraints += [delay + slack <= total("m2"), cp.SOC(zeroth + slack, cp.vstack([2.0 * first, zeroth - slack]))]
-    else:
-        constraints.append(delay <= total("m2"))
-    level_, rate_ = (cp.log(level), cp.log(cp.sum(rate))) if log else (level, cp.sum(rate))
-    goal = worth["positioning"] * level_ + worth["data"] * rate_
-    program = cp.Problem(cp.Maximize(goal), constraints)
-    return {"program": program, "amount": amount, "floors": floors, "reached": reached, "size": size, **data, **worth}
-
-
 def solve_bins(tones: Tones, bins: Bins, *, worth: tuple[float, float], floor: float, log: bool = False) -> BinAnswer:
     """Maximise ``worth[0] P + worth[1] sum R``, or of their logarithms, under ``R_u >= floor`` over bins.
 
     Rates in units of R_ref. What the solver says is only a suggestion: its amounts are repaired to keep budgets and
-    floors, valued here, and its multipliers go through :func:`placement_bound`. A program that fails leaves a value of
-    -inf and a bound that is still valid.
+    floors, valued here, and its multipliers go through :func:`placement_bound`. A program that fails leaves the fairest
+    amounts and a bound that is still valid; ``accuracy`` tells.
     """
-    users, total = len(bins.rate), bins.size.sum()
-    amount, nu, sigma = _ask(bins, worth, floor, log)
+    users = len(bins.rate)
+    asked = ask(bins, worth, floor, log)
+    amount, nu, sigma = asked.amount, asked.level, asked.floor
     amount = amount * (bins.size / np.maximum(amount.sum(axis=0), bins.size))
-    if floor > 0 and ((amount * bins.rate).sum(axis=1) < floor).any():
-        amount = _repaired(amount, bins, floor)
+    amount = _repaired(amount, bins, floor)
     informations = _informations(amount, bins)
     rate = (amount * bins.rate).sum(axis=1)
     positioning, whole = float((1.0 / (1.0 / informations).sum(axis=0)).min()), float(rate.sum())
@@ -162,46 +109,65 @@ def solve_bins(tones: Tones, bins: Bins, *, worth: tuple[float, float], floor: f
     else:
         value = worth[0] * positioning + worth[1] * whole
     at = worth[0] * positioning + worth[1] * whole
-    kept = rate.min() >= floor * (1.0 - 1e-9) and amount.sum() <= total * (1.0 + 1e-9)
+    kept = rate.min() >= floor * (1.0 - 1e-9)
     nu = nu * worth[0] / nu.sum() if nu.sum() > 0 else np.full(users, worth[0] / users)
     linear = placement_bound(tones, informations, _centres(amount, bins), nu, sigma, worth[1], floor)
     return BinAnswer(
-        amount, float(value) if kept else -np.inf, float(value) + linear - at, float(sigma.sum()), positioning, whole
+        amount,
+        float(value) if kept else -np.inf,
+        float(value) + linear - at,
+        float(sigma.sum()),
+        positioning,
+        whole,
+        asked.accuracy,
     )
 
 
-def _ask(bins: Bins, worth: tuple[float, float], floor: float, log: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Amounts (users, bins) and multipliers of level and floors (users,) as the solver says, none negative."""
-    import cvxpy as cp
+def fairest(bins: Bins) -> tuple[np.ndarray, np.ndarray]:
+    r"""Amounts (users, bins) with the largest common rate, and weights (users,) of the rates that prove it.
 
-    users, total = len(bins.rate), bins.size.sum()
-    program = _program(users, len(bins.size), bool(np.any(bins.delay[..., 1])), log)
-    scale = float(np.median(bins.departure) * total / users)  # numbers near one for the solver
-    program["size"].value = bins.size / total
-    for name, part in zip(("m0", "m1", "m2"), np.moveaxis(bins.delay, -1, 0), strict=True):
-        program[name].value = part * total / scale
-    for name in ("departure", "arrival"):
-        program[name].value = getattr(bins, name) * total / scale
-    program["rate"].value = bins.rate * total
-    program["positioning"].value, program["data"].value = worth[0] * (1.0 if log else scale), worth[1]
-    program["floor"].value = floor
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # inaccurate answers are judged by a bound that does not need them
-        with contextlib.suppress(cp.error.SolverError):
-            program["program"].solve(solver="CLARABEL")
-    if program["program"].status not in ("optimal", "optimal_inaccurate"):
-        return np.tile(bins.size / users, (users, 1)), np.zeros(users), np.zeros(users)
-    nu, sigma = (np.maximum(np.asarray(program[name].dual_value), 0.0) for name in ("reached", "floors"))
-    return np.maximum(program["amount"].value, 0.0) * total, nu, sigma
+    Where every user has the same rate on all bins :math:`n_u \propto 1/r_u`, else a linear program whose rows
+    have the unit of an equal share. What it says is a suggestion, too: for any weights m that are not negative
+    :math:`\sum_u m_u \min_u R_u \le \sum_n \max_u m_u r_{un}`.
+    """
+    users, count = bins.rate.shape
+    alone = (bins.rate * bins.size).sum(axis=1)  # with the whole band
+    even = 1.0 / (alone * (1.0 / alone).sum())
+    amount = even[:, None] * bins.size
+    if np.all(bins.rate == bins.rate[:, :1]):
+        return amount, even
+    from scipy.optimize import linprog
+
+    common = 1.0 / (1.0 / alone).sum()  # what `even` gives to all
+    gain = bins.rate * bins.size / alone[:, None]
+    budget = np.concatenate([np.tile(np.eye(count), (1, users)), np.zeros((count, 1))], axis=1)
+    rates = np.concatenate(
+        [-np.kron(np.eye(users), np.ones(count)) * gain.reshape(-1), (common / alone)[:, None]], axis=1
+    )
+    goal = np.append(np.zeros(users * count), -1.0)
+    limits = np.concatenate([np.ones(count), np.zeros(users)])
+    program = linprog(goal, A_ub=np.concatenate([budget, rates]), b_ub=limits, method="highs")
+    if program.x is None:
+        return amount, even
+    found = np.maximum(program.x[:-1].reshape(users, count), 0.0)
+    found = found / np.maximum(found.sum(axis=0), 1.0) * bins.size
+    if (found * bins.rate).sum(axis=1).min() > (amount * bins.rate).sum(axis=1).min():
+        amount = found
+    weight = np.maximum(-program.ineqlin.marginals[count:], 0.0) / alone
+    return amount, weight if weight.sum() > 0 else even
 
 
 def _repaired(amount: np.ndarray, bins: Bins, floor: float) -> np.ndarray:
-    """Scale short users up to the floor at the cost of those above it."""
+    """As little of the fairest amounts mixed in as brings every user to the floor; budgets stay kept."""
     rate = (amount * bins.rate).sum(axis=1)
-    grown = amount * np.maximum(floor / rate, 1.0)[:, None]
-    excess = np.maximum(grown.sum(axis=0) - bins.size, 0.0)
-    donor = np.maximum(rate - floor, 0.0)[:, None] * amount
-    return np.maximum(grown - donor * (excess / np.maximum(donor.sum(axis=0), LEAST)), 0.0)
+    if floor <= 0 or (rate >= floor).all():
+        return amount
+    fair, _ = fairest(bins)
+    rise = (fair * bins.rate).sum(axis=1) - rate
+    short = rate < floor
+    part = ((floor - rate) / np.where(short & (rise > 0), rise, np.inf))[short]
+    part = min(float(np.where(rise[short] > 0, part, 1.0).max()) * (1.0 + 1e-12), 1.0)
+    return (1.0 - part) * amount + part * fair
 
 
 def _informations(amount: np.ndarray, bins: Bins) -> np.ndarray:

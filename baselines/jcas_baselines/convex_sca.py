@@ -11,7 +11,7 @@ from jcas_env.types import Array
 
 from .surrogate import Air, Point, gradients, tangent_of
 
-SETTINGS = {"solver": "CLARABEL", "tol_gap_abs": 1e-8, "tol_gap_rel": 1e-8}
+SETTINGS = {"solver": "CLARABEL", "warm_start": False, "tol_gap_abs": 1e-8, "tol_gap_rel": 1e-8}
 
 
 @lru_cache(maxsize=64)

@@ -258,7 +258,12 @@ class GBD:
     ``bins`` of subcarriers instead; so are frequency-selective channels and bands of at most 64 subcarriers, where
     counts say too little. Then the bound holds for every assignment of single subcarriers. ``cuts="paper"`` are the
     tangents of lu2022 eq. 18: their "bound" can lie below the optimum, so the status is FEASIBLE and claims nothing.
+    ``details`` count the programs whose solver stopped short (``programs_inaccurate``) or gave no answer
+    (``programs_failed``); certificates hold all the same.
     Where no share keeps the floors the status is INFEASIBLE and ``details`` has ``rate_floor_max`` and ``share_max``.
+    INFEASIBLE is also what fractions solve and whole subcarriers do not: ``details["relaxed_objective"]`` is a number
+    then, and ``subcarriers_needed`` (counts, a proof) or ``shortfall`` (cone programs; in a frequency-selective channel
+    only the search says so) tells by how much.
     """
 
     split: Split = "shared"
@@ -274,7 +279,8 @@ class GBD:
     bins: int = 8
     """Mesh: bins of subcarriers in the cone programs."""
     whole: bool = True
-    """Mesh: round the allocation to whole subcarriers."""
+    """Mesh: round the allocation to whole subcarriers; False gives fractions, which cannot be transmitted as they are
+    (``details["relaxation"]``)."""
 
     def __post_init__(self) -> None:
         if self.split not in ("shared", "separate"):

@@ -13,7 +13,7 @@ from jcas_env.scenarios.massive_mimo.action import floor_powers, sinr_slope, spl
 from jcas_env.scenarios.massive_mimo.problem import REACH
 from jcas_env.types import Array, Status
 
-from .solver import Solution
+from .solver import Solution, in_double_precision
 
 Reading = Literal["equal-power", "equal-stream", "equal-full", "equal-half"]
 """Equal allocations: what the paper's two benchmarks may mean (spec mimo 3, 6.16)."""
@@ -83,6 +83,9 @@ def solve_exact(problem: MassiveMIMOProblem) -> Solution:
     batched; OPTIMAL, and its own bound. Where rate floors are out of reach, ``details`` tell by ``stream_power_needed``
     and ``stream_power_left`` [W per antenna].
     """
+    gain = problem.large_scale_gain
+    if gain.dtype == array_namespace(gain).float32:
+        return in_double_precision(solve_exact, problem, gain.dtype)
     sensing = problem.least_sensing_power()
     allocation = at_sensing_power(problem, sensing)
     needed, left = floor_power(problem), problem.largest_total - sensing
@@ -106,6 +109,8 @@ def solve_equal(problem: MassiveMIMOProblem, reading: Reading) -> Solution:
     (spec mimo 3).
     """
     xp = array_namespace(problem.large_scale_gain)
+    if problem.large_scale_gain.dtype == xp.float32:
+        return in_double_precision(lambda wide: solve_equal(wide, reading), problem, problem.large_scale_gain.dtype)
     total, variance = problem.largest_total, problem.estimate_variance
     everywhere = xp.ones(problem.batch, dtype=xp.bool, device=device(total))
     if reading == "equal-full":

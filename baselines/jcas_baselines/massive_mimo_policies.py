@@ -19,7 +19,7 @@ from jcas_env.scenarios.massive_mimo.scenario import predicted_sigma
 from jcas_env.types import Array, Status
 
 from .massive_mimo import answer, at_sensing_power
-from .solver import Solution, unsupported
+from .solver import Solution, in_double_precision, unsupported
 
 BeamError = Literal["none", "sigma"]
 """Beam error that a rule plans with: none, or one predicted standard deviation (at most 0.5 rad)."""
@@ -57,8 +57,10 @@ class FramePlanner(ABC):
         """Plan a batch of frames; see :class:`Solution`."""
         if not isinstance(problem, MassiveMIMOProblem):
             raise unsupported(self, problem, MassiveMIMOProblem)
-        planned = self.planned(problem)
         xp = array_namespace(problem.large_scale_gain)
+        if problem.large_scale_gain.dtype == xp.float32:
+            return in_double_precision(self.solve, problem, problem.large_scale_gain.dtype)
+        planned = self.planned(problem)
         allocation = self.allocate(planned)
         everywhere = xp.ones(problem.batch, dtype=xp.bool, device=device(problem.large_scale_gain))
         solution = answer(planned, allocation, status=int(Status.FEASIBLE), feasible=everywhere)

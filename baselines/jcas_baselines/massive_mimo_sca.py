@@ -6,6 +6,7 @@ each subproblem has a closed form (spec mimo 4); CVXPY solves the paper's conic 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal, NamedTuple
 
 from array_api_compat import array_namespace
@@ -17,7 +18,7 @@ from jcas_env.scenarios.scenario import first_bad_entry, require
 from jcas_env.types import Array, Status, as_array
 
 from .massive_mimo import answer
-from .solver import Solution, iterate
+from .solver import Solution, in_double_precision, iterate
 
 Start = Literal["full", "half", "low"]
 """Starting points: full power with least or with half sensing power, or the demand met with least power."""
@@ -134,6 +135,7 @@ def first_point(problem: MassiveMIMOProblem, start: Start | MassiveMIMOAllocatio
     """
     xp = array_namespace(problem.large_scale_gain)
     if isinstance(start, tuple):
+        exact = array_namespace(start.power).finfo(start.power.dtype).eps < 1e-9
         power = as_array(start.power, problem.large_scale_gain)
         sensing = as_array(start.sensing_power, problem.large_scale_gain)
         if not xp.all(power > 0):
@@ -143,7 +145,8 @@ def first_point(problem: MassiveMIMOProblem, start: Start | MassiveMIMOAllocatio
             )
         excess, demand = problem.violation(start), problem.crb(start) / problem.crb_limit
         worst = float(xp.max(xp.where(problem.feasible, xp.maximum(excess, demand - 1.0), xp.zeros_like(excess))))
-        require(worst <= 1e-9, f"`start` must keep budget and demand, got a relative excess of {worst:.3g}")
+        allowed = 1e-9 if exact else 1e-5
+        require(worst <= allowed, f"`start` must keep budget and demand, got a relative excess of {worst:.3g}")
         return MassiveMIMOAllocation(power, sensing)
     total, least = problem.largest_total, problem.least_sensing_power()
     a, b, c = linear_demand(problem)
@@ -151,7 +154,7 @@ def first_point(problem: MassiveMIMOProblem, start: Start | MassiveMIMOAllocatio
         sensing, streams = least, total - least
     elif start == "half":
         most = xp.where(b < a, (a * total - c) / xp.where(b < a, a - b, 1.0), total)
-        sensing = xp.minimum(xp.maximum(total / 2.0, least), most)
+        sensing = xp.maximum(xp.minimum(total / 2.0, most), least)  # `most` is below where the demand is out of reach
         streams = total - sensing
     else:
         equal = c / xp.where(a + b > 0, a + b, 1.0)
@@ -183,8 +186,15 @@ def solve_sca(
     out of reach.
     """
     xp = array_namespace(problem.large_scale_gain)
-    require(problem.objective == "sum", "SCA maximises the weighted sum rate, got a problem with objective 'min'")
-    require(not xp.any(problem.rate_floor > 0), "SCA knows no `rate_floor`; `Exact` does")
+    supported = "SCA solves a MassiveMIMOProblem with objective 'sum' and without `rate_floor`, Exact all of them"
+    if problem.objective != "sum":
+        raise TypeError(f"{supported}; got objective {problem.objective!r}")
+    if xp.any(problem.rate_floor > 0):
+        index, value = first_bad_entry(problem.rate_floor, problem.rate_floor > 0)
+        raise TypeError(f"{supported}; got rate_floor{list(index)} = {value}")
+    if problem.large_scale_gain.dtype == xp.float32:
+        solve = partial(solve_sca, start=start, tolerance=tolerance, limit=limit, backend=backend)
+        return in_double_precision(solve, problem, problem.large_scale_gain.dtype)
     problem = problem.aligned()
     point = first_iterate(problem, first_point(problem, start))
     if backend == "cvxpy":

@@ -18,12 +18,15 @@ from jcas_env.tree import take
 from jcas_env.types import Array, Status
 
 from .benders import Cut, Decomposition, decompose
-from .convex_mesh import Bins, Tones, bins_of, solve_bins, tones_of
+from .convex_mesh import Tones, bins_of, fairest, solve_bins, tones_of
+from .convex_mesh_program import Accuracy, Bins
 from .mesh_gbd import TAIL, sigma_master, tangent_master
 from .mesh_rounding import SMALL_BAND, best_share, polish
 
 STARTS = 10
 """Most rotations of a comb from which a small band is searched."""
+KEPT = 1e-12
+"""Total of the relative shortfalls that rounding explains."""
 
 
 class BinShares(NamedTuple):
@@ -42,6 +45,7 @@ class BinSubproblem:
         self.problem, self.tones, self.bins, self.limit = problem, tones, bins, limit
         self.floor = float(problem.count_model.rate_floor / problem.count_model.rate_scale)
         self.weight = float(problem.count_model.positioning_weight)
+        self.accuracies: list[Accuracy] = []
 
     def __call__(self, point: Array, index: Array) -> tuple[Cut, BinShares]:  # noqa: ARG002 (one instance)
         """Solve at points (n, 1)."""
@@ -63,6 +67,7 @@ class BinSubproblem:
         log = self.problem.objective == "log"
         worth = (rho, 1.0 - rho) if log else (rho * share, (1.0 - rho) * (1.0 - share) / users)
         found = solve_bins(self.tones, self.bins, worth=worth, floor=floor, log=log)
+        self.accuracies.append(found.accuracy)
         offset = rho * np.log(share) + (1.0 - rho) * np.log((1.0 - share) / users) if log else 0.0
         if log:
             rise = rho / share - (1.0 - rho) / (1.0 - share)
@@ -78,21 +83,12 @@ def share_limits(problem: MeshProblem, tones: Tones, bins: Bins) -> tuple[float,
     A linear program over bins gives the largest common rate; its multipliers m, summing to one, the feasibility cut
     :math:`\beta \le 1 - R^*/\sum_n \max_u m_u r_{un}`.
     """
-    from scipy.optimize import linprog
-
-    users, count = bins.rate.shape
-    budget = np.concatenate([np.tile(np.eye(count), (1, users)), np.zeros((count, 1))], axis=1)
-    rates = np.concatenate(
-        [-np.kron(np.eye(users), np.ones(count)) * bins.rate.reshape(-1), np.ones((users, 1))], axis=1
-    )
-    goal = np.append(np.zeros(users * count), -1.0)
-    limits = np.concatenate([bins.size, np.zeros(users)])
-    program = linprog(goal, A_ub=np.concatenate([budget, rates]), b_ub=limits, method="highs")
-    weight = np.maximum(-program.ineqlin.marginals[count:], 0.0)
-    reachable = float((weight[:, None] / weight.sum() * tones.rate).max(axis=0).sum())
     floor = float(problem.count_model.rate_floor / problem.count_model.rate_scale)
-    ends = (1.0 - floor / float(-program.fun), 1.0 - floor / reachable)
     most = 1.0 - problem.share_min if problem.objective == "log" else 1.0
+    amount, weight = fairest(bins)
+    common = float((amount * bins.rate).sum(axis=1).min())
+    reachable = float((weight[:, None] / weight.sum() * tones.rate).max(axis=0).sum())
+    ends = (1.0 - floor / common, 1.0 - floor / max(reachable, common))
     return min(ends[0], most), min(ends[1], most)
 
 
@@ -102,9 +98,15 @@ class BinSolution(NamedTuple):
     found: Decomposition
     allocation: MeshAllocation
     kept: bool
-    """Whether the rounded allocation keeps every rate floor."""
+    """Whether whole subcarriers were found that keep every rate floor; else the allocation is NaN."""
     share_max: float
     """Largest share that no allocation can exceed."""
+    shortfall: float = 0.0
+    """What the users lack of their floors in the best assignment that was found, relative to it, in total."""
+    inaccurate: int = 0
+    """Cone programs whose solver stopped short of its tolerance."""
+    failed: int = 0
+    """Cone programs that no solver answered."""
 
 
 def solve_with_bins(problem: MeshProblem, *, bins: int, paper: bool, tolerance: float, limit: int) -> BinSolution:
@@ -118,8 +120,9 @@ def solve_with_bins(problem: MeshProblem, *, bins: int, paper: bool, tolerance: 
     high = low + max(reach - low, 0.0) * (1.0 - TAIL)
     concave = problem.objective == "log"
     first = [0.5 * reach] if paper else [low, 0.5 * (low + high), high] if concave else [low, high]
+    subproblem = BinSubproblem(problem, tones, gathered, most)
     found = decompose(
-        BinSubproblem(problem, tones, gathered, most),
+        subproblem,
         tangent_master if concave or paper else sigma_master,
         np.array([[low]]),
         np.array([[high]]),
@@ -136,8 +139,13 @@ def solve_with_bins(problem: MeshProblem, *, bins: int, paper: bool, tolerance: 
     else:
         assignment = repaired(problem, assignment)
     allocation = _timed(problem, assignment)
-    kept = bool(problem.shortfall(problem.tones(assignment).rate, allocation.positioning_share) <= 1e-12)
-    return BinSolution(found, allocation, kept, most)
+    short = float(problem.shortfall(problem.tones(assignment).rate, allocation.positioning_share))
+    kept, ends = short <= KEPT, subproblem.accuracies
+    if not kept:
+        allocation = _unassigned(problem)
+    return BinSolution(
+        found, allocation, kept, most, short, ends.count(Accuracy.INACCURATE), ends.count(Accuracy.FAILED)
+    )
 
 
 def by_deficit(share: np.ndarray, member: np.ndarray, omega: np.ndarray, selective: bool) -> np.ndarray:
@@ -212,5 +220,9 @@ def _infeasible(problem: MeshProblem, most: float) -> BinSolution:
         cuts=np.array([0]),
         status=np.array([int(Status.INFEASIBLE)]),
     )
-    unassigned = np.full(problem.subcarriers, -1, dtype=np.int64)
-    return BinSolution(found, MeshAllocation(np.full(users, nan), unassigned, np.asarray(nan)), False, most)
+    return BinSolution(found, _unassigned(problem), False, most, nan)
+
+
+def _unassigned(problem: MeshProblem) -> MeshAllocation:
+    nan, nobody = float("nan"), np.full(problem.subcarriers, -1, dtype=np.int64)
+    return MeshAllocation(np.full(problem.users, nan), nobody, np.asarray(nan))

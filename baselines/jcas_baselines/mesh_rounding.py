@@ -9,7 +9,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 
 from jcas_env.scenarios.mesh import CountModel, MeshAllocation, MeshProblem
-from jcas_env.scenarios.mesh.subcarriers import assigned_counts, comb_placement, largest_remainder
+from jcas_env.scenarios.mesh.subcarriers import assigned_counts, comb_placement
 from jcas_env.types import Array
 
 from .mesh_counts import Frontier, best_level, select, unsorted
@@ -33,7 +33,8 @@ class Rounded(NamedTuple):
     share: Array
     """(n,)"""
     kept: Array
-    """(n,) bool: whether every rate floor holds; else the counts are the relaxed ones by largest remainder."""
+    """(n,) bool: whether every rate floor holds; else no whole counts keep them, for every user needs a number of
+    subcarriers of its own at the least share, and together they have too few."""
 
 
 def _counts_at(frontier: Frontier, model: CountModel, share: Array, *, least: int) -> tuple[Array, Array]:
@@ -78,7 +79,8 @@ def best_share(model: CountModel, weight: Array, floor: Array, positioning: Arra
     xp = array_namespace(rate)
     least = xp.min(rate, axis=-1)
     served = least > 0
-    last = xp.where(served, 1.0 - floor / xp.where(served, least, 1.0) * (1.0 + 4e-16), -inf)
+    # One spacing below: near 1 the rounding of the share itself would cost more of a small floor than is allowed.
+    last = xp.where(served, 1.0 - floor / xp.where(served, least, 1.0) - float(xp.finfo(rate.dtype).eps), -inf)
     last = xp.clip(last, max=1.0 - (model.share_min if model.objective == "log" else 0.0))
     if model.objective == "log":
         return xp.clip(xp.minimum(weight + xp.zeros_like(last), last), min=model.share_min)
@@ -86,11 +88,12 @@ def best_share(model: CountModel, weight: Array, floor: Array, positioning: Arra
     return xp.where(rises, xp.clip(last, min=model.share_min), model.share_min)
 
 
-def round_counts(frontier: Frontier, model: CountModel, share: Array, relaxed: Array, *, least: int) -> Rounded:
-    """Round relaxed optima: ``share`` (n,), ``relaxed`` counts (n, users) in the users' own order.
+def round_counts(frontier: Frontier, model: CountModel, share: Array, *, least: int) -> Rounded:
+    """Whole counts near relaxed optima, whose shares are ``share`` (n,).
 
     For ``SHARES`` shares around each optimum the rate rows are rounded up, the positioning level is bisected, what is
-    spare goes to the best rate; each of them then gets its own best share. The best one is kept.
+    spare goes to the best rate; each of them then gets its own best share. The best one is kept. ``least``
+    subcarriers are for positioning; where they would not leave enough for the floors, fewer do.
     """
     xp = array_namespace(share)
     total = model.subcarriers
@@ -101,6 +104,10 @@ def round_counts(frontier: Frontier, model: CountModel, share: Array, relaxed: A
     shares = xp.maximum(xp.minimum(shares, limit[:, None] * (1.0 - 1e-9)), model.share_min)
     shares = xp.minimum(shares, 1.0 - 1e-9)
     counts, fits = _counts_at(frontier, model, shares, least=least)
+    needed = needed_counts(frontier, model)[:, None, :]
+    counts = xp.concat([counts, needed], axis=1)
+    fits = xp.concat([fits, xp.sum(needed, axis=-1) <= total], axis=1)
+    counts = xp.where(fits[..., None], counts, 0.0)
     counts = counts + xp.where(frontier.leader[:, None, :], (total - xp.sum(counts, axis=-1))[..., None], 0.0)
     rate = frontier.rate[:, None, :] * counts  # in units of R_ref
     positioning = xp.min(frontier.information[:, None, :] * counts, axis=-1)
@@ -110,10 +117,13 @@ def round_counts(frontier: Frontier, model: CountModel, share: Array, relaxed: A
     flat = model._replace(rate_scale=xp.ones_like(share), positioning_weight=frontier.weight)
     value = xp.where(fits, flat.value(positioning, xp.mean(rate, axis=-1), shares), -inf)
     row, chosen = xp.arange(share.shape[0], device=device(share)), xp.argmax(value, axis=-1)
-    kept = xp.any(fits, axis=-1)
-    nearest = largest_remainder(relaxed / xp.sum(relaxed, axis=-1, keepdims=True), total=total, least=0)
-    counts = xp.where(kept[:, None], unsorted(frontier, counts[row, chosen]), nearest)
-    return Rounded(counts, xp.where(kept, shares[row, chosen], share), kept)
+    return Rounded(unsorted(frontier, counts[row, chosen]), shares[row, chosen], xp.any(fits, axis=-1))
+
+
+def needed_counts(frontier: Frontier, model: CountModel) -> Array:
+    """Fewest whole subcarriers with which the sorted users have their floors at the least share, (n, users)."""
+    xp = array_namespace(frontier.rate)
+    return xp.ceil(frontier.floor[:, None] / ((1.0 - model.share_min) * frontier.rate) * (1.0 - 1e-12))
 
 
 def as_allocation(problem: MeshProblem, counts: Array, share: Array, lost: Array) -> MeshAllocation:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from jcas_env.scenarios.mesh import MeshAllocation, MeshProblem
 from jcas_env.scenarios.mesh.subcarriers import largest_remainder
@@ -18,7 +19,7 @@ from .mesh_bins import BinSolution, solve_with_bins
 from .mesh_counts import Frontier, frontier_of, unsorted
 from .mesh_exact import exact_share
 from .mesh_gbd import Cuts, decompose_counts, interval_of, relieved
-from .mesh_rounding import SMALL_BAND, as_allocation, best_share, round_counts
+from .mesh_rounding import SMALL_BAND, as_allocation, best_share, needed_counts, round_counts
 from .solver import Solution, in_double_precision
 
 
@@ -29,7 +30,7 @@ def solve_gbd(
     xp = array_namespace(problem.distance)
     if problem.distance.dtype == xp.float32:
         solve = partial(solve_gbd, cuts=cuts, bins=bins, conic=conic, whole=whole, tolerance=tolerance, limit=limit)
-        return in_double_precision(solve, problem, problem.distance.dtype)
+        return in_single(solve, problem)
     if conic or problem.selective or problem.subcarriers <= SMALL_BAND:
         return _by_bins(problem, bins=bins, paper=cuts == "paper", tolerance=tolerance, limit=limit)
     found, frontier, feasible = decompose_counts(problem.count_model, cuts=cuts, tolerance=tolerance, limit=limit)
@@ -46,7 +47,7 @@ def solve_exact(problem: MeshProblem, *, whole: bool = True) -> Solution:
         raise ValueError("`snr` differs between subcarriers: Exact solves flat channels, GBD solves this one")
     xp = array_namespace(problem.distance)
     if problem.distance.dtype == xp.float32:
-        return in_double_precision(partial(solve_exact, whole=whole), problem, problem.distance.dtype)
+        return in_single(partial(solve_exact, whole=whole), problem)
     interval = interval_of(problem.count_model)
     frontier = relieved(frontier_of(problem.count_model), interval.feasible)
     found = exact_share(frontier, problem.count_model, interval)
@@ -73,11 +74,12 @@ def _assembled(
     xp = array_namespace(relaxed)
     model = problem.count_model
     share = xp.where(feasible, share, problem.share_min)
-    kept = xp.ones_like(feasible)
+    found = feasible
     relaxed = unsorted(frontier, relaxed)
     if whole:
-        counts, rounded, kept = round_counts(frontier, model, share, relaxed, least=problem.least_subcarriers)
-        allocation = as_allocation(problem, counts, rounded, ~feasible)
+        counts, rounded, kept = round_counts(frontier, model, share, least=problem.least_subcarriers)
+        found = feasible & kept
+        allocation = as_allocation(problem, counts, rounded, ~found)
     else:
         allocation = MeshAllocation(
             xp.reshape(xp.where(feasible[:, None], relaxed, xp.nan), (*problem.batch, problem.users)),
@@ -90,18 +92,33 @@ def _assembled(
 
     return Solution(
         allocation,
-        batch(xp.where(feasible, lower, xp.nan)),
-        batch(xp.where(feasible, upper, xp.nan)),
-        batch(xp.where(feasible, status, int(Status.INFEASIBLE))),
+        batch(xp.where(found, lower, xp.nan)),
+        batch(xp.where(found, upper, xp.nan)),
+        batch(xp.where(found, status, int(Status.INFEASIBLE))),
         batch(iterations),
         {
             "positioning_share": batch(xp.where(feasible, share, xp.nan)),
             "counts": batch(xp.where(feasible[:, None], relaxed, xp.nan), problem.users),
-            "floors_kept": batch(kept & feasible),
+            "floors_kept": batch(found),
+            "relaxation": xp.full(problem.batch, not whole, device=device(relaxed)),
+            "relaxed_objective": batch(xp.where(feasible, lower, xp.nan)),
+            "subcarriers_needed": batch(xp.sum(needed_counts(frontier_of(model), model), axis=-1)),
             "share_max": model.share_max,
             "rate_floor_max": model.rate_floor_max,
         },
     )
+
+
+def in_single(solve: Callable[[MeshProblem], Solution], problem: MeshProblem) -> Solution:
+    """Solve in double precision, and answer in the problem's own with a share that still keeps the floors.
+
+    Near 1 single precision rounds a share up to where nothing is left for the data; it is rounded down instead.
+    """
+    xp = array_namespace(problem.distance)
+    solution = in_double_precision(solve, problem, problem.distance.dtype)
+    share = solution.allocation.positioning_share * (1.0 - float(xp.finfo(problem.distance.dtype).eps))
+    share = xp.where(share < problem.share_min, problem.share_min, share)
+    return replace(solution, allocation=solution.allocation._replace(positioning_share=share))
 
 
 def _by_bins(problem: MeshProblem, *, bins: int, paper: bool, tolerance: float, limit: int) -> Solution:
@@ -113,7 +130,7 @@ def _by_bins(problem: MeshProblem, *, bins: int, paper: bool, tolerance: float, 
         return np.reshape(np.stack([np.asarray(pick(one)) for one in solved]), (*problem.batch, *rest))
 
     def status(one: BinSolution) -> int:
-        code = int(one.found.status[0])
+        code = int(one.found.status[0]) if one.kept else int(Status.INFEASIBLE)
         return int(Status.FEASIBLE) if paper and problem.objective == "sum" and code == Status.OPTIMAL else code
 
     return Solution(
@@ -122,15 +139,19 @@ def _by_bins(problem: MeshProblem, *, bins: int, paper: bool, tolerance: float, 
             gather(lambda one: one.allocation.assignment, problem.subcarriers),
             gather(lambda one: one.allocation.positioning_share),
         ),
-        gather(lambda one: one.found.lower[0]),
-        gather(lambda one: one.found.upper[0]),
+        gather(lambda one: one.found.lower[0] if one.kept else np.nan),
+        gather(lambda one: one.found.upper[0] if one.kept else np.nan),
         gather(status),
         gather(lambda one: one.found.cuts[0]),
         {
             "positioning_share": gather(lambda one: one.found.point[0, 0]),
             "counts": gather(lambda one: one.found.answer.amount[0].sum(axis=-1), problem.users),
             "floors_kept": gather(lambda one: one.kept),
+            "relaxed_objective": gather(lambda one: one.found.lower[0]),
+            "shortfall": gather(lambda one: one.shortfall),
             "share_max": gather(lambda one: one.share_max),
+            "programs_inaccurate": gather(lambda one: one.inaccurate),
+            "programs_failed": gather(lambda one: one.failed),
             "rate_floor_max": problem.count_model.rate_floor_max,
         },
     )
@@ -160,6 +181,8 @@ def _instances(problem: MeshProblem) -> list[MeshProblem]:
 def solve_equal(problem: MeshProblem) -> Solution:
     """Equal counts, and the share that suits them best; infeasible where equal counts keep the floors at no share."""
     xp = array_namespace(problem.distance)
+    if problem.distance.dtype == xp.float32:
+        return in_single(solve_equal, problem)
     model = problem.count_model
     weight = xp.full_like(model.rate, 1.0 / problem.users)
     counts = largest_remainder(weight, total=problem.subcarriers, least=0)

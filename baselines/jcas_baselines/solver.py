@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
+from math import inf
 from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
@@ -74,7 +75,11 @@ def in_double_precision(solve: Callable[[P], Solution], problem: P, dtype: Any) 
     solution = solve(replace(cast(Any, problem), **wide))
 
     def narrow(value: Array) -> Array:
-        return xp.astype(value, dtype) if is_array(value) and value.dtype == xp.float64 else value
+        if not is_array(value) or value.dtype != xp.float64:
+            return value
+        most = float(xp.finfo(dtype).max)  # what is larger is infinite in the narrow type, not an overflow
+        value = xp.where(value > most, inf, xp.where(value < -most, -inf, value))
+        return xp.astype(value, dtype)
 
     return Solution(
         tree_map(narrow, solution.allocation),

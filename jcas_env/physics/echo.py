@@ -183,7 +183,8 @@ def least_sensing_share(gains: EchoGains, demand: Array, /) -> Array:
     n, k, receive, transmit = gains.antennas, gains.slope, gains.receive, gains.transmit
     g = gains.pattern - n
     peak = most_informative_share(gains)
-    finite = xp.isfinite(demand)
+    # Far out of reach the squares below would overflow in single precision, and say nothing.
+    finite = demand <= 2.0 * echo_information(1.0 - peak, peak, gains)
     d = xp.where(finite, demand, xp.zeros_like(demand))
     constant = n * (receive * n + transmit - d)
     linear = 2.0 * receive * n * g + transmit * (g - n) + k - d * g

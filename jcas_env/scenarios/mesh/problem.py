@@ -178,12 +178,25 @@ class MeshProblem:
 
     def information(self, tones: Tones, symbols: Array | float) -> AngularInformation:
         """Information of a number of positioning symbols, scalar or (..., 1), about every user."""
+        return AngularInformation(*(part * self._energy * symbols for part in self._unit_information(tones)))
+
+    @property
+    def _energy(self) -> Array:
+        """Ratio of a symbol that :attr:`tones` do not carry, (..., users)."""
         xp = array_namespace(self.distance)
-        snr = xp.ones_like(self.distance) if self.selective else self.snr
+        return xp.ones_like(self.distance) if self.selective else self.snr
+
+    def _unit_information(self, tones: Tones) -> AngularInformation:
+        """Information of a symbol at a ratio of one.
+
+        Bounds and precisions are homogeneous in the energy, which is put in at their end: squared frequencies times
+        large ratios overflow in single precision.
+        """
+        xp = array_namespace(self.distance)
         return pair_information(
             tones.count,
             tones.spread,
-            snr=snr * symbols,
+            snr=xp.ones_like(self.distance),
             departure_sensitivity=array_sensitivity(xp.sin(self.aod) ** 2, antennas=self.tx_antennas),
             arrival_sensitivity=array_sensitivity(xp.sin(self.aoa) ** 2, antennas=self.rx_antennas),
             split=self.beam_split,
@@ -191,8 +204,9 @@ class MeshProblem:
 
     def precision(self, tones: Tones) -> Array:
         """Reciprocal of the equivalent error at beta = 1, (..., users) [1/m^2]."""
-        information = self.information(tones, self.symbols)
-        return inverse_equivalent_error(information, self.distance, uniformity=self.uniformity)
+        information = self._unit_information(tones)
+        unit = inverse_equivalent_error(information, self.distance, uniformity=self.uniformity)
+        return unit * self._energy * self.symbols
 
     @cached_property
     def error_scale(self) -> Array:
@@ -301,9 +315,13 @@ class MeshProblem:
 
     def _bounds(self, tones: Tones, share: Array) -> ErrorBounds:
         xp = array_namespace(share)
-        information = self.information(tones, self.symbols * share[..., None])
-        distance = xp.broadcast_to(self.distance, information.delay.shape)
-        return closed_form_bounds(information, distance)
+        energy = self._energy * self.symbols * share[..., None]
+        lit = energy > 0
+        unit = AngularInformation(*(xp.where(lit, part, 0.0 * part) for part in self._unit_information(tones)))
+        distance = xp.broadcast_to(self.distance, unit.delay.shape)
+        position, orientation, reason = closed_form_bounds(unit, distance)
+        root = xp.sqrt(xp.where(lit, energy, xp.ones_like(energy)))
+        return ErrorBounds(position / root, orientation / root, reason)
 
     def outcome(self, allocation: MeshAllocation) -> MeshOutcome:
         """Rates, bounds, utility and violation of an allocation."""
