@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+import numpy as np
+
 from ...physics.beamforming import Combiner, Precoder
 from ...physics.estimation import ESTIMATORS, keeps_angles, pilot_frames
 from ...physics.geometry import LAYOUTS
@@ -13,6 +15,7 @@ from ...physics.rates import Noise, PositioningGain
 from ...units import db_to_linear, noise_density
 from ..configuration import Configuration, check_choices, check_counts, check_range, is_number
 from ..scenario import require
+from .subcarriers import ROUNDING, whole_floor
 
 Reward = Literal["rate", "fair", "delay"]
 Objective = Literal[Reward, "drain"]
@@ -69,7 +72,9 @@ class MultiCellConfig(Configuration):
     subcarrier_spacing: float = 150e3
     """Spacing of the subcarriers [Hz]."""
     whole_subcarriers: bool = False
-    """Round bands to whole subcarriers on the air (largest remainder, at least one each)."""
+    """Round bands to whole subcarriers on the air, service by service (largest remainder, at least one for each group).
+    A band too narrow for one group is refused here; how many groups a cell has is the scene's, and a scene with more
+    than the band has subcarriers is infeasible: solvers say so, and any action transmits the fallback."""
 
     positioning_share: float | None = None
     """Share of power and band that positioning gets in every cell; None leaves it to the allocator."""
@@ -375,7 +380,20 @@ def _check_floors(config: MultiCellConfig) -> None:
         least <= 0.5,
         f"`floor` is too large: {demand}, and two services share a budget of 1; got {config.floor!r}",
     )
-    if share is None:
-        return
-    ok = is_number(share) and 0 < share < 1 and least <= share <= 1 - least
-    require(ok, f"`positioning_share` must lie in ({least:g}, {1 - least:g}): {demand}; got {share!r}")
+    if share is not None:
+        ok = is_number(share) and 0 < share < 1 and least <= share <= 1 - least
+        require(ok, f"`positioning_share` must lie in ({least:g}, {1 - least:g}): {demand}; got {share!r}")
+    if config.whole_subcarriers:
+        _check_subcarriers(config)
+
+
+def _check_subcarriers(config: MultiCellConfig) -> None:
+    """The band must hold the floor of one group and service, in whole subcarriers; more groups are the scene's."""
+    spacing, share = config.subcarrier_spacing, config.positioning_share
+    room = config.band_budget * (0.5 if share is None else min(share, 1.0 - share))
+    least = float(whole_floor(np.asarray(config.floor * config.band_budget), spacing=spacing))
+    require(
+        least <= room * (1.0 + ROUNDING),
+        f"`whole_subcarriers`: a group needs {least:g} Hz of each service ({round(least / spacing)} times "
+        f"`subcarrier_spacing`), and a service has {room:g} Hz of `band_budget` {config.band_budget:g}",
+    )
