@@ -179,6 +179,11 @@ class MultiCellConfig(Configuration):
         return self.cells * self.users_per_cell
 
     @property
+    def ratio_scale(self) -> bool:
+        """Whether the reward is one of rates alone: neither logarithms nor backlogs."""
+        return self.reward == "rate"
+
+    @property
     def has_queues(self) -> bool:
         """Whether data waits in queues."""
         return self.queues or self.reward == "delay"
