@@ -11,6 +11,7 @@ import numpy as np
 from ...physics.beamforming import Combiner, Precoder
 from ...physics.estimation import ESTIMATORS, keeps_angles, pilot_frames
 from ...physics.geometry import LAYOUTS
+from ...physics.motion import clarke_correlation
 from ...physics.rates import Noise, PositioningGain
 from ...units import db_to_linear, noise_density
 from ..configuration import Configuration, check_choices, check_counts, check_range, is_number
@@ -33,8 +34,9 @@ KEEP_OUT = 2.0
 class MultiCellConfig(Configuration):
     """Multi-cell mmWave network that serves data and positions its users (luo2023, spec multicell 0).
 
-    Defaults are the physically right choices; ``MultiCellConfig.preset(name)`` gives the settings of the
-    paper's figures. Raises ``ValueError`` that names the field, the rule and the value.
+    Defaults are the physically right formulas where luo2023 has misprints; sizes, correlations and what pilots cost
+    are choices. ``MultiCellConfig.preset(name)`` gives the settings of the paper's figures. Raises ``ValueError`` that
+    names the field, the rule and the value.
     """
 
     cells: int = 3
@@ -102,7 +104,8 @@ class MultiCellConfig(Configuration):
     pilots: int = 8
     """Pilot beams P of a slot in which gains alone are measured; at least two measurements per path, P N >= 2 L."""
     frame_rho: float = 0.0
-    """Correlation of the path gains of successive pilot frames; 0: independent."""
+    """Correlation of the path gains of successive pilot frames; 0: independent, a choice. What is consistent
+    with ``fading_correlation`` = 0.9 between slots, for T frames spread over a slot, is 0.9^(1/T), or 0.983 for six."""
     pilot_power: float | None = None
     """Power of the pilots [W]; None: the whole power budget."""
     pilot_reuse: bool = False
@@ -142,8 +145,10 @@ class MultiCellConfig(Configuration):
     velocity_memory: float = 0.9
     """Correlation of a user's velocity in successive slots."""
     fading_correlation: float = 0.9
-    """Correlation of the scattered paths in successive slots; 1 freezes the fading. A modelling choice: at
-    60 GHz and 1 m/s fading decorrelates in about 2 ms."""
+    """Correlation of the scattered paths in successive slots; 1 freezes the fading. A modelling choice, with
+    ``frame_rho``: at 60 GHz and 1 m/s fading decorrelates in about 2 ms, so that slots of 10 ms hardly correlate and
+    the frames inside of one do. The pair that follows from the speed is :attr:`clarke_correlations`, for the defaults
+    the preset ``clarke``."""
     blockage: bool = False
     """Block lines of sight at random."""
     blockage_enter: float = 0.01
@@ -226,6 +231,24 @@ class MultiCellConfig(Configuration):
         return beams * (1 if self.pilot_reuse else self.cells) / symbols
 
     @property
+    def frame_interval(self) -> float:
+        """Time from one pilot frame of a station to its next [s]: one symbol for each antenna, stations in turn."""
+        stations = 1 if self.pilot_reuse else self.cells
+        return stations * self.bs_antennas / self.subcarrier_spacing
+
+    @property
+    def clarke_correlations(self) -> tuple[float, float]:
+        """``fading_correlation`` and ``frame_rho`` that follow from speed and carrier, :func:`.clarke_correlation`.
+
+        Negative ones count as zero: an autoregressive process with a negative correlation would alternate.
+        """
+        slots, frames = (
+            max(0.0, clarke_correlation(interval, speed=self.speed, carrier_hz=self.carrier_hz))
+            for interval in (self.slot, self.frame_interval)
+        )
+        return slots, frames
+
+    @property
     def noise_density(self) -> float:
         """Noise power density at a receiver [W/Hz]."""
         return noise_density(self.noise_figure_db, self.noise_density_dbm_hz)
@@ -270,6 +293,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "luo2023-fig8": _STATIC | {"ue_antennas": 18},
     # The queues of spec multicell 10.5: knowledge one slot old, blockage, 40 slots.
     "delay": _STATIC | {"reward": "delay", "csi_delay": 1, "horizon": 40, "blockage": True},
+    # Fading as fast as walking users see it, between slots and between the pilot frames of a slot.
+    "clarke": {"fading_correlation": 0.159, "frame_rho": 0.938},
     "luo2023-fig9": _STATIC | {"ue_antennas": 18, "power_budget": 5.0, "grouping_threshold": (0.4, 0.3, 0.5)},
 }
 """Settings by name; the figures' sweeps are made with keywords on top (spec multicell 10.8)."""
