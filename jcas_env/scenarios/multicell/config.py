@@ -170,7 +170,8 @@ class MultiCellConfig(Configuration):
     observation: Observation = "dict"
     """``dict``: structured; ``flat``: one vector for MLPs."""
     dtype: Precision = "float64"
-    """Precision of the simulation."""
+    """Precision of the simulation. ``float32`` halves its memory; faster it is with perfect knowledge, hardly where
+    pilots are sent, whose estimation takes most of the time."""
 
     def __post_init__(self) -> None:
         _check_numbers(self)
