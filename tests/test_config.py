@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 from dataclasses import fields
 
+import numpy as np
 import pytest
+from scipy.special import j0
 
 from jcas_env import MultiCellConfig, make_scenario
 from jcas_env.physics import estimation
+from jcas_env.physics.motion import clarke_correlation
 from jcas_env.scenarios.multicell import PRESETS
 
 
@@ -30,6 +33,30 @@ def test_every_preset_makes_a_scenario(name):
     assert make_scenario("multicell", config).config is not None
     if name.startswith("luo2023"):
         assert (config.csi_delay, config.horizon, config.service_weight) == (0, 1, (1.0, 1.0))
+
+
+def test_the_preset_clarke_fades_as_fast_as_a_walk_at_60_ghz():
+    """J_0(2 pi f_D tau), f_D = 200 Hz; tau = 10 ms between slots, 0.4 ms between frames: 3 x 20 symbols of 6.7 us."""
+    default, config = MultiCellConfig(), MultiCellConfig.preset("clarke")
+    assert config.frame_interval == pytest.approx(0.4e-3)
+    expected = [j0(2 * np.pi * (60e9 / 299792458.0) * tau) for tau in (10e-3, 0.4e-3)]
+    assert default.clarke_correlations == pytest.approx(expected, abs=1e-12)
+    assert (config.fading_correlation, config.frame_rho) == pytest.approx(default.clarke_correlations, abs=5e-4)
+    # As one autoregressive process, 25 frame intervals fade as a slot does.
+    assert config.frame_rho ** (config.slot / config.frame_interval) == pytest.approx(0.159, abs=0.05)
+    # The defaults are a choice: slots that correlate by .9, and frames inside of one that do not.
+    assert (default.fading_correlation, default.frame_rho) == (0.9, 0.0)
+
+
+def test_correlations_that_follow_from_the_speed():
+    assert MultiCellConfig(speed=0.0).clarke_correlations == (1.0, 1.0)
+    # Slots of half a millisecond correlate (spec multicell 8.2); negative correlations count as none.
+    assert MultiCellConfig(slot=0.5e-3).clarke_correlations[0] == pytest.approx(j0(2 * np.pi * 0.1), abs=2e-3)
+    assert MultiCellConfig(slot=3e-3).clarke_correlations[0] == 0.0 > j0(2 * np.pi * 0.6)
+    assert MultiCellConfig(pilot_reuse=True).frame_interval == pytest.approx(0.4e-3 / 3)
+    for turns in (0.0, 0.3, 2.0, 17.0, 300.0):
+        got = clarke_correlation(turns, speed=1.0, carrier_hz=299792458.0)
+        assert got == pytest.approx(j0(2 * np.pi * turns), abs=1e-12)
 
 
 def test_keywords_replace_fields_of_a_preset():

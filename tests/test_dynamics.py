@@ -8,6 +8,7 @@ from math import sqrt
 import numpy as np
 import pytest
 from conftest import scenes, static
+from jcas_baselines import ADMM
 
 from jcas_env import MultiCell, MultiCellConfig
 from jcas_env.physics.geometry import in_hexagon
@@ -29,6 +30,14 @@ def run(config: MultiCellConfig, lanes: int, slots: int, seed: int = 0, action: 
         state = scenario.transition(state, allocation, stack([scenario.draw(rng, state) for rng in generators]))
         states.append(state)
     return scenario, states, np.array(rewards)
+
+
+def admm_utility(scene_count: int = 100, **fields) -> np.ndarray:
+    """True utility of ADMM in the first slot at share 1/2 and weights (1, 1), (scenes,); M20 N4, perfect knowledge of
+    the slot before unless told otherwise."""
+    config = MultiCellConfig.preset("luo2023-static", **({"csi_delay": 1} | fields))
+    scenario, state = scenes(config, scene_count)
+    return scenario.reward(state, ADMM().solve(scenario.problem(state)).allocation)
 
 
 class TestDrop:
@@ -98,17 +107,26 @@ class TestTime:
         np.testing.assert_array_equal(outcome.utility, scenario.truth(state).utility(allocation))
         np.testing.assert_array_equal(outcome.utility, scenario.reward(state, allocation))
 
-    def test_stale_knowledge_costs_utility(self):
-        """Spec multicell 10.7: M20 N4, one slot old; rho = 1 -> 0 lowers the ADMM utility, 15.2 -> 13.3 +-15 %."""
-        from jcas_baselines import ADMM
+    def test_knowledge_of_a_network_that_stands_still_is_not_stale(self):
+        """With rho = 1 and without motion the slot before tells all: the level of stale ADMM is that of T1, 18.55 +-5 %
+        (spec multicell 10.1)."""
+        stale, fresh = (admm_utility(fading_correlation=1.0, speed=0.0, csi_delay=delay) for delay in (1, 0))
+        np.testing.assert_allclose(stale, fresh, rtol=1e-12)
+        assert stale.mean() == pytest.approx(18.55, rel=0.05)
+        # At walking speed a slot's way, 1 cm, turns no beam.
+        assert admm_utility(fading_correlation=1.0).mean() == pytest.approx(fresh.mean(), rel=0.002)
 
-        means = []
-        for rho in (1.0, 0.0):
-            fields = {"csi_delay": 1, "fading_correlation": rho, "horizon": 40}
-            scenario, state = scenes(MultiCellConfig.preset("luo2023-static", **fields), 60)
-            allocation = ADMM().solve(scenario.problem(state)).allocation
-            means.append(scenario.reward(state, allocation).mean())
-        assert means[1] < means[0]
+    @pytest.mark.parametrize(("threshold", "frozen", "gone"), [(0.4, 18.55, 16.23), (0.05, 15.2, 13.3)])
+    def test_stale_knowledge_costs_an_eighth_of_the_utility(self, threshold, frozen, gone):
+        """Spec multicell 10.7: M20 N4, one slot old; rho = 1 -> 0 lowers the ADMM utility, 15.2 -> 13.3.
+
+        It does not name the grouping threshold, and its level is that of 0.05: 15.09 -> 13.39 over 200 scenes. At 0.4,
+        where rho = 1 is T1 (the test above), it is 18.82 -> 16.75. The loss is an eighth with either, 13.3/15.2 = .875.
+        """
+        old, new = (admm_utility(fading_correlation=rho, grouping_threshold=threshold) for rho in (1.0, 0.0))
+        assert old.mean() == pytest.approx(frozen, rel=0.05)
+        assert new.mean() == pytest.approx(gone, rel=0.05)
+        assert new.mean() / old.mean() == pytest.approx(13.3 / 15.2, abs=0.025)
 
     def test_last_power_is_what_was_on_the_air(self):
         scenario, state = scenes(MultiCellConfig(**SMALL), 1)

@@ -287,6 +287,15 @@ class TestConfig:
         with pytest.raises(ValueError, match=message):
             MultiCellConfig(**fields)
 
+    def test_time_that_pilots_take_by_hand(self):
+        """Of 1500 symbols three stations take 6 x 20 each where angles are measured, 8 each where gains are."""
+        config = MultiCellConfig()
+        shares = [config.pilot_share(measures_angles=measures) for measures in (True, False)]
+        assert shares == pytest.approx([360 / 1500, 24 / 1500])
+        assert (shares[0] + 4 * shares[1]) / config.angle_coherence == pytest.approx(0.0608)  # on average
+        for name, share in (("ls", 60 / 1500), ("omp", 60 / 1500), ("perfect", 0.0)):
+            assert MultiCellConfig(estimator=name).pilot_share(measures_angles=False) == pytest.approx(share)
+
     def test_pilots_take_their_share_of_the_rates(self):
         """6 x 20 x 3 of 1500 symbols where angles are measured, 8 x 3 where gains alone are."""
         with_, without = (play(MultiCellConfig(pilot_overhead=flag), 1, 1) for flag in (True, False))

@@ -57,6 +57,22 @@ def test_without_noise_the_position_is_exact(rng):
     assert np.linalg.norm(found.position - point, axis=-1).max() < 1e-6
 
 
+@pytest.mark.parametrize("deviation", [1e-6, 1e-4, 1e-2, 0.1])
+def test_single_precision_finds_whom_double_precision_finds(rng, deviation):
+    """Where stations stand nearly in line the information is singular in single precision: steps stay finite."""
+    point = users(rng, 20_000)
+    cosine = bearing(point, STATIONS, AXES)[0] + deviation * rng.standard_normal((20_000, 3))
+    single = [np.asarray(value, dtype=np.float32) for value in (cosine, STATIONS, AXES)]
+    there = find(single[0], np.float32(deviation), stations=single[1], axes=single[2])
+    here = find(cosine, deviation)
+    assert there.position.dtype == np.float32
+    assert (there.located == here.located).mean() > 0.995
+    both = there.located & here.located
+    apart = np.linalg.norm(there.position - here.position, axis=-1)[both]
+    assert np.median(apart) < 1e-4
+    assert np.isfinite(there.position[there.located]).all()
+
+
 @pytest.mark.parametrize("deviation", [5.5e-4, 5e-3])
 def test_with_noise_the_error_is_at_the_bound_and_never_gross(rng, deviation):
     point = users(rng, 400)

@@ -286,35 +286,6 @@ class TestRegroup:
             static(1, users_per_cell=3).problem.regroup(0)
 
 
-class TestWholeSubcarriers:
-    def test_bands_are_whole_keep_the_total_and_are_nearest(self):
-        scene = static(20, whole_subcarriers=True)
-        allocation = Exact().solve(scene.problem).allocation
-        air = scene.truth.on_air(allocation)
-        carriers = air.bandwidth / 150e3
-        np.testing.assert_allclose(carriers, np.round(carriers), atol=1e-9)
-        assert carriers.min() >= 1.0 - 1e-9
-        size = scene.problem.group_size[..., None, :]
-        total = scene.problem.cell_sum((air.bandwidth / size).sum(axis=-2))
-        np.testing.assert_allclose(total, 66 * 150e3, rtol=1e-9)
-        # Bands of at least one carrier move by less than one, but for what the groups below one are given.
-        moved = np.abs(air.bandwidth - allocation.bandwidth) / 150e3
-        lifted = 2 * scene.problem.groups.max()
-        assert moved.max() < lifted
-
-    def test_largest_remainders_win(self, plain):
-        whole = replace(plain, subcarrier_spacing=1e6, band_floor=0.0)
-        allocation = EQUAL._replace(bandwidth=np.array([[5.6e6, 5.6e6, 4.5e6], [4.4e6, 4.4e6, 5.5e6]]))
-        air = whole.on_air(allocation)
-        np.testing.assert_allclose(air.bandwidth, [[6e6, 6e6, 5e6], [4e6, 4e6, 5e6]])
-
-    def test_utility_is_that_of_the_rounded_bands(self, plain):
-        whole = replace(plain, subcarrier_spacing=3e6)
-        rounded = EQUAL._replace(bandwidth=whole.on_air(EQUAL).bandwidth)
-        assert whole.utility(EQUAL) == pytest.approx(plain.utility(rounded))
-        assert whole.utility(EQUAL) != pytest.approx(plain.utility(EQUAL))
-
-
 class TestRefusals:
     def test_numbers_that_fit_neither_scalar_nor_cells_are_named(self):
         with pytest.raises(ValueError, match=r"`noise_density` must be a scalar or broadcast to \(2,\).*\(3,\)"):

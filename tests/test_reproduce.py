@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from jcas_experiments import cli
 from jcas_experiments.reproduce import FIGURES, Plan, Table
+from jcas_experiments.reproduce.luo2023_estimation import FIG5_GRIDS, FIG5_PATHS
 from jcas_experiments.reproduce.run import report
 from jcas_experiments.reproduce.scenes import mean_and_interval
 from typer.testing import CliRunner
@@ -106,6 +107,7 @@ def invented(name, rates):
     columns = FIGURES[name].all_columns
     keys = {
         "luo-fig7": [(p, n, w) for p in ("mrt", "zf") for n in (4, 8, 16) for w in (5.0, 55.0)],
+        "luo-fig5": [(paths, grid) for paths in (3, *range(16, 31, 2)) for grid in (10, 80, 300)],
         "luo-fig9": [(w, share) for w in (5.0, 12.0) for share in (0.15, 0.5, 0.85)],
     }[name]
     return Table(columns, tuple((*key, *(rates(key, c) for c in columns[len(key) :])) for key in keys))
@@ -135,10 +137,40 @@ class TestVerdictsFollowTheNumbers:
         assert "above both in both rates at 6 of 6 points; reproduced." in lines[0]
         assert said in lines[1]
 
+    @pytest.mark.parametrize(
+        ("lead", "spread", "said"),
+        [
+            (
+                2.0,
+                0.1,
+                ["reproduced at every point", "at most 0.10 dB; reproduced", "2.00 dB at 16, 2.00 dB at 30 paths"],
+            ),
+            (-1.0, 2.0, ["at 0 of 27 points", "at most 2.00 dB; not repr", "-1.00 dB at 16, -1.00 dB at 30 paths"]),
+        ],
+    )
+    def test_fig5(self, lead, spread, said):
+        def error(key, column):
+            return -6.0 - (lead - spread * (key[1] == 10) if column == "spomp" else 0.0)
+
+        lines = FIGURES["luo-fig5"].verdict(invented("luo-fig5", error))
+        assert len(lines) == 6
+        assert said[0] in lines[0]
+        assert said[1] in lines[1]
+        assert "3 paths: -6.0 dB at 10, -6.0 dB at 80, -6.0 dB at 300" in lines[2]
+        assert "16 to 30: by 0.00 and 0.00 dB" in lines[4]
+        assert said[2] in lines[5]
+
     def test_positioning_gains_that_fit_on_average_only_are_told_so(self):
         gains = {4: 1.0, 8: 1.02, 16: 1.02 * 1.15}
         lines = FIGURES["luo-fig7"].verdict(invented("luo-fig7", lambda key, _: gains[key[1]]))
         assert "on average only (+8.5%), within 2 points" in lines[1]
+
+
+def test_fig5_sweeps_the_paths_and_grids_of_table_i():
+    """Luo2023 Table I: 16:2:30 paths, 10, 80 and 300 points; three paths, as in the other figures, beside them."""
+    assert FIG5_PATHS == (3, 16, 18, 20, 22, 24, 26, 28, 30)
+    assert FIG5_GRIDS == (10, 80, 300)
+    assert FIGURES["luo-fig5"].size(Plan()) == 27
 
 
 class TestAllocationFigures:

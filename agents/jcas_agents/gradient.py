@@ -3,6 +3,7 @@ r"""Analytic policy gradient: maximise the true utility through the physics' own
 .. math:: \max_\theta\ \mathbb{E}\Big[\frac{1}{n} \sum_i 5 \Big(\frac{r_i(\pi_\theta(\text{known}_i))}
           {r_i(\text{equal})} - 1\Big)\Big]
 
+For logarithms the difference instead, :func:`.relative.relative_reward`.
 The policy reads the known (stale, noisy) channel; the gradient passes through the decoder and the utility of the
 true one. Nothing is copied from the environment: ``problem.utility`` is the reward.
 """
@@ -27,10 +28,8 @@ from jcas_env.scenarios.scenario import require
 from .checkpoint import save_training, write_atomically
 from .equivariant import LOGIT_SCALE
 from .networks import EquivariantPolicy, PolicyShape
+from .relative import relative_reward
 from .scenes import Scenes, draw_scenes, join
-
-REWARD_SCALE = 5.0
-"""Scale of the training reward (spec learning 2)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,8 +138,8 @@ def equal_utility(scenes: Scenes) -> Tensor:
 
 
 def training_reward(utility: Tensor, equal: Tensor, reward: str) -> Tensor:
-    """``5 (r / r_equal - 1)``; the logarithmic ``fair`` utility has no ratio and counts as 5 times the difference."""
-    return REWARD_SCALE * (utility - equal if reward == "fair" else utility / equal - 1.0)
+    """:func:`.relative.relative_reward` of the ``rate`` or the ``fair`` utility."""
+    return relative_reward(utility, equal, ratio=reward == "rate")
 
 
 class GradientTrainer:

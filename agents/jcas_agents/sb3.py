@@ -12,11 +12,9 @@ from stable_baselines3.common.vec_env import VecEnv
 from jcas_env import JCASVectorEnv
 from jcas_env.scenarios.scenario import require
 
+from .relative import relative_reward
 from .sb3_policy import EquivariantActorCritic, EquivariantSACPolicy
 from .scene_env import SceneVectorEnv
-
-REWARD_SCALE = 5.0
-"""Scale of the training reward (spec learning 2)."""
 
 _MLP_PPO: dict[str, Any] = {
     "n_steps": 8,
@@ -71,9 +69,11 @@ LANES = {"ppo": 256, "sac": 16}
 class SB3VectorAdapter(VecEnv):
     r"""A native :class:`JCASVectorEnv`, or a bank of scenes, as an SB3 ``VecEnv``: no environment per lane.
 
-    With ``relative=True`` the reward is :math:`5 (r/r_\mathrm{equal} - 1)`, r_equal what the scenario's zero
-    action earns in the same slot; the environment's own reward stays physical and is in ``infos[i]["reward"]``. With
-    the ``delay`` reward only ``relative=False`` makes sense: compared slot by slot, a longer queue leaves more to gain.
+    With ``relative=True`` the reward is :func:`.relative.relative_reward`, :math:`5 (r/r_\mathrm{equal} - 1)` where
+    rewards are rates and :math:`5 (r - r_\mathrm{equal})` elsewhere, r_equal what the scenario's zero action earns in
+    the same slot: positive where an action beats that, and only there. The environment's own reward stays physical and
+    is in ``infos[i]["reward"]``. With the ``delay`` reward only ``relative=False`` makes sense: compared slot by slot,
+    a longer queue leaves more to gain.
     Autoreset mode SAME_STEP or DISABLED; ``ValueError`` for another, and for the relative reward of queues.
     """
 
@@ -129,7 +129,8 @@ class SB3VectorAdapter(VecEnv):
                     "terminal_observation": seen,
                     "TimeLimit.truncated": bool(truncated[lane] and not terminated[lane]),
                 }
-        reward = earned if equal is None else REWARD_SCALE * (earned / equal - 1.0)
+        ratio = getattr(self.env.scenario.config, "ratio_scale", False)
+        reward = earned if equal is None else relative_reward(earned, equal, ratio=ratio)
         return observation, np.asarray(reward, dtype=np.float32), done, infos
 
     def close(self) -> None:

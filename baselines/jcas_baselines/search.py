@@ -222,7 +222,10 @@ class Joint(_Search):
 
 
 def without_floors(problem: MultiCellProblem, where: Array) -> MultiCellProblem:
-    """The problem with floors of zero in the marked elements (...,), so that these can be computed and struck out."""
+    """The problem with floors of zero in the marked elements (...,), so that these can be computed and struck out.
+
+    Where subcarriers are whole, which are floors, too, with a band that has some for every user.
+    """
     xp = array_namespace(problem.gain)
     if not xp.any(where):
         return problem
@@ -230,6 +233,10 @@ def without_floors(problem: MultiCellProblem, where: Array) -> MultiCellProblem:
         name: xp.where(where[..., None], 0.0, problem.per_cell(getattr(problem, name)))
         for name in ("power_floor", "band_floor")
     }
+    if problem.subcarrier_spacing:
+        share = xp.where(problem.share_is_free, 0.5, problem.share)
+        wide = problem.users * problem.subcarrier_spacing / xp.minimum(share, 1.0 - share)
+        floors["band_budget"] = xp.where(where[..., None], wide, problem.per_cell(problem.band_budget))
     return replace(problem, **floors)
 
 

@@ -63,12 +63,15 @@ def measure(
 def shortfall(utility: np.ndarray, reference: np.ndarray, *, logarithmic: bool) -> float | None:
     """Share of a reference that is missed, on the mean over scenes [-]; None where the reference knows no end.
 
+    None, too, where its mean is not positive, of which there is no share.
     1 - mean u / mean reference; for a utility that is a mean of logarithms 1 - exp(mean u - mean reference), the
     share of the geometric mean.
     """
     if not np.isfinite(reference).all():
         return None
     mean, top = float(utility.mean()), float(reference.mean())
+    if top <= 0 and not logarithmic:
+        return None
     return 1.0 - (exp(mean - top) if logarithmic else mean / top)
 
 

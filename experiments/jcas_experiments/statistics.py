@@ -23,15 +23,25 @@ def paired_ratio(
 ) -> tuple[float | None, list[float] | None]:
     """Ratio of two paired means with a 95 % bootstrap interval over episodes.
 
-    Of means of logarithms, the ratio of what they are logarithms of: exp(mean - mean), of geometric means. None to a
-    mean of zero, as a backlog may have; no interval where it is zero in some episode.
+    Of means of logarithms, the ratio of what they are logarithms of: exp(mean - mean), of geometric means. Of others it
+    needs a zero from which both are counted: None to a mean that is not positive, unless both are costs, never positive
+    (then less is better). No interval where the reference is zero in some episode, as a backlog may be, or where its
+    mean is zero or of the other sign in some resample.
     """
-    if reference is None or (reference.mean() == 0 and not logarithmic):
+    if reference is None:
         return None, None
+    costs = values.max() <= 0 and reference.max() <= 0 and reference.mean() < 0
+    if not (logarithmic or reference.mean() > 0 or costs):
+        return None, None
+    clear = []
 
     def statistic(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
         top, bottom = a.mean(axis=axis), b.mean(axis=axis)
-        return np.exp(top - bottom) if logarithmic else top / bottom
+        if logarithmic:
+            return np.exp(top - bottom)
+        sound = bottom * reference.mean() > 0
+        clear.append(bool(np.all(sound)))
+        return top / np.where(sound, bottom, 1.0)
 
     ratio = float(statistic(values, reference))
     if (reference == 0).any() and not logarithmic:
@@ -47,6 +57,8 @@ def paired_ratio(
         method="percentile",
         rng=np.random.default_rng(0),
     )
+    if not all(clear):
+        return ratio, None
     return ratio, [float(result.confidence_interval.low), float(result.confidence_interval.high)]
 
 

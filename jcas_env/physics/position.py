@@ -100,7 +100,7 @@ def position_error_bound(gradient: Array, variance: Array, /) -> Array:
     xp = array_namespace(gradient, variance)
     xx, xy, yy = _information(gradient[..., 0], gradient[..., 1], 1.0 / variance, axis=-1)
     determinant = xx * yy - xy**2
-    regular = determinant > 1e-14 * (xx + yy) ** 2
+    regular = determinant > max(1e-14, 4.0 * float(xp.finfo(xx.dtype).eps)) * (xx + yy) ** 2
     bound = xp.sqrt(xp.where(regular, (xx + yy) / xp.where(regular, determinant, 1.0), 0.0))
     return xp.where(regular, bound, xp.inf)
 
@@ -170,9 +170,11 @@ def _refine(fit: _Fit, cosine: Array, weight: Array, stations: Array, axes: Arra
         xx, xy, yy = _information(fit.east, fit.north, weight, axis=0)
         pull = weight * fit.residual
         pull_x, pull_y = xp.sum(pull * fit.east, axis=0), xp.sum(pull * fit.north, axis=0)
-        lift = damping * (xx + yy) / 2.0 + least
+        trace = xx + yy
+        lift = damping * trace / 2.0 + least
+        # Of (I + lift), positive though the difference rounds: where stations stand in line, in single precision.
+        determinant = xp.clip(xx * yy - xy**2, min=0.0) + lift * (trace + lift)
         xx, yy = xx + lift, yy + lift
-        determinant = xx * yy - xy**2
         x = fit.x + (yy * pull_x - xy * pull_y) / determinant
         y = fit.y + (xx * pull_y - xy * pull_x) / determinant
         trial = _fit(x, y, cosine, weight, stations, axes)

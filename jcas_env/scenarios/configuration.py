@@ -13,6 +13,11 @@ from .scenario import require, suggest
 class Configuration:
     """Base of a frozen dataclass of settings, every one with a default."""
 
+    @property
+    def ratio_scale(self) -> bool:
+        """Whether the reward is one of rates alone: never negative, and twice as much is twice as good."""
+        return False
+
     @classmethod
     def presets(cls) -> Mapping[str, Mapping[str, Any]]:
         """Settings by name, as the fields that differ from the defaults."""

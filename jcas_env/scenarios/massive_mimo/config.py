@@ -111,6 +111,11 @@ class MassiveMIMOConfig(Configuration):
         check_choices(self, _CHOICES)
         _check_relations(self)
 
+    @property
+    def ratio_scale(self) -> bool:
+        """Whether the reward is one of rates alone, without a price on variances."""
+        return self.reward == "constrained"
+
     @classmethod
     def presets(cls) -> Mapping[str, Mapping[str, Any]]:
         """``PRESETS``."""

@@ -41,17 +41,19 @@ def positioning_shares(problem: MultiCellProblem, logit: Array) -> Array:
               \quad \beta_{\max} = 1 - \beta_{\min}
 
     where the problem leaves the share free, else the fixed one. ``logit`` and result (..., cells). Raises
-    ``ValueError`` where the floors leave no share.
+    ``ValueError`` where the floors leave no share; one half where whole subcarriers do not, see :func:`decode`.
     """
     xp = array_namespace(problem.gain, logit)
     least = problem.least_share
-    full = least > 0.5 + 1e-9
+    full = (least > problem.most_share) & ~problem.short_of_subcarriers
     if xp.any(full):
         index, value = first_bad_entry(least, full)
+        room = float(problem.most_share[index])
         raise ValueError(
             f"the floors of cell {index[-1]} need {value:.4g} of the budget for each service; two services "
-            "leave at most 0.5"
+            f"leave at most {room:.4g}"
         )
+    least = xp.clip(least, max=0.5)
     free = least + (1.0 - 2.0 * least) / (1.0 + xp.exp(-logit))
     return xp.where(problem.share_is_free, free, problem.share)
 
@@ -82,6 +84,12 @@ def decode(action: Array, problem: MultiCellProblem, *, logit_scale: float) -> M
         Feasible: floors hold and budgets are spent to rounding. The zero action is the equal allocation per
         user with half of everything for positioning (spec multicell 7). Raises ``ValueError`` for NaN, Inf, a
         wrong shape or dtype.
+
+    Notes
+    -----
+    Whole subcarriers are the exception, because how many groups a cell has is the scene's: where a cell has more than
+    its band has subcarriers, no allocation is feasible, and :func:`fallback` is played there whatever the action. Of
+    that, too, no more is transmitted than the band holds, and ``violation`` tells which floors it breaks.
     """
     users, cells = problem.users, problem.cells
     action = as_array(check_action(action, action_size(users, cells), entry_names(users)), problem.gain)
@@ -101,8 +109,24 @@ def decode(action: Array, problem: MultiCellProblem, *, logit_scale: float) -> M
 
     power = fill(split[..., :2, :], problem.power_budget, problem.power_floor, problem.crowd)
     bandwidth = fill(split[..., 2:, :] @ mates, problem.band_budget, problem.band_floor, problem.groups)
+    if problem.subcarrier_spacing:
+        short, equal = problem.of_cell(problem.short_of_subcarriers)[..., None, :], fallback(problem)
+        power, bandwidth = xp.where(short, equal.power, power), xp.where(short, equal.bandwidth, bandwidth)
     group = xp.broadcast_to(problem.group, (*power.shape[:-2], users))
     return MultiCellAllocation(power, bandwidth, group)
+
+
+def fallback(problem: MultiCellProblem) -> MultiCellAllocation:
+    """Equal power per user and band per group size at half share, with whatever floors still fit.
+
+    Played where no allocation keeps every floor; this one spends exactly the budgets.
+    """
+    xp = array_namespace(problem.gain)
+    share = xp.where(problem.share_is_free, 0.5, problem.share)
+    services = xp.stack([problem.of_cell(1.0 - share), problem.of_cell(share)], axis=-2)
+    power = services * (problem.per_user(problem.power_budget) / problem.crowd)[..., None, :]
+    band = services * (problem.per_user(problem.band_budget) * problem.group_size / problem.crowd)[..., None, :]
+    return MultiCellAllocation(power, band, problem.group)
 
 
 def encode_allocation(allocation: MultiCellAllocation, problem: MultiCellProblem, *, logit_scale: float) -> Array:

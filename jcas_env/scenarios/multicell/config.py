@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+import numpy as np
+
 from ...physics.beamforming import Combiner, Precoder
 from ...physics.estimation import ESTIMATORS, keeps_angles, pilot_frames
 from ...physics.geometry import LAYOUTS
+from ...physics.motion import clarke_correlation
 from ...physics.rates import Noise, PositioningGain
 from ...units import db_to_linear, noise_density
 from ..configuration import Configuration, check_choices, check_counts, check_range, is_number
 from ..scenario import require
+from .subcarriers import ROUNDING, whole_floor
 
 Reward = Literal["rate", "fair", "delay"]
 Objective = Literal[Reward, "drain"]
@@ -70,7 +74,9 @@ class MultiCellConfig(Configuration):
     subcarrier_spacing: float = 150e3
     """Spacing of the subcarriers [Hz]."""
     whole_subcarriers: bool = False
-    """Round bands to whole subcarriers on the air (largest remainder, at least one each)."""
+    """Round bands to whole subcarriers on the air, service by service (largest remainder, at least one for each group).
+    A band too narrow for one group is refused here; how many groups a cell has is the scene's, and a scene with more
+    than the band has subcarriers is infeasible: solvers say so, and any action transmits the fallback."""
 
     positioning_share: float | None = None
     """Share of power and band that positioning gets in every cell; None leaves it to the allocator."""
@@ -139,8 +145,10 @@ class MultiCellConfig(Configuration):
     velocity_memory: float = 0.9
     """Correlation of a user's velocity in successive slots."""
     fading_correlation: float = 0.9
-    """Correlation of the scattered paths in successive slots; 1 freezes the fading. A modelling choice: at
-    60 GHz and 1 m/s fading decorrelates in about 2 ms."""
+    """Correlation of the scattered paths in successive slots; 1 freezes the fading. A modelling choice, with
+    ``frame_rho``: at 60 GHz and 1 m/s fading decorrelates in about 2 ms, so that slots of 10 ms hardly correlate and
+    the frames inside of one do. The pair that follows from the speed is :attr:`clarke_correlations`, for the defaults
+    the preset ``clarke``."""
     blockage: bool = False
     """Block lines of sight at random."""
     blockage_enter: float = 0.01
@@ -162,7 +170,8 @@ class MultiCellConfig(Configuration):
     observation: Observation = "dict"
     """``dict``: structured; ``flat``: one vector for MLPs."""
     dtype: Precision = "float64"
-    """Precision of the simulation."""
+    """Precision of the simulation. ``float32`` halves its memory; faster it is with perfect knowledge, hardly where
+    pilots are sent, whose estimation takes most of the time."""
 
     def __post_init__(self) -> None:
         _check_numbers(self)
@@ -174,6 +183,11 @@ class MultiCellConfig(Configuration):
     def users(self) -> int:
         """Users in all cells."""
         return self.cells * self.users_per_cell
+
+    @property
+    def ratio_scale(self) -> bool:
+        """Whether the reward is one of rates alone: neither logarithms nor backlogs."""
+        return self.reward == "rate"
 
     @property
     def has_queues(self) -> bool:
@@ -216,6 +230,24 @@ class MultiCellConfig(Configuration):
         if keeps_angles(self.estimator) and not measures_angles:
             beams = min(self.pilots, self.bs_antennas)
         return beams * (1 if self.pilot_reuse else self.cells) / symbols
+
+    @property
+    def frame_interval(self) -> float:
+        """Time from one pilot frame of a station to its next [s]: one symbol for each antenna, stations in turn."""
+        stations = 1 if self.pilot_reuse else self.cells
+        return stations * self.bs_antennas / self.subcarrier_spacing
+
+    @property
+    def clarke_correlations(self) -> tuple[float, float]:
+        """``fading_correlation`` and ``frame_rho`` that follow from speed and carrier, :func:`.clarke_correlation`.
+
+        Negative ones count as zero: an autoregressive process with a negative correlation would alternate.
+        """
+        slots, frames = (
+            max(0.0, clarke_correlation(interval, speed=self.speed, carrier_hz=self.carrier_hz))
+            for interval in (self.slot, self.frame_interval)
+        )
+        return slots, frames
 
     @property
     def noise_density(self) -> float:
@@ -262,6 +294,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "luo2023-fig8": _STATIC | {"ue_antennas": 18},
     # The queues of spec multicell 10.5: knowledge one slot old, blockage, 40 slots.
     "delay": _STATIC | {"reward": "delay", "csi_delay": 1, "horizon": 40, "blockage": True},
+    # Fading as fast as walking users see it, between slots and between the pilot frames of a slot.
+    "clarke": {"fading_correlation": 0.159, "frame_rho": 0.938},
     "luo2023-fig9": _STATIC | {"ue_antennas": 18, "power_budget": 5.0, "grouping_threshold": (0.4, 0.3, 0.5)},
 }
 """Settings by name; the figures' sweeps are made with keywords on top (spec multicell 10.8)."""
@@ -377,7 +411,20 @@ def _check_floors(config: MultiCellConfig) -> None:
         least <= 0.5,
         f"`floor` is too large: {demand}, and two services share a budget of 1; got {config.floor!r}",
     )
-    if share is None:
-        return
-    ok = is_number(share) and 0 < share < 1 and least <= share <= 1 - least
-    require(ok, f"`positioning_share` must lie in ({least:g}, {1 - least:g}): {demand}; got {share!r}")
+    if share is not None:
+        ok = is_number(share) and 0 < share < 1 and least <= share <= 1 - least
+        require(ok, f"`positioning_share` must lie in ({least:g}, {1 - least:g}): {demand}; got {share!r}")
+    if config.whole_subcarriers:
+        _check_subcarriers(config)
+
+
+def _check_subcarriers(config: MultiCellConfig) -> None:
+    """The band must hold the floor of one group and service, in whole subcarriers; more groups are the scene's."""
+    spacing, share = config.subcarrier_spacing, config.positioning_share
+    room = config.band_budget * (0.5 if share is None else min(share, 1.0 - share))
+    least = float(whole_floor(np.asarray(config.floor * config.band_budget), spacing=spacing))
+    require(
+        least <= room * (1.0 + ROUNDING),
+        f"`whole_subcarriers`: a group needs {least:g} Hz of each service ({round(least / spacing)} times "
+        f"`subcarrier_spacing`), and a service has {room:g} Hz of `band_budget` {config.band_budget:g}",
+    )

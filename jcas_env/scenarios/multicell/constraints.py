@@ -10,10 +10,12 @@ from array_api_compat import array_namespace, device
 from ...physics.beamforming import Precoder, same_group
 from ...physics.grouping import group_sizes
 from ...physics.rates import Noise
-from ...types import COMMUNICATION, POSITIONING, Array, is_array
+from ...types import COMMUNICATION, POSITIONING, Array, as_array, is_array
+from ..configuration import is_number
 from ..scenario import require, require_all
 from .allocation import MultiCellAllocation
 from .config import Intercell, Objective
+from .subcarriers import whole_floor
 
 if TYPE_CHECKING:
     from .problem import MultiCellProblem
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 def violation(problem: MultiCellProblem, allocation: MultiCellAllocation) -> Array:
     r"""Largest violation of budgets, floors and equal bands inside a group, relative to the budgets.
 
+    Of what is transmitted: where subcarriers are whole, budgets and floors are those of the rounded bands
+    (:meth:`.MultiCellProblem.on_air`), and a group that is left without a subcarrier breaks its floor.
     With :math:`\pi_s, \omega_s` the shares of power and band that service s spends, a fixed positioning share
     demands :math:`\pi_s, \omega_s \le \beta_s`; a free one that some share exists,
     :math:`\max(\pi_C, \omega_C) + \max(\pi_O, \omega_O) \le 1` (DESIGN 7.1, 7.2).
@@ -33,10 +37,11 @@ def violation(problem: MultiCellProblem, allocation: MultiCellAllocation) -> Arr
     """
     xp = array_namespace(problem.gain, allocation.power)
     size, _ = group_sizes(problem.cell, allocation.group)
+    air = problem.on_air(allocation)
     spent = []
     for service in (COMMUNICATION, POSITIONING):
         power = problem.cell_sum(allocation.power[..., service, :]) / problem.per_cell(problem.power_budget)
-        band = problem.cell_sum(allocation.bandwidth[..., service, :] / size) / problem.per_cell(problem.band_budget)
+        band = problem.cell_sum(air.bandwidth[..., service, :] / size) / problem.per_cell(problem.band_budget)
         spent.append(xp.maximum(power, band))
     share = problem.share
     fixed = xp.maximum(spent[COMMUNICATION] - (1.0 - share), spent[POSITIONING] - share)
@@ -44,7 +49,7 @@ def violation(problem: MultiCellProblem, allocation: MultiCellAllocation) -> Arr
 
     power_budget, band_budget = problem.per_user(problem.power_budget), problem.per_user(problem.band_budget)
     short_power = problem.per_user(problem.power_floor)[..., None, :] - allocation.power
-    short_band = problem.per_user(problem.band_floor)[..., None, :] - allocation.bandwidth
+    short_band = problem.per_user(problem.band_floor)[..., None, :] - air.bandwidth
     mates = same_group(problem.cell, allocation.group)[..., None, :, :]
     spread = xp.abs(allocation.bandwidth[..., :, None] - allocation.bandwidth[..., None, :])
     uneven = xp.max(xp.where(mates, spread, 0.0), axis=-1)
@@ -137,6 +142,7 @@ def check_problem(problem: MultiCellProblem) -> None:
         good = xp.isfinite(value) & (value >= 0 if floor else value > 0)
         require_all(name, value, good, "finite and at least 0" if floor else "finite and positive")
         _require_per_cell(problem, name, value)
+    _check_subcarriers(problem)
     share = xp.asarray(problem.positioning_share)
     _require_per_cell(problem, "positioning_share", share)
     queued = problem.arrival_rate is not None and problem.arrivals is not None
@@ -147,6 +153,16 @@ def check_problem(problem: MultiCellProblem) -> None:
     useful = xp.asarray(problem.useful_time)
     require_all("useful_time", useful, (useful > 0) & (useful <= 1), "in (0, 1]")
     require_all("positioning_share", share, xp.isnan(share) | ((share > 0) & (share < 1)), "NaN or in (0, 1)")
+
+
+def _check_subcarriers(problem: MultiCellProblem) -> None:
+    """Raise the band floors to whole subcarriers, where subcarriers are whole."""
+    spacing = problem.subcarrier_spacing
+    require(is_number(spacing) and spacing >= 0, f"`subcarrier_spacing` must be a number at least 0, got {spacing!r}")
+    if spacing:
+        value = problem.band_floor
+        floor = whole_floor(as_array(value, problem.gain), spacing=spacing)
+        object.__setattr__(problem, "band_floor", float(floor) if isinstance(value, float | int) else floor)
 
 
 def _require_per_cell(problem: MultiCellProblem, name: str, value: Array) -> None:

@@ -20,7 +20,7 @@ from .allocation import MultiCellAllocation, MultiCellOutcome
 from .config import Intercell, Objective
 from .constraints import check_problem, violation
 from .relaxed import RelaxedAllocation, RelaxedProblem, Seating, relax, seat_users
-from .subcarriers import whole_subcarriers
+from .subcarriers import rounding, whole_subcarriers
 from .traffic import backlog_score, slots_of_arrivals
 
 LEAST_RATE = 1e-6
@@ -60,7 +60,8 @@ class MultiCellProblem:
     power_floor: Array | float
     """Least power of each user and service [W]."""
     band_floor: Array | float
-    """Least band of each group and service [Hz]."""
+    """Least band of each group and service [Hz]; where subcarriers are whole, raised to the next whole number of them,
+    at least one."""
     noise_density: Array | float
     """Noise power density at a receiver [W/Hz]."""
     positioning_share: Array | float
@@ -75,7 +76,8 @@ class MultiCellProblem:
     intercell: Intercell = "printed"
     """Inter-cell term of the relaxed problem."""
     subcarrier_spacing: float = 0.0
-    """Spacing of whole subcarriers on the air [Hz]; 0: the band is continuous."""
+    """Spacing of whole subcarriers on the air [Hz]; 0: the band is continuous. A cell with more groups than its band
+    has subcarriers is infeasible: :attr:`least_share` and :meth:`violation` say so."""
     precoder: Precoder = "mrt"
     """How beams follow from channels when users are regrouped."""
     analog: bool = False
@@ -206,11 +208,36 @@ class MultiCellProblem:
         that no share is feasible (spec multicell 7).
         """
         xp = array_namespace(self.gain)
+        return xp.maximum(*self._least_shares)
+
+    @cached_property
+    def _least_shares(self) -> tuple[Array, Array]:
+        """Shares that the floors of power and those of band need, two arrays (..., cells)."""
+        xp = array_namespace(self.gain)
         users = self.cell_sum(xp.ones_like(self.leakage))
         groups = self.cell_sum(1.0 / self.group_size)
         power = users * self.per_cell(self.power_floor) / self.per_cell(self.power_budget)
         band = groups * self.per_cell(self.band_floor) / self.per_cell(self.band_budget)
-        return xp.maximum(power, band)
+        return power, band
+
+    @cached_property
+    def short_of_subcarriers(self) -> Array:
+        """(..., cells) bool: where groups need more whole subcarriers than the band has at any (or at the given) share.
+
+        Never where the band is continuous, and not where floors of power leave no share anyway.
+        """
+        xp = array_namespace(self.gain)
+        power, band = self._least_shares
+        if not self.subcarrier_spacing:
+            return xp.zeros_like(band, dtype=xp.bool)
+        return (band > self.most_share) & (power <= self.most_share)
+
+    @cached_property
+    def most_share(self) -> Array:
+        """(..., cells): the most that floors may need of both services, one half or what a given share leaves [-]."""
+        xp = array_namespace(self.gain)
+        room = xp.where(self.share_is_free, 0.5, xp.minimum(self.share, 1.0 - self.share))
+        return room * (1.0 + rounding(room))
 
     @property
     def duty(self) -> Array:
@@ -275,11 +302,15 @@ class MultiCellProblem:
         return self.serve(self.rates(allocation)[0])[0]
 
     def on_air(self, allocation: MultiCellAllocation) -> MultiCellAllocation:
-        """The allocation as it is transmitted: bands rounded where subcarriers are whole."""
+        """The allocation as it is transmitted: bands rounded where subcarriers are whole, never beyond the band."""
         if not self.subcarrier_spacing:
             return allocation
         bandwidth = whole_subcarriers(
-            allocation.bandwidth, self.cell, allocation.group, spacing=self.subcarrier_spacing
+            allocation.bandwidth,
+            self.cell,
+            allocation.group,
+            spacing=self.subcarrier_spacing,
+            floor=self.per_user(self.band_floor),
         )
         return allocation._replace(bandwidth=bandwidth)
 

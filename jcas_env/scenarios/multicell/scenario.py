@@ -310,17 +310,8 @@ class MultiCell:
         return actions.encode_allocation(allocation, problem, logit_scale=self.config.logit_scale)
 
     def fallback(self, problem: MultiCellProblem) -> MultiCellAllocation:
-        """Equal power per user and band per group size at half share, with whatever floors still fit.
-
-        Played where a solver reports INFEASIBLE: there no allocation keeps every floor, and this one spends
-        exactly the budgets.
-        """
-        xp = array_namespace(problem.gain)
-        share = xp.where(problem.share_is_free, 0.5, problem.share)
-        services = xp.stack([problem.of_cell(1.0 - share), problem.of_cell(share)], axis=-2)
-        power = services * (problem.per_user(problem.power_budget) / problem.crowd)[..., None, :]
-        band = services * (problem.per_user(problem.band_budget) * problem.group_size / problem.crowd)[..., None, :]
-        return MultiCellAllocation(power, band, problem.group)
+        """What is played where a solver reports INFEASIBLE: see :func:`.action.fallback`."""
+        return actions.fallback(problem)
 
     def check_allocation(self, allocation: MultiCellAllocation, problem: MultiCellProblem) -> MultiCellAllocation:
         """Return an allocation as arrays; raises ``ValueError`` that names a bad entry."""

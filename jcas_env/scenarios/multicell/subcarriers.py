@@ -4,16 +4,37 @@ from __future__ import annotations
 
 from array_api_compat import array_namespace, device
 
+from ...physics.beamforming import same_group
 from ...types import Array
 
+ROUNDING = 1e-9
+"""Relative error of a band that rounding explains, in double precision [-]."""
 
-def whole_subcarriers(bandwidth: Array, cell: Array, group: Array, /, *, spacing: float) -> Array:
-    r"""Round the bands of a cell's groups and services to whole subcarriers, at least one each.
 
-    Of the :math:`K = \lfloor \sum x \rfloor` subcarriers that a cell's bands :math:`x = B/\Delta` hold, each of
-    the n (group, service) pairs first gets one. The other K - n are shared in proportion to
-    :math:`\max(x - 1, 0)`: whole parts first, then one each to the largest remainders, ties to the lower
-    index. Where every x is at least one and their sum whole, this is plain largest-remainder rounding.
+def rounding(value: Array, /) -> float:
+    """Relative error that rounding explains in the precision of an array: :data:`ROUNDING`, or 32 units if larger."""
+    return max(ROUNDING, 32.0 * float(array_namespace(value).finfo(value.dtype).eps))
+
+
+def whole_floor(floor: Array, /, *, spacing: float) -> Array:
+    r"""Least band of a group in whole subcarriers, :math:`\Delta \max(1, \lceil B_\mathrm{thr}/\Delta \rceil)`.
+
+    ``floor`` any shape, real floating [Hz] -> same shape [Hz].
+    """
+    xp = array_namespace(floor)
+    return spacing * xp.clip(xp.ceil(floor / spacing * (1.0 - rounding(floor))), min=1.0)
+
+
+def whole_subcarriers(bandwidth: Array, cell: Array, group: Array, /, *, spacing: float, floor: Array) -> Array:
+    r"""Round the bands of a cell's groups to whole subcarriers, service by service.
+
+    A service's bands :math:`x = B/\Delta` in a cell hold :math:`K = \lfloor \sum_g x_g \rfloor` subcarriers. Each
+    of its G groups first gets its floor :math:`k = B_\mathrm{thr}/\Delta`. The other :math:`K - \sum_g k_g` are
+    shared in proportion to :math:`\max(x - k, 0)`: whole parts first, then one each to the largest remainders, ties
+    to the lower index. Where every x is at least k and their sum whole, this is plain largest-remainder rounding.
+
+    Where the floors need more than K, no rounding keeps them all: the K subcarriers are then shared by the largest
+    remainder alone, and groups may be left with none. More than K is never given out.
 
     Parameters
     ----------
@@ -23,47 +44,41 @@ def whole_subcarriers(bandwidth: Array, cell: Array, group: Array, /, *, spacing
         Serving cell and group label.
     spacing : float
         Subcarrier spacing Delta [Hz].
+    floor : Array, shape (..., users)
+        Least band of a group, a multiple of ``spacing``, at least one: :func:`whole_floor` [Hz].
 
     Returns
     -------
     Array, shape (..., 2, users)
-        Multiples of ``spacing`` [Hz]; the sum over a cell's groups does not rise (spec multicell 0).
+        Multiples of ``spacing`` [Hz]; the sum over the groups of a cell and service does not rise
+        (spec multicell 0).
     """
     xp = array_namespace(bandwidth, cell, group)
-    users = cell.shape[-1]
-    index = xp.arange(users, device=device(cell))
-    same_cell = cell[..., :, None] == cell[..., None, :]
-    mates = same_cell & (group[..., :, None] == group[..., None, :])
-    leads = ~xp.any(mates & (index[None, :] < index[:, None]), axis=-1)  # first user of its group
-
-    # One item per user and service on the last axis; only those of leading users count.
-    def items(value: Array) -> Array:
-        return xp.concat([value, value], axis=-1)
-
-    counts = xp.broadcast_to(items(leads), (*bandwidth.shape[:-2], 2 * users))
-    carriers = xp.reshape(bandwidth, (*bandwidth.shape[:-2], 2 * users)) / spacing
-    rivals = items(xp.concat([same_cell, same_cell], axis=-2)) & counts[..., None, :]
+    index = xp.arange(cell.shape[-1], device=device(cell))
+    lower = index[None, :] < index[:, None]
+    mates = same_group(cell, group)
+    leads = ~xp.any(mates & lower, axis=-1)  # the first user of a group stands for it
+    rivals = ((cell[..., :, None] == cell[..., None, :]) & leads[..., None, :])[..., None, :, :]
 
     def cell_sum(value: Array) -> Array:
         return (xp.astype(rivals, value.dtype) @ value[..., None])[..., 0]
 
-    one = xp.astype(counts, carriers.dtype)
-    pairs = cell_sum(one)
-    total = xp.floor(cell_sum(carriers) * (1.0 + 1e-12) + 1e-9)
-    above = xp.clip(carriers - 1.0, min=0.0)
+    carriers = bandwidth / spacing
+    total = xp.floor(cell_sum(carriers) * (1.0 + rounding(carriers)))
+    least = xp.zeros_like(carriers) + xp.round(floor / spacing)[..., None, :]
+    needed = cell_sum(least)
+    kept = needed <= total
+    least, left = xp.where(kept, least, 0.0), xp.where(kept, total - needed, total)
+    above = xp.clip(carriers - least, min=0.0)
     demand = cell_sum(above)
-    proportion = xp.where(demand > 0, above / xp.where(demand > 0, demand, 1.0), 1.0 / pairs)
-    quota = xp.clip(total - pairs, min=0.0) * proportion
-    whole = xp.floor(quota + 1e-9)
-    remainder = quota - whole
-    left = xp.clip(total - pairs, min=0.0) - cell_sum(whole)
-    position = xp.arange(2 * users, device=device(cell))
-    ahead = (remainder[..., None, :] > remainder[..., :, None]) | (
-        (remainder[..., None, :] == remainder[..., :, None]) & (position[None, :] < position[:, None])
-    )
-    rank = xp.sum(xp.astype(rivals & ahead, carriers.dtype), axis=-1)
-    chosen = 1.0 + whole + xp.astype(rank < left - 0.5, carriers.dtype)
-    chosen = xp.reshape(chosen * spacing, bandwidth.shape)
+    groups = cell_sum(xp.ones_like(carriers))
+    quota = left * xp.where(demand > 0, above / xp.where(demand > 0, demand, 1.0), 1.0 / groups)
+    whole = xp.floor(quota + ROUNDING)
+    remainder, left = quota - whole, left - cell_sum(whole)
+    larger = remainder[..., None, :] > remainder[..., :, None]
+    tied = remainder[..., None, :] == remainder[..., :, None]
+    rank = xp.sum(xp.astype(rivals & (larger | (tied & lower)), carriers.dtype), axis=-1)
+    chosen = spacing * (least + whole + xp.astype(rank < left - 0.5, carriers.dtype))
     # Followers take the band of the user that leads their group.
     lead = xp.astype(mates & leads[..., None, :], bandwidth.dtype)
     return chosen @ xp.matrix_transpose(lead)
