@@ -70,11 +70,9 @@ def test_decomposition_of_counts(count, dtype):
 
 
 @precisions
-@pytest.mark.parametrize(
-    ("count", "cuts"), [(20, 5), pytest.param(300, 40, marks=SLOW), pytest.param(MANY, 5, marks=SLOW)]
-)
+@pytest.mark.parametrize(("count", "cuts"), [(20, 5), pytest.param(300, 40, marks=SLOW)])
 def test_decomposition_by_cone_programs(count, cuts, dtype):
-    """Bands of 60 subcarriers and fewer; the many stop after five cuts, for each costs a cone program."""
+    """Bands of 60 subcarriers and fewer: a local search over single subcarriers takes seconds for a large one."""
 
     def make(rng, batch, dtype):
         users = int(rng.integers(1, 7))

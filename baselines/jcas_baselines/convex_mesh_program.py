@@ -78,7 +78,7 @@ class Units(NamedTuple):
     """(users,)"""
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _program(users: int, bins: int, selective: bool, log: bool) -> dict[str, Any]:
     r"""Program of one shape: :math:`\max a t + b \sum R_u` under :math:`\sum_i t^2/x_{ui} \le t` and the floors.
 
