@@ -466,6 +466,17 @@ class TestReward:
         assert problem.utility(allocation) - asked.utility(allocation) == pytest.approx(0.4)
         assert replace(asked, penalty=3.0).utility(allocation) == pytest.approx(problem.utility(allocation) - 1.2)
 
+    @pytest.mark.parametrize("counts", [(3000.0, 3000.0), (2999.5, 3000.5), (4000.0, 3500.0), (4000.5, 3500.5)])
+    def test_subcarriers_that_do_not_exist_are_a_violation(self, counts):
+        problem = identical(2, rate_floor=0.0)
+        allocation = MeshAllocation(np.array(counts), None, np.asarray(0.4))
+        beyond = max(0.0, sum(np.floor(counts)) / problem.subcarriers - 1.0)
+        assert problem.violation(allocation) == pytest.approx(beyond, abs=2e-4)
+        assert problem.outcome(allocation).violation == problem.violation(allocation)
+        sent = problem.on_air(allocation).assignment
+        assert sent.shape == (problem.subcarriers,)
+        assert sent.max() < 2
+
     def test_batch_equals_stacked_singles(self, rng):
         """Spec mesh check 14."""
         batch = numbered("B", 0.4, [1, 2, 3])

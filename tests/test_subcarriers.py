@@ -174,6 +174,16 @@ class TestProblem:
             np.testing.assert_allclose(got, here[lane], rtol=1e-12)
 
 
+class ConstantPolicy:
+    """The same action whatever is observed."""
+
+    def __init__(self, action):
+        self.action = action
+
+    def act(self, observation):
+        return np.broadcast_to(self.action, (*observation["cells"].shape[:-2], len(self.action)))
+
+
 BANDS = (0.31e6, 0.6e6, 1e6, 1.5e6, 2.2e6, 4e6, 10e6)
 THRESHOLDS = (1e-6, 0.05, 0.4, 1.01)
 
@@ -251,7 +261,8 @@ def test_episodes_of_scenes_without_enough_subcarriers_run(reward, rng):
         assert env.observation_space.contains(observation)
         np.testing.assert_array_equal(info["violation"] > 1e-9, short)
     assert mixed
-    solvers = [ADMM()] if reward == "delay" else [ADMM(), SCA(), GradientSearch(2)]
+    policy = ConstantPolicy(np.zeros(scenario.action_size))
+    solvers = [ADMM(), policy] if reward == "delay" else [ADMM(), SCA(), GradientSearch(2), policy]
     for solver in solvers:
         found = evaluate(scenario, solver, episodes=8, seed=0)
         assert np.isfinite(found.utility).all()

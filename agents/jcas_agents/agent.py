@@ -77,6 +77,16 @@ class SolverAgent:
         return Decision(allocation, np.asarray(solution.objective), np.asarray(solution.status))
 
 
+def status_of_actions(problem: Any, batch: tuple[int, ...]) -> np.ndarray:
+    """Status of decoded actions, (...,): FEASIBLE by construction; INFEASIBLE where the scene lacks subcarriers.
+
+    There no allocation is feasible, and the decoder plays the fallback whatever the action.
+    """
+    short = getattr(problem, "short_of_subcarriers", None)
+    lost = np.zeros(batch, dtype=bool) if short is None else np.broadcast_to(np.asarray(short).any(axis=-1), batch)
+    return np.where(lost, int(Status.INFEASIBLE), int(Status.FEASIBLE))
+
+
 @dataclass(frozen=True)
 class PolicyAgent:
     """Plays the action of a policy."""
@@ -87,7 +97,7 @@ class PolicyAgent:
         """Decode the policy's action."""
         allocation = env.scenario.decode(self.policy.act(observation), env.problem)
         lanes = allocation[0].shape[:1] if isinstance(env, JCASVectorEnv) else ()
-        return Decision(allocation, np.full(lanes, np.nan), np.full(lanes, int(Status.FEASIBLE)))
+        return Decision(allocation, np.full(lanes, np.nan), status_of_actions(env.problem, lanes))
 
 
 def as_allocator(candidate: Any) -> Allocator:

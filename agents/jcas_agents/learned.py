@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from jcas_env import JCASEnv, JCASVectorEnv, MassiveMIMOProblem, MeshProblem, MultiCellProblem, Status
+from jcas_env import JCASEnv, JCASVectorEnv, MassiveMIMOProblem, MeshProblem, MultiCellProblem
 from jcas_env.scenarios.multicell.action import decode
 from jcas_env.scenarios.multicell.observation import structured
 
-from .agent import Decision
+from .agent import Decision, status_of_actions
 from .checkpoint import load_policy
 from .equivariant import LOGIT_SCALE, Parameters, action
 from .networks import EquivariantPolicy, membership
@@ -56,4 +56,4 @@ class LearnedAllocator:
         """Allocation for the slot that the environment is in."""
         problem = env.problem
         batch = problem.batch
-        return Decision(self.allocate(problem), np.full(batch, np.nan), np.full(batch, int(Status.FEASIBLE)))
+        return Decision(self.allocate(problem), np.full(batch, np.nan), status_of_actions(problem, batch))

@@ -300,13 +300,17 @@ class MeshProblem:
         return self.score(positioning, rate, allocation.positioning_share)
 
     def violation(self, allocation: MeshAllocation) -> Array:
-        """Sum of the relative shortfalls from the rate floor, and what the share lacks of beta_lo, (...,)."""
-        _, rate = self.performance(allocation)
-        return self._violation(rate, allocation.positioning_share)
+        """Relative shortfalls from the rate floor, what the share lacks of beta_lo, and what exceeds the band, (...,).
 
-    def _violation(self, rate: Array, share: Array) -> Array:
-        xp = array_namespace(rate, share)
-        return self.shortfall(rate, share) + xp.clip(self.share_min - share, min=0.0)
+        The sum of them; whole subcarriers beyond the band count as a share of it, and are not transmitted.
+        """
+        air = self.on_air(allocation)
+        return self._violation(air, self.tones(air.assignment).rate)
+
+    def _violation(self, air: MeshAllocation, rate: Array) -> Array:
+        xp = array_namespace(rate, air.positioning_share)
+        lacking = self.shortfall(rate, air.positioning_share) + xp.clip(self.share_min - air.positioning_share, min=0.0)
+        return lacking + xp.clip(xp.sum(air.counts, axis=-1) / self.subcarriers - 1.0, min=0.0)
 
     def bounds(self, allocation: MeshAllocation) -> ErrorBounds:
         """Position and orientation error bound of every user over the positioning symbols of the frame."""
@@ -336,7 +340,7 @@ class MeshProblem:
             peb=peb,
             oeb=oeb,
             utility=self.score(positioning, tones.rate, share),
-            violation=self._violation(tones.rate, share),
+            violation=self._violation(air, tones.rate),
             positioning_share=share,
             counts=air.counts,
             feasible=xp.broadcast_to(model.feasible, share.shape),
