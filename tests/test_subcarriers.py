@@ -34,7 +34,9 @@ SPACING = 150e3
 def carriers(problem, allocation):
     """Subcarriers on the air of each cell and service, (..., 2, cells), and of each group, (..., 2, users)."""
     whole = problem.on_air(allocation).bandwidth / SPACING
-    first = [problem.cell_sum(whole[..., service, :] / problem.group_size) for service in (0, 1)]
+    earlier = np.tril(np.ones((problem.users, problem.users), dtype=bool), -1)
+    leads = ~(problem.mates & earlier).any(axis=-1)  # one user of each group: sums of whole numbers, exact on any CPU
+    first = [problem.cell_sum(whole[..., service, :] * leads) for service in (0, 1)]
     return np.stack(first, axis=-2), whole
 
 
