@@ -105,7 +105,7 @@ class MultiCellConfig(Configuration):
     """Pilot beams P of a slot in which gains alone are measured; at least two measurements per path, P N >= 2 L."""
     frame_rho: float = 0.0
     """Correlation of the path gains of successive pilot frames; 0: independent, a choice. What is consistent
-    with ``fading_correlation`` = 0.9 between slots, for T frames spread over a slot, is 0.9^(1/T), or 0.983 for six."""
+    with ``fading_correlation`` = 0.9 between slots, for frames back to back, 0.4 ms of 10 ms, is 0.9^0.04 = 0.996."""
     pilot_power: float | None = None
     """Power of the pilots [W]; None: the whole power budget."""
     pilot_reuse: bool = False
