@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from extreme import assert_answered, extreme_multicell
-from jcas_baselines.admm import ADMM
 from jcas_baselines.equal import EqualAllocation
+from jcas_baselines.exact import Exact
 from jcas_baselines.grouping import BestGrouping
 from jcas_baselines.sca import SCA
 from jcas_baselines.search import GradientSearch, Joint
@@ -22,7 +22,7 @@ SOLVERS = {
     "sca-network": SCA(scope="network"),
     "search": GradientSearch(steps=3),
     "search-numpy": GradientSearch(steps=2, backend="numpy"),
-    "joint": Joint(steps=2, random_starts=1, starts=(EqualAllocation(), ADMM(), SCA(), SCA(scope="network"))),
+    "joint": Joint(steps=2, random_starts=1, starts=(EqualAllocation(), Exact(), SCA(), SCA(scope="network"))),
     "grouping": BestGrouping(SCA()),
 }
 
