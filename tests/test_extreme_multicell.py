@@ -7,6 +7,7 @@ import pytest
 from extreme import assert_answered, extreme_multicell
 from jcas_baselines import (
     ADMM,
+    GBD,
     BestGrouping,
     BestVertex,
     ConstantRule,
@@ -14,7 +15,7 @@ from jcas_baselines import (
     Exact,
 )
 
-from jcas_env import RelaxedProblem, Status
+from jcas_env import MultiCellProblem, RelaxedProblem, Status
 from jcas_env.physics.water_filling import waterfill
 
 SOLVERS = {
@@ -54,20 +55,52 @@ def test_ten_thousand_extreme_problems_are_answered(name, dtype):
 
 
 def test_admm_keeps_band_floors_that_fill_the_band():
-    # Three groups, floors of a third each: the bands are the floors, whatever the powers; group sizes 3, 2, 1.
+    """Three groups with floors of a third each: the bands are the floors, not (3, 2, 1)/6, which would earn .903.
+
+    Equal weights: one water level, t = (1 + 3/31.86 + 3/11.5)/6 = .225838, and
+    f = 3 (log2(31.86 t) + log2(11.5 t)) / 18 = .704.
+    """
     problem = RelaxedProblem(
         weight=np.full(6, 1 / 6),
-        coefficient=np.array([3.0, 10.0, 30.0, 5.0, 50.0, 7.0]),
+        coefficient=np.array([31.86, 31.86, 31.86, 11.5, 11.5, 11.5]),
         group=np.array([0, 0, 0, 1, 1, 2]),
         power_floor=0.0,
         band_floor=1 / 3,
     )
-    solution = ADMM().solve(problem)
-    exact = Exact().solve(problem)
+    solution, exact = ADMM().solve(problem), Exact().solve(problem)
+    np.testing.assert_allclose(exact.bound, 0.704, atol=5e-4)
     np.testing.assert_allclose(solution.allocation.bandwidth, 1 / 3, rtol=1e-12)
     assert solution.objective <= exact.bound * (1 + 1e-9)
     np.testing.assert_allclose(solution.objective, exact.objective, rtol=1e-3)
     assert solution.status == Status.STATIONARY
+
+
+@pytest.mark.parametrize("solver", [ADMM(), Exact(), Exact(noise="per_hertz"), GBD(), EqualAllocation()])
+def test_band_floors_are_kept_where_a_service_gets_no_more_than_they_need(solver):
+    # Two groups and 1 MHz of 10 for the service that earns less, at the end of the free share: the floors, 0.5 MHz
+    # each, and not 2/3 and 1/3 MHz by the number of users, which violates them by 1.7e-2.
+    users = 3
+    problem = MultiCellProblem(
+        gain=1e-8 * np.eye(users),
+        leakage=np.zeros(users),
+        sensing_gain=np.ones(users),
+        cell=np.zeros(users, dtype=int),
+        group=np.array([0, 0, 1]),
+        last_power=np.zeros((2, users)),
+        weight=np.full(users, 1 / users),
+        service_weight=np.ones(2),
+        power_budget=10.0,
+        band_budget=10e6,
+        power_floor=0.0,
+        band_floor=0.5e6,
+        noise_density=2e-20,
+        positioning_share=np.nan,
+        queue=np.zeros(users),
+    )
+    solution = solver.solve(problem)
+    assert solution.status != Status.INFEASIBLE
+    assert problem.violation(solution.allocation) <= 1e-9
+    assert solution.allocation.bandwidth.min() >= 0.5e6 * (1 - 1e-9)
 
 
 def test_water_level_far_above_one_still_finds_the_best_user():
