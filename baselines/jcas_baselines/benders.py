@@ -267,6 +267,10 @@ def _linear_program(cuts: Cut, low: np.ndarray, high: np.ndarray) -> tuple[np.nd
     """Solve one master over (x, height): point, certified bound, and whether there is a point at all."""
     from scipy.optimize import linprog
 
+    # A feasibility cut that no point of the box satisfies, by however little: programs tolerate 1e-7.
+    nearest = np.where(cuts.slope > 0, low, high)
+    if (~cuts.feasible & (cuts.level + (cuts.slope * (nearest - cuts.point)).sum(axis=-1) > 0)).any():
+        return 0.5 * (low + high), inf, False
     height = cuts.feasible.astype(float)  # 1: bounds the height; 0: must not be positive
     offset = cuts.level - (cuts.slope * cuts.point).sum(axis=-1)
     sided = np.where(cuts.feasible, 1.0, -1.0)
