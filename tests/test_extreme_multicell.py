@@ -4,46 +4,79 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from extreme import assert_answered, extreme_multicell
+from extreme import assert_answered, extreme_multicell, extreme_queues
 from jcas_baselines import (
     ADMM,
     GBD,
+    SCA,
+    BacklogProportional,
     BestGrouping,
     BestVertex,
     ConstantRule,
+    DrainSearch,
     EqualAllocation,
     Exact,
+    GradientSearch,
+    MaxWeight,
 )
 
 from jcas_env import MultiCellProblem, RelaxedProblem, Status
-from jcas_env.physics.water_filling import waterfill
 
 SOLVERS = {
     "admm": ADMM(),
     "exact": Exact(),
     "exact-per-hertz": Exact(noise="per_hertz"),
+    "gbd": GBD(),
+    "gbd-separate": GBD(split="separate"),
     "equal": EqualAllocation(),
     "equal-per-group": EqualAllocation(per="group"),
     "proposed-power": EqualAllocation(power="proposed"),
+    "proposed-power-per-group": EqualAllocation(power="proposed", per="group"),
     "constant-rule": ConstantRule(),
     "best-vertex": BestVertex(),
     "grouping-exact": BestGrouping(Exact(), (0.2, 1.01)),
     "grouping-exact-relaxed": BestGrouping(Exact(), (0.2, 0.5, 1.01), judge="relaxed"),
+    "grouping-admm": BestGrouping(ADMM(), (0.2, 1.01)),
+    "grouping-gbd": BestGrouping(GBD(), (0.2, 1.01)),
 }
 """Solvers under test; another one needs a row."""
+
+QUEUE_SOLVERS = {
+    "max-weight": MaxWeight(),
+    "backlog-proportional": BacklogProportional(),
+    "drain-search": DrainSearch(steps=3),
+    "drain-search-numpy": DrainSearch(steps=2, backend="numpy"),
+    "admm": ADMM(),
+    "exact-per-hertz": Exact(noise="per_hertz"),
+    "gbd": GBD(),
+    "equal": EqualAllocation(),
+    "sca": SCA(max_rounds=2),
+    "search": GradientSearch(steps=2),
+    "best-vertex": BestVertex(),
+    "grouping-equal": BestGrouping(EqualAllocation(), (0.2, 1.01)),
+}
+"""Solvers under test on problems with queues: those of the delay task, and one of each other kind."""
 
 SIZE = 20
 
 
+def answer(solver, problem, dtype: str) -> None:
+    solution = solver.solve(problem)
+    assert_answered(problem, solution, dtype, one_share=getattr(solver, "split", "shared") == "shared")
+    if not isinstance(solver, BestGrouping):
+        # The same elements whatever the method.
+        lost = np.asarray(solution.status) == Status.INFEASIBLE
+        np.testing.assert_array_equal(lost, ~problem.floors_fit.all(axis=-1))
+
+
 def attack(name: str, dtype: str, count: int) -> None:
     for seed in range(count // SIZE):
-        problem = extreme_multicell(np.random.default_rng([11, seed]), SIZE, dtype)
-        solution = SOLVERS[name].solve(problem)
-        assert_answered(problem, solution, dtype)
-        if not name.startswith("grouping"):
-            # The same elements whatever the method.
-            lost = np.asarray(solution.status) == Status.INFEASIBLE
-            np.testing.assert_array_equal(lost, ~problem.floors_fit.all(axis=-1))
+        answer(SOLVERS[name], extreme_multicell(np.random.default_rng([11, seed]), SIZE, dtype), dtype)
+
+
+def attack_with_queues(name: str, dtype: str, count: int) -> None:
+    for seed in range(count // SIZE):
+        answer(QUEUE_SOLVERS[name], extreme_queues(np.random.default_rng([12, seed]), SIZE, dtype), dtype)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -57,6 +90,19 @@ def test_an_extreme_problem_is_answered(name, dtype):
 @pytest.mark.parametrize("name", SOLVERS)
 def test_ten_thousand_extreme_problems_are_answered(name, dtype):
     attack(name, dtype, 10_000)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", QUEUE_SOLVERS)
+def test_an_extreme_problem_with_queues_is_answered(name, dtype):
+    attack_with_queues(name, dtype, 200)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", QUEUE_SOLVERS)
+def test_ten_thousand_extreme_problems_with_queues_are_answered(name, dtype):
+    attack_with_queues(name, dtype, 10_000)
 
 
 def test_admm_keeps_band_floors_that_fill_the_band():
@@ -106,9 +152,3 @@ def test_band_floors_are_kept_where_a_service_gets_no_more_than_they_need(solver
     assert solution.status != Status.INFEASIBLE
     assert problem.violation(solution.allocation) <= 1e-9
     assert solution.allocation.bandwidth.min() >= 0.5e6 * (1 - 1e-9)
-
-
-def test_water_level_far_above_one_still_finds_the_best_user():
-    # c of 1e-20: log(1 + c p) is linear, so the slack goes to the largest product w c; w c p = 2e-20, 3e-20.
-    power = waterfill(np.array([1.0, 1.0, 0.5]), np.array([2e-20, 3e-20, 4e-20]), 0.1)
-    np.testing.assert_allclose(power, [0.1, 0.8, 0.1], rtol=1e-12)

@@ -83,16 +83,17 @@ def in_double_precision(solve: Callable[[P], Solution], problem: P, dtype: Any) 
     solution = solve(widened(problem))
     xp = array_namespace(solution.objective)
 
+    most = float(xp.finfo(dtype).max)
+
     def narrow(value: Array) -> Array:
+        """What is too large for the narrow type is infinite, what is too small the smallest: bounds stay bounds."""
         if not is_array(value) or value.dtype != xp.float64:
             return value
-        most = float(xp.finfo(dtype).max)  # what is larger is infinite in the narrow type, not an overflow
-        value = xp.where(value > most, inf, xp.where(value < -most, -inf, value))
-        return xp.astype(value, dtype)
+        return xp.astype(xp.where(value > most, inf, xp.clip(value, min=-most)), dtype)
 
     return Solution(
         tree_map(narrow, solution.allocation),
-        narrow(solution.objective),
+        narrow(xp.clip(solution.objective, max=most)),
         narrow(solution.bound),
         solution.status,
         solution.iterations,
