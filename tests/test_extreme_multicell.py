@@ -82,7 +82,7 @@ def attack_with_queues(name: str, dtype: str, count: int) -> None:
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", SOLVERS)
 def test_an_extreme_problem_is_answered(name, dtype):
-    attack(name, dtype, 300)
+    attack(name, dtype, 100)
 
 
 @pytest.mark.slow
@@ -95,7 +95,7 @@ def test_ten_thousand_extreme_problems_are_answered(name, dtype):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", QUEUE_SOLVERS)
 def test_an_extreme_problem_with_queues_is_answered(name, dtype):
-    attack_with_queues(name, dtype, 200)
+    attack_with_queues(name, dtype, 100)
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from math import inf
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace, device, to_device
 
 from jcas_env.tree import take, tree_map
 from jcas_env.types import Array, Status, as_array
@@ -256,11 +256,15 @@ def polyhedral_master(cuts: Cut, low: Array, high: Array) -> Proposal:
     NumPy.
     """
     xp = array_namespace(low)
-    ends = np.asarray(low), np.asarray(high)
-    parts = tree_map(np.asarray, cuts)
+    ends = _numpy(low), _numpy(high)
+    parts = tree_map(_numpy, cuts)
     answers = [_linear_program(take(parts, i), ends[0][i], ends[1][i]) for i in range(low.shape[0])]
     points, bounds, possible = zip(*answers, strict=True)
     return Proposal(as_array(np.stack(points), low), as_array(bounds, low), xp.asarray(possible, device=device(low)))
+
+
+def _numpy(value: Array) -> np.ndarray:
+    return np.asarray(to_device(value, "cpu"))
 
 
 def _linear_program(cuts: Cut, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, float, bool]:
