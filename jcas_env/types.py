@@ -42,6 +42,19 @@ def as_array(value: Any, like: Array) -> Array:
     return xp.asarray(value, dtype=like.dtype, device=device(like))
 
 
+ROUNDING = 1e-9
+"""Relative excess over a limit that rounding explains, in double precision [-]."""
+
+
+def rounding(like: Array, /) -> float:
+    """Relative excess over a limit that rounding explains in the precision of an array.
+
+    :data:`ROUNDING`, or 32 units in the last place where that is more (single precision: 3.8e-6). The one tolerance
+    by which everybody judges whether floors fit.
+    """
+    return max(ROUNDING, 32.0 * float(array_namespace(like).finfo(like.dtype).eps))
+
+
 COMMUNICATION, POSITIONING = 0, 1
 """Indices on a services axis."""
 

@@ -7,7 +7,7 @@ its batch; everything else is drawn for each element.
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 
@@ -71,6 +71,25 @@ def extreme_multicell(rng: np.random.Generator, count: int, dtype: str = "float6
         "noise": str(rng.choice(["per_hertz", "constant"])),
         "cell_count": cells + empty,
     } | changes
+    return MultiCellProblem(**cast(values, dtype))
+
+
+def extreme_queues(rng: np.random.Generator, count: int, dtype: str = "float64", **changes) -> MultiCellProblem:
+    """:func:`extreme_multicell` with the ``delay`` reward: queues of 0 and 1e-3 to 1e15 bit, arrivals to match, or not.
+
+    Users without backlog, without arrivals, and without both; arrivals known by their mean, or as they came.
+    """
+    problem = extreme_multicell(rng, count, **changes)
+    shape = problem.weight.shape
+    rate = powers_of_ten(rng, -6, 15, shape, zeros=float(rng.choice([0.0, 0.3, 1.0])))
+    known = bool(rng.random() < 0.5)
+    values = {item.name: getattr(problem, item.name) for item in fields(problem)} | {
+        "reward": "delay",
+        "queue": powers_of_ten(rng, -3, 15, shape, zeros=float(rng.choice([0.0, 0.3, 1.0]))),
+        "arrival_rate": rate,
+        "arrivals": rate * problem.slot if known else 12000.0 * rng.poisson(0.5, shape),
+        "waited": rng.integers(0, 100, shape).astype(float),
+    }
     return MultiCellProblem(**cast(values, dtype))
 
 
@@ -140,8 +159,18 @@ def cast(values: dict, dtype: str) -> dict:
     }
 
 
-def assert_answered(problem, solution, dtype: str = "float64") -> None:
-    """A status each; NaN under INFEASIBLE and there alone; what is returned breaks nothing; a bound is a bound."""
+def violation_of_two_shares(problem: MultiCellProblem, allocation) -> np.ndarray:
+    """Violation where power and band may be split at positioning shares of their own."""
+    power = replace(problem, band_floor=0.0), allocation._replace(bandwidth=np.zeros_like(allocation.bandwidth))
+    band = replace(problem, power_floor=0.0), allocation._replace(power=np.zeros_like(allocation.power))
+    return np.maximum(*(part.violation(answer) for part, answer in (power, band)))
+
+
+def assert_answered(problem, solution, dtype: str = "float64", *, one_share: bool = True) -> None:
+    """A status each; NaN under INFEASIBLE and there alone; what is returned breaks nothing; a bound is a bound.
+
+    ``one_share``: whether a multi-cell allocation must spend power and band at one positioning share.
+    """
     assert solution.status.shape == problem.batch
     lost = np.asarray(solution.status) == Status.INFEASIBLE
     parts = solution.allocation
@@ -157,5 +186,8 @@ def assert_answered(problem, solution, dtype: str = "float64") -> None:
     assert np.isnan(objective[lost]).all()
     assert np.isfinite(objective[~lost]).all(), np.flatnonzero(~np.isfinite(objective) & ~lost)
     assert not np.isnan(np.asarray(solution.bound)[~lost]).any()
-    violation = np.asarray(problem.violation(solution.allocation))[~lost]
+    earned = objective[~lost].astype(float)
+    assert (np.asarray(solution.bound)[~lost] >= earned - FEASIBLE[dtype] * np.abs(earned)).all()
+    violation = problem.violation(parts) if one_share else violation_of_two_shares(problem, parts)
+    violation = np.asarray(violation)[~lost]
     assert violation.max(initial=0.0) <= FEASIBLE[dtype], np.flatnonzero(violation > FEASIBLE[dtype])

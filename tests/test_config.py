@@ -101,6 +101,12 @@ def test_a_share_that_the_floors_do_not_allow_names_the_limit(share):
         MultiCellConfig(positioning_share=share)
 
 
+def test_floors_that_fill_a_share_to_rounding_are_no_error():
+    # 3 * 0.1 = 0.30000000000000004 in binary: 3 users with floors of a tenth need the share of 0.3, and get it.
+    assert MultiCellConfig(users_per_cell=3, floor=0.1, positioning_share=0.3).floor == 0.1
+    assert MultiCellConfig(users_per_cell=3, floor=0.1, positioning_share=0.7).floor == 0.1
+
+
 def test_floors_that_fill_the_budget_are_refused():
     with pytest.raises(ValueError, match="floor.*too large: 12 users with floors of 0.05 of a budget need 0.6"):
         MultiCellConfig(floor=0.05)

@@ -10,10 +10,10 @@ from array_api_compat import array_namespace, device
 
 from jcas_env.physics.rates import spectral_efficiency
 from jcas_env.scenarios.multicell import RelaxedAllocation, RelaxedProblem
-from jcas_env.types import Array, Status
+from jcas_env.types import Array, Status, rounding
 
 from .convex import admm_update as convex_update
-from .relaxed import FLOOR_TOLERANCE, Groups, RelaxedResult, RelaxedSolver, canonical_groups, floors_of
+from .relaxed import Groups, RelaxedResult, RelaxedSolver, canonical_groups, floors_of
 from .solver import iterate, require_numpy
 from .water_filling import penalised_waterfill
 
@@ -215,7 +215,7 @@ def onto_simplex(value: Array, floor: Array, parts: Array) -> tuple[Array, Array
     flat = total <= 0
     even = parts / xp.clip(xp.sum(parts, axis=-1, keepdims=True), min=1.0)
     part = xp.where(flat, even, slack / xp.where(flat, 1.0, total))
-    return floor + room * part, (flat & (room > FLOOR_TOLERANCE))[..., 0]
+    return floor + room * part, (flat & (room > rounding(room)))[..., 0]
 
 
 def stationarity(relaxed: RelaxedProblem, groups: Groups, allocation: RelaxedAllocation) -> Array:

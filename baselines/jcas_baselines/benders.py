@@ -18,7 +18,7 @@ from math import inf
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace, device, to_device
 
 from jcas_env.tree import take, tree_map
 from jcas_env.types import Array, Status, as_array
@@ -256,17 +256,25 @@ def polyhedral_master(cuts: Cut, low: Array, high: Array) -> Proposal:
     NumPy.
     """
     xp = array_namespace(low)
-    ends = np.asarray(low), np.asarray(high)
-    parts = tree_map(np.asarray, cuts)
+    ends = _numpy(low), _numpy(high)
+    parts = tree_map(_numpy, cuts)
     answers = [_linear_program(take(parts, i), ends[0][i], ends[1][i]) for i in range(low.shape[0])]
     points, bounds, possible = zip(*answers, strict=True)
     return Proposal(as_array(np.stack(points), low), as_array(bounds, low), xp.asarray(possible, device=device(low)))
+
+
+def _numpy(value: Array) -> np.ndarray:
+    return np.asarray(to_device(value, "cpu"))
 
 
 def _linear_program(cuts: Cut, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, float, bool]:
     """Solve one master over (x, height): point, certified bound, and whether there is a point at all."""
     from scipy.optimize import linprog
 
+    # A feasibility cut that no point of the box satisfies, by however little: programs tolerate 1e-7.
+    nearest = np.where(cuts.slope > 0, low, high)
+    if (~cuts.feasible & (cuts.level + (cuts.slope * (nearest - cuts.point)).sum(axis=-1) > 0)).any():
+        return 0.5 * (low + high), inf, False
     height = cuts.feasible.astype(float)  # 1: bounds the height; 0: must not be positive
     offset = cuts.level - (cuts.slope * cuts.point).sum(axis=-1)
     sided = np.where(cuts.feasible, 1.0, -1.0)

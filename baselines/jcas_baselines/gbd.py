@@ -21,7 +21,7 @@ from .mesh_gbd import Cuts
 from .mesh_solver import solve_gbd
 from .perspective import solve_perspective
 from .prices import Form, Prices, perspective_prices
-from .relaxed import FLOOR_TOLERANCE, LEAST_SHARE, canonical_groups, floors_of
+from .relaxed import LEAST_SHARE, canonical_groups, floors_of
 from .solver import Solution, in_double_precision, require_numpy, unsupported
 
 Split = Literal["shared", "separate"]
@@ -49,6 +49,8 @@ class _Cells(NamedTuple):
     """(cells, 2): Mbit/s per unit of band and nat, without the service weights."""
     worth: Array
     """(cells, 2): service weights."""
+    fits: Array
+    """(cells,) bool: whether the floors fit into some share, or into the given one."""
 
 
 def cells_of(problem: MultiCellProblem) -> _Cells:
@@ -83,6 +85,7 @@ def cells_of(problem: MultiCellProblem) -> _Cells:
         flat(groups * band_floor),
         flat(xp.stack([band, 0.5 * band], axis=-1), 2),
         flat(problem.service_weight + xp.zeros_like(band)[..., None], 2),
+        flat(problem.floors_fit),
     )
 
 
@@ -110,7 +113,7 @@ class _Inner:
         both = xp.broadcast_to(point, (point.shape[0], 2))
         need = xp.stack([data.power_need, data.band_need], axis=-1)
         violation, wall = _violated(point, need)
-        feasible = violation <= FLOOR_TOLERANCE
+        feasible = data.fits  # the box leaves the shares that keep the floors, if there are any
         # Where the floors do not fit, any share will do: the cut comes from the floors alone.
         both = xp.where(feasible[:, None], both, 0.5)
         shares = xp.stack([1.0 - both, both], axis=-2)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from array_api_compat import array_namespace
 
 from jcas_env.scenarios.multicell import MultiCellAllocation, MultiCellProblem
-from jcas_env.types import Array, Status, is_array
+from jcas_env.types import Array, Status, as_array, is_array
 
 from .relaxed import choose_candidate
 from .solver import Solution, Solver, unsupported
@@ -73,7 +73,7 @@ class BestGrouping:
         allocation = MultiCellAllocation(
             choose_candidate(power, services), choose_candidate(bandwidth, services), choose_candidate(group, user)
         )
-        threshold = xp.asarray(list(self.thresholds), dtype=problem.gain.dtype)[best[0, ...]]
+        threshold = as_array(list(self.thresholds), problem.gain)[best[0, ...]]
         return Solution(
             allocation,
             xp.mean(choose_candidate(objective, best), axis=-1),
@@ -115,5 +115,5 @@ def regrouped(problem: MultiCellProblem, thresholds: Sequence[float]) -> MultiCe
     kept = per_cell | {"service_weight"}
     values = {item.name: repeat(getattr(problem, item.name)) for item in fields(problem) if item.name not in kept}
     wide = replace(problem, **(values | {"cell_count": problem.cells}))
-    steps = xp.reshape(xp.asarray(list(thresholds), dtype=problem.gain.dtype), (count, *(1,) * (len(batch) + 1)))
+    steps = xp.reshape(as_array(list(thresholds), problem.gain), (count, *(1,) * (len(batch) + 1)))
     return wide.regroup(steps)

@@ -122,12 +122,15 @@ def in_single(solve: Callable[[MeshProblem], Solution], problem: MeshProblem) ->
 
 
 def _by_bins(problem: MeshProblem, *, bins: int, paper: bool, tolerance: float, limit: int) -> Solution:
-    """Instances one after the other; NumPy."""
+    """Instances one after the other, in NumPy; the answer is in the problem's library."""
     options: dict[str, Any] = {"bins": bins, "paper": paper, "tolerance": tolerance, "limit": limit}
     solved = [solve_with_bins(one, **options) for one in _instances(problem)]
 
-    def gather(pick: Any, *rest: int) -> np.ndarray:
-        return np.reshape(np.stack([np.asarray(pick(one)) for one in solved]), (*problem.batch, *rest))
+    xp = array_namespace(problem.distance)
+
+    def gather(pick: Any, *rest: int) -> Array:
+        values = np.reshape(np.stack([np.asarray(pick(one)) for one in solved]), (*problem.batch, *rest))
+        return xp.asarray(values, device=device(problem.distance))
 
     def status(one: BinSolution) -> int:
         code = int(one.found.status[0]) if one.kept else int(Status.INFEASIBLE)

@@ -149,13 +149,13 @@ def _begin(relaxed: RelaxedProblem, groups: Groups, inner: list[Array], form: Fo
     band = inner[1] + (1.0 - xp.sum(inner[1], axis=-1, keepdims=True)) * (
         exists / xp.clip(groups.count, min=1.0)[..., None]
     )
-    nothing = xp.zeros(batch, dtype=dtype)
+    nothing = xp.zeros_like(relaxed.coefficient[..., 0])
     parts = [power, band, nothing, nothing, nothing, nothing, weight, relaxed.coefficient * present, *inner]
     parts += [
         xp.astype(groups.member, dtype),
         1.0 - present,
         1.0 - exists,
-        xp.full(batch, form == "log"),
+        xp.full_like(nothing, form == "log", dtype=xp.bool),
         1.0 - xp.max(present, axis=-1),
     ]
 

@@ -15,7 +15,7 @@ from array_api_compat import array_namespace
 
 from jcas_env.physics.beamforming import same_group
 from jcas_env.scenarios.multicell import MultiCellProblem
-from jcas_env.types import COMMUNICATION, Array
+from jcas_env.types import COMMUNICATION, Array, Status
 
 from .equal import EqualAllocation
 from .search import _Search
@@ -49,6 +49,8 @@ class MaxWeight:
         problem = check_queues(self, problem)
         xp = array_namespace(problem.gain)
         weight = problem.queue + IDLE_WEIGHT * problem.mean_arrivals
+        most = xp.max(xp.where(problem.same_cell, weight[..., None, :], 0.0), axis=-1)
+        weight = weight / xp.where(most > 0, most, xp.ones_like(most))  # only ratios matter, and sums stay numbers
         total = problem.of_cell(problem.cell_sum(weight))
         busy = total > 0
         weight = xp.where(busy, weight / xp.where(busy, total, xp.ones_like(total)), problem.weight)
@@ -81,25 +83,33 @@ class BacklogProportional:
         part = need / xp.where(waits, total, xp.ones_like(total))
         width = xp.where(waits, floor + (budget - problem.groups * floor) * part, width)
         allocation = equal.allocation._replace(bandwidth=xp.stack([width, positioning], axis=-2))
-        objective = problem.utility(allocation)
+        lost = equal.status == int(Status.INFEASIBLE)
+        objective = xp.where(lost, xp.nan, problem.utility(allocation))
         return replace(
             equal,
             allocation=allocation,
             objective=objective,
-            bound=xp.where(xp.isnan(objective), objective, inf),
+            bound=xp.where(lost, xp.nan, xp.full_like(objective, inf)),
             details={name: equal.details[name] for name in ("positioning_share", "least_share")},
         )
 
     @staticmethod
     def need(problem: MultiCellProblem, equal: Solution) -> Array:
-        """Band times time that a user's group needs at the equal allocation's efficiency, (..., users) [Hz s]."""
+        """Band that a user's group needs at the equal allocation's efficiency, relative to the most in its cell.
+
+        (..., users) [-]; 0 for a group in which nothing waits for a user who can be heard.
+        """
         xp = array_namespace(problem.gain)
         rate, _ = problem.rates(equal.allocation)
-        audible = rate > 0
-        width = equal.allocation.bandwidth[..., COMMUNICATION, :]
-        need = xp.where(audible, problem.queue * width / xp.where(audible, rate, xp.ones_like(rate)), 0.0)
-        mates = same_group(problem.cell, problem.group)
-        return xp.max(xp.where(mates, need[..., None, :], xp.zeros_like(problem.gain)), axis=-1)
+        waits = (rate > 0) & (problem.queue > 0)
+        queue, width, rate = (
+            xp.log(xp.where(waits, value, xp.ones_like(rate)))
+            for value in (problem.queue, equal.allocation.bandwidth[..., COMMUNICATION, :], rate)
+        )  # in single precision their quotient is no number for what is hardly heard
+        level = xp.where(waits, queue + width - rate, -inf)[..., None, :]
+        most = xp.max(xp.where(problem.same_cell, level, -inf), axis=-1)
+        level = xp.max(xp.where(same_group(problem.cell, problem.group), level, -inf), axis=-1)
+        return xp.exp(xp.where(most > -inf, level - xp.where(most > -inf, most, 0.0), -inf))
 
 
 @dataclass(frozen=True)

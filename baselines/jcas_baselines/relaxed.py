@@ -8,6 +8,7 @@ the share where it is free (DESIGN 7.2).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from math import inf
 from typing import Any, ClassVar, NamedTuple
 
@@ -16,13 +17,10 @@ from array_api_compat import array_namespace, device
 from jcas_env.physics.rates import Noise
 from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
 from jcas_env.scenarios.multicell.relaxed import relaxed_rates
-from jcas_env.types import COMMUNICATION, POSITIONING, Array, Status
+from jcas_env.types import COMMUNICATION, POSITIONING, Array, Status, rounding
 from jcas_env.units import MEGA
 
-from .solver import Solution, in_double_precision, unsupported
-
-FLOOR_TOLERANCE = 1e-9
-"""Floors may exceed the budget by this share before an element counts as infeasible."""
+from .solver import Solution, in_double_precision, unsupported, widened
 
 LEAST_SHARE = 1e-6
 """Least share of a service where there are no floors."""
@@ -98,10 +96,36 @@ def floors_of(relaxed: RelaxedProblem, groups: Groups) -> Floors:
 
 def feasible(relaxed: RelaxedProblem) -> Array:
     """Whether the floors fit into the budgets, (...,) bool."""
-    xp = array_namespace(relaxed.coefficient)
+    power, band = floor_sums(relaxed)
+    limit = 1.0 + rounding(relaxed.coefficient)
+    return (power <= limit) & (band <= limit)
+
+
+def floor_sums(relaxed: RelaxedProblem) -> tuple[Array, Array]:
+    """Shares of power and of band that the floors need, (...,) each."""
     floors = floors_of(relaxed, canonical_groups(relaxed))
-    limit = 1.0 + FLOOR_TOLERANCE
-    return (xp.sum(floors.power, axis=-1) <= limit) & (xp.sum(floors.band, axis=-1) <= limit)
+    xp = array_namespace(relaxed.coefficient)
+    return xp.sum(floors.power, axis=-1), xp.sum(floors.band, axis=-1)
+
+
+@widened.register
+def _(problem: RelaxedProblem) -> RelaxedProblem:
+    """Floors that exceed the budget by no more than the rounding of the problem's own precision are lowered to fit."""
+    wide: RelaxedProblem = widened.dispatch(object)(problem)
+    xp = array_namespace(wide.coefficient)
+    fits = feasible(problem)
+    power, band = (xp.where(fits, xp.clip(total, min=1.0), 1.0) for total in floor_sums(wide))
+    return replace(wide, power_floor=wide.power_floor / power, band_floor=wide.band_floor / band)
+
+
+@widened.register
+def _(problem: MultiCellProblem) -> MultiCellProblem:
+    """Budgets that floors exceed by no more than the rounding of the problem's own precision are raised to fit."""
+    wide: MultiCellProblem = widened.dispatch(object)(problem)
+    xp = array_namespace(wide.gain)
+    over = xp.where(problem.floors_fit, xp.clip(wide.least_share / wide.most_share, min=1.0), 1.0)
+    power, band = (over * wide.per_cell(budget) for budget in (wide.power_budget, wide.band_budget))
+    return replace(wide, power_budget=power, band_budget=band, cell_count=problem.cells)
 
 
 class RelaxedResult(NamedTuple):
@@ -152,7 +176,7 @@ class RelaxedSolver(ABC):
             if leaf.dtype != array_namespace(leaf).float64:
                 return in_double_precision(self.solve, problem, leaf.dtype)
         if isinstance(problem, RelaxedProblem):
-            result = self._checked(problem)
+            result = self._checked(problem, feasible(problem))
             objective = problem.objective(result.allocation, self.model)
             return Solution(
                 result.allocation, objective, result.bound, result.status, result.iterations, result.details
@@ -161,10 +185,9 @@ class RelaxedSolver(ABC):
             return self._solve_cells(problem)
         raise unsupported(self, problem, MultiCellProblem, RelaxedProblem)
 
-    def _checked(self, relaxed: RelaxedProblem) -> RelaxedResult:
-        """Solve, and mark the elements whose floors do not fit into the budgets."""
+    def _checked(self, relaxed: RelaxedProblem, fits: Array) -> RelaxedResult:
+        """Solve, and mark the elements whose floors do not fit into the budgets; ``fits`` broadcasts to the batch."""
         xp = array_namespace(relaxed.coefficient)
-        fits = feasible(relaxed)
         result = self.solve_relaxed(relaxed)
         nan = xp.asarray(float("nan"), dtype=relaxed.coefficient.dtype)
         return RelaxedResult(
@@ -244,7 +267,7 @@ class RelaxedSolver(ABC):
     def _at_share(self, problem: MultiCellProblem, share: Array) -> AtShare:
         """Solve at shares (..., cells); leading axes beyond the problem's are candidates."""
         relaxed = problem.relaxed(positioning_share=share, noise=self.model)
-        result = self._checked(relaxed)
+        result = self._checked(relaxed, problem.floors_fit[..., None])
         score = problem.score(*relaxed_rates(problem, relaxed, result.allocation, share, self.model))
         return AtShare(share, score, self._bound(problem, result.bound, share), result)
 

@@ -18,13 +18,13 @@ from array_api_compat import array_namespace, device
 
 from jcas_env.scenarios.multicell import MultiCellAllocation, MultiCellProblem
 from jcas_env.scenarios.multicell.action import action_size, decode, encode_allocation
-from jcas_env.types import Array, Status, as_array, is_array
+from jcas_env.types import Array, Status, as_array, is_array, rounding
 
 from .admm import ADMM
 from .equal import EqualAllocation
 from .exact import Exact
 from .lbfgs import maximise
-from .relaxed import FLOOR_TOLERANCE, LEAST_SHARE
+from .relaxed import LEAST_SHARE
 from .sca import SCA
 from .solver import Solution, Solver, in_double_precision, unsupported
 from .true_interference import unfit
@@ -81,7 +81,7 @@ class _Search(ABC):
         group = xp.broadcast_to(problem.group, (power.shape[0], *problem.batch, problem.users))
         value = solvable.utility(MultiCellAllocation(power, band, group))
         # A start that breaks a constraint, or that is none, is no answer, whatever it would earn.
-        broken = ~(solvable.violation(MultiCellAllocation(power, band, group)) <= FLOOR_TOLERANCE)
+        broken = ~(solvable.violation(MultiCellAllocation(power, band, group)) <= rounding(power))
         value = xp.where(xp.isnan(value) | broken, -inf, value)
         best = xp.argmax(value, axis=0)[None, ...]
         struck = as_array(xp.where(fits, 0.0, float("nan")), problem.gain)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
+from functools import singledispatch
 from math import inf
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from array_api_compat import array_namespace, device
@@ -61,29 +62,38 @@ def require_numpy(backend: str, value: Array) -> None:
 P = TypeVar("P")
 
 
+@singledispatch
+def widened(problem: Any) -> Any:
+    """The same problem in double precision; what its own precision calls feasible must stay so."""
+    values = {item.name: getattr(problem, item.name) for item in fields(problem)}
+    arrays = {name: value for name, value in values.items() if is_array(value)}
+    xp = array_namespace(*arrays.values())
+    wide: dict[str, Array] = {}
+    for narrow, kind in ((xp.float32, xp.float64), (xp.complex64, xp.complex128)):
+        wide |= {name: xp.astype(value, kind) for name, value in arrays.items() if value.dtype == narrow}
+    return replace(problem, **wide)
+
+
 def in_double_precision(solve: Callable[[P], Solution], problem: P, dtype: Any) -> Solution:
     """Solve a problem of single precision in double precision, and return the answer in the problem's own.
 
     Interior points and certificates need more than seven digits. ``problem`` is a dataclass of arrays whose real
     arrays are of type ``dtype``.
     """
-    values = {item.name: getattr(problem, item.name) for item in fields(cast(Any, problem))}
-    arrays = {name: value for name, value in values.items() if is_array(value)}
-    xp = array_namespace(*arrays.values())
-    kinds = {dtype: xp.float64, xp.complex64: xp.complex128}
-    wide = {name: xp.astype(value, kinds.get(value.dtype, value.dtype)) for name, value in arrays.items()}
-    solution = solve(replace(cast(Any, problem), **wide))
+    solution = solve(widened(problem))
+    xp = array_namespace(solution.objective)
+
+    most = float(xp.finfo(dtype).max)
 
     def narrow(value: Array) -> Array:
+        """What is too large for the narrow type is infinite, what is too small the smallest: bounds stay bounds."""
         if not is_array(value) or value.dtype != xp.float64:
             return value
-        most = float(xp.finfo(dtype).max)  # what is larger is infinite in the narrow type, not an overflow
-        value = xp.where(value > most, inf, xp.where(value < -most, -inf, value))
-        return xp.astype(value, dtype)
+        return xp.astype(xp.where(value > most, inf, xp.clip(value, min=-most)), dtype)
 
     return Solution(
         tree_map(narrow, solution.allocation),
-        narrow(solution.objective),
+        narrow(xp.clip(solution.objective, max=most)),
         narrow(solution.bound),
         solution.status,
         solution.iterations,

@@ -138,8 +138,9 @@ def gradients(air: Air) -> tuple[Array, Array, Array]:
     seats = air.signal.shape[-1]
     member = _transposed(air.member)
     level = xp.concat([air.cross, air.density[..., None] * member], axis=-1)[:, None]
-    own = air.signal[..., None] * xp.eye(seats, dtype=member.dtype)
-    summed = level + xp.concat([own, xp.zeros((*own.shape[:-1], member.shape[-1]), dtype=own.dtype)], axis=-1)
+    own = air.signal[..., None] * xp.eye(seats, dtype=member.dtype, device=device(member))
+    blank = xp.zeros((*own.shape[:-1], member.shape[-1]), dtype=own.dtype, device=device(own))
+    summed = level + xp.concat([own, blank], axis=-1)
     band = xp.concat([xp.zeros_like(air.cross), member], axis=-1)[:, None]
     return level, summed, band
 

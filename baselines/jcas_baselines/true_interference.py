@@ -24,7 +24,7 @@ from jcas_env.scenarios.multicell.problem import LEAST_RATE
 from jcas_env.types import Array
 from jcas_env.units import MEGA
 
-from .relaxed import FLOOR_TOLERANCE, Groups, canonical_groups
+from .relaxed import Groups, canonical_groups
 from .surrogate import Air, Point, onto_budgets
 from .water_filling import waterfill
 
@@ -187,5 +187,4 @@ def allocation_of(problem: MultiCellProblem, scene: Scene, value: Array, share: 
 def unfit(problem: MultiCellProblem) -> Array:
     """Elements in which the floors of some cell fit into no share, or not into the given one, (...,) bool."""
     xp = array_namespace(problem.gain)
-    share = xp.where(problem.share_is_free, 0.5, problem.share)
-    return xp.any(problem.least_share > xp.minimum(share, 1.0 - share) * (1.0 + FLOOR_TOLERANCE), axis=-1)
+    return ~xp.all(problem.floors_fit, axis=-1)

@@ -45,7 +45,7 @@ def positioning_shares(problem: MultiCellProblem, logit: Array) -> Array:
     """
     xp = array_namespace(problem.gain, logit)
     least = problem.least_share
-    full = (least > problem.most_share) & ~problem.short_of_subcarriers
+    full = ~problem.floors_fit & ~problem.short_of_subcarriers
     if xp.any(full):
         index, value = first_bad_entry(least, full)
         room = float(problem.most_share[index])

@@ -13,10 +13,11 @@ from ...physics.estimation import ESTIMATORS, keeps_angles, pilot_frames
 from ...physics.geometry import LAYOUTS
 from ...physics.motion import clarke_correlation
 from ...physics.rates import Noise, PositioningGain
+from ...types import ROUNDING
 from ...units import db_to_linear, noise_density
 from ..configuration import Configuration, check_choices, check_counts, check_range, is_number
 from ..scenario import require
-from .subcarriers import ROUNDING, whole_floor
+from .subcarriers import whole_floor
 
 Reward = Literal["rate", "fair", "delay"]
 Objective = Literal[Reward, "drain"]
@@ -408,11 +409,11 @@ def _check_floors(config: MultiCellConfig) -> None:
     share = config.positioning_share
     demand = f"{crowd} users with floors of {config.floor:g} of a budget need {least:g} in each service"
     require(
-        least <= 0.5,
+        least <= 0.5 * (1.0 + ROUNDING),
         f"`floor` is too large: {demand}, and two services share a budget of 1; got {config.floor!r}",
     )
     if share is not None:
-        ok = is_number(share) and 0 < share < 1 and least <= share <= 1 - least
+        ok = is_number(share) and 0 < share < 1 and least <= min(share, 1 - share) * (1.0 + ROUNDING)
         require(ok, f"`positioning_share` must lie in ({least:g}, {1 - least:g}): {demand}; got {share!r}")
     if config.whole_subcarriers:
         _check_subcarriers(config)

@@ -13,14 +13,14 @@ from ...physics.beamforming import Precoder, beams, constant_modulus, effective_
 from ...physics.grouping import first_fit_groups, sizes_of_groups
 from ...physics.queues import serve
 from ...physics.rates import Noise, data_rate, interference, positioning_rate, sinr
-from ...types import COMMUNICATION, POSITIONING, Array, as_array, is_array
+from ...types import COMMUNICATION, POSITIONING, Array, as_array, is_array, rounding
 from ...units import MEGA
 from ..scenario import require
 from .allocation import MultiCellAllocation, MultiCellOutcome
 from .config import Intercell, Objective
 from .constraints import check_problem, violation
 from .relaxed import RelaxedAllocation, RelaxedProblem, Seating, relax, seat_users
-from .subcarriers import rounding, whole_subcarriers
+from .subcarriers import whole_subcarriers
 from .traffic import backlog_score, slots_of_arrivals
 
 LEAST_RATE = 1e-6
@@ -230,14 +230,24 @@ class MultiCellProblem:
         power, band = self._least_shares
         if not self.subcarrier_spacing:
             return xp.zeros_like(band, dtype=xp.bool)
-        return (band > self.most_share) & (power <= self.most_share)
+        return self._fits(power) & ~self._fits(band)
 
     @cached_property
     def most_share(self) -> Array:
         """(..., cells): the most that floors may need of both services, one half or what a given share leaves [-]."""
         xp = array_namespace(self.gain)
-        room = xp.where(self.share_is_free, 0.5, xp.minimum(self.share, 1.0 - self.share))
-        return room * (1.0 + rounding(room))
+        return xp.where(self.share_is_free, 0.5, xp.minimum(self.share, 1.0 - self.share))
+
+    @cached_property
+    def floors_fit(self) -> Array:
+        """(..., cells) bool: whether the floors fit into some share, or into the given one, to :func:`.types.rounding`.
+
+        Where they do not fit in a cell, no allocation of the slot is feasible: every allocator says so by this.
+        """
+        return self._fits(self.least_share)
+
+    def _fits(self, need: Array) -> Array:
+        return need <= self.most_share * (1.0 + rounding(need))
 
     @property
     def duty(self) -> Array:

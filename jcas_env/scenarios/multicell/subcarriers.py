@@ -5,15 +5,7 @@ from __future__ import annotations
 from array_api_compat import array_namespace, device
 
 from ...physics.beamforming import same_group
-from ...types import Array
-
-ROUNDING = 1e-9
-"""Relative error of a band that rounding explains, in double precision [-]."""
-
-
-def rounding(value: Array, /) -> float:
-    """Relative error that rounding explains in the precision of an array: :data:`ROUNDING`, or 32 units if larger."""
-    return max(ROUNDING, 32.0 * float(array_namespace(value).finfo(value.dtype).eps))
+from ...types import ROUNDING, Array, rounding
 
 
 def whole_floor(floor: Array, /, *, spacing: float) -> Array:

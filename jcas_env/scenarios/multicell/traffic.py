@@ -54,11 +54,14 @@ def next_traffic(config: MultiCellConfig, traffic: Traffic, offered: Array, serv
 
 
 def slots_of_arrivals(problem: MultiCellProblem, bits: Array) -> Array:
-    r"""Bits in units of a slot's mean arrivals, :math:`q_u / (\lambda_u \Delta t)`; 0 where nothing ever arrives."""
+    r"""Bits in units of a slot's mean arrivals, :math:`q_u / (\lambda_u \Delta t)`; 0 where nothing ever arrives.
+
+    NaN, which the rates of a NaN allocation make of a backlog, stays NaN.
+    """
     xp = array_namespace(bits)
     mean = problem.mean_arrivals
     comes = mean > 0
-    return xp.where(comes, bits / xp.where(comes, mean, xp.ones_like(mean)), xp.zeros_like(bits))
+    return xp.where(comes, bits / xp.where(comes, mean, xp.ones_like(mean)), 0.0 * bits)
 
 
 def backlog_score(problem: MultiCellProblem, rate: Array) -> Array:
