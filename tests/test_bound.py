@@ -25,7 +25,7 @@ from jcas_baselines import (
 )
 from jcas_baselines.bound import EFFORTS, highest_of_lowest
 from jcas_baselines.bound_relaxation import Box, Group, log_sinr, propagate, softplus, solve_relaxation, true_value
-from jcas_baselines.bound_units import least_intercell_density, slots_of, take_apart
+from jcas_baselines.bound_units import intercell_range, slots_of, take_apart
 from test_problem import convert
 
 from jcas_env import MultiCellAllocation, MultiCellProblem, Status
@@ -312,9 +312,10 @@ class TestParts:
         truth = static(1, **N4).truth
         tried = random_allocations(rng, truth, 200)
         heard = intercell_density(tried.power, truth.gain, truth.cell, band_budget=truth.band_budget)
-        low = least_intercell_density(slots_of(truth), spend_all=True)
+        _, low, high = intercell_range(slots_of(truth), spend_all=True)
         assert (heard >= low * (1 - 1e-12)).all()
-        assert (low >= least_intercell_density(slots_of(truth), spend_all=False)).all()
+        assert (heard <= high * (1 + 1e-12)).all()
+        assert (low >= intercell_range(slots_of(truth), spend_all=False).least).all()
         receiver = 0
         power = np.full((2, 36), truth.power_floor)
         for c in (1, 2):
