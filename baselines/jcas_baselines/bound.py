@@ -103,7 +103,12 @@ class UpperBound:
         fits = ~unfit(problem)
         # A search may hold floors to be too large that fill the budget up to rounding; the bound stands nevertheless.
         answered = fits & (known.status != int(Status.INFEASIBLE))
-        objective = problem.utility(known.allocation)
+        blank = as_array(xp.where(answered, 0.0, float("nan")), problem.gain)
+        allocation = known.allocation._replace(
+            power=known.allocation.power + blank[..., None, None],
+            bandwidth=known.allocation.bandwidth + blank[..., None, None],
+        )
+        objective = problem.utility(known.allocation) + blank
         if problem.reward == "rate" and not problem.subcarrier_spacing:
             certificate, nodes = self._certify(without_floors(problem, ~fits))
             bound = xp.where(fits, as_array(certificate, problem.gain), float("nan"))
@@ -113,7 +118,7 @@ class UpperBound:
         status = xp.where(closed, int(Status.OPTIMAL), int(Status.FEASIBLE))
         gap = bound / xp.where(objective > 0, objective, float("nan")) - 1.0
         return Solution(
-            known.allocation,
+            allocation,
             objective,
             bound,
             xp.where(answered, status, int(Status.INFEASIBLE)),
