@@ -58,7 +58,7 @@ def cone_program(problem):
     constraints, earned = [heard >= 1.0 + reach @ sum(powers)], 0
     for s in service:
         bands = cp.Variable(labels.shape[1])
-        width, first, second, low_power, high_power, product = (bands[label], *(cp.Variable(len(cell)) for _ in "12345"))
+        width, (first, second, low_power, high_power, product) = bands[label], cp.Variable((5, len(cell)))
         constraints += [powers[s] >= power_floor, bands >= band_floor]
         for c in range(problem.cells):
             mine = np.flatnonzero(labels[0] == c)
@@ -69,7 +69,8 @@ def cone_program(problem):
         constraints += [product >= cp.multiply(low, width) + band_floor * heard - band_floor * low]
         constraints += [product >= cp.multiply(high, width) + cp.multiply(widest, heard) - cp.multiply(widest, high)]
         worth = (1.0, 0.5)[s] * problem.service_weight[s] * slots.weight[0] * band / (1e6 * log(2.0) * problem.cells)
-        for level, part, spent in ((own / factor[s] * low, first, low_power), (own / factor[s] * high, second, high_power)):
+        for end, part, spent in ((low, first, low_power), (high, second, high_power)):
+            level = own / factor[s] * end
             size = 1.0 + 1.0 / (len(cell) * level)
             inside = cp.multiply(1.0 / size, part) + cp.multiply(1.0 / (level * size), spent)
             earned += worth @ (-cp.rel_entr(part, inside) + cp.multiply(np.log(size), part))
@@ -199,9 +200,7 @@ class TestValidity:
             loudest, heard = 1.0 + 10.0 ** rng.uniform(-1, 2, 2), 10.0 ** rng.uniform(-3, 0, 2)
             paid, rent, floor, width = 10.0 ** rng.uniform(-2, 1, 2), rng.random(), 0.05, 0.6
             quiet, loud = surplus(worth, level, paid), surplus(worth, level * loudest, paid)
-            ends = [
-                np.maximum(w * quiet, w * loud + heard).sum() - rent * (w - floor) for w in (floor, floor + width)
-            ]
+            ends = [np.maximum(w * quiet, w * loud + heard).sum() - rent * (w - floor) for w in (floor, floor + width)]
             power = np.r_[0.0, np.geomspace(1e-4, 1e3, 2000)][:, None, None]  # density
             at = np.linspace(0.0, 1.0, 21)[:, None]
             best = -np.inf
@@ -248,4 +247,3 @@ class TestDescent:
             bounds.append(lowest(network))
         assert (np.diff(bounds, axis=0) <= 0).all()
         np.testing.assert_allclose(bounds[-2], bounds[-1], rtol=3e-4)
-

@@ -59,7 +59,8 @@ class UpperBound:
 
     The rates have interference in them and are not concave; the bound holds nevertheless, for the problem's
     own grouping and beams and for whatever the problem holds to be true: give it the truth
-    (``env.unwrapped.truth``) to bound the reward. Three steps, each of them a relaxation (spec bound):
+    (``env.unwrapped.truth``) to bound the reward. It is the less of two. The first, which knows the interference in
+    groups, takes three steps, each of them a relaxation (spec bound 3 R3, R4):
 
     1. The interference of other cells is set to the least that they can cause, whatever they allocate. Services of
        cells then share nothing.
@@ -67,10 +68,15 @@ class UpperBound:
     3. A group's best value at its prices is bounded by branch and bound on its users' logarithmic SINRs, over a
        concave relaxation in logarithmic powers.
 
-    The certificate is the relaxation's tangent at any point, so no solver's accuracy enters, only rounding. ZF at
-    N > (C-1) L without in-group interference is solved exactly by the roots alone. A fixed positioning share is
-    bounded at that share, a free one over all shares that the floors leave: the bound is then the largest, over
-    the share, of the less of two bounds with prices tuned to its two ends.
+    The second leaves out the interference in groups and puts a price on what users hear of the other cells (spec
+    bound 3 R2 with J a variable): the less where beams are clean within groups and cells hear one another, as with ZF
+    and few user antennas. It is sought only where an equal split does not show that it cannot be the less.
+
+    A certificate is the relaxation's tangent, or its dual, at any point: no solver's accuracy enters, only rounding.
+    ZF at N > (C-1) L without in-group interference is solved exactly by the roots alone. A fixed positioning share is
+    bounded at that share, a free one over all shares that the floors leave: the first bound is then the largest,
+    over the share, of the less of two with prices tuned to its two ends, the second has the largest over the
+    share inside its dual.
 
     ``bound`` certifies; ``objective`` and ``allocation`` are the best that ``search`` found, so a slot's optimum
     lies between the two, and ``details["gap"]`` is bound / objective - 1. Status OPTIMAL where the gap is at

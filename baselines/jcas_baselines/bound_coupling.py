@@ -93,7 +93,7 @@ class Tariff(NamedTuple):
 
 
 def couple(problem: MultiCellProblem, low: np.ndarray, high: np.ndarray, *, spend_all: bool) -> Network:
-    """Network of a problem, its batch flattened; ``low`` and ``high`` (n, cells) are the ends of the positioning share."""
+    """Network of a problem, its batch flattened; the positioning share is in [low, high], (n, cells) each."""
     slots = slots_of(problem)
     cell = (slots.cell[:, None, :] == np.arange(problem.cells)[:, None]).astype(float)
     same = (slots.cell[:, :, None] == slots.cell[:, None, :]) & (slots.group[:, :, None] == slots.group[:, None, :])
@@ -132,7 +132,7 @@ def couple(problem: MultiCellProblem, low: np.ndarray, high: np.ndarray, *, spen
 
 
 def _levels(problem: MultiCellProblem, slots: Slots, density: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """j at a power density (n, users) and h in Mbit/s per nat, (n, 2, users) each."""
+    """Noise j at a power density (n, users), and h in Mbit/s per nat, (n, 2, users) each."""
     own, band = np.diagonal(slots.gain, axis1=-2, axis2=-1), slots.of_cell(slots.band)
     signal = np.stack([own, slots.kappa * own], axis=1)
     mean = numpy_of(problem.service_weight) / (MEGA * log(2.0) * problem.cells)

@@ -218,7 +218,9 @@ def _between_ends(network: Network) -> np.ndarray:
     n, services, users = network.worth.shape
     eye = np.eye(network.cell.shape[1])
     parts = [
-        (part[:, 0] - part[:, 1])[:, s, :, None] * eye for part in (network.power, network.band) for s in range(services)
+        (part[:, 0] - part[:, 1])[:, s, :, None] * eye
+        for part in (network.power, network.band)
+        for s in range(services)
     ]
     return np.concatenate([*parts, np.zeros((n, len(eye), 2 * services * users))], axis=-1)
 
