@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from extreme import FEASIBLE, assert_answered, extreme_multicell
@@ -56,3 +58,23 @@ def test_a_search_without_an_answer_leaves_the_status_infeasible_and_the_bound_i
     np.testing.assert_array_equal(solution.status == Status.INFEASIBLE, lost)
     np.testing.assert_array_equal(np.isnan(solution.objective), lost)
     assert not np.isnan(solution.bound[~lost]).any()
+
+
+class _Careless:
+    """A search that answers whatever the floors are."""
+
+    def solve(self, problem):
+        return EqualAllocation().solve(replace(problem, power_floor=0.0, band_floor=0.0))
+
+
+def test_what_is_infeasible_is_blank_whatever_the_search_says():
+    problem = extreme_multicell(np.random.default_rng(2), 5, positioning_share=0.5)
+    floors = np.array([0.0, 0.6, 0.0, 0.6, 0.0])[:, None] * problem.power_budget
+    problem = replace(problem, power_floor=floors, band_floor=0.0, reward="rate")
+    solution = UpperBound("root", search=_Careless()).solve(problem)
+    lost = np.array([False, True, False, True, False])
+    np.testing.assert_array_equal(solution.status == Status.INFEASIBLE, lost)
+    for value in (solution.objective, solution.bound, solution.details["gap"]):
+        assert np.isnan(value[lost]).all()
+    for value in (solution.allocation.power, solution.allocation.bandwidth):
+        np.testing.assert_array_equal(np.isnan(value).any(axis=(-2, -1)), lost)

@@ -12,6 +12,8 @@ from array_api_compat import array_namespace, device
 from jcas_env.scenarios.multicell import MultiCellProblem
 from jcas_env.types import Status, as_array
 
+from .bound_coupling import Network, attained, couple
+from .bound_descent import lowest
 from .bound_prices import Plan, Prices, clear_market, ground, losers, room, winners
 from .bound_tree import Effort
 from .bound_units import Units, numpy_of, take_apart
@@ -25,6 +27,8 @@ LEAST_SHARE = 1e-3
 """Prices are not tuned to shares below this one."""
 CHUNK = 96
 """Units, services of cells, whose trees grow in one batch: what keeps the memory bounded."""
+HESSIANS = 4_000_000
+"""Most entries of the Hessians of a batch whose prices of interference are sought together."""
 
 
 class Setting(NamedTuple):
@@ -55,7 +59,8 @@ class UpperBound:
 
     The rates have interference in them and are not concave; the bound holds nevertheless, for the problem's
     own grouping and beams and for whatever the problem holds to be true: give it the truth
-    (``env.unwrapped.truth``) to bound the reward. Three steps, each of them a relaxation (spec bound):
+    (``env.unwrapped.truth``) to bound the reward. It is the less of two. The first, which knows the interference in
+    groups, takes three steps, each of them a relaxation (spec bound 3 R3, R4):
 
     1. The interference of other cells is set to the least that they can cause, whatever they allocate. Services of
        cells then share nothing.
@@ -63,10 +68,15 @@ class UpperBound:
     3. A group's best value at its prices is bounded by branch and bound on its users' logarithmic SINRs, over a
        concave relaxation in logarithmic powers.
 
-    The certificate is the relaxation's tangent at any point, so no solver's accuracy enters, only rounding. ZF at
-    N > (C-1) L without in-group interference is solved exactly by the roots alone. A fixed positioning share is
-    bounded at that share, a free one over all shares that the floors leave: the bound is then the largest, over
-    the share, of the less of two bounds with prices tuned to its two ends.
+    The second leaves out the interference in groups and puts a price on what users hear of the other cells (spec
+    bound 3 R2 with J a variable): the less where beams are clean within groups and cells hear one another, as with ZF
+    and few user antennas. It is sought only where an equal split does not show that it cannot be the less.
+
+    A certificate is the relaxation's tangent, or its dual, at any point: no solver's accuracy enters, only rounding.
+    ZF at N > (C-1) L without in-group interference is solved exactly by the roots alone. A fixed positioning share is
+    bounded at that share, a free one over all shares that the floors leave: the first bound is then the largest,
+    over the share, of the less of two with prices tuned to its two ends, the second has the largest over the
+    share inside its dual.
 
     ``bound`` certifies; ``objective`` and ``allocation`` are the best that ``search`` found, so a slot's optimum
     lies between the two, and ``details["gap"]`` is bound / objective - 1. Status OPTIMAL where the gap is at
@@ -99,7 +109,12 @@ class UpperBound:
         fits = ~unfit(problem)
         # A search may hold floors to be too large that fill the budget up to rounding; the bound stands nevertheless.
         answered = fits & (known.status != int(Status.INFEASIBLE))
-        objective = problem.utility(known.allocation)
+        blank = as_array(xp.where(answered, 0.0, float("nan")), problem.gain)
+        allocation = known.allocation._replace(
+            power=known.allocation.power + blank[..., None, None],
+            bandwidth=known.allocation.bandwidth + blank[..., None, None],
+        )
+        objective = problem.utility(known.allocation) + blank
         if problem.reward == "rate" and not problem.subcarrier_spacing:
             certificate, nodes = self._certify(without_floors(problem, ~fits))
             bound = xp.where(fits, as_array(certificate, problem.gain), float("nan"))
@@ -109,7 +124,7 @@ class UpperBound:
         status = xp.where(closed, int(Status.OPTIMAL), int(Status.FEASIBLE))
         gap = bound / xp.where(objective > 0, objective, float("nan")) - 1.0
         return Solution(
-            known.allocation,
+            allocation,
             objective,
             bound,
             xp.where(answered, status, int(Status.INFEASIBLE)),
@@ -119,19 +134,33 @@ class UpperBound:
 
     def _certify(self, problem: MultiCellProblem) -> tuple[np.ndarray, np.ndarray]:
         """Bound and number of nodes of every element, (...,) each."""
-        units = take_apart(problem, spend_all=self.spend_all)
         free = numpy_of(problem.share_is_free)
         share, least = numpy_of(problem.share), np.minimum(numpy_of(problem.least_share), 0.5)
-        low, high = np.where(free, least, share).ravel(), np.where(free, 1.0 - least, share).ravel()
+        low, high = np.where(free, least, share), np.where(free, 1.0 - least, share)
+        ends = [(low.ravel(), high.ravel())[end] for end in ((0, 1) if free.any() else (0,))]
+        separate, nodes = self._separate(problem, low.ravel(), high.ravel(), ends)
+        cells = (-1, problem.cells)
+        network = couple(problem, low.reshape(cells), high.reshape(cells), spend_all=self.spend_all)
+        bound = np.minimum(separate, coupled(network, separate))
+        return bound.reshape(problem.batch) * (1.0 + ROUNDING), nodes.reshape(problem.batch)
+
+    def _separate(
+        self, problem: MultiCellProblem, low: np.ndarray, high: np.ndarray, ends: list[np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Bound with the least interference of other cells, and number of nodes, (elements,) each.
+
+        Positioning shares are those of all cells, (elements * cells,); prices are tuned to each of ``ends``.
+        """
+        units = take_apart(problem, spend_all=self.spend_all)
         widest = services(low, high)
-        ends, nodes = [], np.zeros(widest.shape, dtype=np.int64)
-        for tuned in (low, high) if free.any() else (low,):
+        lines, nodes = [], np.zeros(widest.shape, dtype=np.int64)
+        for tuned in ends:
             prices = self._price(units, Plan(np.maximum(services(tuned, tuned), LEAST_SHARE), widest))
             nodes = nodes + prices.nodes
             line = [(prices.power + prices.band) * services(end, end) + prices.rest for end in (low, high)]
-            ends.append([np.reshape(part, (-1, 2)).sum(axis=-1) for part in line])
-        bound = highest_of_lowest(np.asarray(ends)).reshape(*problem.batch, problem.cells).sum(axis=-1)
-        return bound * (1.0 + ROUNDING), nodes.reshape(*problem.batch, -1).sum(axis=-1)
+            lines.append([np.reshape(part, (-1, 2)).sum(axis=-1) for part in line])
+        bound = highest_of_lowest(np.asarray(lines)).reshape(-1, problem.cells).sum(axis=-1)
+        return bound, nodes.reshape(len(bound), -1).sum(axis=-1)
 
     def _price(self, units: Units, plan: Plan) -> Prices:
         """Prices of all units, some at a time."""
@@ -142,6 +171,18 @@ class UpperBound:
             some = slice(begin, min(begin + CHUNK, count))
             parts.append(price_units(units.part(some.start, some.stop), Plan(*(x[some] for x in plan)), setting))
         return Prices(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+
+def coupled(network: Network, known: np.ndarray) -> np.ndarray:
+    """Bound with prices of interference, Mbit/s, or inf where it cannot be less than a ``known`` one, (elements,)."""
+    bound = np.full_like(known, np.inf)
+    useful = np.flatnonzero((network.coupling > 0).any(axis=(-2, -1)) & (attained(network) * network.scale < known))
+    prices = 2 * (2 * network.worth.shape[-1] + 2 * network.cell.shape[1])
+    count = max(1, HESSIANS // prices**2)
+    for begin in range(0, len(useful), count):
+        some = useful[begin : begin + count]
+        bound[some] = lowest(Network(*(part[some] for part in network)))
+    return bound
 
 
 def services(low: np.ndarray, high: np.ndarray) -> np.ndarray:

@@ -27,8 +27,8 @@ SILENCE = 1e-5
 lowered by as much beforehand and the power is granted, so that the bound holds."""
 FIRST_PRICE = 0.03
 """First price of power: this share of a nat's worth, over the budget."""
-PRICE_ACCURACY = 0.1
-"""Logarithmic mismatch of demand and budget at which the price search ends."""
+PRICE_ACCURACY = 1e-3
+"""Logarithmic mismatch of demand and budget at which the price search of its unit ends."""
 LOSER_NODES = 60
 """Most nodes of a tree for what a group loses on its floor."""
 
@@ -170,7 +170,7 @@ def clear_market(
     """Price of power at which the best group asks for about what is left for it; prices and nodes, (units,).
 
     A secant-free search on the logarithm: the price moves by the mismatch of demand and budget, inside a bracket
-    that bisection keeps. The price with the least dual value seen is returned.
+    that bisection keeps, until its unit's market clears. The price with the least dual value seen is returned.
     """
     count = len(plan.tuned)
     tuned = room(units, plan.tuned)
@@ -178,18 +178,21 @@ def clear_market(
     log_price = np.log(np.maximum(FIRST_PRICE * nat, 1e-12) / plan.tuned)
     low, high = np.full(count, -np.inf), np.full(count, np.inf)
     best, least, nodes = log_price, np.full(count, np.inf), np.zeros(count, dtype=int)
+    open_units = np.ones(count, dtype=bool)
     for _ in range(steps):
         price = np.exp(log_price)
         forest = winners(units, base, widest, price, probe)
-        nodes = nodes + forest.nodes
+        nodes = nodes + np.where(open_units, forest.nodes, 0)
         supply, band = tuned.power[forest.item], tuned.band[forest.item]
         present = units.data.present[forest.item]
         demand = band * np.where(present, np.exp(forest.point), 0.0).sum(axis=-1)
         dual = price * supply + forest.value * band
-        best, least = np.where(dual < least, log_price, best), np.minimum(dual, least)
+        better = open_units & (dual < least)
+        best, least = np.where(better, log_price, best), np.where(better, dual, least)
         mismatch = np.log(demand / supply)
         low, high = np.where(mismatch > 0, log_price, low), np.where(mismatch <= 0, log_price, high)
-        if (np.abs(mismatch) < PRICE_ACCURACY).all():
+        open_units = open_units & (np.abs(mismatch) >= PRICE_ACCURACY)
+        if not open_units.any():
             break
         move = log_price + np.clip(mismatch, -2.0, 2.0)
         bracketed = np.isfinite(low) & np.isfinite(high)

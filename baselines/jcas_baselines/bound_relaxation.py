@@ -181,7 +181,7 @@ def _newton(
     barrier: np.ndarray,
     temperature: float,
 ) -> np.ndarray:
-    """Damped Newton steps on the softened relaxation with a logarithmic barrier for the box."""
+    """Damped Newton steps on the softened relaxation with a logarithmic barrier for the box; each node stops alone."""
     slope, intercept = lines
     low, high = bounds
     identity = np.eye(y.shape[-1])
@@ -192,7 +192,7 @@ def _newton(
         walls = barrier * (np.log(y - low) + np.log(high - y))
         return (group.worth * soft + walls).sum(axis=-1) - price * (group.present * np.exp(y)).sum(axis=-1)
 
-    now = merit(y)
+    now, moving = merit(y), np.ones(y.shape[:-1], dtype=bool)
     for _ in range(NEWTON_STEPS):
         z, share = log_sinr(group, y)
         _, theta = _soft_minimum(slope, intercept, z, temperature)
@@ -211,7 +211,7 @@ def _newton(
         decrement = (step * gradient).sum(axis=-1)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             room = np.where(step > 0, (high - y) / step, np.where(step < 0, (low - y) / step, np.inf))
-        length = np.minimum(1.0, 0.95 * room.min(axis=-1))
+        length = np.where(moving, np.minimum(1.0, 0.95 * room.min(axis=-1)), 0.0)
         for _ in range(12):
             trial = merit(y + length[..., None] * step)
             better = trial >= now + 0.1 * length * decrement - 1e-12 * np.abs(now)
@@ -219,6 +219,7 @@ def _newton(
                 break
             length = np.where(better, length, 0.4 * length)
         y, now = y + length[..., None] * step, trial
-        if (decrement <= 1e-3 * barrier[..., 0]).all():
+        moving = moving & (decrement > 1e-3 * barrier[..., 0])
+        if not moving.any():
             break
     return y

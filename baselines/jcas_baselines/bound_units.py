@@ -113,23 +113,41 @@ def slots_of(problem: MultiCellProblem) -> Slots:
     )
 
 
-def least_intercell_density(slots: Slots, *, spend_all: bool) -> np.ndarray:
-    r"""Least power density that a user can hear of the other cells, whatever these allocate.
+class InterCellRange(NamedTuple):
+    """Power densities that a user can hear of the other cells, (elements, users) [W/Hz] each."""
+
+    floors: np.ndarray
+    """All users on their floors."""
+    least: np.ndarray
+    """The least that an allocation causes."""
+    most: np.ndarray
+    """The largest."""
+
+
+def intercell_range(slots: Slots, *, spend_all: bool) -> InterCellRange:
+    r"""Range of the power density that a user can hear of the other cells, whatever these allocate.
 
     .. math:: \sum_{n \ne i} \frac{2 \underline P \sum_{m \in n} G_{jm}
               + (P_{\max} - 2 N_n \underline P) \min_{m \in n} G_{jm}}{B_{\max}}
 
-    The second term holds only where every cell radiates its whole budget (``spend_all``), as every decoded
-    action does; an allocation may also spend less. Returns (elements, users) [W/Hz] (spec bound 2).
+    at least, and with the largest gain for the least one at most. At the lower end the second term holds only where
+    every cell radiates its whole budget (``spend_all``), as every decoded action does; an allocation may also
+    spend less (spec bound 2).
     """
     member = slots.cell[:, :, None] == np.arange(slots.power.shape[-1])  # (elements, users, cells)
-    heard = slots.gain @ member * (2.0 * slots.power_floor / slots.band)[:, None, :]
-    if spend_all:
-        weakest = np.where(member[:, None], slots.gain[..., None], np.inf).min(axis=-2)
-        weakest = np.where(member.any(axis=1)[:, None, :], weakest, 0.0)  # a cell without users is silent
-        slack = np.maximum(slots.power - 2.0 * slots.power_floor * member.sum(axis=1), 0.0) / slots.band
-        heard = heard + slack[:, None, :] * weakest
-    return np.where(member, 0.0, heard).sum(axis=-1)
+    slack = np.maximum(slots.power - 2.0 * slots.power_floor * member.sum(axis=1), 0.0) / slots.band
+
+    def heard(density: np.ndarray) -> np.ndarray:
+        return np.where(member, 0.0, density).sum(axis=-1)
+
+    def extreme(outside: float, reduce: np.ufunc) -> np.ndarray:
+        gain = reduce.reduce(np.where(member[:, None], slots.gain[..., None], outside), axis=-2)
+        return slack[:, None, :] * np.where(member.any(axis=1)[:, None, :], gain, 0.0)  # no users: silent
+
+    on_floors = slots.gain @ member * (2.0 * slots.power_floor / slots.band)[:, None, :]
+    floors = heard(on_floors)
+    least = heard(on_floors + extreme(np.inf, np.minimum)) if spend_all else floors
+    return InterCellRange(floors, least, heard(on_floors + extreme(0.0, np.maximum)))
 
 
 class Rows(NamedTuple):
@@ -183,7 +201,7 @@ def take_apart(problem: MultiCellProblem, *, spend_all: bool) -> Units:
     slots = slots_of(problem)
     rows = seat_groups(slots)
     cells = problem.cells
-    density = least_intercell_density(slots, spend_all=spend_all) + slots.of_cell(slots.noise)
+    density = intercell_range(slots, spend_all=spend_all).least + slots.of_cell(slots.noise)
     mean = numpy_of(problem.service_weight) / (MEGA * log(2.0) * cells)
     data = (
         _service(slots, rows, density, np.ones_like(slots.kappa), mean[COMMUNICATION]),
