@@ -49,8 +49,8 @@ class ADMM(RelaxedSolver):
     from p = 1/N, b = 1/G and zero multipliers, until the objective changes by at most ``tolerance`` and both
     residuals are at most ``residual_tolerance``. Then the slacks above the floors are scaled onto the simplex. The
     band jumps to a vertex in the first iteration and stays there, so the start decides which; a small penalty
-    fails, and says so: ITERATION_LIMIT. A finished run is STATIONARY; there is no bound (spec multicell 4.4, 5.21,
-    5.22, 6.2, 6.3). Works on the constant-noise form. ``details`` holds the ``primal_residual`` before the scaling, and
+    fails, and says so: ITERATION_LIMIT. A finished run is STATIONARY, as is any point of a service in which nothing can
+    be earned; there is no bound (spec multicell 4.4, 5.21, 5.22, 6.2, 6.3). Works on the constant-noise form. ``details`` holds the ``primal_residual`` before the scaling, and
     the ``stationarity`` of the answer, the first-order gain that remains relative to the objective; of a multi-cell
     problem the worst over cells and services.
     """
@@ -89,14 +89,14 @@ class ADMM(RelaxedSolver):
         state, iterations, converged = iterate(
             begin, lambda state: self._step(state, *update(state, self.penalty)), limit=self.max_iterations
         )
-        somebody = xp.any(state.member, axis=(-2, -1))
+        live = earns(state)
         residual = xp.maximum(xp.abs(xp.sum(state.power, axis=-1) - 1.0), xp.abs(xp.sum(state.band, axis=-1) - 1.0))
         users = xp.astype(xp.reshape(relaxed.present, state.power.shape), state.power.dtype)
         size = xp.reshape(groups.size, state.band.shape)
-        residual = xp.where(somebody, residual, 0.0)
+        residual = xp.where(live, residual, 0.0)
         power, power_flat = onto_simplex(state.power, state.power_floor, users)
         band, band_flat = onto_simplex(state.band, state.band_floor, size)
-        good = converged & ~((power_flat | band_flat) & somebody)
+        good = converged & ~((power_flat | band_flat) & live)
         status = xp.where(good, int(Status.STATIONARY), int(Status.ITERATION_LIMIT))
         allocation = RelaxedAllocation(
             xp.reshape(power, relaxed.coefficient.shape), groups.spread(xp.reshape(band, groups.size.shape))
@@ -170,7 +170,13 @@ class ADMM(RelaxedSolver):
             band_multiplier=state.band_multiplier + self.penalty * band_residual,
             objective=objective,
         )
-        return following, done | ~xp.any(state.member, axis=(-2, -1))  # nothing to do where there is no user
+        return following, done | ~earns(state)
+
+
+def earns(state: AugmentedState) -> Array:
+    """Elements (batch,) in which anything can be earned; in the others every feasible point is as good as any."""
+    xp = array_namespace(state.power)
+    return xp.any((state.weight > 0) & (state.coefficient > 0), axis=-1)
 
 
 def group_value(state: AugmentedState, power: Array) -> Array:

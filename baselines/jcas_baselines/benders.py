@@ -111,7 +111,7 @@ def decompose(
     r"""Alternate subproblem and master until :math:`UB - LB \le \epsilon \max(|UB|, \text{scale})`.
 
     Every element keeps its own cuts and leaves the batch when its gap has closed or its feasible set has turned
-    out empty; neighbours do not notice.
+    out empty, or where the master proposes a point that has been solved; neighbours do not notice.
 
     Parameters
     ----------
@@ -141,7 +141,9 @@ def decompose(
         closed = known & (run.upper - run.lower <= tolerance * xp.clip(xp.abs(run.upper), min=scale))
         status = xp.where(closed, int(Status.OPTIMAL), int(Status.ITERATION_LIMIT))
         status = xp.where(proposal.possible | known, status, int(Status.INFEASIBLE))
-        done = (status != int(Status.ITERATION_LIMIT)) | (solved >= limit)
+        # A point that has been solved before would give the cut that is there.
+        stalled = xp.any(xp.all(run.cuts.point == proposal.point[:, None, :], axis=-1), axis=1)
+        done = (status != int(Status.ITERATION_LIMIT)) | stalled | (solved >= limit)
         if xp.any(done):
             retired.append((take(run, done), status[done], solved))
             run, proposal = take(run, ~done), take(proposal, ~done)
@@ -276,6 +278,10 @@ def _linear_program(cuts: Cut, low: np.ndarray, high: np.ndarray) -> tuple[np.nd
     if (~cuts.feasible & (cuts.level + (cuts.slope * (nearest - cuts.point)).sum(axis=-1) > 0)).any():
         return 0.5 * (low + high), inf, False
     height = cuts.feasible.astype(float)  # 1: bounds the height; 0: must not be positive
+    # Heights in units of the largest: a program's tolerances are absolute.
+    unit = np.abs(np.where(cuts.feasible, cuts.level, 0.0)).max() or 1.0
+    scale = np.where(cuts.feasible, unit, 1.0)
+    cuts = cuts._replace(level=cuts.level / scale, slope=cuts.slope / scale[:, None])
     offset = cuts.level - (cuts.slope * cuts.point).sum(axis=-1)
     sided = np.where(cuts.feasible, 1.0, -1.0)
     matrix = np.concatenate([-sided[:, None] * cuts.slope, height[:, None]], axis=1)
@@ -290,4 +296,4 @@ def _linear_program(cuts: Cut, low: np.ndarray, high: np.ndarray) -> tuple[np.nd
     weight /= (weight * height).sum()
     tilt = (weight * sided) @ cuts.slope
     bound = (weight * sided) @ offset + np.maximum(tilt * low, tilt * high).sum()
-    return np.clip(program.x[:-1], low, high), float(bound), True
+    return np.clip(program.x[:-1], low, high), unit * float(bound), True

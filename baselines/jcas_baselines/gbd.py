@@ -101,9 +101,18 @@ def services_at(data: _Cells, shares: Array) -> RelaxedProblem:
 
 
 class _Inner:
-    """Subproblem: both services of a cell at a given share, their value, bound and cut."""
+    """Subproblem: both services of a cell at a given share, their value, bound and cut.
+
+    In a sum of logarithms users whose rate is below :data:`LEAST_RATE` even alone on the whole budget have no say.
+    """
 
     def __init__(self, data: _Cells, form: Form, gap: float, backend: Backend) -> None:
+        xp = array_namespace(data.weight)
+        heard = data.factor[..., None] * xp.log1p(data.coefficient) > LEAST_RATE
+        self.silent = xp.zeros_like(data.worth)
+        if form == "log":
+            self.silent = log(LEAST_RATE) * xp.sum(xp.where(heard, 0.0, data.weight), axis=-1)
+            data = data._replace(weight=xp.where(heard, data.weight, 0.0))
         self.data, self.form, self.gap, self.backend = data, form, gap, backend
 
     def __call__(self, point: Array, index: Array) -> tuple[Cut, RelaxedAllocation]:
@@ -118,6 +127,8 @@ class _Inner:
         both = xp.where(feasible[:, None], both, 0.5)
         shares = xp.stack([1.0 - both, both], axis=-2)
         allocation, value, bound, prices = self._solve(data, shares)
+        silent = xp.sum(data.worth * self.silent[index], axis=-1)
+        value, bound = value + silent, bound + silent
         slope = self._slope(data, shares, prices)
         if point.shape[-1] == 1:
             slope = xp.sum(slope, axis=-1, keepdims=True)

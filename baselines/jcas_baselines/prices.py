@@ -84,18 +84,40 @@ def perspective_prices(
     price = (xp.sum(slack * worth, axis=-1) + crowd) / xp.clip(xp.sum(slack, axis=-1), min=1e-300)
     dearest = xp.max(worth, axis=-1)
     price = xp.where(dearest > 0, xp.minimum(price, dearest + crowd), 0.0)  # nothing to earn: power is free
-    paid = xp.minimum(price[..., None], worth)
+    point = _Point(weight, ratio, worth)
+    # Where everybody's rate is linear in power, the price is the dearest marginal value and nothing else: what it falls
+    # short of that by, relative, costs half its square times the weights, however little can be earned.
+    bounds = [_dual(relaxed, groups, floors, point, offered) for offered in (price, dearest)]
+    first = bounds[0][0] <= bounds[1][0]
+    dual, power_price, band_price = (xp.where(first, *parts) for parts in zip(*bounds, strict=True))
+    return value, xp.maximum(offset + dual, value), Prices(power_price, band_price)
+
+
+class _Point(NamedTuple):
+    """Weights of the linearised rates, power over band times c, and marginal values of power, (..., users)."""
+
+    weight: Array
+    ratio: Array
+    worth: Array
+
+
+def _dual(
+    relaxed: RelaxedProblem, groups: Groups, floors: Floors, point: _Point, price: Array
+) -> tuple[Array, Array, Array]:
+    """Dual function at a price of power (...,) with the best price of band: its value, and both prices."""
+    xp = array_namespace(price)
+    paid = xp.minimum(price[..., None], point.worth)
     able = paid > 0
+    # phi in r = a c / pi - 1, which is the ratio of power to band where nothing is capped: a difference of logarithms
+    # would leave eps times the weight of a profit that is r^2/2 times the weight.
     safe = xp.where(able, paid, 1.0)
-    scale = xp.where(able, weight * coefficient / safe, 1.0)
-    profit = xp.where(able, weight * (xp.log(scale) - 1.0) + safe / xp.where(able, coefficient, 1.0), 0.0)
-    group_profit = groups.total(profit)
-    band_price = xp.max(xp.where(groups.size > 0, group_profit, 0.0), axis=-1)
+    rise = xp.where(able, (point.ratio * point.worth + (point.worth - paid)) / safe, 0.0)
+    profit = groups.total(point.weight * (xp.log1p(rise) - rise / (1.0 + rise)))
+    band_price = xp.max(xp.where(groups.size > 0, profit, 0.0), axis=-1)
     credit = xp.where(relaxed.present, price[..., None] - paid, 0.0)
-    band_credit = xp.where(groups.size > 0, band_price[..., None] - group_profit, 0.0)
-    bound = offset + price + band_price
-    bound = bound - xp.sum(credit * floors.power, axis=-1) - xp.sum(band_credit * floors.band, axis=-1)
-    return value, xp.maximum(bound, value), Prices(price, band_price)
+    band_credit = xp.where(groups.size > 0, band_price[..., None] - profit, 0.0)
+    kept = xp.sum(credit * floors.power, axis=-1) + xp.sum(band_credit * floors.band, axis=-1)
+    return price + band_price - kept, price, band_price
 
 
 def _linearised(
