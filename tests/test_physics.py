@@ -14,7 +14,7 @@ from jcas_env.physics.channel import multipath_channel, path_gains
 from jcas_env.physics.geometry import array_axes, cell_centres, hexagon_point, in_hexagon, link_geometry
 from jcas_env.physics.motion import autoregressive_fading, gauss_markov, move_in_cell, phase_walk, two_state_chain
 from jcas_env.physics.propagation import path_loss_umi_db
-from jcas_env.physics.rates import sensing_gain
+from jcas_env.physics.rates import saturated_ratio, sensing_gain
 from jcas_env.units import db_to_linear, dbm_to_watt, noise_density
 
 
@@ -213,3 +213,12 @@ class TestMotion:
             if slot >= 60:
                 share.append(blocked.mean())
         assert np.mean(share) == pytest.approx(0.0909, abs=0.01)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_ratio_beyond_the_precision_is_its_largest_number(dtype):
+    limits = np.finfo(dtype)
+    part = np.array([0.0, 3.0, limits.max, 1.0, 1.0, limits.tiny], dtype)
+    whole = np.array([0.0, 2.0, 0.5, limits.smallest_subnormal, 0.0, limits.tiny], dtype)
+    most = limits.max
+    np.testing.assert_array_equal(saturated_ratio(part, whole), np.array([0.0, 1.5, most, most, most, 1.0], dtype))

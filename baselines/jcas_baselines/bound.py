@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from array_api_compat import array_namespace, device
 
+from jcas_env.physics.rates import saturated_ratio
 from jcas_env.scenarios.multicell import MultiCellProblem
 from jcas_env.types import Status, as_array
 
@@ -122,7 +123,8 @@ class UpperBound:
             bound, nodes = xp.where(fits, inf, objective), np.zeros(problem.batch, dtype=np.int64)
         closed = bound <= objective * (1.0 + self.tolerance)
         status = xp.where(closed, int(Status.OPTIMAL), int(Status.FEASIBLE))
-        gap = bound / xp.where(objective > 0, objective, float("nan")) - 1.0
+        known_gap = saturated_ratio(xp.clip(bound - objective, min=0.0), objective)
+        gap = xp.where(objective > 0, xp.where(bound < inf, known_gap, inf), float("nan"))
         return Solution(
             allocation,
             objective,

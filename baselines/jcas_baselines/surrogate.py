@@ -375,14 +375,22 @@ def _newton(state: _Iterate) -> tuple[_Iterate, Array]:
 
 
 def _solve_pair(matrix: Array, right: Array) -> Array:
-    """Solve symmetric 2 x 2 systems (..., 2, 2), (..., 2); zero where the matrix is (no users)."""
+    r"""Solve positive semidefinite 2 x 2 systems (..., 2, 2), (..., 2); zero where the matrix is singular (no users).
+
+    In units of the roots of the diagonal, :math:`x = D^{-1} (D^{-1} M D^{-1})^{-1} D^{-1} r`, D^2 = diag M, so that the
+    determinant is 1 - rho^2: that of M itself may be beyond the numbers.
+    """
     xp = array_namespace(matrix)
-    a, b, c = matrix[..., 0, 0], matrix[..., 0, 1], matrix[..., 1, 1]
-    determinant = a * c - b * b
-    safe = xp.where(determinant > 0, determinant, 1.0)
-    first = (c * right[..., 0] - b * right[..., 1]) / safe
-    second = (a * right[..., 1] - b * right[..., 0]) / safe
-    return xp.where((determinant > 0)[..., None], xp.stack([first, second], axis=-1), 0.0)
+    unit = xp.sqrt(xp.clip(xp.linalg.diagonal(matrix), min=0.0))
+    regular = xp.all(unit > 0, axis=-1)
+    unit = xp.where(regular[..., None], unit, xp.ones_like(unit))
+    rho = matrix[..., 0, 1] / unit[..., 0] / unit[..., 1]
+    determinant = 1.0 - rho * rho
+    regular = regular & (determinant > 0)
+    right = right / unit
+    mirrored = xp.flip(right, axis=-1)
+    solved = (right - rho[..., None] * mirrored) / xp.where(regular, determinant, 1.0)[..., None] / unit
+    return xp.where(regular[..., None], solved, 0.0)
 
 
 def _transposed(matrix: Array) -> Array:

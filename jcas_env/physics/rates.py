@@ -97,14 +97,21 @@ def sinr(power: Array, gain: Array, interference: Array, /) -> Array:
     number of the precision where the ratio is above it, which in single precision is 385 dB.
     """
     xp = array_namespace(power, gain, interference)
-    heard = interference > 0
-    own = xp.linalg.diagonal(gain)[..., None, :]
-    signal = power * own
-    most = xp.finfo(signal.dtype).max
-    level = xp.where(heard, interference, xp.ones_like(interference))
-    beyond = signal > most * xp.clip(level, max=1.0)
-    ratio = xp.where(beyond, xp.zeros_like(signal), signal) / xp.where(beyond, xp.ones_like(level), level)
-    return xp.where(heard, xp.where(beyond, xp.full_like(ratio, most), ratio), xp.zeros_like(ratio))
+    signal = power * xp.linalg.diagonal(gain)[..., None, :]
+    return xp.where(interference > 0, saturated_ratio(signal, interference), xp.zeros_like(signal))
+
+
+def saturated_ratio(part: Array, whole: Array, /) -> Array:
+    """``part / whole`` of numbers that are not negative, any shape; the precision's largest number where it is above.
+
+    0 / 0 is 0. No warning, and nothing infinite or NaN, whatever the numbers are; a negative whole counts as 0.
+    """
+    xp = array_namespace(part, whole)
+    most = xp.finfo(part.dtype).max
+    beyond = part > most * xp.clip(whole, min=0.0, max=1.0)
+    plain = ~beyond & (whole > 0)
+    ratio = xp.where(plain, part, xp.zeros_like(part)) / xp.where(plain, whole, xp.ones_like(whole))
+    return xp.where(beyond, xp.full_like(ratio, most), ratio)
 
 
 def spectral_efficiency(snr: Array, /) -> Array:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from array_api_compat import array_namespace, device
 
-from ...physics.rates import Noise, in_group_interference, spectral_efficiency
+from ...physics.rates import Noise, in_group_interference, saturated_ratio, spectral_efficiency
 from ...types import COMMUNICATION, POSITIONING, Array, is_array
 from ..scenario import first_bad_entry, require
 
@@ -170,7 +170,7 @@ def relax(problem: MultiCellProblem, share: Array, noise: Noise) -> RelaxedProbl
     else:
         level = spread * (outside + noise_density * band_budget) + mates * problem.groups[..., None, :]
     kappa = xp.stack([xp.ones_like(problem.sensing_gain), problem.sensing_gain], axis=-2)
-    coefficient = kappa * xp.linalg.diagonal(problem.gain)[..., None, :] * power / level
+    coefficient = saturated_ratio(kappa * xp.linalg.diagonal(problem.gain)[..., None, :] * power, level)
 
     seating = problem.seating
     taken = seating.taken[..., None, :]
