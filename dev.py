@@ -3,7 +3,7 @@
 
     python3 dev.py compare          compare allocators; options as `python3 dev.py compare --help`
     python3 dev.py test             run the quick tests, in parallel; options go to pytest
-    python3 dev.py test --all       run all tests, the long ones too
+    python3 dev.py test --all       run all tests, the long ones too; with --problems 10000 on as many random problems
     python3 dev.py lint             ruff and mypy
     python3 dev.py bench            measure speed against peers
     python3 dev.py jcas ...         any other `jcas` command
@@ -64,13 +64,15 @@ def ensure(extras: tuple[str, ...]) -> None:
         return
     keep = set(installed[1:]) if installed[:1] == [digest] else set()
     extras = tuple(sorted(keep | set(needed)))
-    fresh = not installed
+    fresh = not PYTHON.exists()
     print(f"{'making' if fresh else 'updating'} .venv (once; a few minutes of downloads) ...", flush=True)
     try:
         install(extras, fresh)
     except BaseException:
-        # Nothing half-made stays behind: neither after Ctrl-C nor after an error.
-        shutil.rmtree(VENV, ignore_errors=True)
+        # Nothing half-made stays behind, neither after Ctrl-C nor after an error. An environment that was there before
+        # stays, stamped as it was, so that the next call goes on updating it.
+        if fresh:
+            shutil.rmtree(VENV, ignore_errors=True)
         raise
     STAMP.write_text("\n".join([digest, *extras]))
 

@@ -46,6 +46,22 @@ def backend(request: pytest.FixtureRequest) -> SimpleNamespace:
     return SimpleNamespace(name=request.param, asarray=BACKENDS[request.param], numpy=to_numpy)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--problems",
+        type=int,
+        default=1000,
+        metavar="COUNT",
+        help="how many random extreme problems each solver answers in the long tests (default: 1000)",
+    )
+
+
+@pytest.fixture
+def problems(request: pytest.FixtureRequest) -> int:
+    """How many random extreme problems a long test solves."""
+    return request.config.getoption("--problems")
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20231)

@@ -130,3 +130,30 @@ sys.exit(dev["finish"](subprocess.Popen([sys.executable, "-c", {saves!r}])))
         finally:  # whatever failed here must not surface as a leak in the test that comes next
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_an_update_that_fails_leaves_the_environment_that_worked(checkout, monkeypatch):
+    monkeypatch.syspath_prepend(str(checkout))
+    sys.modules.pop("dev", None)
+    import dev
+
+    def works(extras, fresh):
+        dev.PYTHON.parent.mkdir(parents=True, exist_ok=True)
+        dev.PYTHON.touch()
+
+    def fails(extras, fresh):
+        assert not fresh
+        raise SystemExit("no network")
+
+    monkeypatch.setattr(dev, "install", works)
+    dev.ensure(())
+    stamp = dev.STAMP.read_text()
+    monkeypatch.setattr(dev, "install", fails)
+    with pytest.raises(SystemExit):
+        dev.ensure(("dev",))
+    assert dev.PYTHON.exists()
+    assert dev.STAMP.read_text() == stamp
+    dev.STAMP.unlink()  # an environment that somebody made by hand
+    with pytest.raises(SystemExit):
+        dev.ensure(())
+    assert dev.PYTHON.exists()

@@ -14,8 +14,8 @@ from test_bound import random_allocations
 from jcas_env import Status
 
 SIZES = {"root": (20, 10), "fast": (10, 4)}
-"""Shapes and problems of each."""
-LONG = {"root": (500, 20), "fast": (100, 10)}
+"""Shapes and problems of each in every run; a long run has ``--problems`` and, of the slower one, a tenth of them."""
+LONG = {"root": (1.0, 20), "fast": (0.1, 10)}
 CASES = [pytest.param(effort, *size, id=effort) for effort, size in SIZES.items()] + [
     pytest.param(effort, *size, id=f"{effort}-long", marks=pytest.mark.slow) for effort, size in LONG.items()
 ]
@@ -33,8 +33,9 @@ def assert_above(problem, bound, allocation, dtype):
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(("effort", "shapes", "count"), CASES)
-def test_a_status_each_and_nothing_feasible_is_above(effort, shapes, count, dtype):
+def test_a_status_each_and_nothing_feasible_is_above(effort, shapes, count, dtype, problems):
     solver = UpperBound(effort, search=EqualAllocation())
+    shapes = int(shapes * problems / count) if isinstance(shapes, float) else shapes
     for seed in range(shapes):
         rng = np.random.default_rng(seed)
         problem = extreme_multicell(rng, count, dtype)

@@ -1,6 +1,6 @@
 """Mesh and massive MIMO solvers on random legal and extreme problems: each ends in a status that its answer deserves.
 
-Some hundred of each in every run, ten thousand behind the marker ``slow``. Warnings are errors, as everywhere.
+Some hundred of each in every run, ``--problems`` of each behind the marker ``slow``. Warnings are errors as ever.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from jcas_env import MassiveMIMOProblem, MeshProblem, Status
 
 BATCH = 10
 """Problems of one shape."""
-FEW, MANY = 300, 10_000
 SLOW = pytest.mark.slow
 
 MESH = {"exact": Exact(), "equal": EqualAllocation()}
@@ -35,7 +34,12 @@ MIMO = {
 }
 
 precisions = pytest.mark.parametrize("dtype", ["float64", "float32"])
-counts = pytest.mark.parametrize("count", [FEW, pytest.param(MANY, marks=SLOW)])
+
+
+@pytest.fixture(params=["few", pytest.param("many", marks=SLOW)])
+def count(request, problems):
+    """How many problems to solve."""
+    return 300 if request.param == "few" else problems
 
 
 def answer_all(solver, make, count, dtype, seed):
@@ -51,7 +55,6 @@ def answer_all(solver, make, count, dtype, seed):
 
 
 @precisions
-@counts
 @pytest.mark.parametrize("name", MESH)
 def test_mesh(name, count, dtype):
     seen = answer_all(MESH[name], extreme_mesh, count, dtype, seed=11)
@@ -60,7 +63,6 @@ def test_mesh(name, count, dtype):
 
 
 @precisions
-@counts
 def test_decomposition_of_counts(count, dtype):
     def make(rng, batch, dtype):
         return extreme_mesh(rng, batch, dtype, subcarriers=601)
@@ -85,7 +87,6 @@ def test_decomposition_by_cone_programs(count, cuts, dtype):
 
 
 @precisions
-@counts
 @pytest.mark.parametrize("name", MIMO)
 def test_massive_mimo(name, count, dtype):
     seen = answer_all(MIMO[name], extreme_mimo, count, dtype, seed=13)
@@ -94,7 +95,6 @@ def test_massive_mimo(name, count, dtype):
 
 
 @precisions
-@counts
 @pytest.mark.parametrize("name", ["exact", "equal power", "exact per frame", "least sensing", "myopic"])
 def test_massive_mimo_with_floors_and_beams_that_miss(name, count, dtype):
     seen = answer_all(MIMO[name], demanding_mimo, count, dtype, seed=15)

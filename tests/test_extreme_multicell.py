@@ -88,8 +88,8 @@ def test_an_extreme_problem_is_answered(name, dtype):
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", SOLVERS)
-def test_ten_thousand_extreme_problems_are_answered(name, dtype):
-    attack(name, dtype, 10_000)
+def test_many_extreme_problems_are_answered(name, dtype, problems):
+    attack(name, dtype, problems)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -101,8 +101,8 @@ def test_an_extreme_problem_with_queues_is_answered(name, dtype):
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", QUEUE_SOLVERS)
-def test_ten_thousand_extreme_problems_with_queues_are_answered(name, dtype):
-    attack_with_queues(name, dtype, 10_000)
+def test_many_extreme_problems_with_queues_are_answered(name, dtype, problems):
+    attack_with_queues(name, dtype, problems)
 
 
 def test_admm_keeps_band_floors_that_fill_the_band():

@@ -41,21 +41,14 @@ def test_every_extreme_problem_gets_a_status_and_a_finite_feasible_allocation(na
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", ["sca", "sca-network"])
-def test_ten_thousand_extreme_problems(name, dtype):
-    answer(name, 500, 20, dtype)
+@pytest.mark.parametrize("name", SOLVERS)
+def test_many_extreme_problems(name, dtype, problems):
+    answer(name, problems // 20, 20, dtype)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", ["search", "search-numpy", "joint", "grouping"])
-def test_a_thousand_extreme_problems(name, dtype):
-    answer(name, 100, 10, dtype)
-
-
-@pytest.mark.slow
-def test_a_thousand_extreme_problems_with_every_start_of_the_reference():
-    for seed in range(50):
+def test_many_extreme_problems_with_every_start_of_the_reference(problems):
+    for seed in range(problems // 20):
         problem = extreme_multicell(np.random.default_rng(seed), 20)
         assert_answered(problem, Joint(steps=3, random_starts=1).solve(problem))
 

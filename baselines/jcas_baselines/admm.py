@@ -50,9 +50,9 @@ class ADMM(RelaxedSolver):
     residuals are at most ``residual_tolerance``. Then the slacks above the floors are scaled onto the simplex. The
     band jumps to a vertex in the first iteration and stays there, so the start decides which; a small penalty
     fails, and says so: ITERATION_LIMIT. A finished run is STATIONARY, as is any point of a service in which nothing can
-    be earned; there is no bound (spec multicell 4.4, 5.21, 5.22, 6.2, 6.3). Works on the constant-noise form. ``details`` holds the ``primal_residual`` before the scaling, and
-    the ``stationarity`` of the answer, the first-order gain that remains relative to the objective; of a multi-cell
-    problem the worst over cells and services.
+    be earned; there is no bound (spec multicell 4.4, 5.21, 5.22, 6.2, 6.3). Works on the constant-noise form.
+    ``details`` holds the ``primal_residual`` before the scaling, and the ``stationarity`` of the answer, the
+    first-order gain that remains relative to the objective; of a multi-cell problem the worst over cells and services.
     """
 
     penalty: float = 10.0
