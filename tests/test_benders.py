@@ -10,7 +10,7 @@ import pytest
 from conftest import BACKENDS, to_numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jcas_baselines.benders import Cut, decompose, interval_master, polyhedral_master
+from jcas_baselines.engines.benders import Cut, decompose, interval_master, polyhedral_master
 
 from jcas_env import Status
 

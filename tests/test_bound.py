@@ -11,21 +11,12 @@ import pytest
 from conftest import static, to_numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jcas_baselines import (
-    ADMM,
-    BestVertex,
-    ConstantRule,
-    EqualAllocation,
-    Exact,
-    GradientSearch,
-    Joint,
-    UpperBound,
-    bound_prices,
-    bound_relaxation,
-)
-from jcas_baselines.bound import EFFORTS, highest_of_lowest
-from jcas_baselines.bound_relaxation import Box, Group, log_sinr, propagate, softplus, solve_relaxation, true_value
-from jcas_baselines.bound_units import intercell_range, slots_of, take_apart
+from jcas_baselines import ADMM, BestVertex, ConstantRule, EqualAllocation, Exact, GradientSearch, Joint, UpperBound
+from jcas_baselines.bounding import prices as bound_prices
+from jcas_baselines.bounding import relaxation as bound_relaxation
+from jcas_baselines.bounding.relaxation import Box, Group, log_sinr, propagate, softplus, solve_relaxation, true_value
+from jcas_baselines.bounding.units import intercell_range, slots_of, take_apart
+from jcas_baselines.upper_bound import EFFORTS, highest_of_lowest
 from test_problem import convert
 
 from jcas_env import MultiCellAllocation, MultiCellProblem, Status
@@ -427,8 +418,8 @@ class TestInterface:
         """Up to rounding: nothing that a slot is bounded by looks at another slot."""
         truth = static(3, **fields).truth
         whole = ROOT.solve(truth)
-        monkeypatch.setattr("jcas_baselines.bound.CHUNK", 4)
-        monkeypatch.setattr("jcas_baselines.bound.HESSIANS", 1)
+        monkeypatch.setattr("jcas_baselines.upper_bound.CHUNK", 4)
+        monkeypatch.setattr("jcas_baselines.upper_bound.HESSIANS", 1)
         np.testing.assert_allclose(ROOT.solve(truth).bound, whole.bound, rtol=1e-9)
         names = ("gain", "leakage", "sensing_gain", "cell", "group", "last_power", "weight", "queue")
         bare = {"beam_channel": None, "air_channel": None, "correlation": None}

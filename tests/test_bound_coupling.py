@@ -9,10 +9,11 @@ import cvxpy as cp
 import numpy as np
 import pytest
 from conftest import static
-from jcas_baselines import EqualAllocation, Joint, UpperBound, bound_descent
-from jcas_baselines.bound_coupling import Tariff, attained, certificate, charge, couple, surplus
-from jcas_baselines.bound_descent import lowest
-from jcas_baselines.bound_units import intercell_range, numpy_of, slots_of
+from jcas_baselines import EqualAllocation, Joint, UpperBound
+from jcas_baselines.bounding import descent as bound_descent
+from jcas_baselines.bounding.coupling import Tariff, attained, certificate, charge, couple, surplus
+from jcas_baselines.bounding.descent import lowest
+from jcas_baselines.bounding.units import intercell_range, numpy_of, slots_of
 from test_bound import ascended, random_allocations, random_problem
 
 from jcas_env import MultiCellAllocation
@@ -115,7 +116,7 @@ class TestTightness:
         def refuse(network):
             raise AssertionError("sought")
 
-        monkeypatch.setattr("jcas_baselines.bound.lowest", refuse)
+        monkeypatch.setattr("jcas_baselines.upper_bound.lowest", refuse)
         for fields in ({"ue_antennas": 18}, {"ue_antennas": 4}, {"ue_antennas": 18, "precoder": "zf"}):
             ROOT.solve(static(2, **fields).truth)
         with pytest.raises(AssertionError, match="sought"):

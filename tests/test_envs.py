@@ -14,7 +14,7 @@ from gymnasium.spaces import flatten
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 from jcas_baselines import ADMM, GBD, EqualAllocation
-from jcas_baselines.massive_mimo_policies import Myopic
+from jcas_baselines.tracking_rules import Myopic
 
 import jcas_env
 from jcas_env.render import slot_figure

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from extreme import assert_answered, demanding_mimo, extreme_mesh, extreme_mimo
 from jcas_baselines import GBD, SCA, EqualAllocation, Exact
-from jcas_baselines.massive_mimo_policies import ConstantShare, ExactPerFrame, LeastSensing, Myopic
+from jcas_baselines.tracking_rules import ConstantShare, ExactPerFrame, LeastSensing, Myopic
 
 from jcas_env import MassiveMIMOProblem, MeshProblem, Status
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from conftest import BACKENDS, static, to_numpy
 from jcas_baselines import GBD, Exact
-from jcas_baselines.convex import shared_optimum
 from jcas_baselines.gbd import LEAST_SHARE, MARGIN, _Inner, cells_of
+from jcas_baselines.multicell.convex_relaxed import shared_optimum
 from problems import CORNERS, mixed_problem, random_problem
 
 from jcas_env import RelaxedAllocation, RelaxedProblem, Status

@@ -18,8 +18,8 @@ from jcas_agents.learned import LearnedAllocator
 from jcas_agents.networks import EquivariantPolicy, membership
 from jcas_agents.scenes import draw_scenes, to_torch
 from jcas_baselines import ADMM, SCA, BestVertex, ConstantRule, EqualAllocation, Exact
-from jcas_baselines.massive_mimo_planning import clairvoyant
-from jcas_baselines.massive_mimo_policies import Myopic
+from jcas_baselines.massive_mimo.clairvoyant import clairvoyant
+from jcas_baselines.tracking_rules import Myopic
 from jcas_experiments.score import RIVALS, scores, table, write_card
 
 from jcas_env import make_scenario

@@ -7,12 +7,13 @@ from itertools import pairwise, product
 
 import numpy as np
 import pytest
-from jcas_baselines import ADMM, GBD, EqualAllocation, Exact, convex_mesh_program
-from jcas_baselines.benders import Cut
-from jcas_baselines.convex_mesh import bins_of, solve_bins, tones_of
-from jcas_baselines.convex_mesh_program import Accuracy
-from jcas_baselines.mesh_counts import frontier_of, select, solve_counts, unsorted
-from jcas_baselines.mesh_gbd import CountSubproblem, Interval, decompose_counts, interval_of, sigma_master
+from jcas_baselines import ADMM, GBD, EqualAllocation, Exact
+from jcas_baselines.engines.benders import Cut
+from jcas_baselines.mesh import convex_program as convex_mesh_program
+from jcas_baselines.mesh.convex import bins_of, solve_bins, tones_of
+from jcas_baselines.mesh.convex_program import Accuracy
+from jcas_baselines.mesh.counts import frontier_of, select, solve_counts, unsorted
+from jcas_baselines.mesh.cuts import CountSubproblem, Interval, decompose_counts, interval_of, sigma_master
 from mesh_instances import identical, numbered, tiny
 
 from jcas_env import MeshAllocation, MeshProblem, Status

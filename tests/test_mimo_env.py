@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from jcas_agents import evaluate
 from jcas_baselines import SCA, EqualAllocation, Exact
-from jcas_baselines.massive_mimo_planning import clairvoyant
-from jcas_baselines.massive_mimo_policies import ConstantShare, ExactPerFrame, LeastSensing, Myopic, share_grid
+from jcas_baselines.massive_mimo.clairvoyant import clairvoyant
+from jcas_baselines.tracking_rules import ConstantShare, ExactPerFrame, LeastSensing, Myopic, share_grid
 from mimo import case, frames, layouts, random_problem
 
 from jcas_env import MassiveMIMO, MassiveMIMOAllocation, MassiveMIMOConfig, MassiveMIMOProblem

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from jcas_baselines import ADMM, SCA, EqualAllocation, Exact
-from jcas_baselines.massive_mimo_sca import first_point, linear_demand, surrogate
+from jcas_baselines.massive_mimo.sca import first_point, linear_demand, surrogate
 from mimo import GAIN, case, layouts, part, random_problem
 from scipy.optimize import minimize
 

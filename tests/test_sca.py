@@ -9,9 +9,10 @@ import pytest
 from conftest import BACKENDS, static, to_numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jcas_baselines import ADMM, GBD, SCA, EqualAllocation, convex_sca
-from jcas_baselines.surrogate import Point, maximise_surrogate, onto_budgets, tangent_of, true_rates
-from jcas_baselines.true_interference import allocation_of, describe, equal_point
+from jcas_baselines import ADMM, GBD, SCA, EqualAllocation
+from jcas_baselines.multicell import convex_minorant as convex_sca
+from jcas_baselines.multicell.cells import allocation_of, describe, equal_point
+from jcas_baselines.multicell.minorant import Point, maximise_surrogate, onto_budgets, tangent_of, true_rates
 from problems import CORNERS, mixed_problem, random_problem
 
 from jcas_env import MultiCellAllocation, Status

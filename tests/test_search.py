@@ -20,7 +20,7 @@ from jcas_baselines import (
     GradientSearch,
     Joint,
 )
-from jcas_baselines.lbfgs import central_gradient, maximise
+from jcas_baselines.engines.lbfgs import central_gradient, maximise
 from test_problem import convert
 
 from jcas_env import MultiCellAllocation, Status

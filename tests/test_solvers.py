@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jcas_baselines import ADMM, EqualAllocation, Exact
 from jcas_baselines.admm import stationarity
-from jcas_baselines.convex import constant_noise_optimum, per_hertz_optimum
-from jcas_baselines.relaxed import canonical_groups
+from jcas_baselines.multicell.convex_relaxed import constant_noise_optimum, per_hertz_optimum
+from jcas_baselines.multicell.relaxed_solver import canonical_groups
 from jcas_baselines.water_filling import penalised_waterfill, waterfill
 
 from jcas_env import RelaxedAllocation, RelaxedProblem, Status

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from .admm import ADMM
-from .bound import UpperBound
 from .equal import EqualAllocation
 from .exact import Exact
 from .gbd import GBD
 from .grouping import BestGrouping
-from .queues import BacklogProportional, DrainSearch, MaxWeight
+from .queue_rules import BacklogProportional, DrainSearch, MaxWeight
 from .sca import SCA
 from .search import GradientSearch, Joint
 from .solver import Solution, Solver
-from .vertex import BestVertex, ConstantRule
+from .upper_bound import UpperBound
+from .vertex_rules import BestVertex, ConstantRule
 
 __all__ = [
     "ADMM",

@@ -12,8 +12,8 @@ from jcas_env.physics.rates import spectral_efficiency
 from jcas_env.scenarios.multicell import RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Array, Status, rounding
 
-from .convex import admm_update as convex_update
-from .relaxed import Groups, RelaxedResult, RelaxedSolver, canonical_groups, floors_of
+from .multicell.convex_relaxed import admm_update as convex_update
+from .multicell.relaxed_solver import Groups, RelaxedResult, RelaxedSolver, canonical_groups, floors_of
 from .solver import iterate, require_numpy
 from .water_filling import penalised_waterfill
 

@@ -13,9 +13,10 @@ from jcas_env.scenarios.mesh import MeshProblem
 from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Status
 
-from . import massive_mimo, mesh_solver
-from .massive_mimo import Reading
-from .relaxed import RelaxedResult, RelaxedSolver, canonical_groups, floors_of
+from .massive_mimo import closed_form as massive_mimo
+from .massive_mimo.closed_form import Reading
+from .mesh import solve as mesh_solver
+from .multicell.relaxed_solver import RelaxedResult, RelaxedSolver, canonical_groups, floors_of
 from .solver import Solution, unsupported
 from .water_filling import waterfill
 

@@ -13,10 +13,11 @@ from jcas_env.scenarios.mesh import MeshProblem
 from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Status
 
-from . import massive_mimo, mesh_solver
 from .gbd import decompose_share
-from .perspective import maximise_perspective
-from .relaxed import AtShare, RelaxedResult, RelaxedSolver, canonical_groups, floors_of
+from .massive_mimo import closed_form as massive_mimo
+from .mesh import solve as mesh_solver
+from .multicell.interior_point import maximise_perspective
+from .multicell.relaxed_solver import AtShare, RelaxedResult, RelaxedSolver, canonical_groups, floors_of
 from .solver import Solution, unsupported
 from .water_filling import waterfill
 

@@ -15,13 +15,13 @@ from jcas_env.scenarios.multicell.problem import LEAST_RATE
 from jcas_env.types import COMMUNICATION, POSITIONING, Array, Status
 from jcas_env.units import MEGA
 
-from .benders import Cut, Decomposition, decompose, interval_master, polyhedral_master
-from .convex import per_hertz_optimum
-from .mesh_gbd import Cuts
-from .mesh_solver import solve_gbd
-from .perspective import solve_perspective
-from .prices import Form, Prices, perspective_prices
-from .relaxed import LEAST_SHARE, canonical_groups, floors_of
+from .engines.benders import Cut, Decomposition, decompose, interval_master, polyhedral_master
+from .mesh.cuts import Cuts
+from .mesh.solve import solve_gbd
+from .multicell.convex_relaxed import per_hertz_optimum
+from .multicell.duality import Form, Prices, perspective_prices
+from .multicell.interior_point import solve_perspective
+from .multicell.relaxed_solver import LEAST_SHARE, canonical_groups, floors_of
 from .solver import Solution, in_double_precision, require_numpy, unsupported
 
 Split = Literal["shared", "separate"]

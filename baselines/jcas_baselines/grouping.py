@@ -12,7 +12,7 @@ from array_api_compat import array_namespace
 from jcas_env.scenarios.multicell import MultiCellAllocation, MultiCellProblem
 from jcas_env.types import Array, Status, as_array, is_array
 
-from .relaxed import choose_candidate
+from .multicell.relaxed_solver import choose_candidate
 from .solver import Solution, Solver, unsupported
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 1.01)

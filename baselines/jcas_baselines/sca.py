@@ -14,12 +14,13 @@ from jcas_env.scenarios.multicell.problem import LEAST_RATE
 from jcas_env.tree import tree_map
 from jcas_env.types import Array, Status
 
-from . import convex_sca, surrogate
-from .massive_mimo_sca import Start, solve_sca
-from .relaxed import LEAST_SHARE
+from .massive_mimo.sca import Start, solve_sca
+from .multicell import convex_minorant as convex_sca
+from .multicell import minorant as surrogate
+from .multicell.cells import Scene, Scope, allocation_of, describe, equal_point, unfit
+from .multicell.minorant import Air, Point, interference_of, onto_budgets, true_rates
+from .multicell.relaxed_solver import LEAST_SHARE
 from .solver import Solution, in_double_precision, iterate, require_numpy, unsupported
-from .surrogate import Air, Point, interference_of, onto_budgets, true_rates
-from .true_interference import Scene, Scope, allocation_of, describe, equal_point, unfit
 
 STARTS = (0.02, 0.5, 0.98)
 """Positioning shares to start from where it is free, on the interval that the floors allow."""

@@ -21,13 +21,13 @@ from jcas_env.scenarios.multicell.action import action_size, decode, encode_allo
 from jcas_env.types import Array, Status, as_array, is_array, rounding
 
 from .admm import ADMM
+from .engines.lbfgs import maximise
 from .equal import EqualAllocation
 from .exact import Exact
-from .lbfgs import maximise
-from .relaxed import LEAST_SHARE
+from .multicell.cells import unfit
+from .multicell.relaxed_solver import LEAST_SHARE
 from .sca import SCA
 from .solver import Solution, Solver, in_double_precision, unsupported
-from .true_interference import unfit
 
 LOGIT_SCALE = 60.0
 """Logits per unit of action inside a search: more than an ascent ever needs, so that nothing is clipped."""

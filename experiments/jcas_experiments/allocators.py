@@ -25,7 +25,7 @@ from jcas_baselines import (
     Solution,
     UpperBound,
 )
-from jcas_baselines.massive_mimo_policies import ConstantShare, ExactPerFrame, LeastSensing, Myopic
+from jcas_baselines.tracking_rules import ConstantShare, ExactPerFrame, LeastSensing, Myopic
 
 from jcas_env import MeshProblem
 from jcas_env.scenarios.scenario import require, suggest

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from jcas_baselines import ADMM, Exact
-from jcas_baselines.convex import per_hertz_optimum
+from jcas_baselines.multicell.convex_relaxed import per_hertz_optimum
 
 from jcas_env import RelaxedProblem
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jcas_baselines import ADMM, GBD, SCA, Exact
-from jcas_baselines.convex import constant_noise_optimum, per_hertz_optimum
+from jcas_baselines.multicell.convex_relaxed import constant_noise_optimum, per_hertz_optimum
 
 from jcas_env import MultiCellProblem, RelaxedProblem
 from jcas_env.physics.rates import Noise

@@ -14,7 +14,7 @@ from math import sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from jcas_baselines.mesh_gbd import Cuts, decompose_counts
+from jcas_baselines.mesh.cuts import Cuts, decompose_counts
 
 from jcas_env.scenarios.mesh import CountModel, Mesh, MeshAllocation, MeshConfig, MeshProblem
 from jcas_env.scenarios.mesh.subcarriers import largest_remainder

@@ -13,14 +13,14 @@ from jcas_env.physics.rates import saturated_ratio
 from jcas_env.scenarios.multicell import MultiCellProblem
 from jcas_env.types import Status, as_array
 
-from .bound_coupling import Network, attained, couple
-from .bound_descent import lowest
-from .bound_prices import Plan, Prices, clear_market, ground, losers, room, winners
-from .bound_tree import Effort
-from .bound_units import Units, numpy_of, take_apart
+from .bounding.coupling import Network, attained, couple
+from .bounding.descent import lowest
+from .bounding.prices import Plan, Prices, clear_market, ground, losers, room, winners
+from .bounding.tree import Effort
+from .bounding.units import Units, numpy_of, take_apart
+from .multicell.cells import unfit
 from .search import Joint, without_floors
 from .solver import Solution, Solver, unsupported
-from .true_interference import unfit
 
 ROUNDING = 1e-9
 """Share by which the bound is raised against rounding in the last sums."""

@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .bound_relaxation import Group
-from .bound_tree import Effort, Forest, Items, search
-from .bound_units import Units
+from .relaxation import Group
+from .tree import Effort, Forest, Items, search
+from .units import Units
 
 SILENCE = 1e-5
 """Where powers have no floor they get one so small that no user's noise rises by more than this share; the noise is

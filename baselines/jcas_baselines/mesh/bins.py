@@ -17,11 +17,11 @@ from jcas_env.scenarios.mesh.subcarriers import comb_placement
 from jcas_env.tree import take
 from jcas_env.types import Array, Status
 
-from .benders import Cut, Decomposition, decompose
-from .convex_mesh import Tones, bins_of, fairest, solve_bins, tones_of
-from .convex_mesh_program import Accuracy, Bins
-from .mesh_gbd import TAIL, sigma_master, tangent_master
-from .mesh_rounding import SMALL_BAND, best_share, polish
+from ..engines.benders import Cut, Decomposition, decompose
+from .convex import Tones, bins_of, fairest, solve_bins, tones_of
+from .convex_program import Accuracy, Bins
+from .cuts import TAIL, sigma_master, tangent_master
+from .rounding import SMALL_BAND, best_share, polish
 
 STARTS = 10
 """Most rotations of a comb from which a small band is searched."""

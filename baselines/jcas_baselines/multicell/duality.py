@@ -28,7 +28,7 @@ from jcas_env.scenarios.multicell import RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Array, as_array
 
 if TYPE_CHECKING:
-    from .relaxed import Floors, Groups
+    from .relaxed_solver import Floors, Groups
 
 Form = Literal["rate", "log"]
 """Weighted sum of the rates, or of their logarithms."""

@@ -20,8 +20,8 @@ from array_api_compat import array_namespace, device
 from jcas_env.scenarios.mesh import CountModel
 from jcas_env.types import Array, Status
 
-from .benders import Cut, Decomposition, Proposal, decompose, interval_master
-from .mesh_counts import CountAnswer, Frontier, frontier_of, select, solve_counts
+from ..engines.benders import Cut, Decomposition, Proposal, decompose, interval_master
+from .counts import CountAnswer, Frontier, frontier_of, select, solve_counts
 
 Cuts = Literal["valid", "paper"]
 

@@ -24,9 +24,9 @@ from jcas_env.scenarios.multicell.problem import LEAST_RATE
 from jcas_env.types import Array
 from jcas_env.units import MEGA
 
-from .relaxed import Groups, canonical_groups
-from .surrogate import Air, Point, onto_budgets
-from .water_filling import waterfill
+from ..water_filling import waterfill
+from .minorant import Air, Point, onto_budgets
+from .relaxed_solver import Groups, canonical_groups
 
 Scope = Literal["cell", "network"]
 

@@ -7,8 +7,8 @@ from array_api_compat import array_namespace, device
 from jcas_env.scenarios.mesh import CountModel
 from jcas_env.types import Array
 
-from .mesh_counts import CountValue, Frontier, select, solve_counts
-from .mesh_gbd import Interval
+from .counts import CountValue, Frontier, select, solve_counts
+from .cuts import Interval
 
 HALVINGS = 60
 """Bisections of the share for the ``log`` objective: to the last bit of a double."""

@@ -15,12 +15,12 @@ from jcas_env.scenarios.mesh import MeshAllocation, MeshProblem
 from jcas_env.scenarios.mesh.subcarriers import largest_remainder
 from jcas_env.types import Array, Status
 
-from .mesh_bins import BinSolution, solve_with_bins
-from .mesh_counts import Frontier, frontier_of, unsorted
-from .mesh_exact import exact_share
-from .mesh_gbd import Cuts, decompose_counts, interval_of, relieved
-from .mesh_rounding import SMALL_BAND, as_allocation, best_share, needed_counts, round_counts
-from .solver import Solution, in_double_precision
+from ..solver import Solution, in_double_precision
+from .bins import BinSolution, solve_with_bins
+from .counts import Frontier, frontier_of, unsorted
+from .cuts import Cuts, decompose_counts, interval_of, relieved
+from .exact import exact_share
+from .rounding import SMALL_BAND, as_allocation, best_share, needed_counts, round_counts
 
 
 def solve_gbd(

@@ -16,7 +16,7 @@ from jcas_env.physics.bounds import array_sensitivity
 from jcas_env.scenarios.mesh import MeshProblem
 from jcas_env.units import SPEED_OF_LIGHT
 
-from .convex_mesh_program import Accuracy, Bins, ask
+from .convex_program import Accuracy, Bins, ask
 
 LEAST = 1e-300
 """Guard of divisions and logarithms."""

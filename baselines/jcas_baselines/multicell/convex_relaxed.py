@@ -15,8 +15,8 @@ from jcas_env.scenarios.multicell import RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Array
 
 if TYPE_CHECKING:
-    from .admm import AugmentedState
-    from .prices import Form
+    from ..admm import AugmentedState
+    from .duality import Form
 
 PRECISE = {"solver": "CLARABEL", "tol_gap_abs": 1e-10, "tol_gap_rel": 1e-10, "tol_feas": 1e-10}
 """Settings of the cross-checks."""

@@ -13,7 +13,7 @@ from jcas_env.scenarios.massive_mimo.action import floor_powers, sinr_slope, spl
 from jcas_env.scenarios.massive_mimo.problem import REACH
 from jcas_env.types import Array, Status
 
-from .solver import Solution, in_double_precision
+from ..solver import Solution, in_double_precision
 
 Reading = Literal["equal-power", "equal-stream", "equal-full", "equal-half"]
 """Equal allocations: what the paper's two benchmarks may mean (spec mimo 3, 6.16)."""

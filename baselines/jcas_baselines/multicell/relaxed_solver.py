@@ -20,7 +20,7 @@ from jcas_env.scenarios.multicell.relaxed import relaxed_rates
 from jcas_env.types import COMMUNICATION, POSITIONING, Array, Status, rounding
 from jcas_env.units import MEGA
 
-from .solver import Solution, in_double_precision, unsupported, widened
+from ..solver import Solution, in_double_precision, unsupported, widened
 
 LEAST_SHARE = 1e-6
 """Least share of a service where there are no floors."""

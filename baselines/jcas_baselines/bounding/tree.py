@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .bound_relaxation import Box, Group, propagate, solve_relaxation, true_value
+from .relaxation import Box, Group, propagate, solve_relaxation, true_value
 
 ROUNDING = 1e-11
 """Added to a node's bound, relative to the sum of its terms' magnitudes, for what rounding may have lost."""

@@ -17,8 +17,8 @@ from jcas_env.scenarios.massive_mimo import MassiveMIMOAllocation, MassiveMIMOPr
 from jcas_env.scenarios.scenario import first_bad_entry, require
 from jcas_env.types import Array, Status, as_array
 
-from .massive_mimo import answer
-from .solver import Solution, in_double_precision, iterate
+from ..solver import Solution, in_double_precision, iterate
+from .closed_form import answer
 
 Start = Literal["full", "half", "low"]
 """Starting points: full power with least or with half sensing power, or the demand met with least power."""
@@ -198,7 +198,7 @@ def solve_sca(
     problem = problem.aligned()
     point = first_iterate(problem, first_point(problem, start))
     if backend == "cvxpy":
-        from .convex_massive_mimo import conic_update as step_update
+        from .convex import conic_update as step_update
     else:
         step_update = update
 

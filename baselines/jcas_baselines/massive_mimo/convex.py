@@ -10,7 +10,7 @@ import numpy as np
 from jcas_env.types import Array
 
 if TYPE_CHECKING:
-    from .massive_mimo_sca import Iterate
+    from .sca import Iterate
 
 
 @lru_cache(maxsize=16)

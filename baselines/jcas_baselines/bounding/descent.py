@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .bound_coupling import Network, Tariff, advantage, certificate, charge
-from .solver import iterate
+from ..solver import iterate
+from .coupling import Network, Tariff, advantage, certificate, charge
 
 START, END, COOLING = 1e-2, 1e-5, 0.1
 """First and last temperature, in units of the network's scale, and the factor between two."""

@@ -12,7 +12,7 @@ from jcas_env.scenarios.massive_mimo.state import State
 from jcas_env.scenarios.scenario import require
 from jcas_env.tree import stack
 
-from .massive_mimo_policies import share_grid
+from ..tracking_rules import share_grid
 
 VARIANCES = 120
 """Points of the grid of variances, log-spaced in [V_max / 100, 30 V_max] (spec mimo 7)."""

@@ -34,7 +34,7 @@ from jcas_env.scenarios.multicell import MultiCellProblem
 from jcas_env.types import COMMUNICATION, POSITIONING
 from jcas_env.units import MEGA
 
-from .bound_units import Slots, intercell_range, numpy_of, slots_of
+from .units import Slots, intercell_range, numpy_of, slots_of
 
 LEAST_ROOM = 1e-6
 """Least room above the floors, relative to the share: budgets are raised to it, so that their prices stay finite."""

@@ -12,7 +12,7 @@ from jcas_env.scenarios.mesh import CountModel, MeshAllocation, MeshProblem
 from jcas_env.scenarios.mesh.subcarriers import assigned_counts, comb_placement
 from jcas_env.types import Array
 
-from .mesh_counts import Frontier, best_level, select, unsorted
+from .counts import Frontier, best_level, select, unsorted
 
 SHARES = 41
 """Shares around the relaxed optimum at which counts are rounded."""

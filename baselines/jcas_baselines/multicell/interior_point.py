@@ -30,9 +30,9 @@ from array_api_compat import array_namespace
 from jcas_env.scenarios.multicell import RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Array, Status
 
-from .prices import Form, Prices, perspective_prices
-from .relaxed import Groups, RelaxedResult, canonical_groups, floors_of
-from .solver import iterate
+from ..solver import iterate
+from .duality import Form, Prices, perspective_prices
+from .relaxed_solver import Groups, RelaxedResult, canonical_groups, floors_of
 
 GAP = 1e-6
 """Duality gap at the end, relative to the objective (to the sum of the weights for logarithms)."""

@@ -10,10 +10,10 @@ from array_api_compat import array_namespace, device
 from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Array, Status, as_array
 
-from .relaxed import LEAST_SHARE, RelaxedResult, RelaxedSolver, canonical_groups, floors_of
+from .multicell.cells import unfit
+from .multicell.relaxed_solver import LEAST_SHARE, RelaxedResult, RelaxedSolver, canonical_groups, floors_of
 from .search import without_floors
 from .solver import Solution, unsupported
-from .true_interference import unfit
 
 SHARES = 9
 """Positioning shares that are tried where the share is free, both ends among them."""

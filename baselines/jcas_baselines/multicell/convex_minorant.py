@@ -9,7 +9,7 @@ import numpy as np
 
 from jcas_env.types import Array
 
-from .surrogate import Air, Point, gradients, tangent_of
+from .minorant import Air, Point, gradients, tangent_of
 
 SETTINGS = {"solver": "CLARABEL", "warm_start": False, "tol_gap_abs": 1e-8, "tol_gap_rel": 1e-8}
 

@@ -18,7 +18,7 @@ from jcas_env.scenarios.massive_mimo.action import most_informative, split
 from jcas_env.scenarios.massive_mimo.scenario import predicted_sigma
 from jcas_env.types import Array, Status
 
-from .massive_mimo import answer, at_sensing_power
+from .massive_mimo.closed_form import answer, at_sensing_power
 from .solver import Solution, in_double_precision, unsupported
 
 BeamError = Literal["none", "sigma"]

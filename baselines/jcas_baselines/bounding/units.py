@@ -16,7 +16,7 @@ from jcas_env.scenarios.multicell import MultiCellProblem
 from jcas_env.types import COMMUNICATION, POSITIONING
 from jcas_env.units import MEGA
 
-from .bound_relaxation import Group
+from .relaxation import Group
 
 
 class Units(NamedTuple):

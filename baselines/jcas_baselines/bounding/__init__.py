@@ -1,0 +1,1 @@
+"""Parts of the certified bound of the multi-cell utility."""

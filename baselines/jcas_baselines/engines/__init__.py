@@ -1,0 +1,1 @@
+"""Methods of optimisation that know no scenario."""

@@ -1,0 +1,1 @@
+"""Parts of the methods that know massive MIMO."""

@@ -1,0 +1,1 @@
+"""Parts of the methods that know the mesh."""
