@@ -9,11 +9,11 @@ import pytest
 import torch
 from jcas_agents import evaluate
 from jcas_agents.checkpoint import load_policy, read, save_policy
-from jcas_agents.delay import DelayRecipe, DelayTrainer, begin, draw_episodes, play
+from jcas_agents.data.scenes import SPLITS, draw_scenes
 from jcas_agents.learned import LearnedAllocator
-from jcas_agents.networks import EquivariantPolicy, PolicyShape
-from jcas_agents.sb3 import SB3VectorAdapter
-from jcas_agents.scenes import SPLITS, draw_scenes
+from jcas_agents.policies.multicell import EquivariantPolicy, PolicyShape
+from jcas_agents.sb3.adapter import SB3VectorAdapter
+from jcas_agents.training.delay import DelayRecipe, DelayTrainer, begin, draw_episodes, play
 from jcas_baselines import BacklogProportional, DrainSearch
 
 from jcas_env import JCASVectorEnv, MultiCell, MultiCellConfig

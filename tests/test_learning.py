@@ -11,12 +11,19 @@ import pytest
 import torch
 from jcas_agents import checkpoint, evaluate
 from jcas_agents.checkpoint import load_policy, pretrained, read, save_policy
-from jcas_agents.equivariant import action
-from jcas_agents.evaluation_sets import SETS, evaluation_scenes
-from jcas_agents.gradient import BadGradientError, GradientTrainer, Recipe, draw_bank, equal_utility, utility_of
+from jcas_agents.data.evaluation_sets import SETS, evaluation_scenes
+from jcas_agents.data.scenes import draw_scenes, to_torch
 from jcas_agents.learned import LearnedAllocator
-from jcas_agents.networks import EquivariantPolicy, membership
-from jcas_agents.scenes import draw_scenes, to_torch
+from jcas_agents.policies.equivariant import action
+from jcas_agents.policies.multicell import EquivariantPolicy, membership
+from jcas_agents.training.multicell import (
+    BadGradientError,
+    GradientTrainer,
+    Recipe,
+    draw_bank,
+    equal_utility,
+    utility_of,
+)
 from jcas_baselines import ADMM, SCA, BestVertex, ConstantRule, EqualAllocation, Exact
 from jcas_baselines.massive_mimo.clairvoyant import clairvoyant
 from jcas_baselines.tracking_rules import Myopic

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import scenes
-from jcas_agents.scenes import to_torch
+from jcas_agents.data.scenes import to_torch
 from jcas_baselines import BacklogProportional, DrainSearch, EqualAllocation, MaxWeight
 from jcas_experiments.allocators import ROSTERS
 from jcas_experiments.cli import app

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from jcas_agents.sb3 import RECIPES, SB3VectorAdapter
-from jcas_agents.sb3_policy import trained_policy
-from jcas_agents.scene_env import SceneVectorEnv
-from jcas_agents.scenes import SPLITS
+from jcas_agents.data.scene_env import SceneVectorEnv
+from jcas_agents.data.scenes import SPLITS
+from jcas_agents.sb3.adapter import RECIPES, SB3VectorAdapter
+from jcas_agents.sb3.policy import trained_policy
 
 from jcas_env import JCASVectorEnv
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig

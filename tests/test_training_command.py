@@ -9,7 +9,7 @@ import pytest
 from jcas_agents import evaluate
 from jcas_agents.checkpoint import PRETRAINED, load_policy
 from jcas_agents.learned import LearnedAllocator
-from jcas_agents.sb3 import RECIPES
+from jcas_agents.sb3.adapter import RECIPES
 from jcas_experiments import tasks, train_sb3
 from jcas_experiments import train as training
 from jcas_experiments.allocators import ROSTERS

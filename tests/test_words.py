@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 from jcas_agents.checkpoint import PRETRAINED, load_policy
-from jcas_agents.evaluation_sets import SETS
+from jcas_agents.data.evaluation_sets import SETS
 from jcas_experiments import cli
 from typer.testing import CliRunner
 

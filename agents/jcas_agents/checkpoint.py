@@ -17,8 +17,8 @@ from torch import Tensor
 from jcas_env.scenarios.multicell.observation import FEATURES, QUEUE_FEATURES
 from jcas_env.scenarios.scenario import require
 
-from .networks import EquivariantPolicy, PolicyShape
-from .setwise import MeshPolicy, SetShape, TrackingPolicy
+from .policies.multicell import EquivariantPolicy, PolicyShape
+from .policies.sets import MeshPolicy, SetShape, TrackingPolicy
 
 FORMAT = "jcas-policy-2"
 """Kind and version of the file."""

@@ -15,9 +15,9 @@ from jcas_env.scenarios.multicell.observation import structured
 
 from .agent import Decision, status_of_actions
 from .checkpoint import load_policy
-from .equivariant import LOGIT_SCALE, Parameters, action
-from .networks import EquivariantPolicy, membership
-from .setwise import MeshPolicy, TrackingPolicy
+from .policies.equivariant import LOGIT_SCALE, Parameters, action
+from .policies.multicell import EquivariantPolicy, membership
+from .policies.sets import MeshPolicy, TrackingPolicy
 
 PROBLEMS: dict[str, Any] = {"multicell": MultiCellProblem, "mesh": MeshProblem, "massive-mimo": MassiveMIMOProblem}
 """What a policy decides for, by scenario."""

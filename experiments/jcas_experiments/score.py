@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jcas_agents.checkpoint import locate, read, rewrite_card
-from jcas_agents.evaluation_sets import SETS, VERSION, evaluation_scenes
+from jcas_agents.data.evaluation_sets import SETS, VERSION, evaluation_scenes
+from jcas_agents.data.scenes import Scenes
 from jcas_agents.learned import LearnedAllocator
-from jcas_agents.scenes import Scenes
 from rich.table import Table
 
 from jcas_env.scenarios.scenario import require, suggest

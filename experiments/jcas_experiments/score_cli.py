@@ -26,7 +26,7 @@ def score(
 
     Ratios of mean true utilities (of geometric-mean rates for a fair policy) on the same scenes.
     """
-    from jcas_agents.evaluation_sets import SETS, VERSION
+    from jcas_agents.data.evaluation_sets import SETS, VERSION
 
     from .files import require_writable, write_json
     from .score import scores, table, write_card

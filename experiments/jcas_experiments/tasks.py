@@ -7,9 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from jcas_agents.delay import DelayRecipe, DelayTrainer, draw_episodes
-from jcas_agents.frames import MeshRecipe, MeshTrainer, TrackingRecipe, TrackingTrainer, draw_frames, draw_tracking
-from jcas_agents.gradient import GradientTrainer, Recipe, draw_bank, mixed_configs
+from jcas_agents.training.delay import DelayRecipe, DelayTrainer, draw_episodes
+from jcas_agents.training.frames import (
+    MeshRecipe,
+    MeshTrainer,
+    TrackingRecipe,
+    TrackingTrainer,
+    draw_frames,
+    draw_tracking,
+)
+from jcas_agents.training.multicell import GradientTrainer, Recipe, draw_bank, mixed_configs
 
 from jcas_env.scenarios.massive_mimo import MassiveMIMOConfig
 from jcas_env.scenarios.mesh import MeshConfig

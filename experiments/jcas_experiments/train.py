@@ -10,8 +10,8 @@ from time import monotonic
 from typing import Any
 
 from jcas_agents.checkpoint import read, save_policy, write_atomically
-from jcas_agents.curves import write_tensorboard
-from jcas_agents.gradient import BadGradientError, GradientTrainer, Recipe
+from jcas_agents.training.curves import write_tensorboard
+from jcas_agents.training.multicell import BadGradientError, GradientTrainer, Recipe
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

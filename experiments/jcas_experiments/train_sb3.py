@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 from jcas_agents.checkpoint import save_policy
-from jcas_agents.sb3 import LANES, RECIPES, SB3VectorAdapter
-from jcas_agents.sb3_policy import trained_policy
-from jcas_agents.scene_env import SceneVectorEnv
+from jcas_agents.data.scene_env import SceneVectorEnv
+from jcas_agents.sb3.adapter import LANES, RECIPES, SB3VectorAdapter
+from jcas_agents.sb3.policy import trained_policy
 from jcas_baselines import ConstantRule
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

@@ -12,9 +12,9 @@ from stable_baselines3.common.vec_env import VecEnv
 from jcas_env import JCASVectorEnv
 from jcas_env.scenarios.scenario import require
 
-from .relative import relative_reward
-from .sb3_policy import EquivariantActorCritic, EquivariantSACPolicy
-from .scene_env import SceneVectorEnv
+from ..data.scene_env import SceneVectorEnv
+from ..relative import relative_reward
+from .policy import EquivariantActorCritic, EquivariantSACPolicy
 
 _MLP_PPO: dict[str, Any] = {
     "n_steps": 8,

@@ -16,8 +16,8 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN, Actor, MultiInputPolicy
 from torch import Tensor, nn
 
-from .equivariant import block_members, propose
-from .networks import EquivariantPolicy, PolicyShape
+from ..policies.equivariant import block_members, propose
+from ..policies.multicell import EquivariantPolicy, PolicyShape
 
 KINDS = 4
 """Entries of an action that belong to a user."""

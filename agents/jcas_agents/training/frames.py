@@ -21,11 +21,11 @@ from jcas_env.scenarios.mesh import Mesh, MeshConfig
 from jcas_env.scenarios.scenario import require
 from jcas_env.tree import stack, tree_map
 
-from .checkpoint import write_atomically
-from .equivariant import LOGIT_SCALE
-from .gradient import BadGradientError, GradientTrainer, Recipe
-from .scenes import SPLITS
-from .setwise import MeshPolicy, SetNetwork, SetShape, TrackingPolicy
+from ..checkpoint import write_atomically
+from ..data.scenes import SPLITS
+from ..policies.equivariant import LOGIT_SCALE
+from ..policies.sets import MeshPolicy, SetNetwork, SetShape, TrackingPolicy
+from .multicell import BadGradientError, GradientTrainer, Recipe
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,11 +31,11 @@ from jcas_env.scenarios.multicell.traffic import arrival_rates, begin_traffic, n
 from jcas_env.scenarios.scenario import require
 from jcas_env.tree import stack, tree_map
 
-from .checkpoint import write_atomically
-from .equivariant import LOGIT_SCALE
-from .gradient import BadGradientError, GradientTrainer, Recipe
-from .networks import EquivariantPolicy, PolicyShape
-from .scenes import DROPPED, SPLITS, Scenes, join
+from ..checkpoint import write_atomically
+from ..data.scenes import DROPPED, SPLITS, Scenes, join
+from ..policies.equivariant import LOGIT_SCALE
+from ..policies.multicell import EquivariantPolicy, PolicyShape
+from .multicell import BadGradientError, GradientTrainer, Recipe
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,11 +25,11 @@ from jcas_env.scenarios.multicell import MultiCellConfig
 from jcas_env.scenarios.multicell.action import action_size, decode
 from jcas_env.scenarios.scenario import require
 
-from .checkpoint import save_training, write_atomically
-from .equivariant import LOGIT_SCALE
-from .networks import EquivariantPolicy, PolicyShape
-from .relative import relative_reward
-from .scenes import Scenes, draw_scenes, join
+from ..checkpoint import save_training, write_atomically
+from ..data.scenes import Scenes, draw_scenes, join
+from ..policies.equivariant import LOGIT_SCALE
+from ..policies.multicell import EquivariantPolicy, PolicyShape
+from ..relative import relative_reward
 
 
 @dataclass(frozen=True, kw_only=True)

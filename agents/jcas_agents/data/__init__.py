@@ -1,0 +1,1 @@
+"""What policies are trained and judged on."""

@@ -1,0 +1,1 @@
+"""Policies: from what an allocator knows to what it does."""

@@ -1,0 +1,1 @@
+"""Stable-Baselines3: adapter of the vector environment, and the policies as its actors."""

@@ -1,0 +1,1 @@
+"""Trainers: how policies come by their parameters."""
