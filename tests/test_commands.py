@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from jcas_experiments import bench, cli
-from jcas_experiments import score as scoring
+from jcas_experiments.score import scores as scoring
 from typer.testing import CliRunner
 
 

@@ -15,7 +15,7 @@ from jcas_baselines import ADMM, EqualAllocation, Exact, Solution
 from jcas_experiments import bench, cli
 from jcas_experiments.allocators import ROSTERS
 from jcas_experiments.bench import learning
-from jcas_experiments.compare import Comparison, refuses
+from jcas_experiments.compare.comparison import Comparison, refuses
 from jcas_experiments.files import plain, replacing, write_json
 from jcas_experiments.statistics import mean_interval, paired_ratio, ratio_over_seeds
 from rich.console import Console

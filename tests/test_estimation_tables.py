@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from jcas_experiments.reproduce.estimation_data import (
+from jcas_experiments.reproduce.luo2023.links import (
     antenna_rows,
     bound,
     decibel,

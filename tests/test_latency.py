@@ -10,7 +10,7 @@ from jcas_agents import evaluate
 from jcas_agents.agent import as_allocator, rollout
 from jcas_baselines import ADMM, EqualAllocation
 from jcas_experiments import cli
-from jcas_experiments.latency import Latency, parse_latency
+from jcas_experiments.compare.latency import Latency, parse_latency
 from typer.testing import CliRunner
 
 from jcas_env import JCASVectorEnv, MultiCellConfig, make_scenario

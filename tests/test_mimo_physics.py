@@ -8,7 +8,7 @@ from math import pi
 import numpy as np
 import pytest
 from jcas_baselines import Exact
-from jcas_experiments.reproduce.mrt_simulation import (
+from jcas_experiments.reproduce.nguyen2024.mrt_simulation import (
     draw_products,
     estimate_products,
     simulated_sinr,

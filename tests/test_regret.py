@@ -10,7 +10,7 @@ import pytest
 from jcas_agents import evaluate
 from jcas_baselines import Exact
 from jcas_experiments import cli
-from jcas_experiments.regret import Watch, Yardstick, columns, measure, shortfall
+from jcas_experiments.compare.regret import Watch, Yardstick, columns, measure, shortfall
 from typer.testing import CliRunner
 
 from jcas_env import JCASVectorEnv, make_scenario
@@ -111,8 +111,8 @@ def test_the_table_has_a_dash_for_who_chooses_the_groups_and_says_what_the_yards
 
 def test_the_yardstick_says_how_long_it_will_take(monkeypatch):
     clock = iter([0.0, 100.0])
-    monkeypatch.setattr("jcas_experiments.regret.perf_counter", lambda: next(clock))
-    monkeypatch.setattr("jcas_experiments.regret.find_spec", lambda name: None)
+    monkeypatch.setattr("jcas_experiments.compare.regret.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("jcas_experiments.compare.regret.find_spec", lambda name: None)
     said = []
     watch = Watch(8, said.append)
     for _ in range(8):

@@ -8,7 +8,7 @@ import torch
 from jcas_agents.data.scene_env import SceneVectorEnv
 from jcas_agents.relative import relative_reward
 from jcas_agents.sb3.adapter import SB3VectorAdapter
-from jcas_experiments.regret import shortfall
+from jcas_experiments.compare.regret import shortfall
 from jcas_experiments.statistics import paired_ratio
 
 from jcas_env import JCASVectorEnv, MassiveMIMOConfig, MeshConfig, MultiCellConfig

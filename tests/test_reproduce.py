@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from jcas_experiments import cli
 from jcas_experiments.reproduce import FIGURES, Plan, Table
-from jcas_experiments.reproduce.luo2023_estimation import FIG5_GRIDS, FIG5_PATHS
+from jcas_experiments.reproduce.luo2023.estimation import FIG5_GRIDS, FIG5_PATHS
+from jcas_experiments.reproduce.luo2023.networks import mean_and_interval
 from jcas_experiments.reproduce.run import report
-from jcas_experiments.reproduce.scenes import mean_and_interval
 from typer.testing import CliRunner
 
 QUICK = Plan(seed=0, quick=True)

@@ -10,10 +10,11 @@ from jcas_agents import evaluate
 from jcas_agents.checkpoint import PRETRAINED, load_policy
 from jcas_agents.learned import LearnedAllocator
 from jcas_agents.sb3.adapter import RECIPES
-from jcas_experiments import tasks, train_sb3
-from jcas_experiments import train as training
 from jcas_experiments.allocators import ROSTERS
 from jcas_experiments.cli import app
+from jcas_experiments.train import gradient as training
+from jcas_experiments.train import sb3 as train_sb3
+from jcas_experiments.train import tasks
 from typer.testing import CliRunner
 
 from jcas_env import make_scenario

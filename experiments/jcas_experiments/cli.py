@@ -15,17 +15,17 @@ from jcas_env.scenarios.scenario import require, suggest
 
 from . import bench as benchmarks
 from .allocators import ROSTERS
-from .compare import Comparison
+from .compare.comparison import Comparison
+from .compare.latency import parse_latency
+from .compare.picture import draw
 from .console import complain, fail, standard_output
 from .files import require_picture, require_writable, write_json
-from .latency import parse_latency
-from .picture import draw
 from .reproduce import FIGURES, Plan
 from .reproduce.run import report as figure_report
 from .reproduce.run import reproduce as run_figure
 from .reproduce.run import write_reports
-from .score_cli import score
-from .train_cli import train
+from .score.command import score
+from .train.command import train
 
 app = typer.Typer(
     help="Joint communication and sensing: compare allocators of power, band and service share on the same scenes.",

@@ -14,7 +14,7 @@ from jcas_env.physics.estimation.coarse import make_grid
 from jcas_env.physics.estimation.pilots import prepare
 from jcas_env.physics.estimation.pursuit import matching_pursuit
 
-from ..reproduce.estimation_data import Links, draw_links, random_beams
+from ..reproduce.luo2023.links import Links, draw_links, random_beams
 from .row import Row, cpu_seconds, duration
 
 per_link = partial(duration, unit="us/link")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from jcas_baselines import SCA, Exact
 
-from ..reproduce.nguyen2024 import problems
+from ..reproduce.nguyen2024.figures import problems
 from .row import Row, cpu_seconds, duration
 
 

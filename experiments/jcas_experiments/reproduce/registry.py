@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from . import (
-    accuracy,
-    contamination,
-    estimation_cost,
-    lu2022,
-    luo2023_allocation,
-    luo2023_estimation,
-    nguyen2024,
-    tracking_regret,
-)
+from . import lu2022
 from .figure import Recipe
+from .luo2023 import accuracy, contamination, estimation_cost
+from .luo2023 import allocation as luo2023_allocation
+from .luo2023 import estimation as luo2023_estimation
+from .nguyen2024 import figures as nguyen2024
+from .nguyen2024 import tracking_regret
 
 FIGURES: dict[str, Recipe] = {
     **luo2023_estimation.FIGURES,

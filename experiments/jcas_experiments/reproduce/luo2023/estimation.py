@@ -15,8 +15,8 @@ import numpy as np
 from jcas_env.physics.channel import multipath_channel
 from jcas_env.physics.estimation import ESTIMATORS, measure, nmse, nmse_bound
 
-from .figure import Plan, Recipe, Table
-from .scenes import mean_and_interval
+from ..figure import Plan, Recipe, Table
+from .networks import mean_and_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -18,11 +18,11 @@ from rich.table import Table
 
 from jcas_env.scenarios.scenario import Scenario
 
-from .allocators import Roster
-from .files import write_json
+from ..allocators import Roster
+from ..files import write_json
+from ..statistics import half_width, mean_interval, number, paired_ratio, percent, span
 from .latency import Latency
 from .regret import Watch, Yardstick, columns, measure
-from .statistics import half_width, mean_interval, number, paired_ratio, percent, span
 from .views import VIEWS, Column
 
 

@@ -19,10 +19,10 @@ from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig
 from jcas_env.scenarios.multicell.sounding import amplitude, sound_antennas
 from jcas_env.tree import stack
 
+from ..figure import Plan, Recipe, Table
 from .estimation_cost import STYLES, full_power_snr_db
-from .estimation_data import decibel, decibel_interval
-from .figure import Plan, Recipe, Table
-from .scenes import mean_and_interval
+from .links import decibel, decibel_interval
+from .networks import mean_and_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

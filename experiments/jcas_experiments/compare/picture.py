@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .compare import Comparison
-from .files import replacing
+from ..files import replacing
+from .comparison import Comparison
 from .views import VIEWS
 
 if TYPE_CHECKING:

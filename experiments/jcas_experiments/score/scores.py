@@ -15,8 +15,8 @@ from rich.table import Table
 
 from jcas_env.scenarios.scenario import require, suggest
 
-from .allocators import ROSTERS
-from .statistics import ratio_over_seeds
+from ..allocators import ROSTERS
+from ..statistics import ratio_over_seeds
 
 RIVALS = {
     "rate": ("equal", "constant", "vertex", "admm", "sca", "search-20", "search-50"),

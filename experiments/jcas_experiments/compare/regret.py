@@ -13,7 +13,7 @@ import numpy as np
 from jcas_env import JCASVectorEnv
 from jcas_env.scenarios.scenario import Scenario
 
-from .allocators import ROSTERS
+from ..allocators import ROSTERS
 
 TOGETHER = 4
 """Scenes that are searched in one call; one where torch is missing and each takes minutes."""

@@ -19,8 +19,8 @@ from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig
 from jcas_env.scenarios.multicell.sounding import pilot_noise_power
 from jcas_env.tree import stack
 
-from .figure import Plan, Recipe, Table
-from .scenes import mean_and_interval
+from ..figure import Plan, Recipe, Table
+from .networks import mean_and_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

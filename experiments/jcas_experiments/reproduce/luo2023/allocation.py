@@ -15,8 +15,8 @@ from jcas_baselines import ADMM, EqualAllocation
 
 from jcas_env.scenarios.multicell import MultiCellConfig
 
-from .figure import Plan, Recipe, Table
-from .scenes import at, mean_and_interval, problems, totals
+from ..figure import Plan, Recipe, Table
+from .networks import at, mean_and_interval, problems, totals
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -16,9 +16,9 @@ from jcas_env.scenarios.massive_mimo import MassiveMIMO, MassiveMIMOConfig, Mass
 from jcas_env.scenarios.massive_mimo.state import State
 from jcas_env.tree import stack, take
 
-from .figure import Plan, Recipe, Table
+from ..figure import Plan, Recipe, Table
+from ..luo2023.networks import mean_and_interval
 from .mrt_simulation import InnerProducts, draw_products, estimate_products, simulated_sum_rate
-from .scenes import mean_and_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

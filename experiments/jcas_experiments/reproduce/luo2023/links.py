@@ -19,7 +19,7 @@ from jcas_env.physics.estimation import (
     pilot_beams,
 )
 
-from .scenes import mean_and_interval
+from .networks import mean_and_interval
 
 SNRS_DB = tuple(range(-10, 31, 5))
 """Signal to noise ratios of Figs. 3 and 4."""

@@ -15,9 +15,9 @@ import numpy as np
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig
 from jcas_env.tree import stack
 
+from ..figure import Plan, Recipe, Table
 from .estimation_cost import STYLES, full_power_snr_db
-from .estimation_data import Links, angle_errors, draw_links, run
-from .figure import Plan, Recipe, Table
+from .links import Links, angle_errors, draw_links, run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -20,7 +20,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from jcas_env.scenarios.multicell import MultiCellConfig
 
-from .files import replacing, write_json
+from ..files import replacing, write_json
 
 SAVE_EVERY = 30.0
 """Seconds between two checkpoints."""

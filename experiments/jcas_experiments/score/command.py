@@ -9,7 +9,7 @@ import typer
 
 from jcas_env.scenarios.scenario import require
 
-from .console import fail, standard_output
+from ..console import fail, standard_output
 
 
 def score(
@@ -28,8 +28,8 @@ def score(
     """
     from jcas_agents.data.evaluation_sets import SETS, VERSION
 
-    from .files import require_writable, write_json
-    from .score import scores, table, write_card
+    from ..files import require_writable, write_json
+    from .scores import scores, table, write_card
 
     console = standard_output(150)
     names = policies or ["multicell-rate"]

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from jcas_env.scenarios.scenario import require
 
-from .console import fail
+from ..console import fail
 
 if TYPE_CHECKING:
     from .tasks import Task
@@ -42,10 +42,10 @@ def train(
     """Train a policy; state and policy are saved every few seconds, and Ctrl-C keeps them."""
     from jcas_agents.training.multicell import BadGradientError
 
-    from .files import require_writable, write_json
+    from ..files import require_writable, write_json
+    from .gradient import Run
+    from .gradient import train as run_training
     from .tasks import task
-    from .train import Run
-    from .train import train as run_training
 
     console, runs = Console(), []
     try:
@@ -85,7 +85,7 @@ def _model_free(
     console: Console,
 ) -> dict[str, Any]:
     """A run of Stable-Baselines3, which knows the sum-rate task alone."""
-    from .train_sb3 import SB3Run, train_sb3
+    from .sb3 import SB3Run, train_sb3
 
     fits = (chosen.scenario, chosen.reward) == ("multicell", "rate")
     require(fits, f"`--algo {algo}` trains multicell for `rate`, got {chosen.scenario} for `{chosen.reward}`")

@@ -1,0 +1,1 @@
+"""``jcas compare``: allocators side by side on the same scenes."""

@@ -1,0 +1,1 @@
+"""Figures of luo2023."""

@@ -1,0 +1,1 @@
+"""``jcas score``: policies on the frozen evaluation sets."""

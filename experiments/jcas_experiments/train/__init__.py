@@ -1,0 +1,1 @@
+"""``jcas train``: policies of one task."""
