@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jcas_env import MassiveMIMO, MassiveMIMOConfig, MassiveMIMOProblem
-from jcas_env.physics.massive_mimo import estimate_variance
+from jcas_env.physics.mrt import estimate_variance
 from jcas_env.tree import stack
 
 GAIN = np.array([0.5, 0.1, 0.02, 0.004])

@@ -10,10 +10,10 @@ from jcas_experiments.reproduce.luo2023.links import Links, bound, complex_norma
 from jcas_env.physics.arrays import steering_correlation, steering_derivative, steering_vector
 from jcas_env.physics.channel import multipath_channel
 from jcas_env.physics.estimation import ESTIMATORS, gains_on_known_angles, measure, nmse, pilot_beams
-from jcas_env.physics.estimation.atoms import Aperture, correlation, jet_gram
-from jcas_env.physics.estimation.coarse import angle_grid, lag_energies, make_grid
 from jcas_env.physics.estimation.mmse import angle_covariance
 from jcas_env.physics.estimation.pilots import prepare
+from jcas_env.physics.estimation.search.atoms import Aperture, correlation, jet_gram
+from jcas_env.physics.estimation.search.coarse import angle_grid, lag_energies, make_grid
 
 
 def beams(rng, antennas, pilots, *batch):

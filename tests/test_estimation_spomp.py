@@ -10,8 +10,8 @@ import pytest
 from jcas_experiments.reproduce.luo2023.links import bound, complex_normal, decibel, draw_links, error, genie, run
 
 from jcas_env.physics.estimation import ESTIMATORS, Start, measure, spomp
-from jcas_env.physics.estimation.newton import curvature, fit, slope
 from jcas_env.physics.estimation.pilots import prepare
+from jcas_env.physics.estimation.search.newton import curvature, fit, slope
 from jcas_env.physics.estimation.spomp import detection_level
 
 
@@ -219,7 +219,7 @@ class TestInvariance:
 
     @pytest.mark.parametrize("name", ["omp", "spomp"])
     def test_blocks_of_links_change_nothing(self, monkeypatch, name):
-        from jcas_env.physics.estimation import batching
+        from jcas_env import batching
 
         drawn = links(33, 50, snr_db=10.0, pilots=8)
         whole = run(name, drawn)

@@ -14,7 +14,7 @@ from jcas_baselines import GBD
 from mesh_instances import identical, numbered
 
 from jcas_env import Mesh, MeshAllocation, MeshConfig, MeshProblem, make_scenario
-from jcas_env.physics.position_bounds import Reason
+from jcas_env.physics.information.position import Reason
 from jcas_env.scenarios.mesh.action import decode
 from jcas_env.scenarios.mesh.motion import fold_into_sector, reflect
 from jcas_env.scenarios.mesh.subcarriers import assigned_counts, comb_placement, largest_remainder, ranks, sums_per_user
@@ -80,9 +80,9 @@ class TestKnownValues:
 
     def test_bounds_are_those_of_the_full_information_matrix(self):
         """The problem's closed form against 5x5 inversion over every tone of both beams."""
-        from jcas_env.physics import fisher
-        from jcas_env.physics.bounds import array_sensitivity
-        from jcas_env.physics.position_bounds import bounds_by_inversion
+        from jcas_env.physics.information import line_of_sight as fisher
+        from jcas_env.physics.information.angle import array_sensitivity
+        from jcas_env.physics.information.position import bounds_by_inversion
 
         problem, allocation = anchor_problem(), MeshAllocation(np.array([222.0]), comb_of_222(), np.asarray(0.35))
         theta = problem.aod[0]

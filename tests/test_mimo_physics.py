@@ -18,7 +18,7 @@ from jcas_experiments.reproduce.nguyen2024.mrt_simulation import (
 from mimo import GAIN, case
 
 from jcas_env import MassiveMIMOAllocation
-from jcas_env.physics.echo import (
+from jcas_env.physics.information.echo import (
     EchoGains,
     covariance_information,
     echo_gains,
@@ -27,13 +27,7 @@ from jcas_env.physics.echo import (
     most_informative_share,
     unit_modulus_steering,
 )
-from jcas_env.physics.massive_mimo import (
-    estimate_variance,
-    large_scale_gain,
-    mrt_sinr,
-    mrt_terms,
-    pilot_contamination,
-)
+from jcas_env.physics.mrt import estimate_variance, large_scale_gain, mrt_sinr, mrt_terms, pilot_contamination
 
 
 class TestGains:

@@ -9,9 +9,9 @@ import pytest
 import reference
 
 from jcas_env.physics.arrays import steering_derivative, steering_vector
-from jcas_env.physics.bounds import angle_crb, angle_information
 from jcas_env.physics.channel import multipath_channel, path_gains
 from jcas_env.physics.geometry import array_axes, cell_centres, hexagon_point, in_hexagon, link_geometry
+from jcas_env.physics.information.angle import angle_crb, angle_information
 from jcas_env.physics.motion import autoregressive_fading, gauss_markov, move_in_cell, phase_walk, two_state_chain
 from jcas_env.physics.propagation import path_loss_umi_db
 from jcas_env.physics.rates import saturated_ratio, sensing_gain

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from jcas_env.physics.geometry import array_axes, cell_centres, hexagon_point
-from jcas_env.physics.position import bearing, locate, position_error_bound, ray_intersections
+from jcas_env.physics.localisation import bearing, locate, position_error_bound, ray_intersections
 
 STATIONS = np.array(cell_centres(3, 30.0))
 AXES = np.array(array_axes(3))

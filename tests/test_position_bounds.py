@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import reference
 
-from jcas_env.physics import fisher
-from jcas_env.physics import position_bounds as pb
 from jcas_env.physics.arrays import steering_vector
-from jcas_env.physics.bounds import array_sensitivity
-from jcas_env.physics.position_bounds import Reason
+from jcas_env.physics.information import line_of_sight as fisher
+from jcas_env.physics.information import position as pb
+from jcas_env.physics.information.angle import array_sensitivity
+from jcas_env.physics.information.position import Reason
 from jcas_env.physics.propagation import free_space_gain
 from jcas_env.units import SPEED_OF_LIGHT, thermal_noise_density
 

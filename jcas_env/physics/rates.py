@@ -9,7 +9,7 @@ from array_api_compat import array_namespace, device
 
 from ..types import Array
 from .beamforming import same_group
-from .bounds import MIN_SINE_SQUARED, angle_information
+from .information.angle import MIN_SINE_SQUARED, angle_information
 
 Noise = Literal["per_hertz", "constant"]
 PositioningGain = Literal["classical", "paper"]

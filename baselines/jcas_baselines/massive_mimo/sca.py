@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from array_api_compat import array_namespace
 
-from jcas_env.physics.massive_mimo import mrt_sinr
+from jcas_env.physics.mrt import mrt_sinr
 from jcas_env.physics.rates import spectral_efficiency
 from jcas_env.scenarios.massive_mimo import MassiveMIMOAllocation, MassiveMIMOProblem
 from jcas_env.scenarios.scenario import first_bad_entry, require

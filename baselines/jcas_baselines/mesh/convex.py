@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jcas_env.physics.bounds import array_sensitivity
+from jcas_env.physics.information.angle import array_sensitivity
 from jcas_env.scenarios.mesh import MeshProblem
 from jcas_env.units import SPEED_OF_LIGHT
 

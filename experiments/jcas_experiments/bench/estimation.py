@@ -10,9 +10,9 @@ import numpy as np
 
 from jcas_env.physics.arrays import steering_vector
 from jcas_env.physics.estimation import Start, crb, crb_normals, gains_on_known_angles, omp, spomp
-from jcas_env.physics.estimation.coarse import make_grid
 from jcas_env.physics.estimation.pilots import prepare
-from jcas_env.physics.estimation.pursuit import matching_pursuit
+from jcas_env.physics.estimation.search.coarse import make_grid
+from jcas_env.physics.estimation.search.pursuit import matching_pursuit
 
 from ..reproduce.luo2023.links import Links, draw_links, random_beams
 from .row import Row, cpu_seconds, duration

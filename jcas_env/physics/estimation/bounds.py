@@ -5,9 +5,9 @@ from __future__ import annotations
 from array_api_compat import array_namespace
 
 from ...types import Array, as_array
-from .atoms import Aperture, diagonal, groups_first, jet_gram, projected_curvature
-from .newton import ridge_floor
 from .pilots import require
+from .search.atoms import Aperture, diagonal, groups_first, jet_gram, projected_curvature
+from .search.newton import ridge_floor
 
 COINCIDENT = 1e-12
 """Relative lift of matrices that become singular where two paths coincide; more in single precision."""

@@ -8,7 +8,9 @@ from array_api_compat import array_namespace, device
 
 from ...types import Array, as_array
 from ..channel import snapshot_channels
-from .atoms import (
+from .estimate import Estimate, report, without_paths
+from .pilots import RELATIVE_NOISE_FLOOR, require
+from .search.atoms import (
     Aperture,
     correlation,
     diagonal,
@@ -19,9 +21,7 @@ from .atoms import (
     projected_curvature,
     snapshots_first,
 )
-from .estimate import Estimate, report, without_paths
-from .newton import ridge_floor, wrap
-from .pilots import RELATIVE_NOISE_FLOOR, require
+from .search.newton import ridge_floor, wrap
 from .spomp import detection_level
 
 

@@ -6,9 +6,9 @@ from array_api_compat import array_namespace
 
 from ...types import Array, as_array
 from ..channel import snapshot_channels
-from .atoms import columns, correlation, diagonal, factors, project, snapshots_first
 from .estimate import Estimate, report, without_paths
 from .pilots import identifiable, prepare
+from .search.atoms import columns, correlation, diagonal, factors, project, snapshots_first
 
 
 def gains_on_known_angles(

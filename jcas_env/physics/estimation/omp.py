@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from array_api_compat import array_namespace
 
+from ...batching import blocks
 from ...types import Array
 from ..channel import snapshot_channels
-from .atoms import snapshots_first
-from .batching import blocks
-from .coarse import make_grid
 from .estimate import Estimate, report
 from .pilots import pathless, prepare, require
-from .pursuit import matching_pursuit
+from .search.atoms import snapshots_first
+from .search.coarse import make_grid
+from .search.pursuit import matching_pursuit
 
 
 def omp(received: Array, beams: Array | None, noise_power: Array, *, paths: int, grid: int = 100) -> Estimate:

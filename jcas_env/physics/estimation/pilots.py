@@ -15,8 +15,8 @@ from typing import NamedTuple
 from array_api_compat import array_namespace, device
 
 from ...types import Array
-from .atoms import Aperture
 from .estimate import Estimate
+from .search.atoms import Aperture
 
 RELATIVE_NOISE_FLOOR = 1e-12
 """Least noise power, as a fraction of the mean power of the data (spec estimation 6.9)."""

@@ -9,16 +9,16 @@ from typing import Literal, NamedTuple, get_args
 
 from array_api_compat import array_namespace
 
+from ...batching import blocks, gather, indices, joined, scatter
 from ...types import Array
 from ..channel import snapshot_channels
-from .atoms import path_power, snapshots_first
-from .batching import blocks, gather, indices, joined, scatter
-from .coarse import make_grid
 from .estimate import Estimate, report, without_paths
-from .newton import fit
 from .pilots import Pilots, identifiable, prepare, require
-from .pursuit import polished_pursuit, start_ridge
-from .refinement import Refinement, Track, excess, fresh, refine
+from .search.atoms import path_power, snapshots_first
+from .search.coarse import make_grid
+from .search.newton import fit
+from .search.pursuit import polished_pursuit, start_ridge
+from .search.refinement import Refinement, Track, excess, fresh, refine
 
 Weight = Literal["eb", "log"]
 """Weights of the paths: ``eb`` counts the posterior variance of the gain, ``log`` is luo2023 eq. 23."""

@@ -6,7 +6,7 @@ from math import log
 
 from array_api_compat import array_namespace, device
 
-from ...physics.echo import most_informative_share
+from ...physics.information.echo import most_informative_share
 from ...physics.water_filling import waterfill
 from ...types import Array, as_array
 from ..decoding import check_action, simplex_logits, simplex_share, unit_interval, unit_logit

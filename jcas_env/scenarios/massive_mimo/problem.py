@@ -8,8 +8,14 @@ from math import inf
 
 from array_api_compat import array_namespace
 
-from ...physics.echo import EchoGains, echo_gains, echo_information, least_sensing_share, most_informative_share
-from ...physics.massive_mimo import mrt_sinr
+from ...physics.information.echo import (
+    EchoGains,
+    echo_gains,
+    echo_information,
+    least_sensing_share,
+    most_informative_share,
+)
+from ...physics.mrt import mrt_sinr
 from ...physics.rates import spectral_efficiency
 from ...types import Array, as_array
 from .allocation import MassiveMIMOAllocation, MassiveMIMOOutcome

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, device
 
-from ...physics.massive_mimo import estimate_variance, large_scale_gain
 from ...physics.motion import autoregressive_fading
+from ...physics.mrt import estimate_variance, large_scale_gain
 from ...tree import tree_map
 from ...types import Array
 from ...units import db_to_linear

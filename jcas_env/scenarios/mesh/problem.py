@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from array_api_compat import array_namespace, device
 
-from ...physics.bounds import array_sensitivity
-from ...physics.fisher import AngularInformation, pair_information, settled
-from ...physics.position_bounds import ErrorBounds, closed_form_bounds, inverse_equivalent_error
+from ...physics.information.angle import array_sensitivity
+from ...physics.information.line_of_sight import AngularInformation, pair_information, settled
+from ...physics.information.position import ErrorBounds, closed_form_bounds, inverse_equivalent_error
 from ...types import Array, as_array
 from .allocation import MeshAllocation, MeshOutcome
 from .config import Objective

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, device
 
-from ...physics.angle_filter import predict_variance, update_variance
+from ...physics.angle_tracking import predict_variance, update_variance
 from ...physics.beamforming import effective_channel, effective_gain, leakage
-from ...physics.bounds import angle_information
 from ...physics.grouping import assign_cells
+from ...physics.information.angle import angle_information
 from ...physics.rates import sensing_gain
 from ...tree import tree_map
 from ...types import POSITIONING, Array

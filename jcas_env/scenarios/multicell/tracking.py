@@ -15,7 +15,7 @@ from ...physics.estimation import ESTIMATORS, Estimate, asks_for, grid_variance,
 from ...physics.estimation.bounds import angle_covariance_bound
 from ...physics.estimation.known_angles import gains_on_known_angles
 from ...physics.estimation.spomp import Start
-from ...physics.position import locate
+from ...physics.localisation import locate
 from ...tree import tree_map
 from ...types import Array
 from .air import Layout

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jcas_env.physics.echo import unit_modulus_steering
-from jcas_env.physics.massive_mimo import MrtTerms, pilot_response
+from jcas_env.physics.information.echo import unit_modulus_steering
+from jcas_env.physics.mrt import MrtTerms, pilot_response
 from jcas_env.physics.rates import spectral_efficiency
 from jcas_env.scenarios.massive_mimo import MassiveMIMOAllocation, MassiveMIMOProblem
 

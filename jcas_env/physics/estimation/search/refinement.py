@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from array_api_compat import array_namespace, device
 
-from ...types import Array
+from ....batching import gather, indices, reassemble, scatter
+from ....types import Array
+from ..pilots import Pilots
 from .atoms import factors, path_power
-from .batching import gather, indices, reassemble, scatter
 from .coarse import Grid, angles_at, make_grid, residual_image, strongest
 from .newton import (
     START_DAMPING,
@@ -24,7 +25,6 @@ from .newton import (
     ridge_floor,
     slope,
 )
-from .pilots import Pilots
 from .pursuit import start_ridge
 
 TOLERANCE = 1e-3

@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 from array_api_compat import array_namespace, device
 
-from ...types import Array
-from ..arrays import steering_vector
+from ....types import Array
+from ...arrays import steering_vector
+from ..pilots import Pilots
 from .atoms import departure_factor, departures_of, from_columns
-from .pilots import Pilots
 
 
 class Grid(NamedTuple):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from array_api_compat import array_namespace, device
 
-from ...types import Array
+from ....types import Array
+from ..pilots import Pilots
 from .atoms import columns, correlation, diagonal, factors, project
 from .coarse import Grid, angles_at, residual_image, strongest
 from .newton import START_DAMPING, Fit, damped_step, fit, ridge_floor
-from .pilots import Pilots
 
 
 def matching_pursuit(pilots: Pilots, grid: Grid, paths: int) -> tuple[Array, Array, Array]:

@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 from array_api_compat import array_namespace
 
-from ..types import Array
-from ..units import SPEED_OF_LIGHT
-from .arrays import steering_derivative, steering_vector
+from ...types import Array
+from ...units import SPEED_OF_LIGHT
+from ..arrays import steering_derivative, steering_vector
 
 SINGULAR = 1e-10
 """Smallest eigenvalue of a unit-diagonal information matrix that counts as regular (spec mesh 7.3)."""

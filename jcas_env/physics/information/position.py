@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from array_api_compat import array_namespace, device
 
-from ..types import Array
-from ..units import SPEED_OF_LIGHT
-from .fisher import SINGULAR, AngularInformation, eliminate_gain
+from ...types import Array
+from ...units import SPEED_OF_LIGHT
+from .line_of_sight import SINGULAR, AngularInformation, eliminate_gain
 
 
 class Reason(IntEnum):

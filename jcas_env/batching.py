@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from array_api_compat import array_namespace
 
-from ...tree import tree_map
-from ...types import Array
+from .tree import tree_map
+from .types import Array
 
 T = TypeVar("T")
 

@@ -20,10 +20,10 @@ from typing import NamedTuple
 
 from array_api_compat import array_namespace, device
 
-from ...tree import tree_map
-from ...types import Array
+from ....tree import tree_map
+from ....types import Array
+from ..pilots import Pilots
 from .atoms import Jets, diagonal, jets, over_groups, path_power, projected_curvature
-from .pilots import Pilots
 
 START_DAMPING = 1e-3
 """mu of a fresh link; a larger one means that the last step was rejected."""

@@ -25,8 +25,8 @@ from typing import NamedTuple
 
 from array_api_compat import array_namespace, device
 
-from ...types import Array
-from ..arrays import element_positions, steering_correlation, steering_vector
+from ....types import Array
+from ...arrays import element_positions, steering_correlation, steering_vector
 
 
 class Aperture(NamedTuple):

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from array_api_compat import array_namespace
 
-from ..types import Array
-from .arrays import steering_derivative, steering_vector
-from .bounds import array_sensitivity
+from ...types import Array
+from ..arrays import steering_derivative, steering_vector
+from .angle import array_sensitivity
 
 
 def unit_modulus_steering(angle: Array, /, *, antennas: int) -> tuple[Array, Array]:
