@@ -242,7 +242,7 @@ class TestSeeds:
 
     def test_a_known_error_has_the_stated_power(self):
         scenario, state = scenes(MultiCellConfig(csi_nmse=0.1, csi_delay=0, estimator="perfect"), 2)
-        from jcas_env.scenarios.multicell.tracking import learn
+        from jcas_env.scenarios.multicell.knowledge.estimate import learn
 
         noise = scenario.draw(np.random.default_rng(0), state).noise
         air = take(state.air, 0)

@@ -13,7 +13,7 @@ from jcas_baselines.multicell.convex_relaxed import shared_optimum
 from problems import CORNERS, mixed_problem, random_problem
 
 from jcas_env import RelaxedAllocation, RelaxedProblem, Status
-from jcas_env.scenarios.multicell.relaxed import relaxed_rates
+from jcas_env.scenarios.multicell.problem.relaxed import relaxed_rates
 
 
 def monolithic(problem, separate=False):

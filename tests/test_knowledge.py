@@ -10,8 +10,14 @@ import pytest
 from jcas_env import JCASVectorEnv, MultiCell, MultiCellConfig
 from jcas_env.physics.arrays import steering_vector
 from jcas_env.physics.estimation import ESTIMATORS
-from jcas_env.scenarios.multicell import tracking
-from jcas_env.scenarios.multicell.sounding import amplitude, frame_gains, pilot_noise_power, sound_antennas, sound_beams
+from jcas_env.scenarios.multicell.knowledge import estimate as tracking
+from jcas_env.scenarios.multicell.knowledge.sounding import (
+    amplitude,
+    frame_gains,
+    pilot_noise_power,
+    sound_antennas,
+    sound_beams,
+)
 from jcas_env.tree import stack, take, tree_map
 
 SMALL = {"users_per_cell": 4, "bs_antennas": 12}

@@ -26,7 +26,7 @@ from jcas_baselines import (
 from test_problem import EQUAL, PLAIN, convert, convert_allocation
 
 from jcas_env import JCASVectorEnv, MultiCell, MultiCellConfig, MultiCellProblem, Status
-from jcas_env.scenarios.multicell.subcarriers import whole_floor, whole_subcarriers
+from jcas_env.scenarios.multicell.problem.subcarriers import whole_floor, whole_subcarriers
 
 SPACING = 150e3
 

@@ -11,7 +11,7 @@ from array_api_compat import array_namespace, device
 
 from jcas_env.scenarios.mesh import MeshProblem
 from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
-from jcas_env.scenarios.multicell.problem import LEAST_RATE
+from jcas_env.scenarios.multicell.problem.problem import LEAST_RATE
 from jcas_env.types import COMMUNICATION, POSITIONING, Array, Status
 from jcas_env.units import MEGA
 

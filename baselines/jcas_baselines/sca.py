@@ -10,7 +10,7 @@ from array_api_compat import array_namespace, device
 
 from jcas_env.scenarios.massive_mimo import MassiveMIMOAllocation, MassiveMIMOProblem
 from jcas_env.scenarios.multicell import MultiCellProblem
-from jcas_env.scenarios.multicell.problem import LEAST_RATE
+from jcas_env.scenarios.multicell.problem.problem import LEAST_RATE
 from jcas_env.tree import tree_map
 from jcas_env.types import Array, Status
 

@@ -26,8 +26,8 @@ from torch import Tensor
 
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig, MultiCellProblem
 from jcas_env.scenarios.multicell.action import decode
+from jcas_env.scenarios.multicell.network.traffic import arrival_rates, begin_traffic, next_traffic, slots_of_arrivals
 from jcas_env.scenarios.multicell.state import Traffic
-from jcas_env.scenarios.multicell.traffic import arrival_rates, begin_traffic, next_traffic, slots_of_arrivals
 from jcas_env.scenarios.scenario import require
 from jcas_env.tree import stack, tree_map
 

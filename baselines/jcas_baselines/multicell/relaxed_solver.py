@@ -16,7 +16,7 @@ from array_api_compat import array_namespace, device
 
 from jcas_env.physics.rates import Noise
 from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
-from jcas_env.scenarios.multicell.relaxed import relaxed_rates
+from jcas_env.scenarios.multicell.problem.relaxed import relaxed_rates
 from jcas_env.types import COMMUNICATION, POSITIONING, Array, Status, rounding
 from jcas_env.units import MEGA
 

@@ -19,8 +19,8 @@ from ...physics.mrt import mrt_sinr
 from ...physics.rates import spectral_efficiency
 from ...types import Array, as_array
 from .allocation import MassiveMIMOAllocation, MassiveMIMOOutcome
+from .checks import check_problem, violation
 from .config import Objective, Reward
-from .constraints import check_problem, violation
 
 CRB_CAP = 1e3
 """The bound enters the logarithm of the ``frame`` reward at most as this [rad^2] (spec mimo 7)."""

@@ -16,8 +16,8 @@ from ..scenario import ArraySpec
 from . import action as actions
 from . import observation
 from .allocation import MassiveMIMOAllocation, MassiveMIMOOutcome
+from .checks import check_allocation
 from .config import MassiveMIMOConfig
-from .constraints import check_allocation
 from .problem import MassiveMIMOProblem
 from .state import Initial, Innovation, State
 

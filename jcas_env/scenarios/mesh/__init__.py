@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .allocation import MeshAllocation, MeshOutcome
 from .config import PRESETS, MeshConfig
-from .count_model import CountModel
+from .counts import CountModel
 from .problem import MeshProblem
 from .scenario import Mesh
 

@@ -14,9 +14,9 @@ from ...physics.information.line_of_sight import AngularInformation, pair_inform
 from ...physics.information.position import ErrorBounds, closed_form_bounds, inverse_equivalent_error
 from ...types import Array, as_array
 from .allocation import MeshAllocation, MeshOutcome
+from .checks import check_problem
 from .config import Objective
-from .constraints import check_problem
-from .count_model import LEAST_VALUE, CountModel
+from .counts import LEAST_VALUE, CountModel
 from .subcarriers import comb_placement, largest_remainder, sums_per_user
 
 

@@ -16,8 +16,8 @@ from ..scenario import ArraySpec
 from . import action as actions
 from . import observation
 from .allocation import MeshAllocation, MeshOutcome
+from .checks import check_allocation
 from .config import MeshConfig
-from .constraints import check_allocation
 from .motion import fold_into_sector, reflect
 from .problem import MeshProblem
 from .state import Initial, Innovation, State

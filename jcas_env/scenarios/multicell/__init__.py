@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .allocation import MultiCellAllocation, MultiCellOutcome
 from .config import PRESETS, MultiCellConfig
-from .problem import MultiCellProblem
-from .relaxed import RelaxedAllocation, RelaxedProblem
+from .problem.allocation import MultiCellAllocation, MultiCellOutcome
+from .problem.problem import MultiCellProblem
+from .problem.relaxed import RelaxedAllocation, RelaxedProblem
 from .scenario import MultiCell
 
 __all__ = [

@@ -10,8 +10,8 @@ from ...physics.beamforming import same_group
 from ...types import COMMUNICATION, POSITIONING, Array, as_array
 from ..decoding import check_action, simplex_share
 from ..scenario import first_bad_entry, require
-from .allocation import MultiCellAllocation
-from .problem import MultiCellProblem
+from .problem.allocation import MultiCellAllocation
+from .problem.problem import MultiCellProblem
 
 ENTRIES = ("power_C", "power_O", "band_C", "band_O")
 """Order of a user's four logits."""

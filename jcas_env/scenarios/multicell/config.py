@@ -17,7 +17,7 @@ from ...types import ROUNDING
 from ...units import db_to_linear, noise_density
 from ..configuration import Configuration, check_choices, check_counts, check_range, is_number
 from ..scenario import require
-from .subcarriers import whole_floor
+from .problem.subcarriers import whole_floor
 
 Reward = Literal["rate", "fair", "delay"]
 Objective = Literal[Reward, "drain"]

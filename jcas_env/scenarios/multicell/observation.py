@@ -15,8 +15,8 @@ from ...physics.rates import in_group_interference, intercell_density, spectral_
 from ...types import COMMUNICATION, POSITIONING, Array
 from ..scenario import ArraySpec
 from .config import MultiCellConfig
-from .problem import MultiCellProblem
-from .traffic import slots_of_arrivals
+from .network.traffic import slots_of_arrivals
+from .problem.problem import MultiCellProblem
 
 LIMIT = 4.0
 """Bound of every observed number in absolute value."""

@@ -16,16 +16,18 @@ from ...tree import tree_map
 from ...types import POSITIONING, Array
 from ..scenario import ArraySpec
 from . import action as actions
-from . import air as dynamics
-from . import draws, knowledge, observation
-from .air import constant
-from .allocation import MultiCellAllocation, MultiCellOutcome
+from . import observation
 from .config import KEEP_OUT, MultiCellConfig
-from .constraints import check_allocation
-from .problem import MultiCellProblem
+from .knowledge import csi as knowledge
+from .knowledge.estimate import learn
+from .network import draws
+from .network import layout as dynamics
+from .network.layout import constant
+from .network.traffic import arrival_rates, begin_traffic, next_traffic
+from .problem.allocation import MultiCellAllocation, MultiCellOutcome
+from .problem.checks import check_allocation
+from .problem.problem import MultiCellProblem
 from .state import Air, ChannelNoise, Csi, Initial, Innovation, Memory, State, Traffic
-from .tracking import learn
-from .traffic import arrival_rates, begin_traffic, next_traffic
 
 
 class MultiCell:

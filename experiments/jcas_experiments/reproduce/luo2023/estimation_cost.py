@@ -16,7 +16,7 @@ from jcas_baselines import ADMM, EqualAllocation, Exact
 
 from jcas_env.physics.beamforming import serving_link
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig
-from jcas_env.scenarios.multicell.sounding import pilot_noise_power
+from jcas_env.scenarios.multicell.knowledge.sounding import pilot_noise_power
 from jcas_env.tree import stack
 
 from ..figure import Plan, Recipe, Table

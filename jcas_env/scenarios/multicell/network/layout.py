@@ -7,13 +7,13 @@ from typing import NamedTuple
 import numpy as np
 from array_api_compat import array_namespace, device
 
-from ...physics.channel import multipath_channel, path_gains
-from ...physics.geometry import array_axes, cell_centres, hexagon_point, link_geometry
-from ...physics.motion import autoregressive_fading, gauss_markov, move_in_cell, phase_walk, two_state_chain
-from ...physics.propagation import path_loss_umi_db
-from ...types import Array
-from .config import KEEP_OUT, MultiCellConfig
-from .state import Air, Initial, Innovation
+from ....physics.channel import multipath_channel, path_gains
+from ....physics.geometry import array_axes, cell_centres, hexagon_point, link_geometry
+from ....physics.motion import autoregressive_fading, gauss_markov, move_in_cell, phase_walk, two_state_chain
+from ....physics.propagation import path_loss_umi_db
+from ....types import Array
+from ..config import KEEP_OUT, MultiCellConfig
+from ..state import Air, Initial, Innovation
 
 
 class Layout(NamedTuple):

@@ -15,13 +15,13 @@ from typing import NamedTuple
 
 from array_api_compat import array_namespace
 
-from ...physics.channel import multipath_channel
-from ...physics.estimation.pilots import measure, pilot_beams
-from ...physics.motion import autoregressive_fading
-from ...types import Array
-from .air import link_gains
-from .config import MultiCellConfig
-from .state import Air, ChannelNoise
+from ....physics.channel import multipath_channel
+from ....physics.estimation.pilots import measure, pilot_beams
+from ....physics.motion import autoregressive_fading
+from ....types import Array
+from ..config import MultiCellConfig
+from ..network.layout import link_gains
+from ..state import Air, ChannelNoise
 
 
 class Sounding(NamedTuple):

@@ -11,17 +11,17 @@ from typing import Any, NamedTuple, TypeVar
 from array_api_compat import array_namespace, device
 from scipy import stats
 
-from ...physics.estimation import ESTIMATORS, Estimate, asks_for, grid_variance, keeps_angles
-from ...physics.estimation.bounds import angle_covariance_bound
-from ...physics.estimation.known_angles import gains_on_known_angles
-from ...physics.estimation.spomp import Start
-from ...physics.localisation import locate
-from ...tree import tree_map
-from ...types import Array
-from .air import Layout
-from .config import MultiCellConfig
+from ....physics.estimation import ESTIMATORS, Estimate, asks_for, grid_variance, keeps_angles
+from ....physics.estimation.bounds import angle_covariance_bound
+from ....physics.estimation.known_angles import gains_on_known_angles
+from ....physics.estimation.spomp import Start
+from ....physics.localisation import locate
+from ....tree import tree_map
+from ....types import Array
+from ..config import MultiCellConfig
+from ..network.layout import Layout
+from ..state import Air, ChannelNoise, Fix, Memory
 from .sounding import amplitude, frame_gains, pilot_noise_power, sound_antennas, sound_beams
-from .state import Air, ChannelNoise, Fix, Memory
 
 T = TypeVar("T")
 

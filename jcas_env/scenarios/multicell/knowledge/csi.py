@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array_api_compat import array_namespace
 
-from ...physics.beamforming import (
+from ....physics.beamforming import (
     beams,
     channel_correlation,
     combiner,
@@ -14,14 +14,14 @@ from ...physics.beamforming import (
     leakage,
     serving_link,
 )
-from ...physics.estimation import Estimate
-from ...physics.estimation.omp import omp
-from ...physics.grouping import first_fit_groups
-from ...physics.rates import sensing_gain
-from ...types import Array
-from .config import MultiCellConfig
-from .state import Air, Csi
-from .tracking import Learned
+from ....physics.estimation import Estimate
+from ....physics.estimation.omp import omp
+from ....physics.grouping import first_fit_groups
+from ....physics.rates import sensing_gain
+from ....types import Array
+from ..config import MultiCellConfig
+from ..state import Air, Csi
+from .estimate import Learned
 
 
 def departure(config: MultiCellConfig, estimate: Estimate, cell: Array) -> Array:

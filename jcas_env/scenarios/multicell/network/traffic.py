@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 from array_api_compat import array_namespace
 
-from ...physics.queues import poisson_count
-from ...types import Array
-from .config import MultiCellConfig
-from .state import Traffic
+from ....physics.queues import poisson_count
+from ....types import Array
+from ..config import MultiCellConfig
+from ..state import Traffic
 
 if TYPE_CHECKING:
-    from .problem import MultiCellProblem
+    from ..problem.problem import MultiCellProblem
 
 
 def arrival_rates(load: Array | float, equal_rate: Array) -> Array:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...physics.estimation import asks_for, keeps_angles, pilot_frames
-from ...physics.estimation.crb import crb_normals
-from .config import MultiCellConfig
-from .state import ChannelNoise, Initial, Innovation
+from ....physics.estimation import asks_for, keeps_angles, pilot_frames
+from ....physics.estimation.crb import crb_normals
+from ..config import MultiCellConfig
+from ..state import ChannelNoise, Initial, Innovation
 
 
 def complex_normal(rng: np.random.Generator, *shape: int) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ...types import Array
+from ....types import Array
 
 
 class MultiCellAllocation(NamedTuple):

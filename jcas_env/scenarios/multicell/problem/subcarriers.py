@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from array_api_compat import array_namespace, device
 
-from ...physics.beamforming import same_group
-from ...types import ROUNDING, Array, rounding
+from ....physics.beamforming import same_group
+from ....types import ROUNDING, Array, rounding
 
 
 def whole_floor(floor: Array, /, *, spacing: float) -> Array:
