@@ -24,17 +24,17 @@ MAY_IMPORT = {
     "jcas_agents": {"jcas_env"},
     "jcas_experiments": {"jcas_env", "jcas_baselines", "jcas_agents"},
 }
-LAYERS = ["units", "types", "tree", "physics", "scenarios", "envs", "render"]
+LAYERS = ["units", "types", "tree", "checks", "batching", "physics", "scenarios", "envs", "render"]
 """Inside jcas_env, from the ground up; render stands beside the adapters, which import it lazily."""
 
 DOORS = {
     "gymnasium": {
         "jcas_env/envs",
         "jcas_env/__init__.py",
-        "agents/jcas_agents/scene_env.py",
+        "agents/jcas_agents/data/scene_env.py",
         "experiments/jcas_experiments/bench/environment.py",
     },
-    "cvxpy": {"baselines/jcas_baselines/convex"},
+    "cvxpy": {f"baselines/jcas_baselines/{scenario}/convex" for scenario in ("multicell", "mesh", "massive_mimo")},
     "torch": {"agents", "baselines/jcas_baselines/search.py"},
     "matplotlib": {"jcas_env/render/", "experiments"},
 }

@@ -101,7 +101,7 @@ def test_every_option_exists(page):
 
 @pytest.mark.parametrize("page", list(PAGES))
 def test_every_test_that_is_named_exists(page):
-    tests = "\n".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     for name in re.findall(r"`(test_\w+|Test\w+)`", PAGES[page]):
         assert re.search(rf"(?:def|class) {name}\b", tests), name
 

@@ -1,1 +1,7 @@
 """Stable-Baselines3: adapter of the vector environment, and the policies as its actors."""
+
+from __future__ import annotations
+
+from .adapter import RECIPES, SB3VectorAdapter
+
+__all__ = ["RECIPES", "SB3VectorAdapter"]

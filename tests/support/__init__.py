@@ -1,0 +1,1 @@
+"""What tests share: problems, instances of the papers, plain reference formulas."""
