@@ -61,9 +61,15 @@ def understand(tmp_path, monkeypatch):
         assert not unknown, unknown
         raise Understood(0)
 
-    for place in ("compare.Comparison.run", "bench.run", "cli.run_figure", "train.train", "train_cli._model_free"):
+    for place in (
+        "compare.comparison.Comparison.run",
+        "bench.run",
+        "cli.run_figure",
+        "train.gradient.train",
+        "train.command._model_free",
+    ):
         monkeypatch.setattr(f"jcas_experiments.{place}", work)
-    monkeypatch.setattr("jcas_experiments.score.scores", score)
+    monkeypatch.setattr("jcas_experiments.score.scores.scores", score)
     return lambda words: CliRunner().invoke(cli.app, words)
 
 

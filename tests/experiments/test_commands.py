@@ -24,8 +24,8 @@ def refuse(tmp_path, monkeypatch):
     monkeypatch.setattr("jcas_experiments.compare.comparison.Comparison.run", work)
     monkeypatch.setattr("jcas_experiments.bench.run", work)
     monkeypatch.setattr("jcas_experiments.cli.run_figure", work)
-    monkeypatch.setattr("jcas_experiments.train.train", work)
-    monkeypatch.setattr("jcas_experiments.score.scores", work)
+    monkeypatch.setattr("jcas_experiments.train.gradient.train", work)
+    monkeypatch.setattr("jcas_experiments.score.scores.scores", work)
 
     def run(*arguments):
         result = CliRunner().invoke(cli.app, list(arguments))

@@ -216,7 +216,7 @@ class TestCompareCommand:
         def broken(*_, **__):
             return 1 / 0
 
-        monkeypatch.setattr("jcas_experiments.compare.measure", broken)
+        monkeypatch.setattr("jcas_experiments.compare.comparison.measure", broken)
         result = run(
             "compare", "--episodes", "1", "--horizon", "1", "--allocators", "equal", "--regret", "1", *ARGUMENTS
         )
