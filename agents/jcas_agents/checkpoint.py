@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from jcas_env.checks import require
 from jcas_env.scenarios.multicell.observation import FEATURES, QUEUE_FEATURES
-from jcas_env.scenarios.scenario import require
 
 from .policies.multicell import EquivariantPolicy, PolicyShape
 from .policies.sets import MeshPolicy, SetShape, TrackingPolicy

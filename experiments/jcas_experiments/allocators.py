@@ -28,7 +28,7 @@ from jcas_baselines import (
 from jcas_baselines.tracking_rules import ConstantShare, ExactPerFrame, LeastSensing, Myopic
 
 from jcas_env import MeshProblem
-from jcas_env.scenarios.scenario import require, suggest
+from jcas_env.checks import require, suggest
 
 
 @dataclass(frozen=True)

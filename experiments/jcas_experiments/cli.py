@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from jcas_env import make_scenario
+from jcas_env.checks import require, suggest
 from jcas_env.scenarios import SCENARIOS
-from jcas_env.scenarios.scenario import require, suggest
 
 from . import bench as benchmarks
 from .allocators import ROSTERS

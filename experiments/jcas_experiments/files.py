@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jcas_env.scenarios.scenario import require
+from jcas_env.checks import require
 
 PICTURES = (".png", ".pdf", ".svg")
 """Endings of a picture's name."""

@@ -11,8 +11,9 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from ..checks import require
 from ..scenarios import make_scenario
-from ..scenarios.scenario import Scenario, require
+from ..scenarios.scenario import Scenario
 from ..tree import put, stack, take
 from .env import EnvState, check_render_mode, entry, settled
 from .spaces import action_space, observation_space

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..checks import suggest
 from .massive_mimo import MassiveMIMO, MassiveMIMOConfig
 from .mesh import Mesh, MeshConfig
 from .multicell import MultiCell, MultiCellConfig
-from .scenario import Scenario, suggest
+from .scenario import Scenario
 
 SCENARIOS: dict[str, tuple[type[Any], type[Any]]] = {
     "multicell": (MultiCell, MultiCellConfig),

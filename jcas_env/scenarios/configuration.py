@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from math import isfinite
 from typing import Any, Self, get_args
 
-from .scenario import require, suggest
+from ..checks import require, suggest
 
 
 class Configuration:

@@ -8,8 +8,8 @@ from math import exp
 import numpy as np
 from array_api_compat import array_namespace
 
+from ..checks import first_bad_entry, require
 from ..types import Array, is_array
-from .scenario import first_bad_entry, require
 
 
 def check_action(action: Array, size: int, entry_name: Callable[[int, int], str]) -> Array:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from jcas_env.checks import require, suggest
 from jcas_env.scenarios.multicell import MultiCellConfig
-from jcas_env.scenarios.scenario import require, suggest
 
 from .scenes import Scenes, digest, draw_scenes, level
 

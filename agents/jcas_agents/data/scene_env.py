@@ -9,10 +9,10 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from jcas_env.checks import require
 from jcas_env.envs.spaces import action_space, observation_space
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig, MultiCellProblem
 from jcas_env.scenarios.multicell import observation as seen
-from jcas_env.scenarios.scenario import require
 
 from .scenes import Scenes, draw_scenes
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from jcas_env.checks import require
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig, MultiCellProblem
-from jcas_env.scenarios.scenario import require
 from jcas_env.tree import stack, tree_map
 
 SPLITS = {"train": 10_000_000, "validation": 20_000_000, "test": 30_000_000}

@@ -14,7 +14,7 @@ import torch
 from array_api_compat import array_namespace, device
 from torch.nn import functional
 
-from jcas_env.scenarios.scenario import require
+from jcas_env.checks import require
 from jcas_env.types import Array
 
 from .backlog import backlog_logits

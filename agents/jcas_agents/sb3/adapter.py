@@ -10,7 +10,7 @@ from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.vec_env import VecEnv
 
 from jcas_env import JCASVectorEnv
-from jcas_env.scenarios.scenario import require
+from jcas_env.checks import require
 
 from ..data.scene_env import SceneVectorEnv
 from ..relative import relative_reward

@@ -24,11 +24,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from jcas_env.checks import require
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig, MultiCellProblem
 from jcas_env.scenarios.multicell.action import decode
 from jcas_env.scenarios.multicell.network.traffic import arrival_rates, begin_traffic, next_traffic, slots_of_arrivals
 from jcas_env.scenarios.multicell.state import Traffic
-from jcas_env.scenarios.scenario import require
 from jcas_env.tree import stack, tree_map
 
 from ..checkpoint import write_atomically

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from jcas_env import MeshProblem
+from jcas_env.checks import require
 from jcas_env.scenarios.decoding import unit_interval
 from jcas_env.scenarios.massive_mimo import MassiveMIMO, MassiveMIMOConfig
 from jcas_env.scenarios.massive_mimo.action import split
 from jcas_env.scenarios.mesh import Mesh, MeshConfig
-from jcas_env.scenarios.scenario import require
 from jcas_env.tree import stack, tree_map
 
 from ..checkpoint import write_atomically

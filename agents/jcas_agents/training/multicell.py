@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from jcas_env.checks import require
 from jcas_env.scenarios.multicell import MultiCellConfig
 from jcas_env.scenarios.multicell.action import action_size, decode
-from jcas_env.scenarios.scenario import require
 
 from ..checkpoint import save_training, write_atomically
 from ..data.scenes import Scenes, draw_scenes, join

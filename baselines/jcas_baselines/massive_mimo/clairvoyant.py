@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jcas_env.checks import require
 from jcas_env.scenarios.massive_mimo import MassiveMIMO
 from jcas_env.scenarios.massive_mimo.action import split
 from jcas_env.scenarios.massive_mimo.state import State
-from jcas_env.scenarios.scenario import require
 from jcas_env.tree import stack
 
 from ..tracking_rules import share_grid

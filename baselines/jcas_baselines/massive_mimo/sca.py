@@ -11,10 +11,10 @@ from typing import Literal, NamedTuple
 
 from array_api_compat import array_namespace
 
+from jcas_env.checks import first_bad_entry, require
 from jcas_env.physics.mrt import mrt_sinr
 from jcas_env.physics.rates import spectral_efficiency
 from jcas_env.scenarios.massive_mimo import MassiveMIMOAllocation, MassiveMIMOProblem
-from jcas_env.scenarios.scenario import first_bad_entry, require
 from jcas_env.types import Array, Status, as_array
 
 from ..solver import Solution, in_double_precision, iterate

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from jcas_env.scenarios.scenario import require, suggest
+from jcas_env.checks import require, suggest
 
 from .bound import bound_rows
 from .closed_forms import closed_form_rows

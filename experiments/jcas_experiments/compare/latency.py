@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
-from jcas_env.scenarios.scenario import require, suggest
+from jcas_env.checks import require, suggest
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from jcas_env.scenarios.scenario import require
+from jcas_env.checks import require
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

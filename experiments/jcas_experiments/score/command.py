@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jcas_env.scenarios.scenario import require
+from jcas_env.checks import require
 
 from ..console import fail, standard_output
 

@@ -13,7 +13,7 @@ from jcas_agents.data.scenes import Scenes
 from jcas_agents.learned import LearnedAllocator
 from rich.table import Table
 
-from jcas_env.scenarios.scenario import require, suggest
+from jcas_env.checks import require, suggest
 
 from ..allocators import ROSTERS
 from ..statistics import ratio_over_seeds

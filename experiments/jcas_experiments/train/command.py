@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from jcas_env.scenarios.scenario import require
+from jcas_env.checks import require
 
 from ..console import fail
 

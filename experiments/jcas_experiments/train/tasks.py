@@ -18,10 +18,10 @@ from jcas_agents.training.frames import (
 )
 from jcas_agents.training.multicell import GradientTrainer, Recipe, draw_bank, mixed_configs
 
+from jcas_env.checks import require, suggest
 from jcas_env.scenarios.massive_mimo import MassiveMIMOConfig
 from jcas_env.scenarios.mesh import MeshConfig
 from jcas_env.scenarios.multicell import MultiCellConfig
-from jcas_env.scenarios.scenario import require, suggest
 
 EPISODE = 50
 """Slots of an episode of the delay task."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from array_api_compat import array_namespace
 
+from ...checks import require
 from ...types import Array, as_array
-from .pilots import require
 from .search.atoms import Aperture, diagonal, groups_first, jet_gram, projected_curvature
 from .search.newton import ridge_floor
 

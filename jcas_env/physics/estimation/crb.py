@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 from array_api_compat import array_namespace, device
 
+from ...checks import require
 from ...types import Array, as_array
 from ..channel import snapshot_channels
 from .estimate import Estimate, report, without_paths
-from .pilots import RELATIVE_NOISE_FLOOR, require
+from .pilots import RELATIVE_NOISE_FLOOR
 from .search.atoms import (
     Aperture,
     correlation,

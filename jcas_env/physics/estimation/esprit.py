@@ -6,10 +6,11 @@ from math import pi
 
 from array_api_compat import array_namespace
 
+from ...checks import require
 from ...types import Array
 from ..arrays import steering_vector
 from .estimate import Estimate, report
-from .pilots import Pilots, pathless, prepare, require
+from .pilots import Pilots, pathless, prepare
 
 
 def esprit(received: Array, beams: Array | None, noise_power: Array, *, paths: int) -> Estimate:

@@ -7,9 +7,10 @@ from typing import Literal, get_args
 
 from array_api_compat import array_namespace, device
 
+from ...checks import require
 from ...types import Array
 from .estimate import Estimate, report
-from .pilots import Pilots, pathless, prepare, require
+from .pilots import Pilots, pathless, prepare
 
 AngleLaw = Literal["theta", "cosine"]
 """Which of angle and direction cosine is uniform."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from array_api_compat import array_namespace
 
 from ...batching import blocks
+from ...checks import require
 from ...types import Array
 from ..channel import snapshot_channels
 from .estimate import Estimate, report
-from .pilots import pathless, prepare, require
+from .pilots import pathless, prepare
 from .search.atoms import snapshots_first
 from .search.coarse import make_grid
 from .search.pursuit import matching_pursuit

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from array_api_compat import array_namespace, device
 
+from ...checks import require
 from ...types import Array
 from .estimate import Estimate
 from .search.atoms import Aperture
@@ -116,12 +117,6 @@ class Pilots(NamedTuple):
         if self.beams is not None:
             z = z @ xp.conj(xp.matrix_transpose(self.beams))[:, :, None]
         return xp.reshape(z, (z.shape[0], self.snapshots, self.rx_antennas, self.tx_antennas))
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise ``ValueError(message)`` unless the condition holds."""
-    if not condition:
-        raise ValueError(message)
 
 
 def prepare(received: Array, beams: Array | None, noise_power: Array, paths: int) -> Pilots:

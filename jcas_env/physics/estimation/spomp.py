@@ -10,10 +10,11 @@ from typing import Literal, NamedTuple, get_args
 from array_api_compat import array_namespace
 
 from ...batching import blocks, gather, indices, joined, scatter
+from ...checks import require
 from ...types import Array
 from ..channel import snapshot_channels
 from .estimate import Estimate, report, without_paths
-from .pilots import Pilots, identifiable, prepare, require
+from .pilots import Pilots, identifiable, prepare
 from .search.atoms import path_power, snapshots_first
 from .search.coarse import make_grid
 from .search.newton import fit

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 from array_api_compat import array_namespace
 
+from ...checks import first_bad_entry, require
 from ...types import Array, as_array, is_array
-from ..scenario import first_bad_entry, require
 from .allocation import MassiveMIMOAllocation
 from .config import Objective, Reward
 
@@ -40,7 +40,7 @@ def _holds(rule: str, value: Array) -> Array:
     return sign & xp.isfinite(value) if "finite" in rule else sign
 
 
-def require_all(name: str, value: Array, rule: str) -> None:
+def require_rule(name: str, value: Array, rule: str) -> None:
     """Raise ``ValueError`` that names the first entry that breaks a rule."""
     good = _holds(rule, value)
     if not array_namespace(value).all(good):
@@ -86,11 +86,11 @@ def check_problem(problem: MassiveMIMOProblem) -> None:
                 continue
             value = gain if name == "large_scale_gain" else getattr(problem, name)
             fitted = _fitted(name, 1.0 if name == "weight" and value is None else value, gain, shape)
-            require_all(name, fitted, rule)
+            require_rule(name, fitted, rule)
             object.__setattr__(problem, name, fitted)
     if problem.pilot_overlap is not None:
         overlap = _fitted("pilot_overlap", problem.pilot_overlap, gain, (*batch, gain.shape[-1], gain.shape[-1]))
-        require_all("pilot_overlap", overlap, "finite and at least 0")
+        require_rule("pilot_overlap", overlap, "finite and at least 0")
         object.__setattr__(problem, "pilot_overlap", overlap)
 
 
@@ -126,6 +126,6 @@ def check_allocation(problem: MassiveMIMOProblem, allocation: MassiveMIMOAllocat
         value = as_array(getattr(allocation, name), problem.large_scale_gain)
         shape = tuple(value.shape)
         require(shape == expected, f"`allocation.{name}` must have shape {expected}, got {shape}")
-        require_all(f"allocation.{name}", value, "finite and at least 0")
+        require_rule(f"allocation.{name}", value, "finite and at least 0")
         parts[name] = value
     return MassiveMIMOAllocation(**parts)

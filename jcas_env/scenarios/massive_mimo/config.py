@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from math import pi, radians
 from typing import Any, Literal
 
+from ...checks import require
 from ...units import db_to_linear
 from ..configuration import Configuration, check_choices, check_counts, check_range, is_number
-from ..scenario import require
 
 Reward = Literal["tracking", "frame", "constrained"]
 Objective = Literal["sum", "min"]

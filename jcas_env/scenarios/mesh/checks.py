@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from array_api_compat import array_namespace, device
 
+from ...checks import require, require_all
 from ...types import Array, is_array
-from ..scenario import require, require_all
 from .allocation import MeshAllocation
 from .subcarriers import assigned_counts, comb_placement
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from math import floor
 from typing import Any, Literal
 
+from ...checks import require
 from ...units import dbm_to_watt, thermal_noise_density
 from ..configuration import Configuration, check_choices, check_counts, check_range, is_number
-from ..scenario import require
 
 Objective = Literal["sum", "log"]
 References = Literal["frame", "reset"]

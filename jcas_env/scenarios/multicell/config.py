@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from ...checks import require
 from ...physics.beamforming import Combiner, Precoder
 from ...physics.estimation import ESTIMATORS, keeps_angles, pilot_frames
 from ...physics.geometry import LAYOUTS
@@ -16,7 +17,6 @@ from ...physics.rates import Noise, PositioningGain
 from ...types import ROUNDING
 from ...units import db_to_linear, noise_density
 from ..configuration import Configuration, check_choices, check_counts, check_range, is_number
-from ..scenario import require
 from .problem.subcarriers import whole_floor
 
 Reward = Literal["rate", "fair", "delay"]

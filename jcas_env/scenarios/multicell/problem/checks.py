@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 from array_api_compat import array_namespace, device
 
+from ....checks import require, require_all
 from ....physics.beamforming import Precoder, same_group
 from ....physics.grouping import group_sizes
 from ....physics.rates import Noise
 from ....types import COMMUNICATION, POSITIONING, Array, as_array, is_array
 from ...configuration import is_number
-from ...scenario import require, require_all
 from ..config import Intercell, Objective
 from .allocation import MultiCellAllocation
 from .subcarriers import whole_floor

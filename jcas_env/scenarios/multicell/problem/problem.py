@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, device
 
+from ....checks import require
 from ....physics.beamforming import Precoder, beams, constant_modulus, effective_gain
 from ....physics.grouping import first_fit_groups, sizes_of_groups
 from ....physics.queues import serve
 from ....physics.rates import Noise, data_rate, interference, positioning_rate, sinr
 from ....types import COMMUNICATION, POSITIONING, Array, as_array, is_array, rounding
 from ....units import MEGA
-from ...scenario import require
 from ..config import Intercell, Objective
 from ..network.traffic import backlog_score, slots_of_arrivals
 from .allocation import MultiCellAllocation, MultiCellOutcome

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from array_api_compat import array_namespace, device
 
+from ....checks import first_bad_entry, require
 from ....physics.rates import Noise, in_group_interference, saturated_ratio, spectral_efficiency
 from ....types import COMMUNICATION, POSITIONING, Array, is_array
-from ...scenario import first_bad_entry, require
 
 if TYPE_CHECKING:
     from .problem import MultiCellProblem

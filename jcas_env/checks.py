@@ -1,0 +1,38 @@
+"""Errors about values: each names the entry, the rule and the value."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from .types import Array
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise ``ValueError(message)`` unless the condition holds."""
+    if not condition:
+        raise ValueError(message)
+
+
+def first_bad_entry(values: Array, bad: Array) -> tuple[tuple[int, ...], Any]:
+    """Index and value of the first entry that is marked as bad, as a plain number whatever array it stands in."""
+    index = tuple(np.argwhere(np.asarray(bad))[0].tolist())
+    entry = values[index]  # of a tensor that is being differentiated, NumPy makes no array
+    return index, entry.item() if hasattr(entry, "item") else entry
+
+
+def require_all(name: str, value: Array, good: Array, rule: str) -> None:
+    """Raise ``ValueError`` that names the first entry of ``value`` that is not good, the rule and the entry."""
+    xp = array_namespace(value)
+    if not xp.all(good):
+        index, entry = first_bad_entry(value, ~good)
+        raise ValueError(f"`{name}` must be {rule}, got {name}{list(index)} = {entry}")
+
+
+def suggest(name: object, known: list[str]) -> str:
+    """Ending for an error about an unknown name: the nearest known one, or all of them."""
+    near = get_close_matches(str(name), known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
