@@ -100,7 +100,7 @@ def rewrite_card(path: Path, changes: dict[str, Any]) -> Path:
     return beside
 
 
-def locate(path: Path | str) -> Path:
+def policy_file(path: Path | str) -> Path:
     """File of a policy: a path, or the name of a shipped one."""
     return Path(path) if Path(path).suffix else PRETRAINED / f"{path}.safetensors"
 
@@ -110,7 +110,7 @@ def load_policy(path: Path | str, *, scenario: str | None = None) -> Any:
 
     Raises ``ValueError`` for a broken file, and for a policy of another scenario or feature version (both are named).
     """
-    file = locate(path)
+    file = policy_file(path)
     tensors, card = read(file)
     require(card.get("format") == FORMAT, f"{file} has format {card.get('format')!r}, expected {FORMAT!r}")
     made_for = str(card.get("scenario"))

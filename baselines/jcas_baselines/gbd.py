@@ -19,7 +19,7 @@ from .engines.benders import Cut, Decomposition, decompose, interval_master, pol
 from .mesh.cuts import Cuts
 from .mesh.solve import solve_gbd
 from .multicell.convex_relaxed import per_hertz_optimum
-from .multicell.duality import Form, Prices, perspective_prices
+from .multicell.duality import BudgetPrices, Form, perspective_prices
 from .multicell.interior_point import solve_perspective
 from .multicell.relaxed_solver import LEAST_SHARE, canonical_groups, floors_of
 from .solver import Solution, in_double_precision, require_numpy, unsupported
@@ -142,7 +142,7 @@ class _Inner:
         )
         return cut, allocation
 
-    def _solve(self, data: _Cells, shares: Array) -> tuple[RelaxedAllocation, Array, Array, Prices]:
+    def _solve(self, data: _Cells, shares: Array) -> tuple[RelaxedAllocation, Array, Array, BudgetPrices]:
         """Allocation, utility and certified bound of the cells at shares (n, 2, 2), and prices (n, 2)."""
         xp = array_namespace(shares)
         relaxed = services_at(data, shares)
@@ -163,7 +163,7 @@ class _Inner:
             scale, offset = data.worth * factor, xp.zeros_like(factor)
         return allocation, xp.sum(scale * value + offset, axis=-1), xp.sum(scale * bound + offset, axis=-1), prices
 
-    def _slope(self, data: _Cells, shares: Array, prices: Prices) -> Array:
+    def _slope(self, data: _Cells, shares: Array, prices: BudgetPrices) -> Array:
         """Derivative of the bound with the positioning share of power and of band, (n, 2)."""
         xp = array_namespace(shares)
         price = xp.stack(list(prices), axis=-1) / shares  # per unit of the cell's budgets, for logarithms

@@ -18,7 +18,7 @@ from jcas_env.scenarios.multicell import MultiCellProblem
 from jcas_env.types import COMMUNICATION, Array, Status
 
 from .equal import EqualAllocation
-from .search import _Search
+from .search import AscentSearch
 from .solver import Solution, Solver, unsupported
 
 IDLE_WEIGHT = 0.01
@@ -113,7 +113,7 @@ class BacklogProportional:
 
 
 @dataclass(frozen=True)
-class DrainSearch(_Search):
+class DrainSearch(AscentSearch):
     r"""Gradient search on the queues that the slot leaves, on the known channel.
 
     .. math:: \min\; \frac1U \sum_u \Big(\frac{\max(q_u + \lambda_u \Delta t - R_u^C \Delta t,\, 0)}

@@ -17,8 +17,8 @@ from jcas_env.types import Array, Status
 from .massive_mimo.sca import Start, solve_sca
 from .multicell import convex_minorant as convex_sca
 from .multicell import minorant as surrogate
-from .multicell.cells import Scene, Scope, allocation_of, describe, equal_point, unfit
-from .multicell.minorant import Air, Point, interference_of, onto_budgets, true_rates
+from .multicell.cells import NetworkModel, Scope, allocation_of, cell_models, equal_point, infeasible
+from .multicell.minorant import CellModel, Point, interference_of, onto_budgets, true_rates
 from .multicell.relaxed_solver import LEAST_SHARE
 from .solver import Solution, in_double_precision, iterate, require_numpy, unsupported
 
@@ -45,7 +45,7 @@ class _Rounds(NamedTuple):
     """(n,) integer: rounds made."""
     stuck: Array
     """(n,) bool: whether the last convex step was none."""
-    air: Air
+    air: CellModel
     coupling: Array
     worth: Array
     factor: Array
@@ -113,7 +113,7 @@ class SCA:
         xp = array_namespace(problem.gain)
         if problem.gain.dtype != xp.float64:
             return in_double_precision(self.solve, problem, problem.gain.dtype)
-        scene = describe(problem, self.scope)
+        scene = cell_models(problem, self.scope)
         begin, units = self._begin(problem, scene)
         rounds, iterations, converged = iterate(begin, self._round, limit=self.max_rounds or ROUNDS)
         status = xp.where(converged & ~rounds.stuck, int(Status.STATIONARY), int(Status.ITERATION_LIMIT))
@@ -131,13 +131,13 @@ class SCA:
         utility, trace, status, iterations = (pick(x) for x in (rounds.utility, rounds.trace, status, iterations))
         details = {}
         if self.scope == "cell":
-            details["cell_objective"] = xp.where(unfit(problem)[..., None], xp.nan, utility)
+            details["cell_objective"] = xp.where(infeasible(problem)[..., None], xp.nan, utility)
             utility, trace = xp.sum(utility, axis=-1), xp.sum(trace, axis=-2)
             status, iterations = xp.max(status, axis=-1), xp.max(iterations, axis=-1)
         solution = _solution(problem, scene, chosen, utility, trace, status, iterations)
         return replace(solution, details=solution.details | details)
 
-    def _begin(self, problem: MultiCellProblem, scene: Scene) -> tuple[_Rounds, tuple[int, ...]]:
+    def _begin(self, problem: MultiCellProblem, scene: NetworkModel) -> tuple[_Rounds, tuple[int, ...]]:
         """EBPA at the given share or at the starting shares, and the shape of the units that improve on their own."""
         xp = array_namespace(problem.gain)
         share, cells = problem.share[None, ...], (*problem.batch, problem.cells)
@@ -214,7 +214,7 @@ def _merged(value: Array) -> Array:
     return array_namespace(value).reshape(value, (-1, *value.shape[2:]))
 
 
-def _heard(rounds: _Rounds, value: Array) -> Air:
+def _heard(rounds: _Rounds, value: Array) -> CellModel:
     """The air with the interference of the other cells at the powers of a point."""
     xp = array_namespace(value)
     density = rounds.air.density
@@ -232,7 +232,7 @@ def _utility(rounds: _Rounds, value: Array) -> Array:
     return xp.sum(rounds.worth * earned, axis=(-3, -2, -1))
 
 
-def _prices(rounds: _Rounds, air: Air) -> Array:
+def _prices(rounds: _Rounds, air: CellModel) -> Array:
     r"""What a unit of each user's power costs the other cells, at first order, (n, blocks, seats).
 
     .. math:: \pi_m = -\sum_{j, s} \mu_j^s \frac{\partial R_j^s}{\partial d_j} \frac{\partial d_j}{\partial p_m},
@@ -253,7 +253,7 @@ def _prices(rounds: _Rounds, air: Air) -> Array:
 
 def _solution(
     problem: MultiCellProblem,
-    scene: Scene,
+    scene: NetworkModel,
     chosen: Point,
     utility: Array,
     trace: Array,
@@ -261,7 +261,7 @@ def _solution(
     iterations: Array,
 ) -> Solution:
     xp = array_namespace(problem.gain)
-    lost = unfit(problem)
+    lost = infeasible(problem)
     nan = xp.asarray(float("nan"), dtype=problem.gain.dtype)
     least = xp.clip(problem.least_share, min=LEAST_SHARE, max=0.5)
     inside = xp.minimum(xp.maximum(chosen.share, least), 1.0 - least)

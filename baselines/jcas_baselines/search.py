@@ -24,7 +24,7 @@ from .admm import ADMM
 from .engines.lbfgs import maximise
 from .equal import EqualAllocation
 from .exact import Exact
-from .multicell.cells import unfit
+from .multicell.cells import infeasible
 from .multicell.relaxed_solver import LEAST_SHARE
 from .sca import SCA
 from .solver import Solution, Solver, in_double_precision, unsupported
@@ -38,7 +38,7 @@ RANDOM_SPREAD = 1.5
 
 
 @dataclass(frozen=True)
-class _Search(ABC):
+class AscentSearch(ABC):
     """What the two searches share: the ascent, and the choice of the best."""
 
     steps: int
@@ -71,7 +71,7 @@ class _Search(ABC):
         xp = array_namespace(problem.gain)
         if problem.gain.dtype != xp.float64:
             return in_double_precision(self.solve, problem, problem.gain.dtype)
-        fits = ~unfit(problem)
+        fits = ~infeasible(problem)
         solvable = without_floors(problem, ~fits)
         begin = [part for solver in self._solvers() for part in _answers(solver, solvable)]
         found = self._ascend(_smooth(solvable), self._first_actions(solvable, begin))
@@ -149,7 +149,7 @@ class _Search(ABC):
 
 
 @dataclass(frozen=True)
-class GradientSearch(_Search):
+class GradientSearch(AscentSearch):
     r"""A few Adam steps on the problem's own utility from one warm start.
 
     All cells at once, on the logits of the action decoding (see :class:`Joint`), so that every iterate is feasible.
@@ -173,7 +173,7 @@ class GradientSearch(_Search):
 
 
 @dataclass(frozen=True)
-class Joint(_Search):
+class Joint(AscentSearch):
     r"""Best-found reference: gradient search over all cells from many starts, on the problem's own utility.
 
     .. math:: P_u = P_\mathrm{thr} + (P_s - N_i P_\mathrm{thr})\,\mathrm{softmax}(z)_u, \qquad

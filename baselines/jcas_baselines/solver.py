@@ -12,7 +12,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 
 from jcas_env.tree import take, tree_map
-from jcas_env.types import Array, is_array
+from jcas_env.types import Array, Status, is_array
 
 T = TypeVar("T")
 
@@ -37,6 +37,29 @@ class Solution:
     """(...,) integer: iterations, the most over cells and services."""
     details: dict[str, Array] = field(default_factory=dict)
     """Figures of the method, e.g. ``positioning_share`` (..., cells), ``least_share`` where infeasible."""
+
+    def struck(self, lost: Array, *figures: str) -> Solution:
+        """The same answer, where ``lost`` (...,) bool holds no answer: status INFEASIBLE.
+
+        Real numbers of the allocation, objective and bound are NaN there, and so are the named ``figures`` of the
+        details; all others stay, because they say why. Allocation and figures have the batch axes in front.
+        """
+        xp = array_namespace(self.objective)
+
+        def strike(value: Any) -> Any:
+            if not is_array(value) or not xp.isdtype(value.dtype, "real floating"):
+                return value
+            where = xp.reshape(lost, (*lost.shape, *(1,) * (value.ndim - lost.ndim)))
+            return xp.where(where, float("nan"), value)
+
+        return Solution(
+            tree_map(strike, self.allocation),
+            strike(self.objective),
+            strike(self.bound),
+            xp.where(lost, int(Status.INFEASIBLE), self.status),
+            self.iterations,
+            self.details | {name: strike(self.details[name]) for name in figures},
+        )
 
 
 class Solver(Protocol):

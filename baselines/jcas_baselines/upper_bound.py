@@ -15,16 +15,16 @@ from jcas_env.types import Status, as_array
 
 from .bounding.coupling import Network, attained, couple
 from .bounding.descent import lowest
-from .bounding.prices import Plan, Prices, clear_market, ground, losers, room, winners
+from .bounding.prices import Budgets, UnitPrices, clear_market, ground, losers, room, winners
 from .bounding.tree import Effort
 from .bounding.units import Units, numpy_of, take_apart
-from .multicell.cells import unfit
+from .multicell.cells import infeasible
 from .search import Joint, without_floors
 from .solver import Solution, Solver, unsupported
 
 ROUNDING = 1e-9
 """Share by which the bound is raised against rounding in the last sums."""
-LEAST_SHARE = 1e-3
+TUNED_SHARE = 1e-3
 """Prices are not tuned to shares below this one."""
 CHUNK = 96
 """Units, services of cells, whose trees grow in one batch: what keeps the memory bounded."""
@@ -107,7 +107,7 @@ class UpperBound:
             raise unsupported(self, problem, MultiCellProblem)
         xp = array_namespace(problem.gain)
         known = self.search.solve(problem)
-        fits = ~unfit(problem)
+        fits = ~infeasible(problem)
         # A search may hold floors to be too large that fill the budget up to rounding; the bound stands nevertheless.
         answered = fits & (known.status != int(Status.INFEASIBLE))
         blank = as_array(xp.where(answered, 0.0, float("nan")), problem.gain)
@@ -157,22 +157,22 @@ class UpperBound:
         widest = services(low, high)
         lines, nodes = [], np.zeros(widest.shape, dtype=np.int64)
         for tuned in ends:
-            prices = self._price(units, Plan(np.maximum(services(tuned, tuned), LEAST_SHARE), widest))
+            prices = self._price(units, Budgets(np.maximum(services(tuned, tuned), TUNED_SHARE), widest))
             nodes = nodes + prices.nodes
             line = [(prices.power + prices.band) * services(end, end) + prices.rest for end in (low, high)]
             lines.append([np.reshape(part, (-1, 2)).sum(axis=-1) for part in line])
         bound = highest_of_lowest(np.asarray(lines)).reshape(-1, problem.cells).sum(axis=-1)
         return bound, nodes.reshape(len(bound), -1).sum(axis=-1)
 
-    def _price(self, units: Units, plan: Plan) -> Prices:
+    def _price(self, units: Units, plan: Budgets) -> UnitPrices:
         """Prices of all units, some at a time."""
         count = len(plan.tuned)
         setting = EFFORTS[self.effort]
         parts = []
         for begin in range(0, count, CHUNK):
             some = slice(begin, min(begin + CHUNK, count))
-            parts.append(price_units(units.part(some.start, some.stop), Plan(*(x[some] for x in plan)), setting))
-        return Prices(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+            parts.append(price_units(units.part(some.start, some.stop), Budgets(*(x[some] for x in plan)), setting))
+        return UnitPrices(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
 
 def coupled(network: Network, known: np.ndarray) -> np.ndarray:
@@ -192,7 +192,7 @@ def services(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     return np.stack([1.0 - low, high], axis=-1).ravel()
 
 
-def price_units(units: Units, plan: Plan, setting: Setting) -> Prices:
+def price_units(units: Units, plan: Budgets, setting: Setting) -> UnitPrices:
     """Find prices of power and band for every unit, and what the bound is at these."""
     widest = room(units, plan.widest)
     base = ground(units, widest)
@@ -202,7 +202,9 @@ def price_units(units: Units, plan: Plan, setting: Setting) -> Prices:
     power, probed = clear_market(units, base, plan, widest, steps=setting.price_steps, probe=probe)
     best = winners(units, base, widest, power, Effort(setting.nodes, closed))
     lost = losers(units, base, widest, (power, best.bound), best, 0.1 * closed * plan.widest)
-    return Prices(power, best.bound, units.total(lost.bound), probed + best.nodes + units.total(lost.nodes).astype(int))
+    return UnitPrices(
+        power, best.bound, units.total(lost.bound), probed + best.nodes + units.total(lost.nodes).astype(int)
+    )
 
 
 def highest_of_lowest(ends: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from array_api_compat import array_namespace, device
 from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Array, Status, as_array
 
-from .multicell.cells import unfit
+from .multicell.cells import infeasible
 from .multicell.relaxed_solver import LEAST_SHARE, RelaxedResult, RelaxedSolver, canonical_groups, floors_of
 from .search import without_floors
 from .solver import Solution, unsupported
@@ -68,7 +68,7 @@ class BestVertex:
         if not isinstance(problem, MultiCellProblem):
             raise unsupported(self, problem, MultiCellProblem)
         xp = array_namespace(problem.gain)
-        fits = ~unfit(problem)
+        fits = ~infeasible(problem)
         solvable = without_floors(problem, ~fits)
         shares = _shares(solvable)
         relaxed = solvable.relaxed(positioning_share=shares)

@@ -20,7 +20,7 @@ from .compare.latency import parse_latency
 from .compare.picture import draw
 from .console import complain, fail, standard_output
 from .files import require_picture, require_writable, write_json
-from .reproduce import FIGURES, Plan
+from .reproduce import FIGURES, Effort
 from .reproduce.run import report as figure_report
 from .reproduce.run import reproduce as run_figure
 from .reproduce.run import write_reports
@@ -189,7 +189,7 @@ def reproduce(
         require_writable("--json", json)
     except ValueError as error:
         fail(error)
-    plan, reports, complete = Plan(seed, quick), [], True
+    plan, reports, complete = Effort(seed, quick), [], True
     for name in FIGURES if figure == "all" else [figure]:
         recipe = FIGURES[name]
         table, complete = run_figure(name, recipe, plan, out, console)

@@ -139,7 +139,7 @@ class JCASEnv(gym.Env):
     # ---------------------------------------------------------------- internals
 
     def _enter(self, state: Any) -> None:
-        self._state, self._problem = settled(state), None
+        self._state, self._problem = contiguous(state), None
 
     def _observe(self) -> Any:
         return self.scenario.observation(self.state)
@@ -153,7 +153,7 @@ class JCASEnv(gym.Env):
             )
 
 
-def settled(state: Any) -> Any:
+def contiguous(state: Any) -> Any:
     """State with all arrays in C order, so that one that was pickled continues to the last bit.
 
     Sums over strided views round differently from those over the copies that a snapshot holds.

@@ -15,7 +15,7 @@ from ..checks import require
 from ..scenarios import make_scenario
 from ..scenarios.scenario import Scenario
 from ..tree import put, stack, take
-from .env import EnvState, check_render_mode, entry, settled
+from .env import EnvState, check_render_mode, contiguous, entry
 from .spaces import action_space, observation_space
 
 
@@ -214,7 +214,7 @@ class JCASVectorEnv(VectorEnv):
         self._finished = self._finished & ~mask
 
     def _enter(self, state: Any) -> None:
-        self._state, self._problem = settled(state), None
+        self._state, self._problem = contiguous(state), None
 
     def _observe(self) -> Any:
         return self.scenario.observation(self.state)

@@ -88,10 +88,10 @@ def group_sizes(cell: Array, group: Array, /) -> tuple[Array, Array]:
     number of groups is the number of labels that occur in it.
     """
     same_cell = cell[..., :, None] == cell[..., None, :]
-    return sizes_of_groups(same_cell, same_cell & (group[..., :, None] == group[..., None, :]))
+    return group_sizes_of_masks(same_cell, same_cell & (group[..., :, None] == group[..., None, :]))
 
 
-def sizes_of_groups(same_cell: Array, mates: Array, /) -> tuple[Array, Array]:
+def group_sizes_of_masks(same_cell: Array, mates: Array, /) -> tuple[Array, Array]:
     """The same of who shares a cell and who shares a group, (..., users, users) bool each."""
     xp = array_namespace(mates)
     index = xp.arange(mates.shape[-1], device=device(mates))

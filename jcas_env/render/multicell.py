@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..scenarios.multicell import MultiCellAllocation, MultiCellProblem
-    from ..scenarios.multicell.state import Fix, State
+    from ..scenarios.multicell.state import PositionFix, State
 
 SERVICES = {COMMUNICATION: ("data", "#2b6ca3"), POSITIONING: ("positioning", "#e08a1e")}
 """Label and colour of each service."""
@@ -70,7 +70,7 @@ def draw_map(axes: Axes, scenario: MultiCell, state: State) -> None:
     axes.title.set_fontsize(10)
 
 
-def draw_fixes(axes: Axes, position: np.ndarray, fix: Fix) -> None:
+def draw_fixes(axes: Axes, position: np.ndarray, fix: PositionFix) -> None:
     """A cross where each user was found when angles were last measured, and a thin line from where it is."""
     located = np.asarray(fix.located)
     found = np.asarray(fix.position)[located]

@@ -19,7 +19,7 @@ from jcas_agents.policies.multicell import EquivariantPolicy, membership
 from jcas_agents.training.multicell import (
     BadGradientError,
     GradientTrainer,
-    Recipe,
+    TrainingRecipe,
     draw_bank,
     equal_utility,
     utility_of,
@@ -131,14 +131,14 @@ def curve(trainer, until=None):
 
 
 def test_the_same_seed_gives_the_same_curve_and_another_seed_another(bank):
-    recipe = Recipe(steps=6, batch=8)
+    recipe = TrainingRecipe(steps=6, batch=8)
     first = curve(GradientTrainer(bank, recipe))
     assert curve(GradientTrainer(bank, recipe)) == first
     assert curve(GradientTrainer(bank, replace(recipe, seed=1))) != first
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(bank, tmp_path):
-    recipe = Recipe(steps=12, batch=8)
+    recipe = TrainingRecipe(steps=12, batch=8)
     whole = GradientTrainer(bank, recipe)
     expected = curve(whole)
     cut = GradientTrainer(bank, recipe)
@@ -152,14 +152,14 @@ def test_a_resumed_run_equals_an_uninterrupted_one(bank, tmp_path):
 
 
 def test_a_run_is_not_resumed_with_another_recipe(bank, tmp_path):
-    trainer = GradientTrainer(bank, Recipe(steps=3, batch=4))
+    trainer = GradientTrainer(bank, TrainingRecipe(steps=3, batch=4))
     trainer.save(tmp_path / "state.safetensors")
     with pytest.raises(ValueError, match="another recipe"):
-        GradientTrainer(bank, Recipe(steps=4, batch=4)).load(*read(tmp_path / "state.safetensors"))
+        GradientTrainer(bank, TrainingRecipe(steps=4, batch=4)).load(*read(tmp_path / "state.safetensors"))
 
 
 def test_training_stops_at_a_gradient_that_is_not_finite_and_saves_the_batch(bank, tmp_path):
-    trainer = GradientTrainer(bank, Recipe(steps=3, batch=4))
+    trainer = GradientTrainer(bank, TrainingRecipe(steps=3, batch=4))
     with torch.no_grad():
         trainer.policy.mix[0, 0] = torch.nan
     with pytest.raises(BadGradientError, match="not finite"):
@@ -173,7 +173,7 @@ def test_training_stops_at_a_gradient_that_is_not_finite_and_saves_the_batch(ban
 @pytest.mark.slow
 def test_a_short_run_clears_the_constant_rule_by_five_percent():
     settings = config(users_per_cell=8)
-    trainer = GradientTrainer(draw_bank([settings], 256), Recipe(steps=250, batch=32))
+    trainer = GradientTrainer(draw_bank([settings], 256), TrainingRecipe(steps=250, batch=32))
     curve(trainer)
     held_out = draw_scenes(settings, 64, split="validation")
     learned = held_out.truth.utility(LearnedAllocator(trainer.policy).allocate(held_out.known)).mean()
@@ -183,7 +183,7 @@ def test_a_short_run_clears_the_constant_rule_by_five_percent():
 
 @pytest.mark.slow
 def test_a_minute_of_training_comes_near_sca():
-    trainer = GradientTrainer(draw_bank([config()], 1024), Recipe(steps=600))
+    trainer = GradientTrainer(draw_bank([config()], 1024), TrainingRecipe(steps=600))
     curve(trainer)
     held_out = evaluation_scenes("n4", 64)
     learned = held_out.truth.utility(LearnedAllocator(trainer.policy).allocate(held_out.known)).mean()

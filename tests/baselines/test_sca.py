@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jcas_baselines import ADMM, GBD, SCA, EqualAllocation
 from jcas_baselines.multicell import convex_minorant as convex_sca
-from jcas_baselines.multicell.cells import allocation_of, describe, equal_point
+from jcas_baselines.multicell.cells import allocation_of, cell_models, equal_point
 from jcas_baselines.multicell.minorant import Point, maximise_surrogate, onto_budgets, tangent_of, true_rates
 from support.backends import BACKENDS, to_numpy
 from support.problems import CORNERS, mixed_problem, random_problem
@@ -21,7 +21,7 @@ from jcas_env import MultiCellAllocation, Status
 
 def flat_air(problem, share=0.5):
     """Cells of a problem, flattened, and EBPA in them."""
-    scene = describe(problem, "cell")
+    scene = cell_models(problem, "cell")
     value = equal_point(scene, np.full((*problem.batch, problem.cells), share))
     lead = len(problem.batch) + 1
     air = type(scene.air)(*(np.reshape(leaf, (-1, *leaf.shape[lead:])) for leaf in scene.air))
@@ -253,7 +253,7 @@ class TestBoundary:
 
 def test_allocations_are_the_points_in_physical_units(rng):
     problem = random_problem(rng, 2, crowd=5, share=0.3)
-    scene = describe(problem, "cell")
+    scene = cell_models(problem, "cell")
     share = np.full((2, 2), 0.3)
     allocation = allocation_of(problem, scene, equal_point(scene, share), share)
     expected = EqualAllocation().solve(problem).allocation

@@ -35,11 +35,11 @@ from ..checkpoint import write_atomically
 from ..data.scenes import DROPPED, SPLITS, Scenes, join
 from ..policies.equivariant import LOGIT_SCALE
 from ..policies.multicell import EquivariantPolicy, PolicyShape
-from .multicell import BadGradientError, GradientTrainer, Recipe
+from .multicell import BadGradientError, GradientTrainer, TrainingRecipe
 
 
 @dataclass(frozen=True, kw_only=True)
-class DelayRecipe(Recipe):
+class DelayRecipe(TrainingRecipe):
     """How a policy of the delay task is trained; recorded in its card."""
 
     steps: int = 1000

@@ -25,11 +25,11 @@ from ..checkpoint import write_atomically
 from ..data.scenes import SPLITS
 from ..policies.equivariant import LOGIT_SCALE
 from ..policies.sets import MeshPolicy, SetNetwork, SetShape, TrackingPolicy
-from .multicell import BadGradientError, GradientTrainer, Recipe
+from .multicell import BadGradientError, GradientTrainer, TrainingRecipe
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeshRecipe(Recipe):
+class MeshRecipe(TrainingRecipe):
     """How the mesh's policy is trained; recorded in its card."""
 
     steps: int = 4000
@@ -37,7 +37,7 @@ class MeshRecipe(Recipe):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrackingRecipe(Recipe):
+class TrackingRecipe(TrainingRecipe):
     """How the tracking task's policy is trained; recorded in its card."""
 
     steps: int = 240
@@ -53,7 +53,9 @@ class FrameTrainer(GradientTrainer, ABC):
 
     policy: Any
 
-    def __init__(self, kind: type[SetNetwork], size: int, recipe: Recipe, shape: SetShape | None = None) -> None:
+    def __init__(
+        self, kind: type[SetNetwork], size: int, recipe: TrainingRecipe, shape: SetShape | None = None
+    ) -> None:
         require(size > 0, "there is nothing to train on")
         self.recipe, self.size, self.step = recipe, size, 0
         with torch.random.fork_rng():

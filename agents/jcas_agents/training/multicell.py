@@ -33,7 +33,7 @@ from ..relative import relative_reward
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class TrainingRecipe:
     """How a policy is trained; recorded in its card."""
 
     steps: int = 6000
@@ -145,7 +145,7 @@ def training_reward(utility: Tensor, equal: Tensor, reward: str) -> Tensor:
 class GradientTrainer:
     """Trains a policy on banks of scenes; its whole state can be saved and put back."""
 
-    def __init__(self, banks: Sequence[Scenes], recipe: Recipe, shape: PolicyShape | None = None) -> None:
+    def __init__(self, banks: Sequence[Scenes], recipe: TrainingRecipe, shape: PolicyShape | None = None) -> None:
         require(bool(banks), "`banks` is empty: there are no scenes to train on")
         self.recipe, self.banks = recipe, list(banks)
         self.equal = [equal_utility(bank) for bank in self.banks]

@@ -33,7 +33,7 @@ LOSER_NODES = 60
 """Most nodes of a tree for what a group loses on its floor."""
 
 
-class Plan(NamedTuple):
+class Budgets(NamedTuple):
     """Budgets of every unit: those that prices are tuned to, and the widest for which the bound must hold."""
 
     tuned: np.ndarray
@@ -42,7 +42,7 @@ class Plan(NamedTuple):
     """(units,)"""
 
 
-class Prices(NamedTuple):
+class UnitPrices(NamedTuple):
     """A bound ``power P + band W + rest`` on every unit, valid up to the widest budgets."""
 
     power: np.ndarray
@@ -165,7 +165,7 @@ def losers(
 
 
 def clear_market(
-    units: Units, base: Ground, plan: Plan, widest: Room, *, steps: int, probe: Effort
+    units: Units, base: Ground, plan: Budgets, widest: Room, *, steps: int, probe: Effort
 ) -> tuple[np.ndarray, np.ndarray]:
     """Price of power at which the best group asks for about what is left for it; prices and nodes, (units,).
 

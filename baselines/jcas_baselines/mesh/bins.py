@@ -18,7 +18,7 @@ from jcas_env.tree import take
 from jcas_env.types import Array, Status
 
 from ..engines.benders import Cut, Decomposition, decompose
-from .convex import Tones, bins_of, fairest, solve_bins, tones_of
+from .convex import ToneInformation, bins_of, fairest, solve_bins, tones_of
 from .convex_program import Accuracy, Bins
 from .cuts import TAIL, sigma_master, tangent_master
 from .rounding import SMALL_BAND, best_share, polish
@@ -41,7 +41,7 @@ class BinShares(NamedTuple):
 class BinSubproblem:
     """Cuts of one instance by cone programs."""
 
-    def __init__(self, problem: MeshProblem, tones: Tones, bins: Bins, limit: float) -> None:
+    def __init__(self, problem: MeshProblem, tones: ToneInformation, bins: Bins, limit: float) -> None:
         self.problem, self.tones, self.bins, self.limit = problem, tones, bins, limit
         self.floor = float(problem.count_model.rate_floor / problem.count_model.rate_scale)
         self.weight = float(problem.count_model.positioning_weight)
@@ -77,7 +77,7 @@ class BinSubproblem:
         return found.value + offset, found.bound + offset, found.price, slope, found.amount
 
 
-def share_limits(problem: MeshProblem, tones: Tones, bins: Bins) -> tuple[float, float]:
+def share_limits(problem: MeshProblem, tones: ToneInformation, bins: Bins) -> tuple[float, float]:
     r"""Largest share that bins can serve, and one that no assignment can exceed (spec mesh 3.2).
 
     A linear program over bins gives the largest common rate; its multipliers m, summing to one, the feasibility cut

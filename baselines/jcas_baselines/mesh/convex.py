@@ -22,7 +22,7 @@ LEAST = 1e-300
 """Guard of divisions and logarithms."""
 
 
-class Tones(NamedTuple):
+class ToneInformation(NamedTuple):
     """What every single subcarrier gives to every user, (users, subcarriers), in the same units as :class:`Bins`."""
 
     omega: np.ndarray
@@ -52,7 +52,7 @@ class BinAnswer(NamedTuple):
     """How the solver ended."""
 
 
-def tones_of(problem: MeshProblem) -> Tones:
+def tones_of(problem: MeshProblem) -> ToneInformation:
     """Information and rate of single subcarriers of one instance (spec mesh 3.3, last paragraph)."""
     users, total = problem.users, problem.subcarriers
     snr = np.broadcast_to(problem.snr.reshape(users, -1), (users, total))
@@ -62,7 +62,7 @@ def tones_of(problem: MeshProblem) -> Tones:
     split, uniformity = problem.beam_split, problem.uniformity
     departure = array_sensitivity(np.sin(problem.aod) ** 2, antennas=problem.tx_antennas)
     arrival = array_sensitivity(np.sin(problem.aoa) ** 2, antennas=problem.rx_antennas)
-    return Tones(
+    return ToneInformation(
         problem.omega / half,
         common * (1.0 - split) * (half / SPEED_OF_LIGHT) ** 2,
         common * split * (departure / (problem.distance**2 + uniformity))[:, None],
@@ -71,7 +71,7 @@ def tones_of(problem: MeshProblem) -> Tones:
     )
 
 
-def bins_of(problem: MeshProblem, tones: Tones, bins: int) -> Bins:
+def bins_of(problem: MeshProblem, tones: ToneInformation, bins: int) -> Bins:
     """Gather subcarriers into at most ``bins`` bins: of equal magnitude of f where the channel is flat, else of f."""
     place = tones.omega if problem.selective else np.abs(tones.omega)
     distinct = np.unique(np.round(place, 12))
@@ -88,7 +88,9 @@ def bins_of(problem: MeshProblem, tones: Tones, bins: int) -> Bins:
     )
 
 
-def solve_bins(tones: Tones, bins: Bins, *, worth: tuple[float, float], floor: float, log: bool = False) -> BinAnswer:
+def solve_bins(
+    tones: ToneInformation, bins: Bins, *, worth: tuple[float, float], floor: float, log: bool = False
+) -> BinAnswer:
     """Maximise ``worth[0] P + worth[1] sum R``, or of their logarithms, under ``R_u >= floor`` over bins.
 
     Rates in units of R_ref. What the solver says is only a suggestion: its amounts are repaired to keep budgets and
@@ -185,7 +187,7 @@ def _centres(amount: np.ndarray, bins: Bins) -> np.ndarray:
 
 
 def placement_bound(
-    tones: Tones,
+    tones: ToneInformation,
     informations: np.ndarray,
     centre: np.ndarray,
     nu: np.ndarray,

@@ -25,7 +25,7 @@ from jcas_env.types import Array
 from jcas_env.units import MEGA
 
 from ..water_filling import waterfill
-from .minorant import Air, Point, onto_budgets
+from .minorant import CellModel, Point, onto_budgets
 from .relaxed_solver import Groups, canonical_groups
 
 Scope = Literal["cell", "network"]
@@ -34,10 +34,10 @@ SLACK = 1e-7
 """Least slack above the floors, relative to the share, so that an interior exists; undone in the answer."""
 
 
-class Scene(NamedTuple):
+class NetworkModel(NamedTuple):
     """Leaves (..., cells, ...) but for the coupling."""
 
-    air: Air
+    air: CellModel
     coupling: Array
     """(..., rows, rows): d of a user per unit of power of another cell's user; rows are the seats of one cell, where it
     is zero, or of all cells."""
@@ -51,7 +51,7 @@ class Scene(NamedTuple):
     """(..., cells, groups): users in each group."""
 
 
-def describe(problem: MultiCellProblem, scope: Scope) -> Scene:
+def cell_models(problem: MultiCellProblem, scope: Scope) -> NetworkModel:
     """Cells for a method that takes the others at their last powers (``cell``) or moves them all (``network``)."""
     xp = array_namespace(problem.gain)
     seating = problem.seating
@@ -82,7 +82,7 @@ def describe(problem: MultiCellProblem, scope: Scope) -> Scene:
     factor = xp.stack([unit, 0.5 * unit], axis=-1)[..., None]
     worth = problem.service_weight[:, None] * (seating.gather(problem.weight) * taken)[..., None, :]
     logarithmic = problem.reward == "fair"
-    air = Air(
+    air = CellModel(
         signal,
         _cross(problem, gain, power),
         fixed,
@@ -93,7 +93,7 @@ def describe(problem: MultiCellProblem, scope: Scope) -> Scene:
         xp.full(problem.share.shape, logarithmic, device=device(taken)),
         problem.share_is_free,
     )
-    return Scene(air, _coupling(problem, gain, power, band, scope), worth, factor, floor, groups.size)
+    return NetworkModel(air, _coupling(problem, gain, power, band, scope), worth, factor, floor, groups.size)
 
 
 def _reachable(signal: Array, fixed: Array, constant: Array, factor: Array) -> Array:
@@ -160,7 +160,7 @@ def _loosened(problem: MultiCellProblem, floor: Array, seats: int) -> Array:
     return xp.concat(parts, axis=-1)
 
 
-def equal_point(scene: Scene, share: Array) -> Array:
+def equal_point(scene: NetworkModel, share: Array) -> Array:
     """EBPA at a share (..., cells), in units of the budgets: (..., cells, 2, entries) (spec multicell 4.8)."""
     xp = array_namespace(share)
     seats = scene.air.signal.shape[-1]
@@ -172,7 +172,7 @@ def equal_point(scene: Scene, share: Array) -> Array:
     return services * xp.concat([power[..., None, :] + xp.zeros_like(band[..., :1]), band], axis=-1)
 
 
-def allocation_of(problem: MultiCellProblem, scene: Scene, value: Array, share: Array) -> MultiCellAllocation:
+def allocation_of(problem: MultiCellProblem, scene: NetworkModel, value: Array, share: Array) -> MultiCellAllocation:
     """Physical allocation of points (..., cells, 2, entries), on the floors as they are and within the budgets."""
     xp = array_namespace(value)
     seats = scene.air.signal.shape[-1]
@@ -184,7 +184,7 @@ def allocation_of(problem: MultiCellProblem, scene: Scene, value: Array, share: 
     )
 
 
-def unfit(problem: MultiCellProblem) -> Array:
+def infeasible(problem: MultiCellProblem) -> Array:
     """Elements in which the floors of some cell fit into no share, or not into the given one, (...,) bool."""
     xp = array_namespace(problem.gain)
     return ~xp.all(problem.floors_fit, axis=-1)

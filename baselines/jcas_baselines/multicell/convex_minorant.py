@@ -9,7 +9,7 @@ import numpy as np
 
 from jcas_env.types import Array
 
-from .minorant import Air, Point, gradients, tangent_of
+from .minorant import CellModel, Point, gradients, tangent_of
 
 SETTINGS = {"solver": "CLARABEL", "warm_start": False, "tol_gap_abs": 1e-8, "tol_gap_rel": 1e-8}
 
@@ -59,7 +59,7 @@ def _program(users: int, entries: int, logarithmic: tuple[bool, ...], free: bool
     return parts
 
 
-def maximise_surrogate(air: Air, at: Point, price: Array) -> Point:
+def maximise_surrogate(air: CellModel, at: Point, price: Array) -> Point:
     """Same contract as :func:`.surrogate.maximise_surrogate`, one cell after the other; NumPy only."""
     tangent, offset = tangent_of(air, at.value)
     _, summed, band = gradients(air)

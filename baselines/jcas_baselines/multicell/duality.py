@@ -34,7 +34,7 @@ Form = Literal["rate", "log"]
 """Weighted sum of the rates, or of their logarithms."""
 
 
-class Prices(NamedTuple):
+class BudgetPrices(NamedTuple):
     """What a unit of a service's normalised budgets is worth, (...,) in natural logarithms [-]."""
 
     power: Array
@@ -50,7 +50,7 @@ def perspective_prices(
     barrier: Array | float,
     form: Form,
     least: Array | float,
-) -> tuple[Array, Array, Prices]:
+) -> tuple[Array, Array, BudgetPrices]:
     r"""Value at a point, certified bound on the optimum, and the prices that prove it.
 
     Parameters
@@ -90,7 +90,7 @@ def perspective_prices(
     bounds = [_dual(relaxed, groups, floors, point, offered) for offered in (price, dearest)]
     first = bounds[0][0] <= bounds[1][0]
     dual, power_price, band_price = (xp.where(first, *parts) for parts in zip(*bounds, strict=True))
-    return value, xp.maximum(offset + dual, value), Prices(power_price, band_price)
+    return value, xp.maximum(offset + dual, value), BudgetPrices(power_price, band_price)
 
 
 class _Point(NamedTuple):

@@ -31,7 +31,7 @@ from jcas_env.scenarios.multicell import RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Array, Status
 
 from ..solver import iterate
-from .duality import Form, Prices, perspective_prices
+from .duality import BudgetPrices, Form, perspective_prices
 from .relaxed_solver import Groups, RelaxedResult, canonical_groups, floors_of
 
 GAP = 1e-6
@@ -86,7 +86,7 @@ class PerspectiveResult(NamedTuple):
     """(...,): F at the allocation, natural logarithms [-]."""
     bound: Array
     """(...,): certified upper bound on F [-]."""
-    prices: Prices
+    prices: BudgetPrices
     """Multipliers behind the bound."""
     status: Array
     iterations: Array

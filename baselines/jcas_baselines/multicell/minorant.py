@@ -52,7 +52,7 @@ LEAST_SLACK = 1e-18
 """Slack of a floor in units of the budget below which the difference of point and floor is rounding."""
 
 
-class Air(NamedTuple):
+class CellModel(NamedTuple):
     """What cells hear of their own, in units of their budgets; flattened batch (n, ...), padded seats and groups."""
 
     signal: Array
@@ -117,7 +117,7 @@ class _Iterate(NamedTuple):
     """(n,) bool: whether the last step was not one."""
 
 
-def interference_of(air: Air, value: Array) -> tuple[Array, Array, Array]:
+def interference_of(air: CellModel, value: Array) -> tuple[Array, Array, Array]:
     """Power and band of each user, and its interference plus noise, three arrays (n, 2, seats)."""
     seats = air.signal.shape[-1]
     power, band = value[..., :seats], value[..., seats:] @ air.member
@@ -125,14 +125,14 @@ def interference_of(air: Air, value: Array) -> tuple[Array, Array, Array]:
     return power, band, heard + power @ _transposed(air.cross)
 
 
-def true_rates(air: Air, value: Array) -> Array:
+def true_rates(air: CellModel, value: Array) -> Array:
     """R of both services, (n, 2, seats) in natural logarithms per unit of band; 0 for padding."""
     xp = array_namespace(value)
     power, band, level = interference_of(air, value)
     return band * xp.log1p(air.signal * power / xp.where(level > 0, level, 1.0))
 
 
-def gradients(air: Air) -> tuple[Array, Array, Array]:
+def gradients(air: CellModel) -> tuple[Array, Array, Array]:
     """Gradients of I, of y (n, 1 or 2, seats, entries) and of B, with respect to v."""
     xp = array_namespace(air.signal)
     seats = air.signal.shape[-1]
@@ -145,7 +145,7 @@ def gradients(air: Air) -> tuple[Array, Array, Array]:
     return level, summed, band
 
 
-def tangent_of(air: Air, at: Array) -> tuple[Array, Array]:
+def tangent_of(air: CellModel, at: Array) -> tuple[Array, Array]:
     r"""Tangent of :math:`B \ln(B/I)` at a point: gradient (n, 2, seats, entries) and constant (n, 2, seats)."""
     xp = array_namespace(at)
     ratio, band = _band_per_level(air, at), at[..., air.signal.shape[-1] :] @ air.member
@@ -154,7 +154,7 @@ def tangent_of(air: Air, at: Array) -> tuple[Array, Array]:
     return slope, band * xp.log(ratio) - (slope @ at[..., None])[..., 0]
 
 
-def _band_per_level(air: Air, at: Array) -> Array:
+def _band_per_level(air: CellModel, at: Array) -> Array:
     """Band over interference and noise at a point, r = B/I, (n, 2, seats); 1 for padding."""
     xp = array_namespace(at)
     _, band, level = interference_of(air, at)
@@ -162,7 +162,7 @@ def _band_per_level(air: Air, at: Array) -> Array:
     return xp.where(there, band / xp.where(there, level, 1.0), 1.0)
 
 
-def onto_budgets(air: Air, point: Point) -> Point:
+def onto_budgets(air: CellModel, point: Point) -> Point:
     """Scale the slacks above the floors so that powers and bands spend their budgets to rounding."""
     xp = array_namespace(point.value)
     seats = air.signal.shape[-1]
@@ -177,7 +177,7 @@ def onto_budgets(air: Air, point: Point) -> Point:
     return Point(xp.concat(parts, axis=-1), point.share, point.found)
 
 
-def maximise_surrogate(air: Air, at: Point, price: Array) -> Point:
+def maximise_surrogate(air: CellModel, at: Point, price: Array) -> Point:
     """Maximise the minorant that touches the utility at a point; ``price`` (n, seats) per unit of power.
 
     Batched; elements stop on their own. The start must satisfy the floors; it is drawn inside. ``found`` is false where
@@ -192,7 +192,7 @@ def maximise_surrogate(air: Air, at: Point, price: Array) -> Point:
     return Point(value, xp.where(outside, at.share, state.share), ~(outside | state.broken))
 
 
-def _begin(air: Air, at: Point, price: Array) -> _Iterate:
+def _begin(air: CellModel, at: Point, price: Array) -> _Iterate:
     """Data of the step, and a start drawn inside with multipliers on the central path of the floors."""
     xp = array_namespace(at.value)
     level, summed, band = gradients(air)

@@ -17,7 +17,7 @@ from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig
 from .row import Row, cpu_seconds, duration
 
 
-class Decision(NamedTuple):
+class TimedSolver(NamedTuple):
     """A solver, the time it may take, and its CVXPY form."""
 
     name: str
@@ -53,24 +53,24 @@ def _element(relaxed: RelaxedProblem, index: tuple[int, ...]) -> RelaxedProblem:
 
 
 DECISIONS = (
-    Decision("ADMM, closed form", ADMM().solve, 5e-3, "CVXPY-ADMM", ADMM(backend="cvxpy").solve),
-    Decision(
+    TimedSolver("ADMM, closed form", ADMM().solve, 5e-3, "CVXPY-ADMM", ADMM(backend="cvxpy").solve),
+    TimedSolver(
         "Exact",
         Exact().solve,
         2e-3,
         "CVXPY at the vertices, share given",
         partial(one_by_one, constant_noise_optimum, "constant"),
     ),
-    Decision(
+    TimedSolver(
         "Exact per hertz",
         Exact(noise="per_hertz").solve,
         0.1,
         "CVXPY cone programs, share given",
         partial(one_by_one, per_hertz_optimum, "per_hertz"),
     ),
-    Decision("SCA", SCA().solve, 0.1, "CVXPY-SCA", SCA(backend="cvxpy").solve),
-    Decision("SCA, network", SCA(scope="network").solve, 0.1, "CVXPY-SCA, network", SCA("network", "cvxpy").solve),
-    Decision("GBD", GBD().solve, 0.1, "CVXPY-GBD", GBD(backend="cvxpy").solve),
+    TimedSolver("SCA", SCA().solve, 0.1, "CVXPY-SCA", SCA(backend="cvxpy").solve),
+    TimedSolver("SCA, network", SCA(scope="network").solve, 0.1, "CVXPY-SCA, network", SCA("network", "cvxpy").solve),
+    TimedSolver("GBD", GBD().solve, 0.1, "CVXPY-GBD", GBD(backend="cvxpy").solve),
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .figure import Plan, Recipe, Table
+from .figure import Effort, FigureRecipe, Table
 from .registry import FIGURES
 
-__all__ = ["FIGURES", "Plan", "Recipe", "Table"]
+__all__ = ["FIGURES", "Effort", "FigureRecipe", "Table"]

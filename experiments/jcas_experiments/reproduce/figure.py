@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class Plan(NamedTuple):
+class Effort(NamedTuple):
     """How much work to spend."""
 
     seed: int = 0
@@ -51,18 +51,18 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class FigureRecipe:
     """A figure: what is computed, how it is drawn, what it says about the paper's claim."""
 
     title: str
     """What the figure shows, with its place in the paper."""
     columns: tuple[str, ...]
     """Columns of the JSON file, in order; units are in the names."""
-    compute: Callable[[Plan], Iterator[dict[str, Any]]]
+    compute: Callable[[Effort], Iterator[dict[str, Any]]]
     """Yields rows as they are finished, as a mapping from column to number. Rows may carry more columns than
     ``columns``, half-widths of 95 % confidence intervals ``NAME_ci95`` for example: these go into the CSV file and
     into ``extra`` of the JSON file."""
-    size: Callable[[Plan], int]
+    size: Callable[[Effort], int]
     """Number of rows that ``compute`` yields, for the progress bar."""
     draw: Callable[[Figure, Table], None]
     """Draws the rows that there are into an empty figure; all columns."""

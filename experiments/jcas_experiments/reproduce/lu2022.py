@@ -20,7 +20,7 @@ from jcas_env.scenarios.mesh import CountModel, Mesh, MeshAllocation, MeshConfig
 from jcas_env.scenarios.mesh.subcarriers import largest_remainder
 from jcas_env.units import MEGA, db_to_linear
 
-from .figure import Plan, Recipe, Table
+from .figure import Effort, FigureRecipe, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +33,7 @@ QUANTITIES = (("peb_m", 1e3, "PEB [mm], mean over users"), ("oeb_rad", 1e6, "OEB
 """Columns of Figs. 4 and 5 with the factor and label of their axes."""
 
 
-def instance(plan: Plan, preset: str = "A", **fields: Any) -> MeshProblem:
+def instance(plan: Effort, preset: str = "A", **fields: Any) -> MeshProblem:
     """Numbered instance ``seed + 1`` of spec mesh 2."""
     scenario = Mesh(MeshConfig.preset(preset, **fields))
     return scenario.problem(scenario.initial(scenario.draw_initial(np.random.default_rng(plan.seed + 1))))
@@ -52,7 +52,7 @@ FIG3_SHARES = (0.1, 0.4, 0.7, 0.95)
 SNRS_DB = tuple(range(0, 41, 5))
 
 
-def _fig3(plan: Plan) -> Iterator[dict[str, Any]]:
+def _fig3(plan: Effort) -> Iterator[dict[str, Any]]:
     problem = instance(plan)
     for share in FIG3_SHARES:
         allocation = equal_share(problem, share)
@@ -96,7 +96,7 @@ def _mean_bounds(problem: MeshProblem, share: float) -> tuple[float, float]:
     return float(bounds.position.mean()), float(bounds.orientation.mean())
 
 
-def _fig4(plan: Plan) -> Iterator[dict[str, Any]]:
+def _fig4(plan: Effort) -> Iterator[dict[str, Any]]:
     density = MeshConfig().power_per_subcarrier
     for bandwidth in BANDS:
         total = instance(plan, bandwidth=bandwidth)
@@ -156,7 +156,7 @@ def _fig4_verdict(table: Table) -> list[str]:
 RATES_MBPS = tuple(float(rate) for rate in range(100, 301, 25))
 
 
-def _fig5(plan: Plan) -> Iterator[dict[str, Any]]:
+def _fig5(plan: Effort) -> Iterator[dict[str, Any]]:
     for bandwidth in BANDS:
         problem = instance(plan, bandwidth=bandwidth)
         full = float(problem.outcome(equal_share(problem, 0.0)).rate.mean()) / MEGA
@@ -241,7 +241,7 @@ def tangent_failures(seeds: int) -> Failures:
     """Try the paper's cuts on both calibrations, weights 0.3, 0.5, 0.7 and 1, and some seeds (spec mesh 4)."""
     below, losses = 0, []
     for preset, weight, seed in product("AB", (0.3, 0.5, 0.7, 1.0), range(seeds)):
-        model = instance(Plan(seed=seed), preset, positioning_weight=weight).count_model
+        model = instance(Effort(seed=seed), preset, positioning_weight=weight).count_model
         best, _, _ = decompose_counts(model, cuts="valid", tolerance=1e-7, limit=60)
         trace = iterations(model, "paper", 1e-4)
         below += trace[-1]["upper"] < float(best.lower[0]) * (1.0 - 1e-7)
@@ -249,12 +249,12 @@ def tangent_failures(seeds: int) -> Failures:
     return Failures(len(losses), below, sum(loss > 1e-3 for loss in losses), max(losses))
 
 
-def _fig6_traces(plan: Plan) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
+def _fig6_traces(plan: Effort) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
     model = instance(plan, "lu2022-fig6").count_model
     return iterations(model, "paper", TOLERANCES["paper"]), iterations(model, "valid", TOLERANCES["valid"])
 
 
-def _fig6(plan: Plan) -> Iterator[dict[str, Any]]:
+def _fig6(plan: Effort) -> Iterator[dict[str, Any]]:
     paper, valid = _fig6_traces(plan)
     failures = tangent_failures(plan.pick(15, 2))
     for count in range(max(len(paper), len(valid))):
@@ -312,7 +312,7 @@ def _fig6_verdict(table: Table) -> list[str]:
 
 
 FIGURES = {
-    "lu-fig3": Recipe(
+    "lu-fig3": FigureRecipe(
         title="Mean data rate against the signal to noise ratio (lu2022 Fig. 3)",
         columns=("beta", "snr_db", "mean_rate_mbps"),
         compute=_fig3,
@@ -320,7 +320,7 @@ FIGURES = {
         draw=_draw_fig3,
         verdict=_fig3_verdict,
     ),
-    "lu-fig4": Recipe(
+    "lu-fig4": FigureRecipe(
         title="Error bounds against the share for positioning, calibration A (lu2022 Fig. 4)",
         columns=("beta", "bandwidth_hz", "peb_m", "oeb_rad"),
         extra=("peb_m_fixed_density", "oeb_rad_fixed_density"),
@@ -329,7 +329,7 @@ FIGURES = {
         draw=_draw_fig4,
         verdict=_fig4_verdict,
     ),
-    "lu-fig5": Recipe(
+    "lu-fig5": FigureRecipe(
         title="Error bounds against the mean data rate, calibration A (lu2022 Fig. 5)",
         columns=("bandwidth_hz", "mean_rate_mbps", "peb_m", "oeb_rad"),
         extra=("beta",),
@@ -338,7 +338,7 @@ FIGURES = {
         draw=_draw_fig5,
         verdict=_fig5_verdict,
     ),
-    "lu-fig6": Recipe(
+    "lu-fig6": FigureRecipe(
         title="Generalised Benders decomposition at work, calibration B (lu2022 Fig. 6)",
         columns=("iteration", "beta_sub", "beta_master", "lower", "upper"),
         extra=(

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..files import replacing, write_json
-from .figure import Plan, Recipe, Table
+from .figure import Effort, FigureRecipe, Table
 
 
-def reproduce(name: str, recipe: Recipe, plan: Plan, folder: Path, console: Console) -> tuple[Table, bool]:
+def reproduce(name: str, recipe: FigureRecipe, plan: Effort, folder: Path, console: Console) -> tuple[Table, bool]:
     """Compute the rows of a figure; writes ``folder/NAME.csv`` after each row and ``folder/NAME.png`` at the end.
 
     Returns the table of finished rows, and whether all are there (False: Ctrl-C).
@@ -36,7 +36,7 @@ def reproduce(name: str, recipe: Recipe, plan: Plan, folder: Path, console: Cons
     return table, complete
 
 
-def report(name: str, recipe: Recipe, plan: Plan, table: Table, complete: bool) -> dict[str, Any]:
+def report(name: str, recipe: FigureRecipe, plan: Effort, table: Table, complete: bool) -> dict[str, Any]:
     """What ``--json`` writes: ``figure``, ``columns`` and ``rows`` first, then how they came about."""
     content: dict[str, Any] = {"figure": name, "columns": recipe.columns, "rows": table.only(recipe.columns).rows}
     if recipe.extra:
@@ -54,7 +54,7 @@ def write_csv(path: Path, table: Table) -> None:
         writer.writerows(table.rows)
 
 
-def draw(recipe: Recipe, table: Table, path: Path) -> None:
+def draw(recipe: FigureRecipe, table: Table, path: Path) -> None:
     """Draw the rows into a PNG file, atomically."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

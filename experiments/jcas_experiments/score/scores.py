@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jcas_agents.checkpoint import locate, read, rewrite_card
+from jcas_agents.checkpoint import policy_file, read, rewrite_card
 from jcas_agents.data.evaluation_sets import SETS, VERSION, evaluation_scenes
 from jcas_agents.data.scenes import Scenes
 from jcas_agents.learned import LearnedAllocator
@@ -51,7 +51,7 @@ class Score(NamedTuple):
 
 def reward_of(policies: Sequence[str]) -> str:
     """Reward that all the policies are trained for; ``ValueError`` if they differ."""
-    found = {read(locate(name))[1].get("reward", "rate") for name in policies}
+    found = {read(policy_file(name))[1].get("reward", "rate") for name in policies}
     require(len(found) == 1, f"the policies must be trained for one reward, got {sorted(found)}")
     return found.pop()
 
@@ -118,7 +118,7 @@ def write_card(policy: str, found: Sequence[Score], count: int, seeds: int) -> P
             entry["training_seeds"] = {key: score.report()[key] for key in ("mean", "lowest", "highest")}
         sets.setdefault(score.set, {})[f"learned_over_{score.rival}"] = _rounded(entry)
     note = f"first {count} scenes of each evaluation set, split test-{VERSION}, {seeds} training seed(s)"
-    return rewrite_card(locate(policy), {"scores_on": note, "scores": sets})
+    return rewrite_card(policy_file(policy), {"scores_on": note, "scores": sets})
 
 
 def _rounded(value: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 from jcas_agents.checkpoint import read, save_policy, write_atomically
 from jcas_agents.training.curves import write_tensorboard
-from jcas_agents.training.multicell import BadGradientError, GradientTrainer, Recipe
+from jcas_agents.training.multicell import BadGradientError, GradientTrainer, TrainingRecipe
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -31,7 +31,7 @@ class Run:
     """Where state, curve and policy go."""
     task: Task
     """What is learned."""
-    recipe: Recipe
+    recipe: TrainingRecipe
     """Of the task's kind."""
     scenes: int
     """Scenes of each configuration, or episodes."""

@@ -16,7 +16,7 @@ from jcas_agents.training.frames import (
     draw_frames,
     draw_tracking,
 )
-from jcas_agents.training.multicell import GradientTrainer, Recipe, draw_bank, mixed_configs
+from jcas_agents.training.multicell import GradientTrainer, TrainingRecipe, draw_bank, mixed_configs
 
 from jcas_env.checks import require, suggest
 from jcas_env.scenarios.massive_mimo import MassiveMIMOConfig
@@ -38,7 +38,7 @@ class Task:
     """Scenario."""
     reward: str
     """Reward, or objective, in it."""
-    recipe: Callable[..., Recipe]
+    recipe: Callable[..., TrainingRecipe]
     """How it is trained unless it is told otherwise."""
     scenes: int
     """Scenes of each configuration, or episodes, likewise."""
@@ -55,7 +55,7 @@ def delay_configs() -> list[MultiCellConfig]:
     return [MultiCellConfig.preset("delay", estimator=name) for name in ("perfect", "crb")]
 
 
-def _mixture(reward: str, recipe: Recipe, scenes: int, advance: Advance) -> GradientTrainer:
+def _mixture(reward: str, recipe: TrainingRecipe, scenes: int, advance: Advance) -> GradientTrainer:
     return GradientTrainer(draw_bank(mixed_configs(reward=reward), scenes, progress=advance), recipe)
 
 
@@ -88,7 +88,7 @@ def _plain_data(name: str, scenes: int) -> dict[str, Any]:
 TASKS = (
     *(
         Task(
-            "multicell", reward, Recipe, 111, partial(_mixture, reward), partial(_mixture_data, reward),
+            "multicell", reward, TrainingRecipe, 111, partial(_mixture, reward), partial(_mixture_data, reward),
             lambda: len(mixed_configs(reward="rate")),
         )
         for reward in ("rate", "fair")

@@ -32,7 +32,7 @@ from inspect import signature
 from pkgutil import iter_modules
 
 from .bounds import angle_covariance_bound, nmse, nmse_bound
-from .crb import angle_information, crb, crb_normals
+from .crb import angle_information_matrix, crb, crb_normals
 from .esprit import esprit
 from .estimate import Estimate
 from .known_angles import gains_on_known_angles
@@ -97,7 +97,7 @@ __all__ = [
     "Estimate",
     "Start",
     "angle_covariance_bound",
-    "angle_information",
+    "angle_information_matrix",
     "asks_for",
     "crb",
     "crb_normals",

@@ -130,7 +130,7 @@ def crb(
     return report(estimate, links)
 
 
-def angle_information(
+def angle_information_matrix(
     aod_cos: Array,
     aoa_cos: Array,
     gains: Array,

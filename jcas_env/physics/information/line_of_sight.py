@@ -139,11 +139,11 @@ def eliminate_gain(information: Array, /) -> AngularInformation:
         shared = information[..., a, 3] * information[..., b, 3] + information[..., a, 4] * information[..., b, 4]
         return information[..., a, b] - shared / safe
 
-    delay, departure = (settled(left(k, k), SINGULAR * information[..., k, k]) for k in (0, 1))
+    delay, departure = (zero_if_rounding(left(k, k), SINGULAR * information[..., k, k]) for k in (0, 1))
     return AngularInformation(delay, departure, information[..., 2, 2], left(0, 1))
 
 
-def settled(value: Array, noise: Array) -> Array:
+def zero_if_rounding(value: Array, noise: Array) -> Array:
     """``value`` where it exceeds what rounding leaves of a zero, else zero."""
     xp = array_namespace(value)
     return xp.where(value > noise, value, xp.zeros_like(value))
@@ -174,9 +174,9 @@ def tone_information(
     mean_slope = xp.sum(xp.astype(weight, gain.dtype) * product, axis=-1) / xp.astype(safe, gain.dtype)
     residual = slope - mean_slope[..., None] * gain
     rounding = (100.0 * float(xp.finfo(omega.dtype).eps)) ** 2
-    delay = settled(xp.sum(power * centred**2, axis=-1), rounding * xp.sum(power * omega**2, axis=-1))
+    delay = zero_if_rounding(xp.sum(power * centred**2, axis=-1), rounding * xp.sum(power * omega**2, axis=-1))
     departure = xp.sum(weight * xp.abs(residual) ** 2, axis=-1)
-    departure = settled(departure, rounding * xp.sum(weight * xp.abs(slope) ** 2, axis=-1))
+    departure = zero_if_rounding(departure, rounding * xp.sum(weight * xp.abs(slope) ** 2, axis=-1))
     return AngularInformation(
         2.0 * snr * delay,
         2.0 * snr * departure,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from array_api_compat import array_namespace, device
 
 from ...physics.information.angle import array_sensitivity
-from ...physics.information.line_of_sight import AngularInformation, pair_information, settled
+from ...physics.information.line_of_sight import AngularInformation, pair_information, zero_if_rounding
 from ...physics.information.position import ErrorBounds, closed_form_bounds, inverse_equivalent_error
 from ...types import Array, as_array
 from .allocation import MeshAllocation, MeshOutcome
@@ -167,7 +167,7 @@ class MeshProblem:
         count = xp.where(counts > 0, count, 0.0 * count)
         spread = second - first**2 / xp.where(counts > 0, count, 0.0 * count + 1.0)
         rounding = 1e3 * float(xp.finfo(omega.dtype).eps)
-        return Tones(count, settled(spread, rounding * second), xp.where(counts > 0, rate, 0.0 * rate))
+        return Tones(count, zero_if_rounding(spread, rounding * second), xp.where(counts > 0, rate, 0.0 * rate))
 
     def _own(self, values: Array, assignment: Array) -> Array:
         """What its user has on each subcarrier: (..., users, subcarriers) -> (..., subcarriers)."""

@@ -19,7 +19,7 @@ from . import action as actions
 from . import observation
 from .config import KEEP_OUT, MultiCellConfig
 from .knowledge import csi as knowledge
-from .knowledge.estimate import learn
+from .knowledge.estimate import estimate_links
 from .network import draws
 from .network import layout as dynamics
 from .network.layout import constant
@@ -181,7 +181,7 @@ class MultiCell:
             xp = array_namespace(air.position)
             return xp.broadcast_to(constant(self.home, air.position), air.position.shape[:-1])
         return assign_cells(
-            learn(config, self.layout, air, noise, None).estimate.channel,
+            estimate_links(config, self.layout, air, noise, None).estimate.channel,
             kind=config.combiner_kind,
             power=config.power_budget,
             noise_power=config.noise_density * config.band_budget,
@@ -189,10 +189,10 @@ class MultiCell:
 
     def _know(self, air: Air, noise: ChannelNoise, cell: Array, memory: Memory | None) -> tuple[Csi, Memory]:
         """Knowledge that a slot leaves: an estimate, and what the network does with it."""
-        learned = learn(self.config, self.layout, air, noise, memory)
+        learned = estimate_links(self.config, self.layout, air, noise, memory)
         threshold = np.zeros(self.config.cells) + self.config.grouping_threshold
         return (
-            knowledge.act_on(self.config, air, learned, cell, constant(threshold, air.position)[cell]),
+            knowledge.knowledge_of(self.config, air, learned, cell, constant(threshold, air.position)[cell]),
             learned.memory,
         )
 

@@ -59,7 +59,7 @@ class Csi(NamedTuple):
     """(..., users): true error of the serving channel, relative to its power; nobody in the network knows it [-]."""
 
 
-class Fix(NamedTuple):
+class PositionFix(NamedTuple):
     """Where the users were found when angles were last measured; NaN for a user that was not located."""
 
     position: Array
@@ -81,7 +81,7 @@ class Memory(NamedTuple):
     """(..., cells, users, paths): direction cosines of arrival [-]."""
     active: Array
     """(..., cells, users, paths) bool: paths that were found."""
-    fix: Fix
+    fix: PositionFix
     """Positions that follow from the angles."""
     age: Array
     """(...,) integer: slots since the measurement."""

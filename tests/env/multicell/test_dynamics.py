@@ -242,11 +242,11 @@ class TestSeeds:
 
     def test_a_known_error_has_the_stated_power(self):
         scenario, state = scenes(MultiCellConfig(csi_nmse=0.1, csi_delay=0, estimator="perfect"), 2)
-        from jcas_env.scenarios.multicell.knowledge.estimate import learn
+        from jcas_env.scenarios.multicell.knowledge.estimate import estimate_links
 
         noise = scenario.draw(np.random.default_rng(0), state).noise
         air = take(state.air, 0)
-        known = learn(scenario.config, scenario.layout, air, noise, None).estimate.channel
+        known = estimate_links(scenario.config, scenario.layout, air, noise, None).estimate.channel
         error = np.sum(np.abs(known - air.channel) ** 2, axis=(-2, -1)) / np.sum(np.abs(air.channel) ** 2, (-2, -1))
         assert error.mean() == pytest.approx(0.1, rel=0.05)
 

@@ -137,8 +137,8 @@ class TestMemory:
             error = np.sum(np.abs(known.channel / scale - air.channel / scale) ** 2, axis=(-2, -1))
             return 10 * np.log10(np.mean(error / np.sum(np.abs(air.channel / scale) ** 2, axis=(-2, -1))))
 
-        warm = error_db(tracking.learn(config, scenario.layout, air, noise, memory).estimate)
-        cold = error_db(tracking.learn(config, scenario.layout, air, noise, None).estimate)
+        warm = error_db(tracking.estimate_links(config, scenario.layout, air, noise, memory).estimate)
+        cold = error_db(tracking.estimate_links(config, scenario.layout, air, noise, None).estimate)
         assert true.shape[-2] == 6
         assert warm == pytest.approx(cold, abs=0.1)
         assert cold < -25.0
@@ -149,7 +149,7 @@ class TestMemory:
         scenario, states, draws = play(config, 60, 1)
         air, noise, memory = states[1].air, draws[1].noise, states[0].memory
         exact = memory._replace(aod_cos=air.aod_cos, aoa_cos=air.aoa_cos, active=np.ones_like(memory.active))
-        known = tracking.learn(config, scenario.layout, air, noise, exact).estimate
+        known = tracking.estimate_links(config, scenario.layout, air, noise, exact).estimate
         scale = amplitude(air)[..., None, None]
         error = np.sum(np.abs((known.channel - air.channel) / scale) ** 2, axis=(-2, -1))
         heard = sound_beams(config, air, noise)
@@ -170,10 +170,10 @@ class TestMemory:
         scenario, states, draws = play(config, 3, 3)
         air, noise = states[2].air, draws[2].noise
         memory = states[1].memory._replace(age=np.array([0, 2, 1]))
-        mixed = tracking.learn(config, scenario.layout, air, noise, memory)
+        mixed = tracking.estimate_links(config, scenario.layout, air, noise, memory)
         np.testing.assert_array_equal(mixed.memory.age, [1, 0, 2])
         for lane in range(3):
-            alone = tracking.learn(
+            alone = tracking.estimate_links(
                 config, scenario.layout, *(take(part, slice(lane, lane + 1)) for part in (air, noise, memory))
             )
             tree_map(

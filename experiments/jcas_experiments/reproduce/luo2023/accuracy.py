@@ -15,14 +15,14 @@ import numpy as np
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig
 from jcas_env.tree import stack
 
-from ..figure import Plan, Recipe, Table
+from ..figure import Effort, FigureRecipe, Table
 from .estimation_cost import STYLES, full_power_snr_db
 from .links import Links, angle_errors, draw_links, run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from jcas_env.scenarios.multicell.state import Fix
+    from jcas_env.scenarios.multicell.state import PositionFix
 
 ESTIMATORS = ("spomp", "omp")
 SNRS_DB = (0.0, 10.0, 20.0, 30.0)
@@ -49,7 +49,7 @@ def ratios(name: str, links: Links) -> tuple[list[float], np.ndarray]:
     return [float(np.sqrt(np.mean(errors[:, part][found[:, part]] ** 2))) for part in parts], found
 
 
-def fixes(estimator: str, snr_db: float, seeds: range) -> Fix:
+def fixes(estimator: str, snr_db: float, seeds: range) -> PositionFix:
     """Where an estimator finds the users of random networks."""
     config = MultiCellConfig.preset("luo2023-static", estimator=estimator)
     power = config.power_budget * 10 ** ((snr_db - full_power_snr_db()) / 10)
@@ -58,7 +58,7 @@ def fixes(estimator: str, snr_db: float, seeds: range) -> Fix:
     return scenario.initial(draws).memory.fix
 
 
-def _compute(plan: Plan) -> Iterator[dict[str, Any]]:
+def _compute(plan: Effort) -> Iterator[dict[str, Any]]:
     for estimator, snr_db in product(ESTIMATORS, SNRS_DB):
         links = separated(np.random.default_rng(plan.seed), plan.pick(3000, 300), rx=2, snr_db=snr_db)
         (departure, arrival), found = ratios(estimator, links)
@@ -117,7 +117,7 @@ def _verdict(table: Table) -> list[str]:
 
 
 FIGURES = {
-    "estimation-bounds": Recipe(
+    "estimation-bounds": FigureRecipe(
         title="Angles and positions against their Cramér-Rao bounds (our own figure)",
         columns=(
             "estimator", "snr_db", "departure_ratio", "arrival_ratio", "found",

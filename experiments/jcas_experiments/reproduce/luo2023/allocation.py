@@ -15,7 +15,7 @@ from jcas_baselines import ADMM, EqualAllocation
 
 from jcas_env.scenarios.multicell import MultiCellConfig
 
-from ..figure import Plan, Recipe, Table
+from ..figure import Effort, FigureRecipe, Table
 from .networks import at, mean_and_interval, problems, totals
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ QUICK_THRESHOLDS = (0.02, 0.2, 0.4, 0.8, 1.01)
 CROWDS = (6, 9, 12, 15)
 
 
-def _fig6_thresholds(plan: Plan) -> tuple[float, ...]:
+def _fig6_thresholds(plan: Effort) -> tuple[float, ...]:
     return QUICK_THRESHOLDS if plan.quick else THRESHOLDS
 
 
-def _fig6(plan: Plan) -> Iterator[dict[str, Any]]:
+def _fig6(plan: Effort) -> Iterator[dict[str, Any]]:
     for crowd in CROWDS:
         config = MultiCellConfig.preset("luo2023-fig6", users_per_cell=crowd)
         batches = list(problems(config, plan.pick(100, 16), plan.seed))
@@ -101,7 +101,7 @@ ANTENNAS = (4, 8, 16)
 FIG7_PRECODERS = ("mrt", "zf")
 
 
-def _fig7(plan: Plan) -> Iterator[dict[str, Any]]:
+def _fig7(plan: Effort) -> Iterator[dict[str, Any]]:
     powers = POWERS[:: plan.pick(1, 5)]
     for precoder, antennas, power in product(FIG7_PRECODERS, ANTENNAS, powers):
         config = MultiCellConfig.preset("luo2023-fig7", ue_antennas=antennas, power_budget=power, precoder=precoder)
@@ -171,12 +171,12 @@ SHARES = (0.15, 0.25, 0.35, 0.45, 0.5, 0.55, 0.65, 0.75, 0.85)
 QUICK_SHARES = (0.15, 0.5, 0.85)
 
 
-def _trade_off_shares(plan: Plan) -> tuple[float, ...]:
+def _trade_off_shares(plan: Effort) -> tuple[float, ...]:
     return QUICK_SHARES if plan.quick else SHARES
 
 
 def _trade_off(
-    batches: list[Any], plan: Plan, key: str, value: float, threshold: float | None = None
+    batches: list[Any], plan: Effort, key: str, value: float, threshold: float | None = None
 ) -> Iterator[dict[str, Any]]:
     """Rows of one curve family: a point for every communication share."""
     for share in _trade_off_shares(plan):
@@ -196,13 +196,13 @@ def _trade_off(
         yield row
 
 
-def _fig8(plan: Plan) -> Iterator[dict[str, Any]]:
+def _fig8(plan: Effort) -> Iterator[dict[str, Any]]:
     batches = list(problems(MultiCellConfig.preset("luo2023-fig8"), plan.pick(100, 16), plan.seed))
     for threshold in (0.35, 0.5):
         yield from _trade_off(batches, plan, "threshold", threshold, threshold)
 
 
-def _fig9(plan: Plan) -> Iterator[dict[str, Any]]:
+def _fig9(plan: Effort) -> Iterator[dict[str, Any]]:
     for power in (5.0, 12.0):
         config = MultiCellConfig.preset("luo2023-fig9", power_budget=power)
         batches = list(problems(config, plan.pick(100, 16), plan.seed))
@@ -289,7 +289,7 @@ _FIG6 = ("equal_mbps", "proposed_mbps")
 _TRADE_OFF = tuple(f"{name}_{column}" for name in METHODS for column in SERVICES)
 
 FIGURES = {
-    "luo-fig6": Recipe(
+    "luo-fig6": FigureRecipe(
         title="Total data rate against the grouping threshold (luo2023 Fig. 6)",
         columns=("users_per_cell", "threshold", "groups", *_FIG6),
         extra=_with_intervals(_FIG6),
@@ -298,7 +298,7 @@ FIGURES = {
         draw=_draw_fig6,
         verdict=_fig6_verdict,
     ),
-    "luo-fig7": Recipe(
+    "luo-fig7": FigureRecipe(
         title="Total rates against power and receive antennas (luo2023 Fig. 7)",
         columns=("precoder", "ue_antennas", "power_w", *SERVICES),
         extra=_with_intervals(SERVICES),
@@ -307,7 +307,7 @@ FIGURES = {
         draw=_draw_fig7,
         verdict=_fig7_verdict,
     ),
-    "luo-fig8": Recipe(
+    "luo-fig8": FigureRecipe(
         title="Trade-off of the services for two grouping thresholds (luo2023 Fig. 8)",
         columns=("threshold", "communication_share", *_TRADE_OFF),
         extra=_with_intervals(_TRADE_OFF),
@@ -316,7 +316,7 @@ FIGURES = {
         draw=_draw_fig8,
         verdict=_fig8_verdict,
     ),
-    "luo-fig9": Recipe(
+    "luo-fig9": FigureRecipe(
         title="Trade-off of the services for two transmit powers (luo2023 Fig. 9)",
         columns=("power_w", "communication_share", *_TRADE_OFF),
         extra=_with_intervals(_TRADE_OFF),

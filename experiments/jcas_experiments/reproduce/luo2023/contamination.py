@@ -19,7 +19,7 @@ from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig
 from jcas_env.scenarios.multicell.knowledge.sounding import amplitude, sound_antennas
 from jcas_env.tree import stack
 
-from ..figure import Plan, Recipe, Table
+from ..figure import Effort, FigureRecipe, Table
 from .estimation_cost import STYLES, full_power_snr_db
 from .links import decibel, decibel_interval
 from .networks import mean_and_interval
@@ -38,11 +38,11 @@ PILOTS = {"own": False, "shared": True}
 """Value of ``pilot_reuse`` by column name."""
 
 
-def _points(plan: Plan) -> list[tuple[str, float]]:
+def _points(plan: Effort) -> list[tuple[str, float]]:
     return list(product(ESTIMATORS, SNRS_DB[1::2] if plan.quick else SNRS_DB))
 
 
-def _compute(plan: Plan) -> Iterator[dict[str, Any]]:
+def _compute(plan: Effort) -> Iterator[dict[str, Any]]:
     seeds = range(plan.seed, plan.seed + plan.pick(60, 12))
     for estimator, snr_db in _points(plan):
         row: dict[str, Any] = {"estimator": estimator, "pilot_snr_db": snr_db}
@@ -113,7 +113,7 @@ def _verdict(table: Table) -> list[str]:
 
 
 FIGURES = {
-    "pilot-contamination": Recipe(
+    "pilot-contamination": FigureRecipe(
         title="Pilots of every station's own, or shared by all: error of the serving links (our own figure)",
         columns=("estimator", "pilot_snr_db", "own", "shared", "own_median", "shared_median"),
         extra=("own_ci95", "shared_ci95", "own_utility", "own_utility_ci95", "shared_utility", "shared_utility_ci95"),

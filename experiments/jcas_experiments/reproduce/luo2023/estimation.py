@@ -15,7 +15,7 @@ import numpy as np
 from jcas_env.physics.channel import multipath_channel
 from jcas_env.physics.estimation import ESTIMATORS, measure, nmse, nmse_bound
 
-from ..figure import Plan, Recipe, Table
+from ..figure import Effort, FigureRecipe, Table
 from .networks import mean_and_interval
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ _FIG3 = ("ls", "mmse", "omp", "esprit", "spomp", "bound")
 SNRS_DB = tuple(float(snr) for snr in range(-10, 31, 5))
 
 
-def _fig3(plan: Plan) -> Iterator[dict[str, Any]]:
+def _fig3(plan: Effort) -> Iterator[dict[str, Any]]:
     for snr_db in SNRS_DB:
         links = random_links(plan.seed, plan.pick(2000, 300), snr_db, tx=16, rx=1, paths=3)
         yield {"snr_db": snr_db, **errors_db(links, _FIG3)}
@@ -115,7 +115,7 @@ FIG4_ANTENNAS = (16, 18, 20)
 FIG4_SNRS_DB = (-5.0, 5.0, 15.0, 25.0)
 
 
-def _fig4(plan: Plan) -> Iterator[dict[str, Any]]:
+def _fig4(plan: Effort) -> Iterator[dict[str, Any]]:
     for antennas, snr_db in product(FIG4_ANTENNAS, FIG4_SNRS_DB):
         links = random_links(plan.seed, plan.pick(1500, 200), snr_db, tx=antennas, rx=2, paths=3)
         yield {"antennas": antennas, "snr_db": snr_db, **errors_db(links, _FIG4)}
@@ -157,11 +157,11 @@ FIG5_GRIDS = (10, 80, 300)
 """Table I."""
 
 
-def _fig5_points(plan: Plan) -> list[tuple[int, int]]:
+def _fig5_points(plan: Effort) -> list[tuple[int, int]]:
     return list(product((3, 16, 22, 30) if plan.quick else FIG5_PATHS, FIG5_GRIDS))
 
 
-def _fig5(plan: Plan) -> Iterator[dict[str, Any]]:
+def _fig5(plan: Effort) -> Iterator[dict[str, Any]]:
     for paths, grid in _fig5_points(plan):
         links = random_links(plan.seed, plan.pick(400, 100), 5.0, tx=16, rx=2, paths=paths)
         options: dict[str, Any] = {"grid": grid, "rescue": paths <= 3}
@@ -219,7 +219,7 @@ def _intervals(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 FIGURES = {
-    "luo-fig3": Recipe(
+    "luo-fig3": FigureRecipe(
         title="Channel estimation error against SNR (luo2023 Fig. 3)",
         columns=("snr_db", *_FIG3),
         extra=_intervals(_FIG3),
@@ -228,7 +228,7 @@ FIGURES = {
         draw=_draw_fig3,
         verdict=_fig3_verdict,
     ),
-    "luo-fig4": Recipe(
+    "luo-fig4": FigureRecipe(
         title="Channel estimation error against SNR and antennas (luo2023 Fig. 4)",
         columns=("antennas", "snr_db", *_FIG4),
         extra=_intervals(_FIG4),
@@ -237,7 +237,7 @@ FIGURES = {
         draw=_draw_fig4,
         verdict=_fig4_verdict,
     ),
-    "luo-fig5": Recipe(
+    "luo-fig5": FigureRecipe(
         title="Channel estimation error against paths and grid (luo2023 Fig. 5)",
         columns=("paths", "grid", *_FIG5),
         extra=_intervals(_FIG5),

@@ -19,7 +19,7 @@ from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig
 from jcas_env.scenarios.multicell.knowledge.sounding import pilot_noise_power
 from jcas_env.tree import stack
 
-from ..figure import Plan, Recipe, Table
+from ..figure import Effort, FigureRecipe, Table
 from .networks import mean_and_interval
 
 if TYPE_CHECKING:
@@ -42,12 +42,12 @@ def full_power_snr_db() -> float:
     return float(-10.0 * np.log10(np.median(noise)))
 
 
-def _points(plan: Plan) -> list[tuple[str, str, float]]:
+def _points(plan: Effort) -> list[tuple[str, str, float]]:
     snrs = SNRS_DB[:: plan.pick(1, 2)]
     return list(product(PRECODERS, ESTIMATORS, snrs))
 
 
-def _compute(plan: Plan) -> Iterator[dict[str, Any]]:
+def _compute(plan: Effort) -> Iterator[dict[str, Any]]:
     for precoder, estimator, snr_db in _points(plan):
         config = MultiCellConfig.preset("luo2023-static", precoder=precoder, estimator=estimator)
         config = config.with_fields({"pilot_power": config.power_budget * 10 ** ((snr_db - full_power_snr_db()) / 10)})
@@ -94,7 +94,7 @@ def _verdict(table: Table) -> list[str]:
 
 
 FIGURES = {
-    "estimation-cost": Recipe(
+    "estimation-cost": FigureRecipe(
         title="What channel estimation costs: true utility against pilot SNR (our own figure)",
         columns=("precoder", "estimator", "pilot_snr_db", "nmse_db", *ALLOCATORS),
         extra=tuple(f"{name}_ci95" for name in ALLOCATORS),

@@ -16,7 +16,7 @@ from jcas_env.scenarios.massive_mimo import MassiveMIMO, MassiveMIMOConfig, Mass
 from jcas_env.scenarios.massive_mimo.state import State
 from jcas_env.tree import stack, take
 
-from ..figure import Plan, Recipe, Table
+from ..figure import Effort, FigureRecipe, Table
 from ..luo2023.networks import mean_and_interval
 from .mrt_simulation import InnerProducts, draw_products, estimate_products, simulated_sum_rate
 
@@ -63,7 +63,7 @@ def problems(count: int, seed: int, **fields: Any) -> MassiveMIMOProblem:
 # ---------------------------------------------------------------- Figs. 1 and 2: rate and bound over the SNR
 
 
-def _sweep(plan: Plan) -> Iterator[dict[str, Any]]:
+def _sweep(plan: Effort) -> Iterator[dict[str, Any]]:
     count, pool = plan.pick(2000, 200), plan.pick(40_000, 6_000)
     for antennas in ARRAYS:
         drawn = draw_products(np.random.default_rng(plan.seed), channels=pool, users=4, antennas=antennas)
@@ -82,7 +82,7 @@ def _sweep(plan: Plan) -> Iterator[dict[str, Any]]:
 
 
 def _simulate(
-    plan: Plan, scenario: MassiveMIMO, state: State, allocations: dict[str, Any], drawn: InnerProducts
+    plan: Effort, scenario: MassiveMIMO, state: State, allocations: dict[str, Any], drawn: InnerProducts
 ) -> dict[str, float]:
     """Mean simulated sum rates of the paper's curves; a chunk of layouts has its own window of the drawn channels."""
     channels, pool = plan.pick(1000, 300), len(drawn.channel)
@@ -99,7 +99,7 @@ def _simulate(
     return {f"{name}_simulated": float(np.concatenate(found).mean()) for name, found in rates.items()}
 
 
-def _sweep_size(plan: Plan) -> int:  # noqa: ARG001
+def _sweep_size(plan: Effort) -> int:  # noqa: ARG001
     return len(ARRAYS) * len(SNRS_DB)
 
 
@@ -158,7 +158,7 @@ RUNS = {
 """Algorithm 1 from full power, and from the point that meets the demand with least power."""
 
 
-def _fig2(plan: Plan) -> Iterator[dict[str, Any]]:
+def _fig2(plan: Effort) -> Iterator[dict[str, Any]]:
     for row in _sweep(plan):
         size = {"tx_antennas": row["antennas"], "rx_antennas": row["antennas"]}
         problem = problems(plan.pick(SCA_LAYOUTS, 50), plan.seed, snr_com_db=row["snr_com_db"], **size)
@@ -225,7 +225,7 @@ WEAK_DB = -15.0
 """SNR of an echo so weak that the demand binds."""
 
 
-def _fig3(plan: Plan) -> Iterator[dict[str, Any]]:
+def _fig3(plan: Effort) -> Iterator[dict[str, Any]]:
     for antennas in TOTALS:
         size = {"tx_antennas": antennas // 2, "rx_antennas": antennas // 2}
         problem = problems(plan.pick(2000, 300), plan.seed, **size)
@@ -290,8 +290,8 @@ _SWEEP_EXTRA = (
 )
 _SCA = tuple(f"{what}_{name}" for name in RUNS for what in ("gap", "crb", "iterations"))
 
-FIGURES: dict[str, Recipe] = {
-    "nguyen-fig1": Recipe(
+FIGURES: dict[str, FigureRecipe] = {
+    "nguyen-fig1": FigureRecipe(
         title="nguyen2024 Fig. 1: sum rate, closed form and simulation",
         columns=_SWEEP,
         extra=_SWEEP_EXTRA,
@@ -300,7 +300,7 @@ FIGURES: dict[str, Recipe] = {
         draw=_draw_fig1,
         verdict=_fig1_verdict,
     ),
-    "nguyen-fig2": Recipe(
+    "nguyen-fig2": FigureRecipe(
         title="nguyen2024 Fig. 2: sum rate and CRB over the users' SNR",
         columns=(*_SWEEP, *_CRBS),
         extra=(*_SWEEP_EXTRA, *_SCA),
@@ -309,7 +309,7 @@ FIGURES: dict[str, Recipe] = {
         draw=_draw_fig2,
         verdict=_fig2_verdict,
     ),
-    "nguyen-fig3": Recipe(
+    "nguyen-fig3": FigureRecipe(
         title="nguyen2024 Fig. 3: sum rate and CRB over the number of antennas",
         columns=("antennas", *(column for name in METHODS for column in (name, f"crb_{name}"))),
         extra=(

@@ -16,7 +16,7 @@ from jcas_baselines.tracking_rules import ConstantShare, ExactPerFrame, LeastSen
 
 from jcas_env.scenarios.massive_mimo import MassiveMIMO, MassiveMIMOConfig
 
-from ..figure import Plan, Recipe, Table
+from ..figure import Effort, FigureRecipe, Table
 from ..luo2023.networks import mean_and_interval
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ RULES = {
 """Policies of one frame; all plan with the beam error that there is."""
 
 
-def _compute(plan: Plan) -> Iterator[dict[str, Any]]:
+def _compute(plan: Effort) -> Iterator[dict[str, Any]]:
     episodes = plan.pick(100, 10)
     for setting in SETTINGS:
         scenario = MassiveMIMO(MassiveMIMOConfig.preset(setting))
@@ -77,7 +77,7 @@ def _verdict(table: Table) -> list[str]:
 
 
 FIGURES = {
-    "tracking-regret": Recipe(
+    "tracking-regret": FigureRecipe(
         title="Regret of one-frame policies to the clairvoyant bound in target tracking (our own figure)",
         columns=("setting", "allocator", "reward", "regret"),
         extra=("reward_ci95", "regret_ci95"),

@@ -21,7 +21,7 @@ from ....physics.rates import sensing_gain
 from ....types import Array
 from ..config import MultiCellConfig
 from ..state import Air, Csi
-from .estimate import Learned
+from .estimate import LinkEstimate
 
 
 def departure(config: MultiCellConfig, estimate: Estimate, cell: Array) -> Array:
@@ -43,7 +43,7 @@ def departure(config: MultiCellConfig, estimate: Estimate, cell: Array) -> Array
     return xp.where(reported, strongest, pick.aod_cos[..., 0])
 
 
-def act_on(config: MultiCellConfig, air: Air, learned: Learned, cell: Array, threshold: Array) -> Csi:
+def knowledge_of(config: MultiCellConfig, air: Air, learned: LinkEstimate, cell: Array, threshold: Array) -> Csi:
     """Combiners, beams, groups and gains that follow from an estimate.
 
     ``cell`` (..., users); ``threshold`` (..., users) is the grouping threshold of the user's cell

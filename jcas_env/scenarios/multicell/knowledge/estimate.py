@@ -20,7 +20,7 @@ from ....tree import tree_map
 from ....types import Array
 from ..config import MultiCellConfig
 from ..network.layout import Layout
-from ..state import Air, ChannelNoise, Fix, Memory
+from ..state import Air, ChannelNoise, Memory, PositionFix
 from .sounding import amplitude, frame_gains, pilot_noise_power, sound_antennas, sound_beams
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ MISFIT_TAIL = 2e-4
 """Probability with which a user that is where its bearings say is not located (spec multicell 2.7)."""
 
 
-class Learned(NamedTuple):
+class LinkEstimate(NamedTuple):
     """Estimate of a slot's links, and what is remembered of it."""
 
     estimate: Estimate
@@ -40,7 +40,9 @@ class Learned(NamedTuple):
     memory: Memory
 
 
-def learn(config: MultiCellConfig, place: Layout, air: Air, noise: ChannelNoise, memory: Memory | None) -> Learned:
+def estimate_links(
+    config: MultiCellConfig, place: Layout, air: Air, noise: ChannelNoise, memory: Memory | None
+) -> LinkEstimate:
     """Estimate all links of a slot; ``memory`` is None in the first slot of an episode.
 
     Lanes whose angles are due and lanes whose angles are not are worked on apart.
@@ -67,31 +69,33 @@ def learn(config: MultiCellConfig, place: Layout, air: Air, noise: ChannelNoise,
     )
 
 
-def _measure(config: MultiCellConfig, place: Layout, air: Air, noise: ChannelNoise, memory: Memory | None) -> Learned:
+def _measure(
+    config: MultiCellConfig, place: Layout, air: Air, noise: ChannelNoise, memory: Memory | None
+) -> LinkEstimate:
     """Estimate angles and gains, and locate the users."""
     xp = array_namespace(air.gains)
     estimate = _estimate(config, air, noise, memory)
     age = xp.zeros(air.path_loss_db.shape[:-2], dtype=xp.int64, device=device(air.gains))
     fix = _locate(config, place, air, estimate)
-    return Learned(
+    return LinkEstimate(
         _of_this_slot(config, air, estimate, noise),
         _expected_error(config, air, estimate),
         Memory(estimate.aod_cos, estimate.aoa_cos, estimate.active, fix, age),
     )
 
 
-def _hold(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Memory) -> Learned:
+def _hold(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Memory) -> LinkEstimate:
     """Estimate gains on the angles that are known, or everything from this slot alone; positions stay."""
     memory = memory._replace(age=memory.age + 1)
     if not keeps_angles(config.estimator):
         estimate = _estimate(config, air, noise, None)
         memory = memory._replace(aod_cos=estimate.aod_cos, aoa_cos=estimate.aoa_cos, active=estimate.active)
-        return Learned(_of_this_slot(config, air, estimate, noise), _expected_error(config, air, estimate), memory)
+        return LinkEstimate(_of_this_slot(config, air, estimate, noise), _expected_error(config, air, estimate), memory)
     heard = sound_beams(config, air, noise)
     estimate = gains_on_known_angles(
         heard.received, heard.beams, heard.noise_power, memory.aod_cos, memory.aoa_cos, memory.active
     )
-    return Learned(
+    return LinkEstimate(
         _of_this_slot(config, air, estimate, noise), _expected_error(config, air, estimate, gains_only=True), memory
     )
 
@@ -172,7 +176,7 @@ def _expected_error(config: MultiCellConfig, air: Air, estimate: Estimate, *, ga
     return counted * amplitude(air) ** 2
 
 
-def _locate(config: MultiCellConfig, place: Layout, air: Air, estimate: Estimate) -> Fix:
+def _locate(config: MultiCellConfig, place: Layout, air: Air, estimate: Estimate) -> PositionFix:
     """Positions from the strongest path's departure at every station (spec multicell 2.7).
 
     A cosine has the variance of its Cramér-Rao bound and of the grid it may lie on: by the former alone three bearings
@@ -213,4 +217,4 @@ def _locate(config: MultiCellConfig, place: Layout, air: Air, estimate: Estimate
         limit=float(stats.chi2.isf(MISFIT_TAIL, freedom)),
     )
     offset = found.position - air.position
-    return Fix(found.position, xp.hypot(offset[..., 0], offset[..., 1]), found.bound, found.located)
+    return PositionFix(found.position, xp.hypot(offset[..., 0], offset[..., 1]), found.bound, found.located)

@@ -57,7 +57,7 @@ def _fading_paths(config: MultiCellConfig) -> int:
     return config.total_paths if config.rician_db is None else config.total_paths - 1
 
 
-def aside(rng: np.random.Generator) -> np.random.Generator:
+def spawn_generator(rng: np.random.Generator) -> np.random.Generator:
     """A generator of its own for what a configuration may or may not draw.
 
     One number of ``rng`` seeds it, so that a seed means the same users and channels whatever the estimator: losses by
@@ -69,7 +69,7 @@ def aside(rng: np.random.Generator) -> np.random.Generator:
 def draw_innovation(config: MultiCellConfig, rng: np.random.Generator) -> Innovation:
     """Randomness of one slot of one lane (spec multicell 8)."""
     links = (config.cells, config.users)
-    own = aside(rng)
+    own = spawn_generator(rng)
     return Innovation(
         velocity=rng.standard_normal((config.users, 2)),
         los_phase=rng.standard_normal(links),
@@ -91,6 +91,6 @@ def draw_initial(config: MultiCellConfig, rng: np.random.Generator) -> Initial:
         aoa_cos=_path_cosines(config, rng),
         los_phase=rng.uniform(0.0, 2.0 * np.pi, links),
         scatter=complex_normal(rng, *links, _fading_paths(config)),
-        noise=_channel_noise(config, aside(rng)),
+        noise=_channel_noise(config, spawn_generator(rng)),
         first=draw_innovation(config, rng),
     )

@@ -11,7 +11,7 @@ from array_api_compat import array_namespace, device
 
 from ....checks import require
 from ....physics.beamforming import Precoder, beams, constant_modulus, effective_gain
-from ....physics.grouping import first_fit_groups, sizes_of_groups
+from ....physics.grouping import first_fit_groups, group_sizes_of_masks
 from ....physics.queues import serve
 from ....physics.rates import Noise, data_rate, interference, positioning_rate, sinr
 from ....types import COMMUNICATION, POSITIONING, Array, as_array, is_array, rounding
@@ -197,7 +197,7 @@ class MultiCellProblem:
     @cached_property
     def _sizes(self) -> tuple[Array, Array]:
         xp = array_namespace(self.gain)
-        size, count = sizes_of_groups(self.same_cell, self.mates)
+        size, count = group_sizes_of_masks(self.same_cell, self.mates)
         return xp.astype(size, self.gain.dtype), xp.astype(count, self.gain.dtype)
 
     @cached_property
