@@ -357,7 +357,9 @@ def _newton(state: _Iterate) -> tuple[_Iterate, Array]:
     length = 0.99 / xp.clip(xp.max(-step / slack, axis=(-2, -1)), min=0.99)
     for _ in range(HALVINGS):
         point = state.point + length[:, None, None] * step
-        inside = _inside(state, point)
+        share = state.share + length * change
+        # Slacks next to nothing hold the share next to not at all: a step may leave what a share can be.
+        inside = _inside(state, point) & (share >= 0.0) & (share <= 1.0)
         if xp.all(inside):
             break
         length = xp.where(inside, length, 0.5 * length)

@@ -72,7 +72,7 @@ def test_decomposition_of_counts(count, dtype):
 
 
 @precisions
-@pytest.mark.parametrize(("count", "cuts"), [(20, 5), pytest.param(300, 40, marks=SLOW)])
+@pytest.mark.parametrize(("count", "cuts"), [(20, 5), pytest.param(100, 40, marks=SLOW)])
 def test_decomposition_by_cone_programs(count, cuts, dtype):
     """Bands of 60 subcarriers and fewer: a local search over single subcarriers takes seconds for a large one."""
 
