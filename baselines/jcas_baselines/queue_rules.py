@@ -13,7 +13,7 @@ from math import inf
 
 from array_api_compat import array_namespace
 
-from jcas_env.physics.beamforming import same_group
+from jcas_env.physics.membership import same_group
 from jcas_env.scenarios.multicell import MultiCellProblem
 from jcas_env.types import COMMUNICATION, Array, Status
 

@@ -8,8 +8,8 @@ from typing import Literal
 from array_api_compat import array_namespace, device
 
 from ..types import Array
-from .beamforming import same_group
 from .information.angle import MIN_SINE_SQUARED, angle_information
+from .membership import same_group
 
 Noise = Literal["per_hertz", "constant"]
 PositioningGain = Literal["classical", "paper"]

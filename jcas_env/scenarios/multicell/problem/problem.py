@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace, device
 
-from ....checks import require
+from ....checks import require, require_all
 from ....physics.beamforming import Precoder, beams, constant_modulus, effective_gain
-from ....physics.grouping import first_fit_groups, group_sizes_of_masks
+from ....physics.grouping import first_fit_groups
+from ....physics.membership import Membership
 from ....physics.queues import serve
 from ....physics.rates import Noise, data_rate, interference, positioning_rate, sinr
 from ....types import COMMUNICATION, POSITIONING, Array, as_array, is_array, rounding
 from ....units import MEGA
+from ...fields import CheckedFields
 from ..config import Intercell, Objective
-from ..network.traffic import backlog_score, slots_of_arrivals
+from . import checks, relaxed
 from .allocation import MultiCellAllocation, MultiCellOutcome
-from .checks import check_problem, violation
-from .relaxed import RelaxedAllocation, RelaxedProblem, Seating, relax, seat_users
+from .backlog import backlog_score, slots_of_arrivals
+from .checks import Budgets
+from .relaxed import RelaxedAllocation, RelaxedProblem
 from .subcarriers import whole_subcarriers
 
 LEAST_RATE = 1e-6
@@ -28,7 +31,7 @@ LEAST_RATE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class MultiCellProblem:
+class MultiCellProblem(CheckedFields):
     r"""One slot of the multi-cell network, known or true (spec multicell 2.5, 4.1, DESIGN 7.1).
 
     The same type says what an allocator may know (estimated gains) and what the air does
@@ -103,8 +106,8 @@ class MultiCellProblem:
     waited: Array | None = None
     """(..., users): slots since one that delivered a slot's mean arrivals, or all there was [-]."""
 
-    def __post_init__(self) -> None:
-        check_problem(self)
+    fit_fields = staticmethod(checks.fit_fields)
+    check_fields = staticmethod(checks.check_fields)
 
     # ---------------------------------------------------------------- sizes and per-cell quantities
 
@@ -120,15 +123,21 @@ class MultiCellProblem:
 
     @cached_property
     def cells(self) -> int:
-        """Number of cells: as stated, else as the per-cell numbers say, else as many as serve users."""
-        if self.cell_count is not None:
-            return self.cell_count
-        for value in (self.power_budget, self.band_budget, self.positioning_share):
-            shape = np.shape(value)
-            if shape and shape[-1] > 1:
-                return int(shape[-1])
-        xp = array_namespace(self.cell)
-        return int(xp.max(self.cell)) + 1
+        """Number of cells, see :func:`.checks.count_cells`."""
+        return checks.count_cells(vars(self))
+
+    @cached_property
+    def membership(self) -> Membership:
+        """Who shares cell and group; counts in the precision of the gains."""
+        return Membership(self.cell, self.group, self.cells, self.gain.dtype)
+
+    @cached_property
+    def budgets(self) -> Budgets:
+        """Budgets, floors and noise as arrays."""
+        stated = (self.power_budget, self.band_budget, self.power_floor, self.band_floor, self.noise_density)
+        xp = array_namespace(self.gain)
+        values = (as_array(value, self.gain) for value in stated)
+        return Budgets(*(value if value.ndim else xp.reshape(value, (1,)) for value in values))
 
     def per_cell(self, value: Any) -> Array:
         """Broadcast a scalar or ``(..., cells)`` to the batch and the cells; more leading axes are candidates."""
@@ -140,15 +149,6 @@ class MultiCellProblem:
             return value
         return xp.broadcast_to(value, np.broadcast_shapes(tuple(value.shape), shape))
 
-    def of_cell(self, value: Array) -> Array:
-        """Spread ``(..., cells)`` over the users of each cell, ``(..., users)``."""
-        xp = array_namespace(value, self.cell)
-        if value.shape[:-1] == self.cell.shape[:-1]:
-            return xp.take_along_axis(value, self.cell, axis=-1)
-        batch = np.broadcast_shapes(value.shape[:-1], self.cell.shape[:-1])
-        cell = xp.broadcast_to(self.cell, (*batch, self.users))
-        return xp.take_along_axis(xp.broadcast_to(value, (*batch, value.shape[-1])), cell, axis=-1)
-
     def per_user(self, value: Any) -> Array:
         """A number given per cell, for each user: (..., users), or (1,) where it is the same for all."""
         xp = array_namespace(self.gain)
@@ -156,49 +156,38 @@ class MultiCellProblem:
             return xp.full(1, value, dtype=self.gain.dtype, device=device(self.gain))
         return self.of_cell(self.per_cell(value))
 
+    def of_cell(self, value: Array) -> Array:
+        """Give each user the number of its cell: :meth:`.Membership.of_cell`."""
+        return self.membership.of_cell(value)
+
     def cell_sum(self, value: Array) -> Array:
-        """Sum ``(..., users)`` over the users of each cell, ``(..., cells)``."""
-        xp = array_namespace(value, self.cell)
-        return (value[..., None, :] @ xp.astype(self.membership, value.dtype, copy=False))[..., 0, :]
+        """Sum over the users of each cell: :meth:`.Membership.cell_sum`."""
+        return self.membership.cell_sum(value)
 
-    @cached_property
-    def membership(self) -> Array:
-        """(..., users, cells): 1 where a user is served by a cell, in the precision of the gains."""
-        xp = array_namespace(self.cell)
-        index = xp.arange(self.cells, dtype=self.cell.dtype, device=device(self.cell))
-        return xp.astype(self.cell[..., :, None] == index, self.gain.dtype)
-
-    @cached_property
+    @property
     def crowd(self) -> Array:
         """(..., users): number of users in each user's cell."""
-        xp = array_namespace(self.cell)
-        return xp.sum(xp.astype(self.same_cell, self.gain.dtype), axis=-1)
+        return self.membership.crowd
 
-    @cached_property
+    @property
     def same_cell(self) -> Array:
         """(..., users, users) bool: whether two users share the cell."""
-        return self.cell[..., :, None] == self.cell[..., None, :]
+        return self.membership.same_cell
 
-    @cached_property
+    @property
     def mates(self) -> Array:
-        """(..., users, users) bool: whether two users share cell and group, see :func:`.beamforming.same_group`."""
-        return self.same_cell & (self.group[..., :, None] == self.group[..., None, :])
+        """(..., users, users) bool: whether two users share cell and group."""
+        return self.membership.mates
 
-    @cached_property
+    @property
     def group_size(self) -> Array:
         """(..., users): number of users in each user's group."""
-        return self._sizes[0]
+        return self.membership.group_size
 
-    @cached_property
+    @property
     def groups(self) -> Array:
         """(..., users): number of groups in each user's cell."""
-        return self._sizes[1]
-
-    @cached_property
-    def _sizes(self) -> tuple[Array, Array]:
-        xp = array_namespace(self.gain)
-        size, count = group_sizes_of_masks(self.same_cell, self.mates)
-        return xp.astype(size, self.gain.dtype), xp.astype(count, self.gain.dtype)
+        return self.membership.groups
 
     @cached_property
     def least_share(self) -> Array:
@@ -214,11 +203,9 @@ class MultiCellProblem:
     def _least_shares(self) -> tuple[Array, Array]:
         """Shares that the floors of power and those of band need, two arrays (..., cells)."""
         xp = array_namespace(self.gain)
-        users = self.cell_sum(xp.ones_like(self.leakage))
+        budgets, users = self.budgets, self.cell_sum(xp.ones_like(self.leakage))
         groups = self.cell_sum(1.0 / self.group_size)
-        power = users * self.per_cell(self.power_floor) / self.per_cell(self.power_budget)
-        band = groups * self.per_cell(self.band_floor) / self.per_cell(self.band_budget)
-        return power, band
+        return users * budgets.power_floor / budgets.power, groups * budgets.band_floor / budgets.band
 
     @cached_property
     def short_of_subcarriers(self) -> Array:
@@ -329,10 +316,11 @@ class MultiCellProblem:
 
         ``rate``: :math:`\sum_u a_u (w_C R_u^C + w_O R_u^O)` in Mbit/s; ``fair``: the same with
         :math:`\ln R` in place of R, rates floored at 1e-6 Mbit/s; ``delay`` and ``drain``:
-        :func:`.traffic.backlog_score` (spec multicell 8).
+        :func:`.backlog_score` (spec multicell 8).
         """
         if self.reward in ("delay", "drain"):
-            return backlog_score(self, rate)
+            slots = slots_of_arrivals(self.serve(rate)[0], self.mean_arrivals)
+            return backlog_score(slots, membership=self.membership, reward=self.reward)
         xp = array_namespace(rate, positioning)
         services = [rate / MEGA, positioning / MEGA]
         if self.reward == "fair":
@@ -349,9 +337,8 @@ class MultiCellProblem:
         if self.arrival_rate is None:
             return outcome
         backlog, served = self.serve(rate)
-        return outcome._replace(
-            backlog_ms=1e3 * self.slot * slots_of_arrivals(self, backlog), arrived=self.arrivals, served=served
-        )
+        waiting_ms = 1e3 * self.slot * slots_of_arrivals(backlog, self.mean_arrivals)
+        return outcome._replace(backlog_ms=waiting_ms, arrived=self.arrivals, served=served)
 
     def utility(self, allocation: MultiCellAllocation) -> Array:
         r"""Configured reward, the mean over cells of :meth:`score`, (...,).
@@ -362,8 +349,18 @@ class MultiCellProblem:
         return xp.mean(self.score(*self.rates(allocation)), axis=-1)
 
     def violation(self, allocation: MultiCellAllocation) -> Array:
-        """Largest violation of a constraint relative to the budgets, (...,): see :func:`.constraints.violation`."""
-        return violation(self, allocation)
+        """Largest violation of a constraint relative to the budgets, (...,): see :func:`.worst_violation`."""
+        return checks.worst_violation(
+            allocation,
+            self.on_air(allocation).bandwidth,
+            self.share,
+            membership=self.membership.regrouped(allocation.group),
+            budgets=self.budgets,
+        )
+
+    def check_allocation(self, allocation: MultiCellAllocation) -> MultiCellAllocation:
+        """An allocation as arrays of this problem's kind and batch; raises ``ValueError`` that names a bad entry."""
+        return checks.check_allocation(allocation, gain=self.gain)
 
     # ---------------------------------------------------------------- other groupings
 
@@ -378,10 +375,10 @@ class MultiCellProblem:
         if group.shape == self.group.shape and bool(xp.all(group == self.group)):
             return self
         if self._keeps_beams:
-            return replace(self, group=group)
+            return self.changed(group=group)
         beam = beams(self.beam_channel, self.cell, group, precoder=self.precoder)
         beam = constant_modulus(beam) if self.analog else beam
-        return replace(self, group=group, gain=effective_gain(self.air_channel, beam, self.cell))
+        return self.changed(group=group, gain=effective_gain(self.air_channel, beam, self.cell))
 
     def regroup(self, threshold: Array | float) -> MultiCellProblem:
         """Group by another correlation threshold (scalar or (..., cells)) and return the new problem.
@@ -396,33 +393,34 @@ class MultiCellProblem:
 
     # ---------------------------------------------------------------- the relaxed problem and the way back
 
-    @cached_property
-    def seating(self) -> Seating:
-        """Index maps that gather the users of each cell into a row of its own."""
-        return seat_users(self.cell, self.cells)
-
     def relaxed(self, *, positioning_share: Array | float | None = None, noise: Noise = "constant") -> RelaxedProblem:
-        """Freeze the interference and separate cells and services: see :func:`.relaxed.relax`.
+        """Freeze the interference and separate cells and services: see :func:`.relax`.
 
-        ``positioning_share``, scalar or (..., cells), is required where the problem leaves the share free;
-        more leading axes than the problem has are candidates. Raises ``ValueError`` if it is missing.
+        ``positioning_share`` in (0, 1), scalar or (..., cells), is required where the problem leaves the share free;
+        more leading axes than the problem has are candidates. Raises ``ValueError`` if it is missing or outside.
         """
         xp = array_namespace(self.gain)
         share = self.per_cell(self.positioning_share if positioning_share is None else positioning_share)
-        if xp.any(xp.isnan(share)):
-            raise ValueError("`positioning_share` is free in this problem: give the share to relax at, got NaN")
-        return relax(self, share, noise)
+        missing = bool(xp.any(xp.isnan(share)))
+        require(not missing, "`positioning_share` is free in this problem: give the share to relax at, got NaN")
+        require_all("positioning_share", share, (share > 0) & (share < 1), "in (0, 1)")
+        return relaxed.relax(
+            share,
+            gain=self.gain,
+            leakage=self.leakage,
+            sensing_gain=self.sensing_gain,
+            weight=self.weight,
+            membership=self.membership,
+            budgets=self.budgets,
+            noise=noise,
+            intercell=self.intercell,
+        )
+
+    def relaxed_rates(self, efficiency: Array, positioning_share: Array) -> tuple[Array, Array]:
+        """Rates that a relaxed problem promises at shares (..., cells): see :func:`.relaxed_rates`."""
+        band = self.budgets.band * self.duty[..., None]
+        return relaxed.relaxed_rates(efficiency, positioning_share, band=band, membership=self.membership)
 
     def assemble(self, allocation: RelaxedAllocation, positioning_share: Array) -> MultiCellAllocation:
         """Physical allocation from normalised ones: (..., cells, 2, seats) and shares (..., cells)."""
-        xp = array_namespace(self.gain)
-        services = xp.stack([1.0 - positioning_share, positioning_share], axis=-1)
-
-        def physical(share: Array, budget: Array | float) -> Array:
-            value = share * (services * self.per_cell(budget)[..., None])[..., None]
-            return xp.stack([self.seating.scatter(value[..., s, :]) for s in range(2)], axis=-2)
-
-        power = physical(allocation.power, self.power_budget)
-        bandwidth = physical(allocation.bandwidth, self.band_budget)
-        group = xp.broadcast_to(self.group, (*power.shape[:-2], self.users))
-        return MultiCellAllocation(power, bandwidth, group)
+        return relaxed.assemble(allocation, positioning_share, membership=self.membership, budgets=self.budgets)

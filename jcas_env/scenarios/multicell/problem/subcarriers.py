@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array_api_compat import array_namespace, device
 
-from ....physics.beamforming import same_group
+from ....physics.membership import same_group
 from ....types import ROUNDING, Array, rounding
 
 
