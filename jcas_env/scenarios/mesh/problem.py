@@ -13,8 +13,9 @@ from ...physics.information.angle import array_sensitivity
 from ...physics.information.line_of_sight import AngularInformation, pair_information, zero_if_rounding
 from ...physics.information.position import ErrorBounds, closed_form_bounds, inverse_equivalent_error
 from ...types import Array, as_array
+from ..fields import CheckedFields
+from . import checks
 from .allocation import MeshAllocation, MeshOutcome
-from .checks import check_problem
 from .config import Objective
 from .counts import LEAST_VALUE, CountModel
 from .subcarriers import comb_placement, largest_remainder, sums_per_user
@@ -32,7 +33,7 @@ class Tones(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class MeshProblem:
+class MeshProblem(CheckedFields):
     r"""One frame of the mesh (spec mesh 1, 2, DESIGN 7.1).
 
     Subcarrier n serves user u in both phases: for a part beta of the frame it carries known symbols on a pair of
@@ -83,8 +84,8 @@ class MeshProblem:
     penalty: float = 1.0
     """kappa, price of a relative shortfall from the rate floor."""
 
-    def __post_init__(self) -> None:
-        check_problem(self)
+    fit_fields = staticmethod(checks.fit_fields)
+    check_fields = staticmethod(checks.check_fields)
 
     # ---------------------------------------------------------------- sizes and physics
 
@@ -311,6 +312,10 @@ class MeshProblem:
         xp = array_namespace(rate, air.positioning_share)
         lacking = self.shortfall(rate, air.positioning_share) + xp.clip(self.share_min - air.positioning_share, min=0.0)
         return lacking + xp.clip(xp.sum(air.counts, axis=-1) / self.subcarriers - 1.0, min=0.0)
+
+    def check_allocation(self, allocation: MeshAllocation) -> MeshAllocation:
+        """An allocation as arrays of this problem's kind; raises ``ValueError`` that names a bad entry."""
+        return checks.check_allocation(allocation, like=self.distance, subcarriers=self.subcarriers)
 
     def bounds(self, allocation: MeshAllocation) -> ErrorBounds:
         """Position and orientation error bound of every user over the positioning symbols of the frame."""
