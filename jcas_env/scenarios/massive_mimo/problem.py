@@ -138,14 +138,14 @@ class MassiveMIMOProblem(CheckedFields):
     def sufficient_power(self) -> Array:
         """(...,): radiated power at which the demand is within reach, N_t c / max(a, b) if aligned [W]."""
         xp = array_namespace(self.echo_noise)
-        needed = self.tx_antennas * self.echo_noise / self.crb_limit
+        needed = self.tx_antennas * self.echo_noise / self.crb_limit  # zero without a demand
         return needed * xp.where(needed > 0, reciprocal(self.best_information), xp.ones_like(needed))
 
     def least_sensing_power(self, crb_limit: Array | None = None) -> Array:
         """(...,): least T at full power that meets the demand (or another one), else the most informative T [W]."""
         xp = array_namespace(self.large_scale_gain)
         total = self.largest_total
-        some = total > 0
+        some = total > 0  # without power no demand is met: the share of a power of zero does not matter
         limit = self.crb_limit if crb_limit is None else crb_limit
         demand = self.echo_noise / limit / xp.where(some, total, xp.ones_like(total))
         return total * least_sensing_share(self.echo, demand)
@@ -190,6 +190,7 @@ class MassiveMIMOProblem(CheckedFields):
     def posterior(self, information: Array) -> Array:
         r"""Variance after a measurement, :math:`1/(1/V^- + I)`, (...,) [rad^2]; the prior's where I = 0."""
         xp = array_namespace(information)
+        # Where nothing is known beforehand the product of prior and information would be inf * 0.
         known = xp.isfinite(self.prior_variance)
         prior = xp.where(known, self.prior_variance, xp.ones_like(self.prior_variance))
         return xp.where(known, prior / (1.0 + prior * information), reciprocal(information))
