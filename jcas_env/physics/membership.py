@@ -166,13 +166,8 @@ class Membership:
         return (value[..., None, :] @ xp.astype(self._serves, value.dtype, copy=False))[..., 0, :]
 
     def of_cell(self, value: Array) -> Array:
-        """Give each user the number of its cell, ``(..., cells)`` -> ``(..., users)``.
-
-        One number for all cells, ``(..., 1)``, stays as it is and broadcasts.
-        """
+        """Give each user the number of its cell, ``(..., cells)`` -> ``(..., users)``."""
         xp = array_namespace(value, self.cell)
-        if value.shape[-1] == 1:
-            return value
         return xp.take_along_axis(*_broadcast(value, self.cell), axis=-1)
 
     # ---------------------------------------------------------------- a row of seats for each cell

@@ -284,7 +284,7 @@ class MeshProblem(CheckedFields):
     def _bounds(self, tones: Tones, share: Array) -> ErrorBounds:
         xp = array_namespace(share)
         energy = self._energy * self.symbols * share[..., None]
-        # Without energy the information is singular, and the bounds say inf for that reason, not for a division by zero.
+        # Without energy the information is singular: the bounds are inf for that reason, and nothing divides by zero.
         lit = energy > 0
         unit = AngularInformation(*(xp.where(lit, part, 0.0 * part) for part in self._unit_information(tones)))
         distance = xp.broadcast_to(self.distance, unit.delay.shape)

@@ -37,7 +37,7 @@ class Budgets(NamedTuple):
 
     def per_user(self, membership: Membership) -> Budgets:
         """The numbers of each user's cell, (..., users), or (1,) where they are the same in all cells."""
-        return Budgets(*(membership.of_cell(value) for value in self))
+        return Budgets(*(value if value.shape[-1] == 1 else membership.of_cell(value) for value in self))
 
 
 def worst_violation(
