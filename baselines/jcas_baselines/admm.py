@@ -8,12 +8,13 @@ from typing import Literal, NamedTuple
 
 from array_api_compat import array_namespace, device
 
+from jcas_env.physics.membership import Groups
 from jcas_env.physics.rates import spectral_efficiency
 from jcas_env.scenarios.multicell import RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Array, Status, rounding
 
 from .multicell.convex_relaxed import admm_update as convex_update
-from .multicell.relaxed_solver import Groups, RelaxedResult, RelaxedSolver, canonical_groups, floors_of
+from .multicell.relaxed_solver import RelaxedResult, RelaxedSolver, floors_of
 from .solver import iterate, require_numpy
 from .water_filling import penalised_waterfill
 
@@ -83,7 +84,7 @@ class ADMM(RelaxedSolver):
         require_numpy(self.backend, relaxed.coefficient)
         xp = array_namespace(relaxed.coefficient)
         batch = relaxed.coefficient.shape[:-1]
-        groups = canonical_groups(relaxed)
+        groups = relaxed.groups
         begin = self._begin(relaxed, groups, start)
         update = convex_update if self.backend == "cvxpy" else closed_form_update
         state, iterations, converged = iterate(

@@ -16,7 +16,7 @@ from jcas_env.types import Status
 from .massive_mimo import closed_form as massive_mimo
 from .massive_mimo.closed_form import Reading
 from .mesh import solve as mesh_solver
-from .multicell.relaxed_solver import RelaxedResult, RelaxedSolver, canonical_groups, floors_of
+from .multicell.relaxed_solver import RelaxedResult, RelaxedSolver, floors_of
 from .solver import Solution, unsupported
 from .water_filling import waterfill
 
@@ -66,7 +66,7 @@ class EqualAllocation(RelaxedSolver):
     def solve_relaxed(self, relaxed: RelaxedProblem) -> RelaxedResult:
         """Closed form, batched."""
         xp = array_namespace(relaxed.coefficient)
-        groups = canonical_groups(relaxed)
+        groups = relaxed.groups
         floors = floors_of(relaxed, groups)
         parts = groups.size if self.per == "user" else xp.astype(groups.size > 0, groups.size.dtype)
         band = groups.spread(waterfill(parts, xp.full_like(parts, inf), floors.band))

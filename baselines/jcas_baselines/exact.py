@@ -17,7 +17,7 @@ from .gbd import decompose_share
 from .massive_mimo import closed_form as massive_mimo
 from .mesh import solve as mesh_solver
 from .multicell.interior_point import maximise_perspective
-from .multicell.relaxed_solver import AtShare, RelaxedResult, RelaxedSolver, canonical_groups, floors_of
+from .multicell.relaxed_solver import AtShare, RelaxedResult, RelaxedSolver, floors_of
 from .solver import Solution, unsupported
 from .water_filling import waterfill
 
@@ -88,7 +88,7 @@ class Exact(RelaxedSolver):
         if self.noise == "per_hertz":
             return maximise_perspective(relaxed)
         xp = array_namespace(relaxed.coefficient)
-        groups = canonical_groups(relaxed)
+        groups = relaxed.groups
         floors = floors_of(relaxed, groups)
         slack = xp.clip(1.0 - xp.sum(floors.band, axis=-1), min=0.0)  # floors that do not fit: the caller blanks them
         # Vertex k on axis -2: every group on its floor, all slack to group k.

@@ -21,7 +21,7 @@ from .mesh.solve import solve_gbd
 from .multicell.convex_relaxed import per_hertz_optimum
 from .multicell.duality import BudgetPrices, Form, perspective_prices
 from .multicell.interior_point import solve_perspective
-from .multicell.relaxed_solver import LEAST_SHARE, canonical_groups, floors_of
+from .multicell.relaxed_solver import LEAST_SHARE, floors_of
 from .solver import Solution, in_double_precision, require_numpy, unsupported
 
 Split = Literal["shared", "separate"]
@@ -150,7 +150,7 @@ class _Inner:
         least = LEAST_RATE / factor
         if self.backend == "cvxpy":
             allocation = _one_by_one(relaxed, self.form)
-            groups = canonical_groups(relaxed)
+            groups = relaxed.groups
             floors = floors_of(relaxed, groups)
             value, bound, prices = perspective_prices(
                 relaxed, groups, floors, allocation, barrier=1e12, form=self.form, least=least

@@ -13,7 +13,6 @@ from math import inf
 
 from array_api_compat import array_namespace
 
-from jcas_env.physics.beamforming import same_group
 from jcas_env.scenarios.multicell import MultiCellProblem
 from jcas_env.types import COMMUNICATION, Array, Status
 
@@ -108,7 +107,7 @@ class BacklogProportional:
         )  # in single precision their quotient is no number for what is hardly heard
         level = xp.where(waits, queue + width - rate, -inf)[..., None, :]
         most = xp.max(xp.where(problem.same_cell, level, -inf), axis=-1)
-        level = xp.max(xp.where(same_group(problem.cell, problem.group), level, -inf), axis=-1)
+        level = xp.max(xp.where(problem.mates, level, -inf), axis=-1)
         return xp.exp(xp.where(most > -inf, level - xp.where(most > -inf, most, 0.0), -inf))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from math import inf
 from typing import Literal, get_args
 
 from array_api_compat import array_namespace, device
@@ -105,12 +104,7 @@ class LeastSensing(FramePlanner):
 
     def allocate(self, problem: MassiveMIMOProblem) -> MassiveMIMOAllocation:
         """Least sensing power for the bound that the prior still lacks."""
-        xp = array_namespace(problem.large_scale_gain)
-        prior, limit = problem.prior_variance, problem.variance_limit
-        lacking = prior > limit
-        gap = xp.where(lacking, 1.0 - limit / xp.where(lacking, prior, xp.ones_like(prior)), xp.ones_like(prior))
-        needed = xp.where(lacking, limit / gap, xp.full_like(limit, inf))
-        return at_sensing_power(problem, problem.least_sensing_power(needed))
+        return at_sensing_power(problem, problem.least_sensing_power(problem.lacking_bound()))
 
 
 @dataclass(frozen=True)

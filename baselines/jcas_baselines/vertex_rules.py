@@ -11,7 +11,7 @@ from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, Re
 from jcas_env.types import Array, Status, as_array
 
 from .multicell.cells import infeasible
-from .multicell.relaxed_solver import LEAST_SHARE, RelaxedResult, RelaxedSolver, canonical_groups, floors_of
+from .multicell.relaxed_solver import LEAST_SHARE, RelaxedResult, RelaxedSolver, floors_of
 from .search import without_floors
 from .solver import Solution, unsupported
 
@@ -25,7 +25,7 @@ def vertex(relaxed: RelaxedProblem, winner: Array) -> RelaxedAllocation:
     ``winner`` (...,) integer: the group, counted in order of first appearance.
     """
     xp = array_namespace(relaxed.coefficient)
-    groups = canonical_groups(relaxed)
+    groups = relaxed.groups
     floor = floors_of(relaxed, groups).band
     label = xp.arange(floor.shape[-1], dtype=winner.dtype, device=device(floor))
     wins = xp.astype(label == winner[..., None], floor.dtype)
@@ -72,7 +72,7 @@ class BestVertex:
         solvable = without_floors(problem, ~fits)
         shares = _shares(solvable)
         relaxed = solvable.relaxed(positioning_share=shares)
-        groups = canonical_groups(relaxed).size.shape[-1]
+        groups = relaxed.groups.size.shape[-1]
         batch = relaxed.coefficient.shape[:-1]
         values = []
         for k in range(groups):

@@ -14,18 +14,13 @@ from typing import Literal
 from array_api_compat import array_namespace, device
 
 from ..types import Array
+from .membership import one_hot, same_group
 
 Combiner = Literal["svd", "null_mrc", "gev"]
 Precoder = Literal["mrt", "zf"]
 
 NULL_TOLERANCE = 1e-9
 """Singular values whose square is below this share of the largest square count as zero (spec multicell 2.3)."""
-
-
-def one_hot(index: Array, size: int) -> Array:
-    """Boolean membership, ``(..., size, users)``: whether ``index[..., user]`` equals the row number."""
-    xp = array_namespace(index)
-    return index[..., None, :] == xp.arange(size, dtype=index.dtype, device=device(index))[:, None]
 
 
 def serving_link(links: Array, cell: Array) -> Array:
@@ -242,11 +237,6 @@ def channel_correlation(effective: Array, cell: Array, /) -> Array:
     norm = xp.linalg.vector_norm(h, axis=-1, keepdims=True)
     unit = xp.where(norm > 0, h / xp.where(norm > 0, norm, xp.ones_like(norm)), xp.zeros_like(h))
     return xp.abs(xp.conj(unit) @ xp.matrix_transpose(unit))
-
-
-def same_group(cell: Array, group: Array, /) -> Array:
-    """Whether two users share cell and group, ``(..., users, users)`` bool, true on the diagonal."""
-    return (cell[..., :, None] == cell[..., None, :]) & (group[..., :, None] == group[..., None, :])
 
 
 def beams(effective: Array, cell: Array, group: Array, /, *, precoder: Precoder) -> Array:

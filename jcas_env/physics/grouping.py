@@ -6,6 +6,7 @@ from array_api_compat import array_namespace, device
 
 from ..types import Array
 from .beamforming import NULL_TOLERANCE, Combiner, combiner, effective_channel, interference_spectrum, leakage
+from .membership import same_label
 
 
 def assign_cells(channel: Array, /, *, kind: Combiner, power: float, noise_power: float) -> Array:
@@ -69,7 +70,7 @@ def first_fit_groups(correlation: Array, cell: Array, threshold: Array | float, 
     users = cell.shape[-1]
     if not isinstance(threshold, float | int):
         threshold = threshold[..., None]
-    conflict = (correlation >= threshold) & (cell[..., :, None] == cell[..., None, :])
+    conflict = (correlation >= threshold) & same_label(cell)
     label = xp.arange(users, dtype=xp.int64, device=device(cell))
     # `closed[u, k]`: some user already in group k of u's cell is too correlated with u.
     closed = xp.zeros((*conflict.shape[:-1], users), dtype=xp.bool, device=device(cell))
@@ -79,24 +80,3 @@ def first_fit_groups(correlation: Array, cell: Array, threshold: Array | float, 
         chosen.append(own)
         closed = closed | (conflict[..., :, user, None] & (label == own)[..., None, :])
     return xp.concat(chosen, axis=-1)
-
-
-def group_sizes(cell: Array, group: Array, /) -> tuple[Array, Array]:
-    """Size of each user's group, and number of groups in each user's cell.
-
-    ``cell`` and ``group`` of shape (..., users) -> two integer arrays of shape (..., users). A cell's
-    number of groups is the number of labels that occur in it.
-    """
-    same_cell = cell[..., :, None] == cell[..., None, :]
-    return group_sizes_of_masks(same_cell, same_cell & (group[..., :, None] == group[..., None, :]))
-
-
-def group_sizes_of_masks(same_cell: Array, mates: Array, /) -> tuple[Array, Array]:
-    """The same of who shares a cell and who shares a group, (..., users, users) bool each."""
-    xp = array_namespace(mates)
-    index = xp.arange(mates.shape[-1], device=device(mates))
-    earlier = xp.any(mates & (index[None, :] < index[:, None]), axis=-1)  # not the first of its group
-    opens = xp.astype(~earlier, xp.int64)
-    size = xp.sum(xp.astype(mates, xp.int64), axis=-1)
-    count = xp.sum(xp.where(same_cell, opens[..., None, :], 0), axis=-1)
-    return size, count

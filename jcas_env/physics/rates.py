@@ -8,8 +8,8 @@ from typing import Literal
 from array_api_compat import array_namespace, device
 
 from ..types import Array
-from .beamforming import same_group
 from .information.angle import MIN_SINE_SQUARED, angle_information
+from .membership import same_group, same_label
 
 Noise = Literal["per_hertz", "constant"]
 PositioningGain = Literal["classical", "paper"]
@@ -25,7 +25,7 @@ def intercell_density(power: Array, gain: Array, cell: Array, /, *, band_budget:
     (spec multicell 2.5, 5.10).
     """
     xp = array_namespace(power, gain, cell)
-    other = cell[..., :, None] != cell[..., None, :]
+    other = ~same_label(cell)
     density = xp.sum(power, axis=-2) / band_budget
     return (xp.where(other, gain, xp.zeros_like(gain)) @ density[..., None])[..., 0]
 

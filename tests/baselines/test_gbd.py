@@ -14,7 +14,6 @@ from support.problems import CORNERS, mixed_problem, random_problem
 from support.scenes import static
 
 from jcas_env import RelaxedAllocation, RelaxedProblem, Status
-from jcas_env.scenarios.multicell.problem.relaxed import relaxed_rates
 
 
 def monolithic(problem, separate=False):
@@ -114,14 +113,14 @@ def test_the_objective_is_the_utility_of_the_relaxed_rates(reward):
     services = np.stack([1 - share, share], axis=-1)[..., None]
 
     def seated(value, budget):
-        rows = np.stack([problem.seating.gather(value[..., s, :]) for s in range(2)], axis=-2)
+        rows = np.stack([problem.membership.gather(value[..., s, :]) for s in range(2)], axis=-2)
         return rows / (services * budget)
 
     normalised = RelaxedAllocation(
         seated(solution.allocation.power, problem.power_budget),
         seated(solution.allocation.bandwidth, problem.band_budget),
     )
-    rates = relaxed_rates(problem, relaxed, normalised, share, "per_hertz")
+    rates = problem.relaxed_rates(relaxed.efficiency(normalised, "per_hertz"), share)
     np.testing.assert_allclose(problem.score(*rates).mean(axis=-1), solution.objective, rtol=1e-9)
 
 

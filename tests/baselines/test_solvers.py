@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from jcas_baselines import ADMM, EqualAllocation, Exact
 from jcas_baselines.admm import stationarity
 from jcas_baselines.multicell.convex_relaxed import constant_noise_optimum, per_hertz_optimum
-from jcas_baselines.multicell.relaxed_solver import canonical_groups
 from jcas_baselines.water_filling import penalised_waterfill, waterfill
 from support.backends import BACKENDS, to_numpy
 from support.scenes import static
@@ -50,7 +49,7 @@ def lane(relaxed, index):
 
 def assert_feasible(relaxed, allocation, tolerance=1e-9):
     power, band = allocation
-    groups = canonical_groups(relaxed)
+    groups = relaxed.groups
     np.testing.assert_allclose(power.sum(axis=-1), 1.0, atol=tolerance)
     np.testing.assert_allclose((groups.total(band) / np.maximum(groups.size, 1)).sum(axis=-1), 1.0, atol=tolerance)
     assert (power - np.expand_dims(relaxed.power_floor, -1))[relaxed.present].min() >= -tolerance
@@ -153,7 +152,7 @@ class TestExact:
     def test_is_the_best_of_a_brute_force_over_bands(self, rng):
         """The objective is linear in b at fixed p, so no b of a grid does better than the vertex."""
         relaxed = random_relaxed(rng, users=5, groups=3, floor=0.05)
-        groups = canonical_groups(relaxed)
+        groups = relaxed.groups
         best = Exact().solve(relaxed).objective
         for b in rng.dirichlet(np.ones(groups.size.shape[-1]), 4000):
             band = groups.spread(0.05 + (1 - 0.05 * b.size) * b)
@@ -178,7 +177,7 @@ class TestExact:
         exact = Exact().solve(relaxed).objective[..., 0]
         assert (exact >= ADMM().solve(relaxed).objective[..., 0] / (1 + 1e-9)).all()
         best = np.zeros_like(exact)
-        groups = canonical_groups(relaxed)
+        groups = relaxed.groups
         for _ in range(10):
             band = rng.exponential(size=groups.size.shape) * (groups.size > 0)
             start = RelaxedAllocation(
@@ -271,7 +270,7 @@ class TestADMM:
     def test_starting_from_bands_per_user_can_end_at_a_worse_vertex(self):
         """Spec multicell 6.2: why the start is b = 1/G."""
         relaxed = static(30, ue_antennas=2).problem.relaxed()
-        groups = canonical_groups(relaxed)
+        groups = relaxed.groups
         per_user = RelaxedAllocation(
             np.full(relaxed.weight.shape, 1 / 12), groups.spread(groups.size / groups.users[..., None])
         )
@@ -301,7 +300,7 @@ class TestADMM:
     def test_stationarity_is_the_gain_of_the_best_feasible_direction(self, rng):
         """First-order optimality against a linear program by brute force over the vertices."""
         relaxed = random_relaxed(rng, users=5, groups=3, floor=0.02)
-        groups = canonical_groups(relaxed)
+        groups = relaxed.groups
         size = groups.size.shape[-1]
         band, power = rng.dirichlet(np.ones(size)), rng.dirichlet(np.ones(5))
         at = RelaxedAllocation(0.02 + 0.9 * power, groups.spread(0.02 + (1 - 0.02 * size) * band))

@@ -167,7 +167,7 @@ def test_relaxed_interference_is_pessimistic_by_the_stated_decibels():
     allocation = EQUAL.solve(scene.problem).allocation
     problem = scene.problem
     relaxed = problem.relaxed()
-    snr = problem.seating.scatter(relaxed.coefficient[..., 0, :] / 12)
+    snr = problem.membership.scatter(relaxed.coefficient[..., 0, :] / 12)
     from jcas_env.physics.rates import interference, sinr
 
     level = interference(

@@ -15,6 +15,7 @@ from array_api_compat import array_namespace, device
 from torch.nn import functional
 
 from jcas_env.checks import require
+from jcas_env.physics.membership import one_hot
 from jcas_env.types import Array
 
 from .backlog import backlog_logits
@@ -221,7 +222,7 @@ def block_members(users: int, cells: int, like: Array) -> Array:
     """Membership (cells, users) of users that are numbered cell by cell, as the environment drops them."""
     xp = array_namespace(like)
     home = xp.arange(users, device=device(like)) * cells // users
-    return xp.astype(xp.arange(cells, device=device(like))[:, None] == home, like.dtype)
+    return xp.astype(one_hot(home, cells), like.dtype)
 
 
 def _functional(value: Array) -> Any:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace
 from torch import Tensor, nn
 
+from jcas_env.physics.membership import one_hot
 from jcas_env.scenarios.multicell import MultiCellProblem
 from jcas_env.scenarios.multicell.observation import FEATURES, QUEUE_FEATURES, structured
 
@@ -130,8 +131,7 @@ class EquivariantPolicy(nn.Module):
 def membership(problem: MultiCellProblem) -> Any:
     """Which cell serves whom, (..., cells, users), in single precision and the library of the problem."""
     xp = array_namespace(problem.cell)
-    index = xp.arange(problem.cells, dtype=problem.cell.dtype, device=device(problem.cell))
-    return xp.astype(index[:, None] == problem.cell[..., None, :], xp.float32)
+    return xp.astype(one_hot(problem.cell, problem.cells), xp.float32)
 
 
 def _as_numpy(parts: Any) -> Any:

@@ -140,16 +140,12 @@ def tracking_features(problem: MassiveMIMOProblem) -> tuple[Array, Array, Array]
     """
     xp = array_namespace(problem.large_scale_gain)
     known, gain = problem.aligned(), problem.large_scale_gain
-    prior, limit = problem.prior_variance, problem.variance_limit
-    lacking = prior > limit
-    room = xp.where(lacking, 1.0 - limit / xp.where(lacking, prior, xp.ones_like(prior)), xp.ones_like(prior))
-    demand = xp.where(lacking, limit / room, 1e9 * xp.ones_like(prior))
-    least = known.least_sensing_power(demand) / known.largest_total
+    least = known.least_sensing_power(problem.lacking_bound()) / known.largest_total
     users = xp.stack([(xp.log10(gain) + 1.5) / 2.0, problem.estimate_variance / gain], axis=-1)
     frame = xp.stack(
         [
             xp.sin(problem.beam_angle),
-            0.5 * xp.log10(prior / limit),
+            0.5 * xp.log10(problem.prior_variance / problem.variance_limit),
             xp.log10(problem.power_budget / problem.echo_noise) / 3.0,
             xp.log10(problem.power_budget / problem.noise_power) / 3.0,
             least,

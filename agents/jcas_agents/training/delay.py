@@ -27,7 +27,8 @@ from torch import Tensor
 from jcas_env.checks import require
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig, MultiCellProblem
 from jcas_env.scenarios.multicell.action import decode
-from jcas_env.scenarios.multicell.network.traffic import arrival_rates, begin_traffic, next_traffic, slots_of_arrivals
+from jcas_env.scenarios.multicell.network.traffic import arrival_rates, begin_traffic, next_traffic
+from jcas_env.scenarios.multicell.problem.backlog import slots_of_arrivals
 from jcas_env.scenarios.multicell.state import Traffic
 from jcas_env.tree import stack, tree_map
 
@@ -167,7 +168,7 @@ def play(
     queue, served = truth.serve(truth.rates(allocation)[0])
     coming = next_traffic(config, traffic, lanes.queue + traffic.arrivals, served, uniform)
     after = lanes._replace(slot=lanes.slot + 1, queue=queue, traffic=coming, last_power=allocation.power.detach())
-    return after, slots_of_arrivals(truth, queue)
+    return after, slots_of_arrivals(queue, truth.mean_arrivals)
 
 
 def restarted(lanes: Lanes, fresh: Lanes, where: Tensor) -> Lanes:

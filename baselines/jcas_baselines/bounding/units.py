@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jcas_env.physics.membership import Membership
 from jcas_env.scenarios.multicell import MultiCellProblem
 from jcas_env.types import COMMUNICATION, POSITIONING
 from jcas_env.units import MEGA
@@ -161,19 +162,17 @@ class Rows(NamedTuple):
     """(rows, largest group) integer: members, padded by -1."""
 
 
-def seat_groups(slots: Slots) -> Rows:
+def seat_groups(membership: Membership) -> Rows:
     """Give the users of each group, in index order, the places of a row of their own."""
-    cells, users = slots.power.shape[-1], slots.cell.shape[-1]
-    same = slots.cell[:, :, None] == slots.cell[:, None, :]
-    first = (same & (slots.group[:, :, None] == slots.group[:, None, :])).argmax(axis=-1)
-    element = np.arange(len(first))[:, None]
-    names, label = np.unique((element * cells + slots.cell) * users + first, return_inverse=True)
-    label = label.ravel()
-    order, size = np.argsort(label, kind="stable"), np.bincount(label)
-    rank = np.arange(label.size) - np.repeat(np.cumsum(size) - size, size)
-    user = np.full((len(names), size.max()), -1)
-    user[label[order], rank] = order % users
-    return Rows((names // (users * cells))[:, None], names // users, user)
+    groups = membership.by_cell
+    exists = groups.size > 0
+    element, cell, _ = np.nonzero(exists)
+    seat = np.broadcast_to(membership.seat[..., None, :], groups.member.shape)[exists]
+    present = groups.member[exists]
+    # A stable sort moves a group's members to the front of its row of the cell's seats, in their order.
+    front = np.argsort(~present, axis=-1, kind="stable")[:, : present.sum(axis=-1).max()]
+    user = np.take_along_axis(np.where(present, seat, -1), front, axis=-1)
+    return Rows(element[:, None], element * membership.cells + cell, user)
 
 
 def _service(slots: Slots, rows: Rows, density: np.ndarray, factor: np.ndarray, value: float) -> Group:
@@ -199,8 +198,8 @@ def _service(slots: Slots, rows: Rows, density: np.ndarray, factor: np.ndarray, 
 def take_apart(problem: MultiCellProblem, *, spend_all: bool) -> Units:
     """Units and groups of a problem, its batch flattened."""
     slots = slots_of(problem)
-    rows = seat_groups(slots)
     cells = problem.cells
+    rows = seat_groups(Membership(slots.cell, slots.group, cells, slots.gain.dtype))
     density = intercell_range(slots, spend_all=spend_all).least + slots.of_cell(slots.noise)
     mean = numpy_of(problem.service_weight) / (MEGA * log(2.0) * cells)
     data = (

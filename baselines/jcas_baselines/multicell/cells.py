@@ -17,16 +17,14 @@ from typing import Literal, NamedTuple
 
 from array_api_compat import array_namespace, device
 
-from jcas_env.physics.beamforming import same_group
 from jcas_env.physics.rates import intercell_density
-from jcas_env.scenarios.multicell import MultiCellAllocation, MultiCellProblem, RelaxedAllocation, RelaxedProblem
+from jcas_env.scenarios.multicell import MultiCellAllocation, MultiCellProblem, RelaxedAllocation
 from jcas_env.scenarios.multicell.problem.problem import LEAST_RATE
 from jcas_env.types import Array
 from jcas_env.units import MEGA
 
 from ..water_filling import waterfill
 from .minorant import CellModel, Point, onto_budgets
-from .relaxed_solver import Groups, canonical_groups
 
 Scope = Literal["cell", "network"]
 
@@ -54,10 +52,10 @@ class NetworkModel(NamedTuple):
 def cell_models(problem: MultiCellProblem, scope: Scope) -> NetworkModel:
     """Cells for a method that takes the others at their last powers (``cell``) or moves them all (``network``)."""
     xp = array_namespace(problem.gain)
-    seating = problem.seating
+    membership = problem.membership
     power, band = problem.per_user(problem.power_budget), problem.per_user(problem.band_budget)
-    taken = xp.astype(seating.taken, problem.gain.dtype)
-    groups = _groups(problem)
+    taken = xp.astype(membership.taken, problem.gain.dtype)
+    groups = membership.by_cell
     exists = xp.astype(groups.size > 0, taken.dtype)
 
     noise = xp.broadcast_to(band * problem.per_user(problem.noise_density), problem.leakage.shape)
@@ -65,11 +63,11 @@ def cell_models(problem: MultiCellProblem, scope: Scope) -> NetworkModel:
     nominal = noise + heard
     fixed = noise if problem.noise == "per_hertz" else xp.zeros_like(noise)
     fixed, constant = (fixed + heard, noise - fixed) if scope == "cell" else (fixed, noise - fixed)
-    fixed, constant = (seating.gather(value / nominal) * taken for value in (fixed, constant))
+    fixed, constant = (membership.gather(value / nominal) * taken for value in (fixed, constant))
 
     gain = problem.gain / nominal[..., :, None]
     own = xp.linalg.diagonal(gain) * power
-    services = [seating.gather(value) * taken for value in (own, own * problem.sensing_gain)]
+    services = [membership.gather(value) * taken for value in (own, own * problem.sensing_gain)]
     signal = xp.stack(services, axis=-2)
     floor = xp.concat(
         [
@@ -80,7 +78,7 @@ def cell_models(problem: MultiCellProblem, scope: Scope) -> NetworkModel:
     )
     unit = problem.per_cell(problem.band_budget) * problem.duty[..., None] / (MEGA * log(2.0))
     factor = xp.stack([unit, 0.5 * unit], axis=-1)[..., None]
-    worth = problem.service_weight[:, None] * (seating.gather(problem.weight) * taken)[..., None, :]
+    worth = problem.service_weight[:, None] * (membership.gather(problem.weight) * taken)[..., None, :]
     logarithmic = problem.reward == "fair"
     air = CellModel(
         signal,
@@ -103,15 +101,6 @@ def _reachable(signal: Array, fixed: Array, constant: Array, factor: Array) -> A
     return factor * xp.log1p(signal / xp.where(level > 0, level, 1.0)) > LEAST_RATE
 
 
-def _groups(problem: MultiCellProblem) -> Groups:
-    """Groups of every cell, in canonical form (..., cells, groups, seats)."""
-    xp = array_namespace(problem.gain)
-    seating = problem.seating
-    group = xp.where(seating.taken, seating.gather(problem.group), -1)
-    blank = xp.zeros(group.shape, dtype=problem.gain.dtype, device=device(group))
-    return canonical_groups(RelaxedProblem(blank, blank, group, 0.0, 0.0))
-
-
 def _unit_floor(problem: MultiCellProblem, floor: Array | float, budget: Array | float) -> Array:
     return (problem.per_cell(floor) / problem.per_cell(budget))[..., None]
 
@@ -128,23 +117,21 @@ def _seated(problem: MultiCellProblem, matrix: Array, seat: Array) -> Array:
 def _cross(problem: MultiCellProblem, gain: Array, power: Array) -> Array:
     """Y of every cell, (..., cells, seats, seats)."""
     xp = array_namespace(gain)
-    taken = problem.seating.taken
+    taken, seat = problem.membership.taken, problem.membership.seat
     index = xp.arange(problem.users, device=device(gain))
-    mates = same_group(problem.cell, problem.group) & (index[:, None] != index[None, :])
-    seat = xp.reshape(problem.seating.seat, taken.shape)
+    mates = problem.mates & (index[:, None] != index[None, :])
     matrix = xp.where(mates, gain * power[..., None, :], 0.0)
     return xp.where(taken[..., :, None] & taken[..., None, :], _seated(problem, matrix, seat), 0.0)
 
 
 def _coupling(problem: MultiCellProblem, gain: Array, power: Array, band: Array, scope: Scope) -> Array:
     xp = array_namespace(gain)
-    seats = problem.seating.taken.shape[-1]
+    taken, seat = problem.membership.taken, problem.membership.seat
     if scope == "cell":
-        return xp.zeros((*problem.batch, problem.cells, seats, seats), dtype=gain.dtype, device=device(gain))
-    other = problem.cell[..., :, None] != problem.cell[..., None, :]
-    matrix = xp.where(other, gain * band[..., :, None] * (power / band)[..., None, :], 0.0)
-    taken = xp.reshape(problem.seating.taken, (*problem.batch, -1))
-    seated = _seated(problem, matrix, problem.seating.seat)
+        return xp.zeros((*problem.batch, *taken.shape[-2:], taken.shape[-1]), dtype=gain.dtype, device=device(gain))
+    matrix = xp.where(~problem.same_cell, gain * band[..., :, None] * (power / band)[..., None, :], 0.0)
+    taken, seat = (xp.reshape(value, (*value.shape[:-2], -1)) for value in (taken, seat))
+    seated = _seated(problem, matrix, seat)
     return xp.where(taken[..., :, None] & taken[..., None, :], seated, 0.0)
 
 

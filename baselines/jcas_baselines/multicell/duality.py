@@ -28,7 +28,9 @@ from jcas_env.scenarios.multicell import RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Array, as_array
 
 if TYPE_CHECKING:
-    from .relaxed_solver import Floors, Groups
+    from jcas_env.physics.membership import Groups
+
+    from .relaxed_solver import Floors
 
 Form = Literal["rate", "log"]
 """Weighted sum of the rates, or of their logarithms."""

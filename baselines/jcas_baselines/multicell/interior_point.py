@@ -27,12 +27,13 @@ from typing import NamedTuple
 
 from array_api_compat import array_namespace
 
+from jcas_env.physics.membership import Groups
 from jcas_env.scenarios.multicell import RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Array, Status
 
 from ..solver import iterate
 from .duality import BudgetPrices, Form, perspective_prices
-from .relaxed_solver import Groups, RelaxedResult, canonical_groups, floors_of
+from .relaxed_solver import RelaxedResult, floors_of
 
 GAP = 1e-6
 """Duality gap at the end, relative to the objective (to the sum of the weights for logarithms)."""
@@ -111,7 +112,7 @@ def solve_perspective(
     method: see :func:`.prices.perspective_prices`.
     """
     xp = array_namespace(relaxed.coefficient)
-    groups = canonical_groups(relaxed)
+    groups = relaxed.groups
     floors = floors_of(relaxed, groups)
     batch = relaxed.coefficient.shape[:-1]
     totals = [xp.sum(floor, axis=-1, keepdims=True) for floor in floors]

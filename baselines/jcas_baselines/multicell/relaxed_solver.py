@@ -14,9 +14,9 @@ from typing import Any, ClassVar, NamedTuple
 
 from array_api_compat import array_namespace, device
 
+from jcas_env.physics.membership import Groups
 from jcas_env.physics.rates import Noise
 from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
-from jcas_env.scenarios.multicell.problem.relaxed import relaxed_rates
 from jcas_env.types import COMMUNICATION, POSITIONING, Array, Status, rounding
 from jcas_env.units import MEGA
 
@@ -24,54 +24,6 @@ from ..solver import Solution, in_double_precision, unsupported, widened
 
 LEAST_SHARE = 1e-6
 """Least share of a service where there are no floors."""
-
-
-class Groups(NamedTuple):
-    """Groups of a relaxed problem in canonical form: labels 0, 1, ... in order of first appearance."""
-
-    label: Array
-    """(..., users) integer; -1 for absent users."""
-    member: Array
-    """(..., groups, users) bool; rows beyond an element's number of groups are empty."""
-    size: Array
-    """(..., groups): users in each group."""
-    count: Array
-    """(...,): number of groups."""
-    users: Array
-    """(...,): number of present users."""
-
-    def total(self, value: Array) -> Array:
-        """Sum ``(..., users)`` over each group, (..., groups)."""
-        xp = array_namespace(value)
-        return (xp.astype(self.member, value.dtype) @ value[..., None])[..., 0]
-
-    def spread(self, value: Array) -> Array:
-        """Give each user the value of its group: (..., groups) -> (..., users); 0 for absent users."""
-        xp = array_namespace(value)
-        return (value[..., None, :] @ xp.astype(self.member, value.dtype))[..., 0, :]
-
-
-def canonical_groups(relaxed: RelaxedProblem) -> Groups:
-    """Relabel groups, and count users and groups, of every batch element."""
-    xp = array_namespace(relaxed.group)
-    group, present = relaxed.group, relaxed.present
-    dtype = relaxed.coefficient.dtype
-    index = xp.arange(group.shape[-1], device=device(group))
-    mates = (group[..., :, None] == group[..., None, :]) & present[..., :, None]
-    opens = present & ~xp.any(mates & (index[None, :] < index[:, None]), axis=-1)
-    opened = xp.cumulative_sum(xp.astype(opens, xp.int64), axis=-1) - 1
-    label = xp.sum(xp.where(mates & opens[..., None, :], opened[..., None, :], 0), axis=-1)
-    label = xp.where(present, label, -1)
-    groups = int(xp.max(label)) + 1
-    member = label[..., None, :] == xp.arange(groups, dtype=label.dtype, device=device(group))[:, None]
-    size = xp.sum(xp.astype(member, dtype), axis=-1)
-    return Groups(
-        label,
-        member,
-        size,
-        xp.sum(xp.astype(opens, dtype), axis=-1),
-        xp.sum(xp.astype(present, dtype), axis=-1),
-    )
 
 
 class Floors(NamedTuple):
@@ -103,7 +55,7 @@ def feasible(relaxed: RelaxedProblem) -> Array:
 
 def floor_sums(relaxed: RelaxedProblem) -> tuple[Array, Array]:
     """Shares of power and of band that the floors need, (...,) each."""
-    floors = floors_of(relaxed, canonical_groups(relaxed))
+    floors = floors_of(relaxed, relaxed.groups)
     xp = array_namespace(relaxed.coefficient)
     return xp.sum(floors.power, axis=-1), xp.sum(floors.band, axis=-1)
 
@@ -268,7 +220,7 @@ class RelaxedSolver(ABC):
         """Solve at shares (..., cells); leading axes beyond the problem's are candidates."""
         relaxed = problem.relaxed(positioning_share=share, noise=self.model)
         result = self._checked(relaxed, problem.floors_fit[..., None])
-        score = problem.score(*relaxed_rates(problem, relaxed, result.allocation, share, self.model))
+        score = problem.score(*problem.relaxed_rates(relaxed.efficiency(result.allocation, self.model), share))
         return AtShare(share, score, self._bound(problem, result.bound, share), result)
 
     @staticmethod

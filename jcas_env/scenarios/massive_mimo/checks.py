@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_args
+from math import inf
+from typing import Any, get_args
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -11,9 +12,6 @@ from ...checks import first_bad_entry, require
 from ...types import Array, as_array, is_array
 from .allocation import MassiveMIMOAllocation
 from .config import Objective, Reward
-
-if TYPE_CHECKING:
-    from .problem import MassiveMIMOProblem
 
 _POSITIVE = "positive and finite"
 _PER_FRAME = {
@@ -32,16 +30,19 @@ _PER_USER = {
     "weight": "finite and at least 0",
     "rate_floor": "finite and at least 0",
 }
+_PER_PAIR = {"pilot_overlap": "finite and at least 0"}
+"""Rules of the fields that are given once a frame, for each user and for each pair of them."""
 
 
 def _holds(rule: str, value: Array) -> Array:
+    """Whether each entry keeps a rule of the tables above; NaN keeps none."""
     xp = array_namespace(value)
-    sign = value > 0 if rule.startswith("positive") else value >= 0 if "at least 0" in rule else value == value  # noqa: PLR0124
+    sign = value > 0 if rule.startswith("positive") else value >= 0 if "at least 0" in rule else ~xp.isnan(value)
     return sign & xp.isfinite(value) if "finite" in rule else sign
 
 
-def require_rule(name: str, value: Array, rule: str) -> None:
-    """Raise ``ValueError`` that names the first entry that breaks a rule."""
+def _require_rule(name: str, value: Array, rule: str) -> None:
+    """Raise ``ValueError`` that names the first entry that breaks a rule; without an index if it is alone."""
     good = _holds(rule, value)
     if not array_namespace(value).all(good):
         index, entry = first_bad_entry(value, ~good)
@@ -51,6 +52,8 @@ def require_rule(name: str, value: Array, rule: str) -> None:
 def _fitted(name: str, value: Any, like: Array, shape: tuple[int, ...]) -> Array:
     """A number or array as an array of the full shape; raises ``ValueError`` if it does not broadcast."""
     value = as_array(value, like)
+    if value.shape == shape:
+        return value
     try:
         fits = np.broadcast_shapes(tuple(value.shape), shape) == shape
     except ValueError:
@@ -59,42 +62,52 @@ def _fitted(name: str, value: Any, like: Array, shape: tuple[int, ...]) -> Array
     return array_namespace(like).broadcast_to(value, shape)
 
 
-def check_problem(problem: MassiveMIMOProblem) -> None:
-    """Turn every field into an array of the batch's shape; raise ``ValueError`` for what cannot be meant."""
-    gain = problem.large_scale_gain
+def fit_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    """Every field as an array of the batch's shape, in the kind of ``large_scale_gain``.
+
+    The beam points at the target where no angle is given, and then both are the same array.
+    """
+    gain = fields["large_scale_gain"]
     gain = gain if is_array(gain) else np.asarray(gain, dtype=float)
-    xp = array_namespace(gain)
     shape = tuple(gain.shape)
     require(len(shape) >= 1, f"`large_scale_gain` needs a users axis, got {shape}")
+    together = fields["beam_angle"] is None or fields["beam_angle"] is fields["target_angle"]
+    weight = 1.0 if fields["weight"] is None else fields["weight"]
+    fitted = fields | {"large_scale_gain": gain, "weight": weight}
+    shapes = dict.fromkeys(_PER_USER, shape) | dict.fromkeys(_PER_FRAME, shape[:-1])
+    shapes |= dict.fromkeys(_PER_PAIR, (*shape, shape[-1]))
+    for name, full in shapes.items():
+        if name == "beam_angle" and together:
+            fitted[name] = fitted["target_angle"]
+        elif fitted[name] is not None:
+            fitted[name] = _fitted(name, fitted[name], gain, full)
+    return fitted
+
+
+def check_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields by name, fitted; raises ``ValueError`` that names field, index and value for what cannot be meant."""
+    fields = fit_fields(fields)
+    gain = fields["large_scale_gain"]
+    shape = tuple(gain.shape)
     require(min(shape) > 0, f"`large_scale_gain` must hold at least one frame and one user, got shape {shape}")
-    require(xp.isdtype(gain.dtype, "real floating"), f"`large_scale_gain` must hold real numbers, got {gain.dtype}")
-    batch = tuple(gain.shape[:-1])
+    real = array_namespace(gain).isdtype(gain.dtype, "real floating")
+    require(real, f"`large_scale_gain` must hold real numbers, got {gain.dtype}")
     for name in ("tx_antennas", "rx_antennas"):
-        count = getattr(problem, name)
+        count = fields[name]
         ok = isinstance(count, int | np.integer) and not isinstance(count, bool) and count >= 1
         require(bool(ok), f"`{name}` must be a positive integer, got {count!r}")
-    factor = problem.rate_factor
+    factor, penalty = fields["rate_factor"], fields["penalty"]
     require(0 < factor <= 1, f"`rate_factor` must lie in (0, 1], got {factor!r}")
-    require(0 <= problem.penalty < float("inf"), f"`penalty` must be finite and at least 0, got {problem.penalty!r}")
+    require(0 <= penalty < inf, f"`penalty` must be finite and at least 0, got {penalty!r}")
     for name, kinds in (("reward", get_args(Reward)), ("objective", get_args(Objective))):
-        require(getattr(problem, name) in kinds, f"`{name}` must be one of {kinds}, got {getattr(problem, name)!r}")
-    together = problem.beam_angle is None or problem.beam_angle is problem.target_angle
-    for rules, shape in ((_PER_USER, (*batch, gain.shape[-1])), (_PER_FRAME, batch)):
-        for name, rule in rules.items():
-            if name == "beam_angle" and together:
-                object.__setattr__(problem, name, problem.target_angle)
-                continue
-            value = gain if name == "large_scale_gain" else getattr(problem, name)
-            fitted = _fitted(name, 1.0 if name == "weight" and value is None else value, gain, shape)
-            require_rule(name, fitted, rule)
-            object.__setattr__(problem, name, fitted)
-    if problem.pilot_overlap is not None:
-        overlap = _fitted("pilot_overlap", problem.pilot_overlap, gain, (*batch, gain.shape[-1], gain.shape[-1]))
-        require_rule("pilot_overlap", overlap, "finite and at least 0")
-        object.__setattr__(problem, "pilot_overlap", overlap)
+        require(fields[name] in kinds, f"`{name}` must be one of {kinds}, got {fields[name]!r}")
+    for name, rule in (_PER_USER | _PER_FRAME | _PER_PAIR).items():
+        if fields[name] is not None:
+            _require_rule(name, fields[name], rule)
+    return fields
 
 
-def violation(problem: MassiveMIMOProblem, allocation: MassiveMIMOAllocation) -> Array:
+def worst_violation(allocation: MassiveMIMOAllocation, *, power_budget: Array, tx_antennas: int) -> Array:
     r"""Excess of the radiated power over the budget, relative to it, and negative powers likewise.
 
     .. math:: \max\Big(0,\; \frac{N_t S}{P_t} - 1,\; -\frac{N_t p_k}{P_t},\; -\frac{N_t T}{P_t}\Big)
@@ -102,30 +115,38 @@ def violation(problem: MassiveMIMOProblem, allocation: MassiveMIMOAllocation) ->
     The demand on the bound and the rate floors are no constraints of the air: what they cost, the reward says, and a
     solver its status (spec mimo 7).
 
+    Parameters
+    ----------
+    allocation : MassiveMIMOAllocation
+    power_budget : Array, shape (...,)
+        P_t [W].
+    tx_antennas : int
+        N_t.
+
     Returns
     -------
     Array, shape (...,)
         Zero where feasible, NaN for a NaN allocation [-]; of the power itself where the budget is zero.
     """
-    xp = array_namespace(problem.large_scale_gain, allocation.power)
-    budget = xp.where(problem.power_budget > 0, problem.power_budget, xp.ones_like(problem.power_budget))
+    xp = array_namespace(power_budget, allocation.power)
+    scale = xp.where(power_budget > 0, power_budget, xp.ones_like(power_budget))
     total = xp.sum(allocation.power, axis=-1) + allocation.sensing_power
-    excess = problem.tx_antennas * total - problem.power_budget
-    negative = -problem.tx_antennas * xp.minimum(xp.min(allocation.power, axis=-1), allocation.sensing_power)
-    worst = xp.maximum(excess, negative) / budget
+    excess = tx_antennas * total - power_budget
+    negative = -tx_antennas * xp.minimum(xp.min(allocation.power, axis=-1), allocation.sensing_power)
+    worst = xp.maximum(excess, negative) / scale
     return xp.maximum(worst, xp.zeros_like(worst))
 
 
-def check_allocation(problem: MassiveMIMOProblem, allocation: MassiveMIMOAllocation) -> MassiveMIMOAllocation:
-    """Return an allocation as arrays of the problem's kind.
+def check_allocation(allocation: MassiveMIMOAllocation, *, like: Array) -> MassiveMIMOAllocation:
+    """Return an allocation as arrays of the kind and batch of ``like`` (..., users).
 
     Raises ``ValueError`` for a wrong shape, and for NaN, Inf or a negative entry, which it names.
     """
     parts = {}
-    for name, expected in (("power", (*problem.batch, problem.users)), ("sensing_power", problem.batch)):
-        value = as_array(getattr(allocation, name), problem.large_scale_gain)
+    for name, expected in (("power", tuple(like.shape)), ("sensing_power", tuple(like.shape[:-1]))):
+        value = as_array(getattr(allocation, name), like)
         shape = tuple(value.shape)
         require(shape == expected, f"`allocation.{name}` must have shape {expected}, got {shape}")
-        require_rule(f"allocation.{name}", value, "finite and at least 0")
+        _require_rule(f"allocation.{name}", value, "finite and at least 0")
         parts[name] = value
     return MassiveMIMOAllocation(**parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from math import inf
 
@@ -18,8 +18,9 @@ from ...physics.information.echo import (
 from ...physics.mrt import mrt_sinr
 from ...physics.rates import spectral_efficiency
 from ...types import Array, as_array
+from ..fields import CheckedFields
+from . import checks
 from .allocation import MassiveMIMOAllocation, MassiveMIMOOutcome
-from .checks import check_problem, violation
 from .config import Objective, Reward
 
 CRB_CAP = 1e3
@@ -30,7 +31,7 @@ REACH = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
-class MassiveMIMOProblem:
+class MassiveMIMOProblem(CheckedFields):
     r"""One frame: users served by maximum-ratio transmission, and a target (nguyen2024 eq. 19, spec mimo 1).
 
     The same type says what an allocator may know (the target is where the beam points) and what is true; ``utility``
@@ -79,8 +80,8 @@ class MassiveMIMOProblem:
     objective: Objective = "sum"
     """Utility of the rates: weighted sum, or the least rate."""
 
-    def __post_init__(self) -> None:
-        check_problem(self)
+    fit_fields = staticmethod(checks.fit_fields)
+    check_fields = staticmethod(checks.check_fields)
 
     # ---------------------------------------------------------------- sizes and limits
 
@@ -108,11 +109,11 @@ class MassiveMIMOProblem:
 
     def aligned(self) -> MassiveMIMOProblem:
         """The same frame with the target where the beam points."""
-        return self if self.target_angle is self.beam_angle else replace(self, target_angle=self.beam_angle)
+        return self if self.target_angle is self.beam_angle else self.changed(target_angle=self.beam_angle)
 
     def with_beam_error(self, error: Array | float) -> MassiveMIMOProblem:
         """The same frame with the target off the beam by an assumed ``error`` [rad], (...,)."""
-        return replace(self, target_angle=self.beam_angle + as_array(error, self.beam_angle))
+        return self.changed(target_angle=self.beam_angle + as_array(error, self.beam_angle))
 
     # ---------------------------------------------------------------- what the demand takes
 
@@ -137,17 +138,29 @@ class MassiveMIMOProblem:
     def sufficient_power(self) -> Array:
         """(...,): radiated power at which the demand is within reach, N_t c / max(a, b) if aligned [W]."""
         xp = array_namespace(self.echo_noise)
-        needed = self.tx_antennas * self.echo_noise / self.crb_limit
+        needed = self.tx_antennas * self.echo_noise / self.crb_limit  # zero without a demand
         return needed * xp.where(needed > 0, reciprocal(self.best_information), xp.ones_like(needed))
 
     def least_sensing_power(self, crb_limit: Array | None = None) -> Array:
         """(...,): least T at full power that meets the demand (or another one), else the most informative T [W]."""
         xp = array_namespace(self.large_scale_gain)
         total = self.largest_total
-        some = total > 0
+        some = total > 0  # without power no demand is met: the share of a power of zero does not matter
         limit = self.crb_limit if crb_limit is None else crb_limit
         demand = self.echo_noise / limit / xp.where(some, total, xp.ones_like(total))
         return total * least_sensing_share(self.echo, demand)
+
+    def lacking_bound(self) -> Array:
+        r"""(...,): bound on the angle that the prior still lacks for the variance limit [rad^2].
+
+        The largest CRB with which :math:`1/(1/V^- + 1/\mathrm{CRB}) \le V_{max}`, that is
+        :math:`V_{max} / (1 - V_{max}/V^-)`; inf where the prior keeps the limit by itself (spec mimo 7).
+        """
+        xp = array_namespace(self.large_scale_gain)
+        prior, limit = self.prior_variance, self.variance_limit
+        lacking = prior > limit
+        gap = xp.where(lacking, 1.0 - limit / xp.where(lacking, prior, xp.ones_like(prior)), xp.ones_like(prior))
+        return xp.where(lacking, limit / gap, xp.full_like(limit, inf))
 
     # ---------------------------------------------------------------- what an allocation earns
 
@@ -177,6 +190,7 @@ class MassiveMIMOProblem:
     def posterior(self, information: Array) -> Array:
         r"""Variance after a measurement, :math:`1/(1/V^- + I)`, (...,) [rad^2]; the prior's where I = 0."""
         xp = array_namespace(information)
+        # Where nothing is known beforehand the product of prior and information would be inf * 0.
         known = xp.isfinite(self.prior_variance)
         prior = xp.where(known, self.prior_variance, xp.ones_like(self.prior_variance))
         return xp.where(known, prior / (1.0 + prior * information), reciprocal(information))
@@ -208,8 +222,12 @@ class MassiveMIMOProblem:
         return self._reward(self.rates(allocation), self.information(allocation))
 
     def violation(self, allocation: MassiveMIMOAllocation) -> Array:
-        """Excess over the power budget, see :func:`.constraints.violation`; the demand on the bound is a price."""
-        return violation(self, allocation)
+        """Excess over the power budget, see :func:`.worst_violation`; the demand on the bound is a price."""
+        return checks.worst_violation(allocation, power_budget=self.power_budget, tx_antennas=self.tx_antennas)
+
+    def check_allocation(self, allocation: MassiveMIMOAllocation) -> MassiveMIMOAllocation:
+        """An allocation as arrays of this problem's kind; raises ``ValueError`` that names a bad entry."""
+        return checks.check_allocation(allocation, like=self.large_scale_gain)
 
     def outcome(self, allocation: MassiveMIMOAllocation) -> MassiveMIMOOutcome:
         """Rates, utility, violation and what the target's tracker gets."""

@@ -16,7 +16,6 @@ from ..scenario import ArraySpec
 from . import action as actions
 from . import observation
 from .allocation import MassiveMIMOAllocation, MassiveMIMOOutcome
-from .checks import check_allocation
 from .config import MassiveMIMOConfig
 from .problem import MassiveMIMOProblem
 from .state import Initial, Innovation, State
@@ -160,7 +159,7 @@ class MassiveMIMO:
             exponent=config.path_loss_exponent,
         )
         noise = config.noise_power * xp.ones_like(state.angle)
-        return MassiveMIMOProblem(
+        return MassiveMIMOProblem.trusted(
             large_scale_gain=gain,
             estimate_variance=estimate_variance(gain, noise, pilot_energy=config.pilot_energy),
             noise_power=noise,
@@ -214,4 +213,4 @@ class MassiveMIMO:
 
     def check_allocation(self, allocation: MassiveMIMOAllocation, problem: MassiveMIMOProblem) -> MassiveMIMOAllocation:
         """Return an allocation as arrays; raises ``ValueError`` that names a bad entry."""
-        return check_allocation(problem, allocation)
+        return problem.check_allocation(allocation)

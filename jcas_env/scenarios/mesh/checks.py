@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace, device
@@ -11,9 +11,6 @@ from ...checks import require, require_all
 from ...types import Array, is_array
 from .allocation import MeshAllocation
 from .subcarriers import assigned_counts, comb_placement
-
-if TYPE_CHECKING:
-    from .problem import MeshProblem
 
 ENDFIRE = 1e-6
 """Sine of an angle below which a linear array has no resolution."""
@@ -27,90 +24,102 @@ _NUMBERS = {
 }
 
 
-def check_problem(problem: MeshProblem) -> None:
-    """Turn lists into arrays; raise ``ValueError`` for wrong shapes, signs, NaN, Inf and singular geometry."""
-    for name in ("distance", "aod", "aoa", "snr"):
-        value = getattr(problem, name)
-        if not is_array(value):
-            object.__setattr__(problem, name, np.asarray(value, dtype=float))
-    _check_scalars(problem)
-    xp = array_namespace(problem.distance)
-    shape = tuple(problem.distance.shape)
+def fit_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    """Lists of what is given for every user become arrays."""
+    lists = {n: fields[n] for n in ("distance", "aod", "aoa", "snr") if not is_array(fields[n])}
+    return fields | {name: np.asarray(value, dtype=float) for name, value in lists.items()}
+
+
+def check_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields by name, fitted.
+
+    Raises ``ValueError`` that names field, index and value for wrong shapes, signs, NaN, Inf and singular geometry.
+    """
+    fields = fit_fields(fields)
+    _check_scalars(fields)
+    _check_users(fields)
+    distance = fields["distance"]
+    xp, batch = array_namespace(distance), tuple(distance.shape[:-1])
+    for name, (rule, holds) in _NUMBERS.items():
+        if fields[name] is not None:
+            value = xp.asarray(fields[name], dtype=distance.dtype, device=device(distance))
+            sizes = zip(value.shape[::-1], batch[::-1], strict=False)
+            fits = value.ndim <= len(batch) and all(size in (1, full) for size, full in sizes)
+            require(fits, f"`{name}` must be a scalar or broadcast to {batch}, got shape {tuple(value.shape)}")
+            require_all(name, value, xp.isfinite(value) & holds(value), rule)
+    return fields
+
+
+def _check_users(fields: dict[str, Any]) -> None:
+    """Shapes and ranges of what is given for every user."""
+    xp = array_namespace(fields["distance"])
+    shape = tuple(fields["distance"].shape)
     require(len(shape) >= 1, f"`distance` must end in an axis of users, got shape {shape}")
     require(min(shape) > 0, f"`distance` must hold at least one frame and one user, got shape {shape}")
     for name in ("aod", "aoa"):
-        got = tuple(getattr(problem, name).shape)
+        got = tuple(fields[name].shape)
         require(got == shape, f"`{name}` must have the shape {shape} of `distance`, got {got}")
-    got, wide = tuple(problem.snr.shape), (*shape, problem.subcarriers)
+    got, wide = tuple(fields["snr"].shape), (*shape, fields["subcarriers"])
     require(got in (shape, wide), f"`snr` must have shape {shape}, or {wide} where it is selective, got {got}")
     for name in ("distance", "snr"):
-        value = getattr(problem, name)
+        value = fields[name]
         rule = "finite and positive" + (", a user at the anchor has no direction" if name == "distance" else "")
         require_all(name, value, xp.isfinite(value) & (value > 0), rule)
     for name in ("aod", "aoa"):
-        value = getattr(problem, name)
-        good = xp.isfinite(value) & (xp.abs(xp.sin(value)) > ENDFIRE)
-        require_all(name, value, good, "finite and away from the array's axis, which it cannot resolve")
-    for name, (rule, holds) in _NUMBERS.items():
-        value = getattr(problem, name)
-        if value is not None:
-            value = xp.asarray(value, dtype=problem.distance.dtype, device=device(problem.distance))
-            sizes = zip(value.shape[::-1], shape[:-1][::-1], strict=False)
-            ok = value.ndim <= len(shape) - 1 and all(a in (1, b) for a, b in sizes)
-            require(bool(ok), f"`{name}` must be a scalar or broadcast to {shape[:-1]}, got shape {tuple(value.shape)}")
-            require_all(name, value, xp.isfinite(value) & holds(value), rule)
+        good = xp.isfinite(fields[name]) & (xp.abs(xp.sin(fields[name])) > ENDFIRE)
+        require_all(name, fields[name], good, "finite and away from the array's axis, which it cannot resolve")
 
 
-def _check_scalars(problem: MeshProblem) -> None:
+def _check_scalars(fields: dict[str, Any]) -> None:
+    """Kinds and ranges of the plain numbers and words."""
     for name, least in (("subcarriers", 2), ("tx_antennas", 2), ("rx_antennas", 2), ("least_subcarriers", 0)):
-        value = getattr(problem, name)
+        value = fields[name]
         ok = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
         why = ", one element has no direction" if name.endswith("antennas") else ""
         require(bool(ok), f"`{name}` must be an integer of at least {least}{why}, got {value!r}")
     for name in _POSITIVE:
-        value = getattr(problem, name)
+        value = fields[name]
         require(bool(np.isfinite(value)) and value > 0, f"`{name}` must be finite and positive, got {value!r}")
     for name in ("networking_time", "penalty"):
-        value = getattr(problem, name)
+        value = fields[name]
         require(bool(np.isfinite(value)) and value >= 0, f"`{name}` must be finite and at least 0, got {value!r}")
-    split, share = problem.beam_split, problem.share_min
+    split, share, objective = fields["beam_split"], fields["share_min"], fields["objective"]
     require(0 < split < 1, f"`beam_split` must lie in (0, 1), or the information is singular, got {split!r}")
     require(0 < share < 0.5, f"`share_min` must lie in (0, 0.5), got {share!r}")
-    require(problem.objective in ("sum", "log"), f"`objective` must be sum or log, got {problem.objective!r}")
-    users = np.shape(problem.distance)[-1:]
-    need = problem.least_subcarriers * (users[0] if users else 1)
-    require(
-        problem.subcarriers >= need,
-        f"`subcarriers` must be at least {need}, {problem.least_subcarriers} for every user, got {problem.subcarriers}",
-    )
+    require(objective in ("sum", "log"), f"`objective` must be sum or log, got {objective!r}")
+    users, least, total = np.shape(fields["distance"])[-1:], fields["least_subcarriers"], fields["subcarriers"]
+    need = least * (users[0] if users else 1)
+    require(total >= need, f"`subcarriers` must be at least {need}, {least} for every user, got {total}")
 
 
-def check_allocation(problem: MeshProblem, allocation: MeshAllocation) -> MeshAllocation:
-    """Return an allocation of whole subcarriers as arrays of the problem's kind, with a comb where none is given.
+def check_allocation(allocation: MeshAllocation, *, like: Array, subcarriers: int) -> MeshAllocation:
+    """Return an allocation of whole subcarriers as arrays, with a comb where none is given.
 
-    Raises ``ValueError`` for a wrong shape, for NaN, Inf, fractions and negative entries, for an assignment that is not
-    of the counts, and for more subcarriers than there are; it names the entry.
+    Of the kind and batch of ``like`` (..., users), at most ``subcarriers`` together. Raises ``ValueError`` for a wrong
+    shape, for NaN, Inf, fractions and negative entries, for an assignment that is not of the counts, and for more
+    subcarriers than there are; it names the entry.
     """
-    xp = array_namespace(problem.distance)
-    place = {"dtype": problem.distance.dtype, "device": device(problem.distance)}
+    xp = array_namespace(like)
+    *batch, users = like.shape
+    place = {"dtype": like.dtype, "device": device(like)}
     counts = xp.asarray(allocation.counts, **place)
     share = xp.asarray(allocation.positioning_share, **place)
-    _require_shape("counts", counts, (*problem.batch, problem.users))
-    _require_shape("positioning_share", share, problem.batch)
+    _require_shape("counts", counts, (*batch, users))
+    _require_shape("positioning_share", share, tuple(batch))
     good = xp.isfinite(counts) & (counts >= 0) & (counts == xp.round(counts))
     require_all("allocation.counts", counts, good, "a whole number of at least 0")
     good = xp.isfinite(share) & (share >= 0) & (share <= 1)
     require_all("allocation.positioning_share", share, good, "in [0, 1]")
     total = xp.sum(counts, axis=-1)
-    rule = f"at most {problem.subcarriers} subcarriers together"
-    require_all("allocation.counts, summed over users,", total, total <= problem.subcarriers, rule)
+    rule = f"at most {subcarriers} subcarriers together"
+    require_all("allocation.counts, summed over users,", total, total <= subcarriers, rule)
     if allocation.assignment is None:
-        return MeshAllocation(counts, comb_placement(counts, total=problem.subcarriers), share)
-    assignment = xp.asarray(allocation.assignment, dtype=xp.int64, device=device(problem.distance))
-    _require_shape("assignment", assignment, (*problem.batch, problem.subcarriers))
-    good = (assignment >= -1) & (assignment < problem.users)
-    require_all("allocation.assignment", assignment, good, f"a user below {problem.users}, or -1")
-    same = xp.astype(assigned_counts(assignment, users=problem.users), counts.dtype) == counts
+        return MeshAllocation(counts, comb_placement(counts, total=subcarriers), share)
+    assignment = xp.asarray(allocation.assignment, dtype=xp.int64, device=device(like))
+    _require_shape("assignment", assignment, (*batch, subcarriers))
+    good = (assignment >= -1) & (assignment < users)
+    require_all("allocation.assignment", assignment, good, f"a user below {users}, or -1")
+    same = xp.astype(assigned_counts(assignment, users=users), counts.dtype) == counts
     require_all("allocation.counts", counts, same, "the number of subcarriers in `allocation.assignment`")
     return MeshAllocation(counts, assignment, share)
 

@@ -5,34 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from math import log, pi
-from typing import NamedTuple
 
 from array_api_compat import array_namespace, device
 
 from ...physics.information.angle import array_sensitivity
-from ...physics.information.line_of_sight import AngularInformation, pair_information, zero_if_rounding
+from ...physics.information.line_of_sight import AngularInformation, pair_information
 from ...physics.information.position import ErrorBounds, closed_form_bounds, inverse_equivalent_error
 from ...types import Array, as_array
+from ..fields import CheckedFields
+from . import checks
 from .allocation import MeshAllocation, MeshOutcome
-from .checks import check_problem
 from .config import Objective
 from .counts import LEAST_VALUE, CountModel
-from .subcarriers import comb_placement, largest_remainder, sums_per_user
-
-
-class Tones(NamedTuple):
-    """What the users' subcarriers carry, sums over what each of them got."""
-
-    count: Array
-    """(..., users): number, or in a frequency-selective channel the sum of the ratios snr_n [-]."""
-    spread: Array
-    """(..., users): sum of the squared centred angular frequencies, with the same weights [rad^2/s^2]."""
-    rate: Array
-    """(..., users): data rate at share 0, R_u [bit/s]."""
+from .subcarriers import comb_placement, largest_remainder
+from .tones import Tones, tones_of_band, tones_of_users
 
 
 @dataclass(frozen=True, eq=False)
-class MeshProblem:
+class MeshProblem(CheckedFields):
     r"""One frame of the mesh (spec mesh 1, 2, DESIGN 7.1).
 
     Subcarrier n serves user u in both phases: for a part beta of the frame it carries known symbols on a pair of
@@ -83,8 +73,8 @@ class MeshProblem:
     penalty: float = 1.0
     """kappa, price of a relative shortfall from the rate floor."""
 
-    def __post_init__(self) -> None:
-        check_problem(self)
+    fit_fields = staticmethod(checks.fit_fields)
+    check_fields = staticmethod(checks.check_fields)
 
     # ---------------------------------------------------------------- sizes and physics
 
@@ -138,43 +128,11 @@ class MeshProblem:
     @cached_property
     def shared(self) -> Tones:
         """Sums over the whole band, as if every user had every subcarrier."""
-        xp = array_namespace(self.distance)
-        ones = xp.ones_like(self.distance)
-        if not self.selective:
-            spread = xp.sum(self.omega**2) * ones
-            return Tones(self.subcarriers * ones, spread, self.subcarriers * self.rate_per_subcarrier)
-        count = xp.sum(self.snr, axis=-1)
-        centred = self.omega - (xp.sum(self.snr * self.omega, axis=-1) / count)[..., None]
-        rate = xp.sum(self.rate_per_subcarrier, axis=-1)
-        return Tones(count, xp.sum(self.snr * centred**2, axis=-1), rate)
+        return tones_of_band(self.omega, self.snr, self.rate_per_subcarrier, selective=self.selective)
 
     def tones(self, assignment: Array) -> Tones:
         """Sums over the subcarriers that each user got, for an assignment (..., subcarriers)."""
-        xp = array_namespace(self.distance)
-        omega = xp.broadcast_to(self.omega, assignment.shape)
-        if self.selective:
-            weight, earned = (self._own(part, assignment) for part in (self.snr, self.rate_per_subcarrier))
-            rows = xp.stack([weight * omega, weight * omega**2, weight, earned], axis=-2)
-        else:
-            rows = xp.stack([omega, omega**2], axis=-2)
-        counts, sums = sums_per_user(rows, assignment, users=self.users)
-        first, second = sums[..., 0, :], sums[..., 1, :]
-        if self.selective:
-            count, rate = sums[..., 2, :], sums[..., 3, :]
-        else:
-            count = xp.astype(counts, omega.dtype)
-            rate = count * self.rate_per_subcarrier
-        count = xp.where(counts > 0, count, 0.0 * count)
-        spread = second - first**2 / xp.where(counts > 0, count, 0.0 * count + 1.0)
-        rounding = 1e3 * float(xp.finfo(omega.dtype).eps)
-        return Tones(count, zero_if_rounding(spread, rounding * second), xp.where(counts > 0, rate, 0.0 * rate))
-
-    def _own(self, values: Array, assignment: Array) -> Array:
-        """What its user has on each subcarrier: (..., users, subcarriers) -> (..., subcarriers)."""
-        xp = array_namespace(values)
-        own = xp.clip(assignment, min=0)[..., None, :]
-        spread = xp.broadcast_to(values, (*own.shape[:-2], *values.shape[-2:]))
-        return xp.take_along_axis(spread, own, axis=-2)[..., 0, :]
+        return tones_of_users(self.omega, self.snr, self.rate_per_subcarrier, assignment, selective=self.selective)
 
     def information(self, tones: Tones, symbols: Array | float) -> AngularInformation:
         """Information of a number of positioning symbols, scalar or (..., 1), about every user."""
@@ -252,9 +210,11 @@ class MeshProblem:
             return allocation
         xp = array_namespace(self.distance)
         counts = allocation.counts
+        # A solver's NaN answer has no subcarriers to place; its share, NaN too, makes the utility NaN.
         known = xp.where(xp.isnan(counts), xp.zeros_like(counts), counts)
         whole = xp.round(known)
         if xp.any(known != whole):
+            # What the counts leave of the band is rounded along as one more user, so that the others keep their parts.
             held = xp.sum(known, axis=-1, keepdims=True)
             parts = xp.concat([known, xp.clip(self.subcarriers - held, min=0.0)], axis=-1) / self.subcarriers
             whole = largest_remainder(parts, total=self.subcarriers, least=0)[..., :-1]
@@ -290,7 +250,7 @@ class MeshProblem:
         """Sum over users of what they lack of the rate floor, relative to it, (...,) [-]."""
         xp = array_namespace(self.distance)
         floor = self.per_instance(self.rate_floor)[..., None]
-        asked = floor > 0
+        asked = floor > 0  # a floor of zero is met by any rate, and divides nothing
         reached = (1.0 - share)[..., None] * rate / xp.where(asked, floor, xp.ones_like(floor))
         return xp.sum(xp.where(asked, xp.clip(1.0 - reached, min=0.0), 0.0 * reached), axis=-1)
 
@@ -312,6 +272,10 @@ class MeshProblem:
         lacking = self.shortfall(rate, air.positioning_share) + xp.clip(self.share_min - air.positioning_share, min=0.0)
         return lacking + xp.clip(xp.sum(air.counts, axis=-1) / self.subcarriers - 1.0, min=0.0)
 
+    def check_allocation(self, allocation: MeshAllocation) -> MeshAllocation:
+        """An allocation as arrays of this problem's kind; raises ``ValueError`` that names a bad entry."""
+        return checks.check_allocation(allocation, like=self.distance, subcarriers=self.subcarriers)
+
     def bounds(self, allocation: MeshAllocation) -> ErrorBounds:
         """Position and orientation error bound of every user over the positioning symbols of the frame."""
         tones = self.tones(self.on_air(allocation).assignment)
@@ -320,6 +284,7 @@ class MeshProblem:
     def _bounds(self, tones: Tones, share: Array) -> ErrorBounds:
         xp = array_namespace(share)
         energy = self._energy * self.symbols * share[..., None]
+        # Without energy the information is singular: the bounds are inf for that reason, and nothing divides by zero.
         lit = energy > 0
         unit = AngularInformation(*(xp.where(lit, part, 0.0 * part) for part in self._unit_information(tones)))
         distance = xp.broadcast_to(self.distance, unit.delay.shape)

@@ -16,7 +16,6 @@ from ..scenario import ArraySpec
 from . import action as actions
 from . import observation
 from .allocation import MeshAllocation, MeshOutcome
-from .checks import check_allocation
 from .config import MeshConfig
 from .motion import fold_into_sector, reflect
 from .problem import MeshProblem
@@ -141,7 +140,7 @@ class Mesh:
         aod = xp.atan2(state.position[..., 1], state.position[..., 0])
         gain = free_space_gain(distance, carrier_hz=config.carrier_hz, absorption_db_km=config.absorption_db_km)
         budget = config.power_per_subcarrier / (config.noise_density * config.subcarrier_spacing)
-        return MeshProblem(
+        return MeshProblem.trusted(
             distance=distance,
             aod=aod,
             aoa=pi + aod - state.orientation,
@@ -190,7 +189,7 @@ class Mesh:
 
     def check_allocation(self, allocation: MeshAllocation, problem: MeshProblem) -> MeshAllocation:
         """Return an allocation of whole subcarriers as arrays; raises ``ValueError`` that names a bad entry."""
-        return check_allocation(problem, allocation)
+        return problem.check_allocation(allocation)
 
 
 _SHARED = (

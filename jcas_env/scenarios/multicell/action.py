@@ -7,7 +7,7 @@ from collections.abc import Callable
 from array_api_compat import array_namespace
 
 from ...checks import first_bad_entry, require
-from ...physics.beamforming import same_group
+from ...physics.membership import same_group
 from ...types import COMMUNICATION, POSITIONING, Array, as_array
 from ..decoding import check_action, simplex_share
 from .problem.allocation import MultiCellAllocation

@@ -15,7 +15,7 @@ from ...physics.rates import in_group_interference, intercell_density, spectral_
 from ...types import COMMUNICATION, POSITIONING, Array
 from ..scenario import ArraySpec
 from .config import MultiCellConfig
-from .network.traffic import slots_of_arrivals
+from .problem.backlog import slots_of_arrivals
 from .problem.problem import MultiCellProblem
 
 LIMIT = 4.0
@@ -164,7 +164,7 @@ def queue_features(problem: MultiCellProblem, efficiency: Array) -> dict[str, Ar
     waited = xp.zeros_like(need) if problem.waited is None else problem.waited
     largest = xp.max(xp.where(problem.mates, need[..., None, :], xp.zeros_like(problem.gain)), axis=-1)
     return {
-        "backlog": _slot_scale(slots_of_arrivals(problem, problem.queue)),
+        "backlog": _slot_scale(slots_of_arrivals(problem.queue, problem.mean_arrivals)),
         "arrival_rate": _slot_scale(problem.mean_arrivals / problem.slot * problem.crowd / band),
         "backlog_over_rate": _slot_scale(need * problem.crowd / problem.group_size),
         "group_need": xp.log10(largest + NEED_OFFSET) / NEED_SCALE,

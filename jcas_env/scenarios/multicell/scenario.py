@@ -25,7 +25,6 @@ from .network import layout as dynamics
 from .network.layout import constant
 from .network.traffic import arrival_rates, begin_traffic, next_traffic
 from .problem.allocation import MultiCellAllocation, MultiCellOutcome
-from .problem.checks import check_allocation
 from .problem.problem import MultiCellProblem
 from .state import Air, ChannelNoise, Csi, Initial, Innovation, Memory, State, Traffic
 
@@ -230,7 +229,7 @@ class MultiCell:
         config = self.config
         traffic = state.traffic if config.has_queues else None
         same = state.cell[..., :, None] == state.cell[..., None, :]
-        return MultiCellProblem(
+        return MultiCellProblem.trusted(
             gain=gain,
             leakage=leakage,
             sensing_gain=sensing_gain,
@@ -317,7 +316,7 @@ class MultiCell:
 
     def check_allocation(self, allocation: MultiCellAllocation, problem: MultiCellProblem) -> MultiCellAllocation:
         """Return an allocation as arrays; raises ``ValueError`` that names a bad entry."""
-        return check_allocation(problem, allocation)
+        return problem.check_allocation(allocation)
 
 
 def _departure(state: State) -> Array:

@@ -373,6 +373,15 @@ class TestRewards:
 
 
 class TestPlanning:
+    def test_the_bound_that_the_prior_lacks_by_hand(self):
+        problem = replace(case(), prior_variance=0.04, variance_limit=0.01)
+        lacking = problem.lacking_bound()
+        assert lacking == pytest.approx(0.04 / 3)  # 1/(25 + 75) = 0.01
+        assert problem.posterior(1.0 / lacking) == pytest.approx(0.01)
+        assert replace(problem, prior_variance=0.01).lacking_bound() == np.inf  # kept without a measurement
+        assert replace(problem, prior_variance=np.inf).lacking_bound() == 0.01
+        assert replace(problem, prior_variance=np.inf, variance_limit=np.inf).lacking_bound() == np.inf
+
     def test_least_sensing_meets_the_variance_with_equality_or_does_its_best(self):
         scenario, state = frames(300, preset="default")
         state = state._replace(slot=state.slot + 1, variance=state.variance * np.linspace(0.05, 5.0, 300))

@@ -21,7 +21,7 @@ from jcas_env.physics.beamforming import (
     normalise,
     serving_link,
 )
-from jcas_env.physics.grouping import assign_cells, first_fit_groups, group_sizes
+from jcas_env.physics.grouping import assign_cells, first_fit_groups
 
 POWER, NOISE = {"power": 10.0}, {"noise_power": 2e-13}
 
@@ -217,12 +217,6 @@ class TestGroups:
         assert problem.group.min() == 0
         one = problem.regroup(1.01)
         assert one.group.max() == 0
-
-    def test_sizes_and_counts_by_hand(self, backend):
-        cell, group = np.array([0, 0, 0, 1, 1]), np.array([0, 1, 0, 0, 0])
-        size, count = group_sizes(backend.asarray(cell), backend.asarray(group))
-        np.testing.assert_array_equal(backend.numpy(size), [2, 1, 2, 2, 2])
-        np.testing.assert_array_equal(backend.numpy(count), [2, 2, 2, 1, 1])
 
 
 class TestAssignment:

@@ -1,4 +1,4 @@
-r"""Traffic of the delay task: how queues move on, and what a backlog costs (spec multicell 8.4).
+r"""Traffic of the delay task: what arrives, and how queues move on (spec multicell 8.4).
 
 In slot t the arrivals :math:`A_u` of the slot join the queue, the data rate of the slot serves it, and what waits
 afterwards is the reward's business:
@@ -12,17 +12,12 @@ An allocator knows :math:`q_u` and :math:`\lambda_u`, not :math:`A_u`: where it 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from array_api_compat import array_namespace
 
 from ....physics.queues import poisson_count
 from ....types import Array
 from ..config import MultiCellConfig
 from ..state import Traffic
-
-if TYPE_CHECKING:
-    from ..problem.problem import MultiCellProblem
 
 
 def arrival_rates(load: Array | float, equal_rate: Array) -> Array:
@@ -51,30 +46,3 @@ def next_traffic(config: MultiCellConfig, traffic: Traffic, offered: Array, serv
     enough = xp.minimum(traffic.rate * config.slot, offered)
     waited = xp.where(served >= enough, xp.zeros_like(offered), traffic.waited + 1.0)
     return Traffic(traffic.rate, draw_arrivals(config, traffic.rate, uniform), waited)
-
-
-def slots_of_arrivals(problem: MultiCellProblem, bits: Array) -> Array:
-    r"""Bits in units of a slot's mean arrivals, :math:`q_u / (\lambda_u \Delta t)`; 0 where nothing ever arrives.
-
-    NaN, which the rates of a NaN allocation make of a backlog, stays NaN.
-    """
-    xp = array_namespace(bits)
-    mean = problem.mean_arrivals
-    comes = mean > 0
-    return xp.where(comes, bits / xp.where(comes, mean, xp.ones_like(mean)), 0.0 * bits)
-
-
-def backlog_score(problem: MultiCellProblem, rate: Array) -> Array:
-    r"""What the backlog after the slot costs in each cell, (..., cells).
-
-    The mean over cells is
-
-    .. math:: \text{delay: } -\frac1U \sum_u \frac{q_u'}{\lambda_u \Delta t}, \qquad
-              \text{drain: } -\frac1U \sum_u \Big(\frac{q_u'}{\lambda_u \Delta t}\Big)^2
-
-    ``rate`` (..., users) [bit/s]. ``drain`` is what a search or a gradient can use: it feels every bit that waits,
-    long queues more than short ones (spec multicell 8, spec learning 4).
-    """
-    slots = slots_of_arrivals(problem, problem.serve(rate)[0])
-    cost = slots if problem.reward == "delay" else slots**2
-    return -problem.cells / problem.users * problem.cell_sum(cost)

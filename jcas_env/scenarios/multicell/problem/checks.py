@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from array_api_compat import array_namespace, device
 
 from ....checks import require, require_all
-from ....physics.beamforming import Precoder, same_group
-from ....physics.grouping import group_sizes
+from ....physics.beamforming import Precoder
+from ....physics.membership import Membership
 from ....physics.rates import Noise
 from ....types import COMMUNICATION, POSITIONING, Array, as_array, is_array
 from ...configuration import is_number
@@ -17,61 +17,94 @@ from ..config import Intercell, Objective
 from .allocation import MultiCellAllocation
 from .subcarriers import whole_floor
 
-if TYPE_CHECKING:
-    from .problem import MultiCellProblem
+
+class Budgets(NamedTuple):
+    """What a base station may spend and must grant; each (..., cells), or (1,) where it is the same in all cells.
+
+    :meth:`per_user` gives the same numbers for each user.
+    """
+
+    power: Array
+    """P_max [W]."""
+    band: Array
+    """B_max [Hz]."""
+    power_floor: Array
+    """P_thr, least power of each user and service [W]."""
+    band_floor: Array
+    """B_thr, least band of each group and service; whole subcarriers where they are whole [Hz]."""
+    noise_density: Array
+    """N_0 at a receiver [W/Hz]."""
+
+    def per_user(self, membership: Membership) -> Budgets:
+        """The numbers of each user's cell, (..., users), or (1,) where they are the same in all cells."""
+        return Budgets(*(value if value.shape[-1] == 1 else membership.of_cell(value) for value in self))
 
 
-def violation(problem: MultiCellProblem, allocation: MultiCellAllocation) -> Array:
+def worst_violation(
+    allocation: MultiCellAllocation, on_air: Array, share: Array, *, membership: Membership, budgets: Budgets
+) -> Array:
     r"""Largest violation of budgets, floors and equal bands inside a group, relative to the budgets.
 
-    Of what is transmitted: where subcarriers are whole, budgets and floors are those of the rounded bands
-    (:meth:`.MultiCellProblem.on_air`), and a group that is left without a subcarrier breaks its floor.
-    With :math:`\pi_s, \omega_s` the shares of power and band that service s spends, a fixed positioning share
-    demands :math:`\pi_s, \omega_s \le \beta_s`; a free one that some share exists,
-    :math:`\max(\pi_C, \omega_C) + \max(\pi_O, \omega_O) \le 1` (DESIGN 7.1, 7.2).
+    Of what is transmitted: where subcarriers are whole, budgets and floors are those of the rounded bands, and a group
+    that is left without a subcarrier breaks its floor. With :math:`\pi_s, \omega_s` the shares of power and band that
+    service s spends, a fixed positioning share demands :math:`\pi_s, \omega_s \le \beta_s`; a free one that some share
+    exists, :math:`\max(\pi_C, \omega_C) + \max(\pi_O, \omega_O) \le 1` (DESIGN 7.1, 7.2).
+
+    Parameters
+    ----------
+    allocation : MultiCellAllocation
+    on_air : Array, shape (..., 2, users)
+        Its bands as they are transmitted [Hz].
+    share : Array, shape (..., cells)
+        Positioning share, NaN where it is free [-].
+    membership : Membership
+        With the groups of the allocation.
+    budgets : Budgets
 
     Returns
     -------
     Array, shape (...,)
         Zero where feasible, NaN for a NaN allocation [-].
     """
-    xp = array_namespace(problem.gain, allocation.power)
-    size, _ = group_sizes(problem.cell, allocation.group)
-    air = problem.on_air(allocation)
-    spent = []
-    for service in (COMMUNICATION, POSITIONING):
-        power = problem.cell_sum(allocation.power[..., service, :]) / problem.per_cell(problem.power_budget)
-        band = problem.cell_sum(air.bandwidth[..., service, :] / size) / problem.per_cell(problem.band_budget)
-        spent.append(xp.maximum(power, band))
-    share = problem.share
-    fixed = xp.maximum(spent[COMMUNICATION] - (1.0 - share), spent[POSITIONING] - share)
-    excess = xp.where(xp.isnan(share), spent[COMMUNICATION] + spent[POSITIONING] - 1.0, fixed)
-
-    power_budget, band_budget = problem.per_user(problem.power_budget), problem.per_user(problem.band_budget)
-    short_power = problem.per_user(problem.power_floor)[..., None, :] - allocation.power
-    short_band = problem.per_user(problem.band_floor)[..., None, :] - air.bandwidth
-    mates = same_group(problem.cell, allocation.group)[..., None, :, :]
+    xp = array_namespace(allocation.power, share)
+    own = budgets.per_user(membership)
+    excess = _excess(allocation.power, on_air, share, membership=membership, budgets=budgets)
+    short_power = own.power_floor[..., None, :] - allocation.power
+    short_band = own.band_floor[..., None, :] - on_air
     spread = xp.abs(allocation.bandwidth[..., :, None] - allocation.bandwidth[..., None, :])
-    uneven = xp.max(xp.where(mates, spread, 0.0), axis=-1)
+    uneven = xp.max(xp.where(membership.mates[..., None, :, :], spread, 0.0), axis=-1)
     per_user = xp.maximum(
-        short_power / power_budget[..., None, :], xp.maximum(short_band, uneven) / band_budget[..., None, :]
+        short_power / own.power[..., None, :], xp.maximum(short_band, uneven) / own.band[..., None, :]
     )
     worst = xp.maximum(xp.max(per_user, axis=(-2, -1)), xp.max(excess, axis=-1))
     return xp.maximum(worst, xp.zeros_like(worst))
 
 
-def check_allocation(problem: MultiCellProblem, allocation: MultiCellAllocation) -> MultiCellAllocation:
-    """Return an allocation as arrays of the problem's kind.
+def _excess(power: Array, band: Array, share: Array, *, membership: Membership, budgets: Budgets) -> Array:
+    """What a cell spends beyond its budgets or the given share of them, (..., cells) [-]."""
+    xp = array_namespace(power, share)
+    spent = []
+    for service in (COMMUNICATION, POSITIONING):
+        # The band of a group stands at each of its members.
+        group_band = band[..., service, :] / membership.group_size
+        of_power = membership.cell_sum(power[..., service, :]) / budgets.power
+        spent.append(xp.maximum(of_power, membership.cell_sum(group_band) / budgets.band))
+    fixed = xp.maximum(spent[COMMUNICATION] - (1.0 - share), spent[POSITIONING] - share)
+    return xp.where(xp.isnan(share), spent[COMMUNICATION] + spent[POSITIONING] - 1.0, fixed)
+
+
+def check_allocation(allocation: MultiCellAllocation, *, gain: Array) -> MultiCellAllocation:
+    """Return an allocation as arrays of the kind and batch of the gains (..., users, users).
 
     Raises ``ValueError`` for a wrong shape, and for NaN, Inf or a negative entry, which it names.
     """
-    xp = array_namespace(problem.gain)
-    kinds = {"power": problem.gain.dtype, "bandwidth": problem.gain.dtype, "group": xp.int64}
+    xp = array_namespace(gain)
+    *batch, users, _ = gain.shape
+    kinds = {"power": gain.dtype, "bandwidth": gain.dtype, "group": xp.int64}
     parts = {}
     for name, dtype in kinds.items():
-        value = xp.asarray(getattr(allocation, name), dtype=dtype, device=device(problem.gain))
-        trailing = (problem.users,) if name == "group" else (2, problem.users)
-        shape, expected = tuple(value.shape), (*problem.batch, *trailing)
+        value = xp.asarray(getattr(allocation, name), dtype=dtype, device=device(gain))
+        shape, expected = tuple(value.shape), (*batch, *((users,) if name == "group" else (2, users)))
         require(shape == expected, f"`allocation.{name}` must have shape {expected}, got {shape}")
         good = value >= 0 if name == "group" else xp.isfinite(value) & (value >= 0)
         require_all(f"allocation.{name}", value, good, "finite and at least 0")
@@ -103,72 +136,93 @@ _CHOICES = {"reward": Objective, "noise": Noise, "intercell": Intercell, "precod
 """Fields that are one of a few words."""
 
 
-def check_problem(problem: MultiCellProblem) -> None:
-    """Turn lists into arrays; raise ``ValueError`` for wrong shapes, signs, NaN and Inf, naming field and index."""
+def count_cells(fields: dict[str, Any]) -> int:
+    """Number of cells: as stated, else as the per-cell numbers say, else as many as serve users."""
+    if fields["cell_count"] is not None:
+        return int(fields["cell_count"])
+    for name in ("power_budget", "band_budget", "positioning_share"):
+        shape = np.shape(fields[name])
+        if shape and shape[-1] > 1:
+            return int(shape[-1])
+    xp = array_namespace(fields["cell"])
+    return int(xp.max(fields["cell"])) + 1
+
+
+def fit_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    """Lists become arrays, and where subcarriers are whole band floors become whole numbers of them, at least one."""
+    fitted = dict(fields)
     for name in (*_AXES, "service_weight"):
-        value = getattr(problem, name)
+        value = fields[name]
         if value is not None and not is_array(value):
-            kind = int if name in ("cell", "group") else float
-            object.__setattr__(problem, name, np.asarray(value, dtype=kind))
+            fitted[name] = np.asarray(value, dtype=int if name in ("cell", "group") else float)
+    spacing = fields["subcarrier_spacing"]
+    require(is_number(spacing) and spacing >= 0, f"`subcarrier_spacing` must be a number at least 0, got {spacing!r}")
+    if spacing:
+        floor = fields["band_floor"]
+        whole = whole_floor(as_array(floor, fitted["gain"]), spacing=spacing)
+        fitted["band_floor"] = float(whole) if isinstance(floor, float | int) else whole
+    return fitted
+
+
+def check_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields by name, fitted; ``ValueError`` for wrong shapes, signs, NaN and Inf names field, index and value."""
+    fields = fit_fields(fields)
     for name, choices in _CHOICES.items():
-        word, words = getattr(problem, name), list(get_args(choices))
+        word, words = fields[name], list(get_args(choices))
         require(word in words, f"`{name}` must be one of {words}, got {word!r}")
-    xp = array_namespace(problem.gain)
-    users = problem.gain.shape[-1]
-    shape = tuple(problem.gain.shape)
+    _check_users(fields)
+    _check_numbers(fields, (*fields["gain"].shape[:-2], count_cells(fields)))
+    queued = fields["arrival_rate"] is not None and fields["arrivals"] is not None
+    require(
+        queued or fields["reward"] in ("rate", "fair"),
+        f"`reward` {fields['reward']} needs `arrival_rate` and `arrivals`, which this problem does not carry",
+    )
+    return fields
+
+
+def _check_users(fields: dict[str, Any]) -> None:
+    """Shapes, kinds and signs of what is given for every user."""
+    shape = tuple(fields["gain"].shape)
+    users = shape[-1]
     require(min(shape) > 0, f"`gain` must hold at least one slot and one user, got shape {shape}")
     for name, axes in _AXES.items():
-        value = getattr(problem, name)
+        value = fields[name]
         if value is None:
             continue
         shape, trailing = tuple(value.shape), (users,) * axes
         require(shape[-axes:] == trailing, f"`{name}` must end in axes {trailing}, got shape {shape}")
+        xp = array_namespace(value)
         if name in ("cell", "group"):
             require(xp.isdtype(value.dtype, "integral"), f"`{name}` must hold integers, got {value.dtype}")
             require_all(name, value, value >= 0, "at least 0")
         else:
             require_all(name, value, xp.isfinite(value) & (value >= 0), "finite and at least 0")
-    cells = problem.cells
-    require_all("cell", problem.cell, problem.cell < cells, f"below the number of cells, {cells}")
-    shape = tuple(problem.last_power.shape)
+    cells = count_cells(fields)
+    require_all("cell", fields["cell"], fields["cell"] < cells, f"below the number of cells, {cells}")
+    shape = tuple(fields["last_power"].shape)
     require(shape[-2:] == (2, users), f"`last_power` must end in axes (2, {users}), got shape {shape}")
-    shape = tuple(problem.service_weight.shape)
-    require(shape == (2,), f"`service_weight` must have shape (2,), got {shape}")
-    weight = problem.service_weight
+
+
+def _check_numbers(fields: dict[str, Any], cells: tuple[int, ...]) -> None:
+    """Shapes and ranges of what is given once, or for cells of shape (..., cells)."""
+    xp = array_namespace(fields["gain"])
+    weight = fields["service_weight"]
+    require(tuple(weight.shape) == (2,), f"`service_weight` must have shape (2,), got {tuple(weight.shape)}")
     require_all("service_weight", weight, xp.isfinite(weight) & (weight >= 0), "finite and at least 0")
-    for name in _NUMBERS:
-        value = xp.asarray(getattr(problem, name))
-        floor = name.endswith("floor")
-        good = xp.isfinite(value) & (value >= 0 if floor else value > 0)
-        require_all(name, value, good, "finite and at least 0" if floor else "finite and positive")
-        _require_per_cell(problem, name, value)
-    _check_subcarriers(problem)
-    share = xp.asarray(problem.positioning_share)
-    _require_per_cell(problem, "positioning_share", share)
-    queued = problem.arrival_rate is not None and problem.arrivals is not None
-    require(
-        queued or problem.reward in ("rate", "fair"),
-        f"`reward` {problem.reward} needs `arrival_rate` and `arrivals`, which this problem does not carry",
-    )
-    useful = xp.asarray(problem.useful_time)
+    for name in (*_NUMBERS, "positioning_share"):
+        value = xp.asarray(fields[name])
+        if name == "positioning_share":
+            good, rule = xp.isnan(value) | ((value > 0) & (value < 1)), "NaN or in (0, 1)"
+        elif name.endswith("floor"):
+            good, rule = xp.isfinite(value) & (value >= 0), "finite and at least 0"
+        else:
+            good, rule = xp.isfinite(value) & (value > 0), "finite and positive"
+        require_all(name, value, good, rule)
+        shape = tuple(value.shape)
+        fits = all(size in (1, full) for size, full in zip(shape[::-1], cells[::-1], strict=False))
+        require(
+            len(shape) <= len(cells) and fits,
+            f"`{name}` must be a scalar or broadcast to {cells}, got shape {shape}",
+        )
+    useful = xp.asarray(fields["useful_time"])
     require_all("useful_time", useful, (useful > 0) & (useful <= 1), "in (0, 1]")
-    require_all("positioning_share", share, xp.isnan(share) | ((share > 0) & (share < 1)), "NaN or in (0, 1)")
-
-
-def _check_subcarriers(problem: MultiCellProblem) -> None:
-    """Raise the band floors to whole subcarriers, where subcarriers are whole."""
-    spacing = problem.subcarrier_spacing
-    require(is_number(spacing) and spacing >= 0, f"`subcarrier_spacing` must be a number at least 0, got {spacing!r}")
-    if spacing:
-        value = problem.band_floor
-        floor = whole_floor(as_array(value, problem.gain), spacing=spacing)
-        object.__setattr__(problem, "band_floor", float(floor) if isinstance(value, float | int) else floor)
-
-
-def _require_per_cell(problem: MultiCellProblem, name: str, value: Array) -> None:
-    """Raise ``ValueError`` unless a number broadcasts to the problem's cells."""
-    shape, cells = tuple(value.shape), (*problem.batch, problem.cells)
-    good = len(shape) <= len(cells) and all(
-        size in (1, full) for size, full in zip(shape[::-1], cells[::-1], strict=False)
-    )
-    require(good, f"`{name}` must be a scalar or broadcast to {cells}, got shape {shape}")

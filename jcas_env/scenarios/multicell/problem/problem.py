@@ -1,26 +1,23 @@
-"""The allocation problem of a slot: who interferes with whom, what may be spent, what is earned."""
+"""The allocation problem of a slot: what an allocation earns and breaks, other groupings, the relaxed problem."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
+from dataclasses import dataclass
 
-import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace
 
-from ....checks import require
-from ....physics.beamforming import Precoder, beams, constant_modulus, effective_gain
-from ....physics.grouping import first_fit_groups, group_sizes_of_masks
+from ....checks import require, require_all
+from ....physics.beamforming import beams, constant_modulus, effective_gain
+from ....physics.grouping import first_fit_groups
 from ....physics.queues import serve
 from ....physics.rates import Noise, data_rate, interference, positioning_rate, sinr
-from ....types import COMMUNICATION, POSITIONING, Array, as_array, is_array, rounding
+from ....types import COMMUNICATION, POSITIONING, Array
 from ....units import MEGA
-from ..config import Intercell, Objective
-from ..network.traffic import backlog_score, slots_of_arrivals
+from . import checks, relaxed
 from .allocation import MultiCellAllocation, MultiCellOutcome
-from .checks import check_problem, violation
-from .relaxed import RelaxedAllocation, RelaxedProblem, Seating, relax, seat_users
+from .backlog import backlog_score, slots_of_arrivals
+from .relaxed import RelaxedAllocation, RelaxedProblem
+from .slot import MultiCellSlot
 from .subcarriers import whole_subcarriers
 
 LEAST_RATE = 1e-6
@@ -28,242 +25,13 @@ LEAST_RATE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class MultiCellProblem:
+class MultiCellProblem(MultiCellSlot):
     r"""One slot of the multi-cell network, known or true (spec multicell 2.5, 4.1, DESIGN 7.1).
 
     The same type says what an allocator may know (estimated gains) and what the air does
-    (``env.unwrapped.truth``); ``utility`` on the truth is the reward. Constructible from plain arrays.
-    Numbers given per cell are a scalar or broadcast to ``(..., cells)``. Raises ``ValueError`` that names
-    field, index and value.
+    (``env.unwrapped.truth``); ``utility`` on the truth is the reward. Constructible from plain arrays; the fields are
+    those of :class:`.MultiCellSlot`. Raises ``ValueError`` that names field, index and value.
     """
-
-    gain: Array
-    """(..., users, users): power gain of beam m at user j, receiver first [-]."""
-    leakage: Array
-    """(..., users): lambda_j^2, what the combiner lets through of the other cells [-]."""
-    sensing_gain: Array
-    """(..., users): positioning factor kappa [-]."""
-    cell: Array
-    """(..., users) integer: serving cell."""
-    group: Array
-    """(..., users) integer: group label inside the cell."""
-    last_power: Array
-    """(..., 2, users): powers on the air in the last slot [W]; for solvers that take other cells as given."""
-    weight: Array
-    """(..., users): a_u, summing to one in each cell [-]."""
-    service_weight: Array
-    """(2,): weights of data rate and positioning rate [-]."""
-    power_budget: Array | float
-    """Power of a base station [W]; scalar or per cell."""
-    band_budget: Array | float
-    """Band of a base station [Hz]; scalar or per cell."""
-    power_floor: Array | float
-    """Least power of each user and service [W]."""
-    band_floor: Array | float
-    """Least band of each group and service [Hz]; where subcarriers are whole, raised to the next whole number of them,
-    at least one."""
-    noise_density: Array | float
-    """Noise power density at a receiver [W/Hz]."""
-    positioning_share: Array | float
-    """Share of power and band for positioning [-], scalar or per cell; NaN where the allocator decides."""
-    queue: Array
-    """(..., users): backlog before the slot [bit]; zero where there are no queues."""
-
-    reward: Objective = "rate"
-    """Form of the utility; ``drain``, the squared backlog, is for allocators that plan, see :meth:`score`."""
-    noise: Noise = "per_hertz"
-    """Noise in the rates: of the group's band, or of the whole band."""
-    intercell: Intercell = "printed"
-    """Inter-cell term of the relaxed problem."""
-    subcarrier_spacing: float = 0.0
-    """Spacing of whole subcarriers on the air [Hz]; 0: the band is continuous. A cell with more groups than its band
-    has subcarriers is infeasible: :attr:`least_share` and :meth:`violation` say so."""
-    precoder: Precoder = "mrt"
-    """How beams follow from channels when users are regrouped."""
-    analog: bool = False
-    """Whether beams have constant modulus."""
-    cell_count: int | None = None
-    """Number of cells; None: read off the other fields (a cell may be without users)."""
-    correlation: Array | None = None
-    """(..., users, users): channel correlation, for ``regroup`` [-]."""
-    beam_channel: Array | None = None
-    """(..., cells, users, antennas) complex: effective channels from which beams are made [-]."""
-    air_channel: Array | None = None
-    """(..., cells, users, antennas) complex: effective channels through which the beams pass [-]."""
-    csi_error: Array | None = None
-    """(..., users): expected error of the known serving channel, relative to its power, 0 to 1 [-]."""
-    useful_time: Array | float = 1.0
-    """Share of the slot that carries data; scalar or (...,). The rest goes to pilots [-]."""
-    slot: float = 0.01
-    """Slot length [s]; matters where there are queues."""
-    arrival_rate: Array | None = None
-    """(..., users): mean arrivals [bit/s]; None where there are no queues."""
-    arrivals: Array | None = None
-    """(..., users): bits that arrive in the slot: their mean in what is known, their number in the truth."""
-    waited: Array | None = None
-    """(..., users): slots since one that delivered a slot's mean arrivals, or all there was [-]."""
-
-    def __post_init__(self) -> None:
-        check_problem(self)
-
-    # ---------------------------------------------------------------- sizes and per-cell quantities
-
-    @property
-    def batch(self) -> tuple[int, ...]:
-        """Leading batch axes."""
-        return tuple(self.gain.shape[:-2])
-
-    @property
-    def users(self) -> int:
-        """Number of users in all cells."""
-        return int(self.gain.shape[-1])
-
-    @cached_property
-    def cells(self) -> int:
-        """Number of cells: as stated, else as the per-cell numbers say, else as many as serve users."""
-        if self.cell_count is not None:
-            return self.cell_count
-        for value in (self.power_budget, self.band_budget, self.positioning_share):
-            shape = np.shape(value)
-            if shape and shape[-1] > 1:
-                return int(shape[-1])
-        xp = array_namespace(self.cell)
-        return int(xp.max(self.cell)) + 1
-
-    def per_cell(self, value: Any) -> Array:
-        """Broadcast a scalar or ``(..., cells)`` to the batch and the cells; more leading axes are candidates."""
-        xp, shape = array_namespace(self.gain), (*self.batch, self.cells)
-        if isinstance(value, float | int):
-            return xp.full(shape, value, dtype=self.gain.dtype, device=device(self.gain))
-        value = as_array(value, self.gain)
-        if value.shape == shape:
-            return value
-        return xp.broadcast_to(value, np.broadcast_shapes(tuple(value.shape), shape))
-
-    def of_cell(self, value: Array) -> Array:
-        """Spread ``(..., cells)`` over the users of each cell, ``(..., users)``."""
-        xp = array_namespace(value, self.cell)
-        if value.shape[:-1] == self.cell.shape[:-1]:
-            return xp.take_along_axis(value, self.cell, axis=-1)
-        batch = np.broadcast_shapes(value.shape[:-1], self.cell.shape[:-1])
-        cell = xp.broadcast_to(self.cell, (*batch, self.users))
-        return xp.take_along_axis(xp.broadcast_to(value, (*batch, value.shape[-1])), cell, axis=-1)
-
-    def per_user(self, value: Any) -> Array:
-        """A number given per cell, for each user: (..., users), or (1,) where it is the same for all."""
-        xp = array_namespace(self.gain)
-        if not is_array(value) or value.ndim == 0:
-            return xp.full(1, value, dtype=self.gain.dtype, device=device(self.gain))
-        return self.of_cell(self.per_cell(value))
-
-    def cell_sum(self, value: Array) -> Array:
-        """Sum ``(..., users)`` over the users of each cell, ``(..., cells)``."""
-        xp = array_namespace(value, self.cell)
-        return (value[..., None, :] @ xp.astype(self.membership, value.dtype, copy=False))[..., 0, :]
-
-    @cached_property
-    def membership(self) -> Array:
-        """(..., users, cells): 1 where a user is served by a cell, in the precision of the gains."""
-        xp = array_namespace(self.cell)
-        index = xp.arange(self.cells, dtype=self.cell.dtype, device=device(self.cell))
-        return xp.astype(self.cell[..., :, None] == index, self.gain.dtype)
-
-    @cached_property
-    def crowd(self) -> Array:
-        """(..., users): number of users in each user's cell."""
-        xp = array_namespace(self.cell)
-        return xp.sum(xp.astype(self.same_cell, self.gain.dtype), axis=-1)
-
-    @cached_property
-    def same_cell(self) -> Array:
-        """(..., users, users) bool: whether two users share the cell."""
-        return self.cell[..., :, None] == self.cell[..., None, :]
-
-    @cached_property
-    def mates(self) -> Array:
-        """(..., users, users) bool: whether two users share cell and group, see :func:`.beamforming.same_group`."""
-        return self.same_cell & (self.group[..., :, None] == self.group[..., None, :])
-
-    @cached_property
-    def group_size(self) -> Array:
-        """(..., users): number of users in each user's group."""
-        return self._sizes[0]
-
-    @cached_property
-    def groups(self) -> Array:
-        """(..., users): number of groups in each user's cell."""
-        return self._sizes[1]
-
-    @cached_property
-    def _sizes(self) -> tuple[Array, Array]:
-        xp = array_namespace(self.gain)
-        size, count = group_sizes_of_masks(self.same_cell, self.mates)
-        return xp.astype(size, self.gain.dtype), xp.astype(count, self.gain.dtype)
-
-    @cached_property
-    def least_share(self) -> Array:
-        r"""(..., cells): smallest share a service can have, ``max(N_i P_thr / P_max, G_i B_thr / B_max)``.
-
-        The positioning share must lie in ``[least_share, 1 - least_share]``; a value above one half means
-        that no share is feasible (spec multicell 7).
-        """
-        xp = array_namespace(self.gain)
-        return xp.maximum(*self._least_shares)
-
-    @cached_property
-    def _least_shares(self) -> tuple[Array, Array]:
-        """Shares that the floors of power and those of band need, two arrays (..., cells)."""
-        xp = array_namespace(self.gain)
-        users = self.cell_sum(xp.ones_like(self.leakage))
-        groups = self.cell_sum(1.0 / self.group_size)
-        power = users * self.per_cell(self.power_floor) / self.per_cell(self.power_budget)
-        band = groups * self.per_cell(self.band_floor) / self.per_cell(self.band_budget)
-        return power, band
-
-    @cached_property
-    def short_of_subcarriers(self) -> Array:
-        """(..., cells) bool: where groups need more whole subcarriers than the band has at any (or at the given) share.
-
-        Never where the band is continuous, and not where floors of power leave no share anyway.
-        """
-        xp = array_namespace(self.gain)
-        power, band = self._least_shares
-        if not self.subcarrier_spacing:
-            return xp.zeros_like(band, dtype=xp.bool)
-        return self._fits(power) & ~self._fits(band)
-
-    @cached_property
-    def most_share(self) -> Array:
-        """(..., cells): the most that floors may need of both services, one half or what a given share leaves [-]."""
-        xp = array_namespace(self.gain)
-        return xp.where(self.share_is_free, 0.5, xp.minimum(self.share, 1.0 - self.share))
-
-    @cached_property
-    def floors_fit(self) -> Array:
-        """(..., cells) bool: whether the floors fit into some share, or into the given one, to :func:`.types.rounding`.
-
-        Where they do not fit in a cell, no allocation of the slot is feasible: every allocator says so by this.
-        """
-        return self._fits(self.least_share)
-
-    def _fits(self, need: Array) -> Array:
-        return need <= self.most_share * (1.0 + rounding(need))
-
-    @property
-    def duty(self) -> Array:
-        """``useful_time`` as an array, scalar or (...,)."""
-        return as_array(self.useful_time, self.gain)
-
-    @cached_property
-    def share(self) -> Array:
-        """(..., cells): positioning share, NaN where it is free."""
-        return self.per_cell(self.positioning_share)
-
-    @cached_property
-    def share_is_free(self) -> Array:
-        """(..., cells) bool: where the allocator decides the positioning share."""
-        xp = array_namespace(self.gain)
-        return xp.isnan(self.share)
 
     # ---------------------------------------------------------------- what an allocation earns
 
@@ -329,10 +97,11 @@ class MultiCellProblem:
 
         ``rate``: :math:`\sum_u a_u (w_C R_u^C + w_O R_u^O)` in Mbit/s; ``fair``: the same with
         :math:`\ln R` in place of R, rates floored at 1e-6 Mbit/s; ``delay`` and ``drain``:
-        :func:`.traffic.backlog_score` (spec multicell 8).
+        :func:`.backlog_score` (spec multicell 8).
         """
         if self.reward in ("delay", "drain"):
-            return backlog_score(self, rate)
+            slots = slots_of_arrivals(self.serve(rate)[0], self.mean_arrivals)
+            return backlog_score(slots, membership=self.membership, reward=self.reward)
         xp = array_namespace(rate, positioning)
         services = [rate / MEGA, positioning / MEGA]
         if self.reward == "fair":
@@ -349,9 +118,8 @@ class MultiCellProblem:
         if self.arrival_rate is None:
             return outcome
         backlog, served = self.serve(rate)
-        return outcome._replace(
-            backlog_ms=1e3 * self.slot * slots_of_arrivals(self, backlog), arrived=self.arrivals, served=served
-        )
+        waiting_ms = 1e3 * self.slot * slots_of_arrivals(backlog, self.mean_arrivals)
+        return outcome._replace(backlog_ms=waiting_ms, arrived=self.arrivals, served=served)
 
     def utility(self, allocation: MultiCellAllocation) -> Array:
         r"""Configured reward, the mean over cells of :meth:`score`, (...,).
@@ -362,8 +130,18 @@ class MultiCellProblem:
         return xp.mean(self.score(*self.rates(allocation)), axis=-1)
 
     def violation(self, allocation: MultiCellAllocation) -> Array:
-        """Largest violation of a constraint relative to the budgets, (...,): see :func:`.constraints.violation`."""
-        return violation(self, allocation)
+        """Largest violation of a constraint relative to the budgets, (...,): see :func:`.worst_violation`."""
+        return checks.worst_violation(
+            allocation,
+            self.on_air(allocation).bandwidth,
+            self.share,
+            membership=self.membership.regrouped(allocation.group),
+            budgets=self.budgets,
+        )
+
+    def check_allocation(self, allocation: MultiCellAllocation) -> MultiCellAllocation:
+        """An allocation as arrays of this problem's kind and batch; raises ``ValueError`` that names a bad entry."""
+        return checks.check_allocation(allocation, gain=self.gain)
 
     # ---------------------------------------------------------------- other groupings
 
@@ -373,15 +151,19 @@ class MultiCellProblem:
         return self.precoder == "mrt" or self.beam_channel is None or self.air_channel is None
 
     def regrouped(self, group: Array) -> MultiCellProblem:
-        """The same slot with other groups, (..., users); ZF beams are recomputed from the known channels."""
+        """The same slot with other groups, (..., users); ZF beams are recomputed from the known channels.
+
+        Raises ``ValueError`` for a negative label.
+        """
         xp = array_namespace(self.gain, group)
         if group.shape == self.group.shape and bool(xp.all(group == self.group)):
             return self
+        require_all("group", group, group >= 0, "at least 0")  # -1 would mark an absent user in the relaxed problem
         if self._keeps_beams:
-            return replace(self, group=group)
+            return self.changed(group=group)
         beam = beams(self.beam_channel, self.cell, group, precoder=self.precoder)
         beam = constant_modulus(beam) if self.analog else beam
-        return replace(self, group=group, gain=effective_gain(self.air_channel, beam, self.cell))
+        return self.changed(group=group, gain=effective_gain(self.air_channel, beam, self.cell))
 
     def regroup(self, threshold: Array | float) -> MultiCellProblem:
         """Group by another correlation threshold (scalar or (..., cells)) and return the new problem.
@@ -396,33 +178,34 @@ class MultiCellProblem:
 
     # ---------------------------------------------------------------- the relaxed problem and the way back
 
-    @cached_property
-    def seating(self) -> Seating:
-        """Index maps that gather the users of each cell into a row of its own."""
-        return seat_users(self.cell, self.cells)
-
     def relaxed(self, *, positioning_share: Array | float | None = None, noise: Noise = "constant") -> RelaxedProblem:
-        """Freeze the interference and separate cells and services: see :func:`.relaxed.relax`.
+        """Freeze the interference and separate cells and services: see :func:`.relax`.
 
-        ``positioning_share``, scalar or (..., cells), is required where the problem leaves the share free;
-        more leading axes than the problem has are candidates. Raises ``ValueError`` if it is missing.
+        ``positioning_share`` in (0, 1), scalar or (..., cells), is required where the problem leaves the share free;
+        more leading axes than the problem has are candidates. Raises ``ValueError`` if it is missing or outside.
         """
         xp = array_namespace(self.gain)
         share = self.per_cell(self.positioning_share if positioning_share is None else positioning_share)
-        if xp.any(xp.isnan(share)):
-            raise ValueError("`positioning_share` is free in this problem: give the share to relax at, got NaN")
-        return relax(self, share, noise)
+        missing = bool(xp.any(xp.isnan(share)))
+        require(not missing, "`positioning_share` is free in this problem: give the share to relax at, got NaN")
+        require_all("positioning_share", share, (share > 0) & (share < 1), "in (0, 1)")
+        return relaxed.relax(
+            share,
+            gain=self.gain,
+            leakage=self.leakage,
+            sensing_gain=self.sensing_gain,
+            weight=self.weight,
+            membership=self.membership,
+            budgets=self.budgets,
+            noise=noise,
+            intercell=self.intercell,
+        )
+
+    def relaxed_rates(self, efficiency: Array, positioning_share: Array) -> tuple[Array, Array]:
+        """Rates that a relaxed problem promises at shares (..., cells): see :func:`.relaxed_rates`."""
+        band = self.budgets.band * self.duty[..., None]
+        return relaxed.relaxed_rates(efficiency, positioning_share, band=band, membership=self.membership)
 
     def assemble(self, allocation: RelaxedAllocation, positioning_share: Array) -> MultiCellAllocation:
         """Physical allocation from normalised ones: (..., cells, 2, seats) and shares (..., cells)."""
-        xp = array_namespace(self.gain)
-        services = xp.stack([1.0 - positioning_share, positioning_share], axis=-1)
-
-        def physical(share: Array, budget: Array | float) -> Array:
-            value = share * (services * self.per_cell(budget)[..., None])[..., None]
-            return xp.stack([self.seating.scatter(value[..., s, :]) for s in range(2)], axis=-2)
-
-        power = physical(allocation.power, self.power_budget)
-        bandwidth = physical(allocation.bandwidth, self.band_budget)
-        group = xp.broadcast_to(self.group, (*power.shape[:-2], self.users))
-        return MultiCellAllocation(power, bandwidth, group)
+        return relaxed.assemble(allocation, positioning_share, membership=self.membership, budgets=self.budgets)

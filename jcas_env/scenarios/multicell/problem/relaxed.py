@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace
 
-from ....checks import first_bad_entry, require
+from ....checks import require, require_all
+from ....physics.membership import Groups, Membership, canonical_groups
 from ....physics.rates import Noise, in_group_interference, saturated_ratio, spectral_efficiency
 from ....types import COMMUNICATION, POSITIONING, Array, is_array
+from ...fields import CheckedFields
+from ..config import Intercell
+from .allocation import MultiCellAllocation
+from .checks import Budgets
 
-if TYPE_CHECKING:
-    from .problem import MultiCellProblem
+_REAL = ("weight", "coefficient", "power_floor", "band_floor")
 
 
 class RelaxedAllocation(NamedTuple):
@@ -27,7 +32,7 @@ class RelaxedAllocation(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class RelaxedProblem:
+class RelaxedProblem(CheckedFields):
     r"""Allocation of normalised power and band with the interference frozen.
 
     .. math:: \max_{p, b} f = \sum_u a_u\, b_{g(u)} \log_2(1 + c_u p_u)
@@ -51,24 +56,33 @@ class RelaxedProblem:
     band_floor: Array | float
     """scalar or (...,): least share of band of a group [-]."""
 
-    def __post_init__(self) -> None:
-        for name in ("weight", "coefficient", "group", "power_floor", "band_floor"):
-            value = getattr(self, name)
-            if not is_array(value):
-                object.__setattr__(self, name, np.asarray(value, dtype=None if name == "group" else float))
-        xp = array_namespace(self.weight, self.coefficient, self.group)
-        users = self.coefficient.shape[-1:]
+    @staticmethod
+    def fit_fields(fields: dict[str, Any]) -> dict[str, Any]:
+        """Lists and numbers become arrays."""
+        kinds = dict.fromkeys(_REAL, float) | {"group": None}
+        return {n: value if is_array(value) else np.asarray(value, dtype=kinds[n]) for n, value in fields.items()}
+
+    @staticmethod
+    def check_fields(fields: dict[str, Any]) -> dict[str, Any]:
+        """Fields by name, fitted; raises ``ValueError`` for what the class does not allow."""
+        fields = RelaxedProblem.fit_fields(fields)
+        users = fields["coefficient"].shape[-1:]
         for name in ("weight", "coefficient", "group"):
-            shape = tuple(getattr(self, name).shape)
+            shape = tuple(fields[name].shape)
             require(shape[-1:] == users, f"`{name}` must have {users} users on its last axis, got shape {shape}")
-        require(xp.isdtype(self.group.dtype, "integral"), f"`group` must hold integers, got {self.group.dtype}")
-        for name in ("weight", "coefficient", "power_floor", "band_floor"):
-            value = getattr(self, name)
-            space = array_namespace(value)
-            bad = ~space.isfinite(value) | (value < 0)
-            if space.any(bad):
-                index, entry = first_bad_entry(value, bad)
-                raise ValueError(f"`{name}` must be finite and at least 0, got {name}{list(index)} = {entry}")
+        kind = fields["group"].dtype
+        integral = array_namespace(fields["group"]).isdtype(kind, "integral")
+        require(integral, f"`group` must hold integers, got {kind}")
+        for name in _REAL:
+            value = fields[name]
+            good = array_namespace(value).isfinite(value) & (value >= 0)
+            require_all(name, value, good, "finite and at least 0")
+        return fields
+
+    @cached_property
+    def groups(self) -> Groups:
+        """Groups in canonical order."""
+        return canonical_groups(self.group, dtype=self.coefficient.dtype)
 
     @property
     def present(self) -> Array:
@@ -91,47 +105,18 @@ class RelaxedProblem:
         return xp.sum(xp.where(self.present, value, xp.zeros_like(value)), axis=-1)
 
 
-class Seating(NamedTuple):
-    """Users gathered by cell: index maps between ``(..., users)`` and ``(..., cells, seats)``."""
-
-    seat: Array
-    """(..., cells * seats) integer: user in each seat; an empty seat repeats user 0."""
-    taken: Array
-    """(..., cells, seats) bool: whether the seat holds a user."""
-    place: Array
-    """(..., users) integer: flat seat of each user."""
-
-    def gather(self, value: Array) -> Array:
-        """``(..., users)`` by cell, ``(..., cells, seats)``."""
-        xp = array_namespace(value)
-        batch = np.broadcast_shapes(value.shape[:-1], self.seat.shape[:-1])
-        value = xp.broadcast_to(value, (*batch, value.shape[-1]))
-        rows = xp.take_along_axis(value, xp.broadcast_to(self.seat, (*batch, self.seat.shape[-1])), axis=-1)
-        return xp.reshape(rows, (*batch, *self.taken.shape[-2:]))
-
-    def scatter(self, value: Array) -> Array:
-        """``(..., cells, seats)`` back to the users, ``(..., users)``."""
-        xp = array_namespace(value)
-        *batch, cells, seats = value.shape
-        place = xp.broadcast_to(self.place, (*batch, self.place.shape[-1]))
-        return xp.take_along_axis(xp.reshape(value, (*batch, cells * seats)), place, axis=-1)
-
-
-def seat_users(cell: Array, cells: int) -> Seating:
-    """Give the users of each cell, in index order, the seats of a row of their own."""
-    xp = array_namespace(cell)
-    index = xp.arange(cell.shape[-1], dtype=cell.dtype, device=device(cell))
-    same = cell[..., :, None] == cell[..., None, :]
-    rank = xp.sum(xp.astype(same & (index[None, :] < index[:, None]), cell.dtype), axis=-1)
-    seats = int(xp.max(rank)) + 1
-    place = cell * seats + rank
-    sits = place[..., None, :] == xp.arange(cells * seats, dtype=cell.dtype, device=device(cell))[:, None]
-    seat = xp.sum(xp.where(sits, index, xp.zeros_like(index)), axis=-1)
-    taken = xp.any(sits, axis=-1)
-    return Seating(seat, xp.reshape(taken, (*taken.shape[:-1], cells, seats)), place)
-
-
-def relax(problem: MultiCellProblem, share: Array, noise: Noise) -> RelaxedProblem:
+def relax(
+    share: Array,
+    *,
+    gain: Array,
+    leakage: Array,
+    sensing_gain: Array,
+    weight: Array,
+    membership: Membership,
+    budgets: Budgets,
+    noise: Noise,
+    intercell: Intercell,
+) -> RelaxedProblem:
     r"""Freeze the interference of a problem and separate its cells and services.
 
     With :math:`I_j^0 = \frac{P_s}{N_i} \sum_{k \in g, k \ne j} G_{jk}` (equal power) and :math:`k_I` = C - 1
@@ -145,63 +130,88 @@ def relax(problem: MultiCellProblem, share: Array, noise: Noise) -> RelaxedProbl
 
     Parameters
     ----------
-    problem : MultiCellProblem
     share : Array, shape (..., cells)
-        Positioning share; leading axes beyond the problem's are candidates.
+        Positioning share in (0, 1); leading axes beyond the other arguments' are candidates [-].
+    gain : Array, shape (..., users, users)
+        G, receiver first [-].
+    leakage, sensing_gain, weight : Array, shape (..., users)
+        lambda_j^2, kappa_j and a_j [-].
+    membership : Membership
+    budgets : Budgets
     noise : {"constant", "per_hertz"}
+    intercell : {"printed", "bound"}
 
     Returns
     -------
     RelaxedProblem
         Batch axes (..., cells, 2); users are the seats of a cell (luo2023 eq. 14, 32, spec multicell 4.1).
     """
-    xp = array_namespace(problem.gain)
-    spread = xp.stack([problem.of_cell(1.0 - share), problem.of_cell(share)], axis=-2)  # (..., 2, users)
-    power_budget = problem.per_user(problem.power_budget)[..., None, :]
-    band_budget = problem.per_user(problem.band_budget)[..., None, :]
-    noise_density = problem.per_user(problem.noise_density)[..., None, :]
+    xp = array_namespace(gain)
+    spread = xp.stack([membership.of_cell(1.0 - share), membership.of_cell(share)], axis=-2)  # (..., 2, users)
+    power_budget, band_budget, _, _, noise_density = (value[..., None, :] for value in budgets.per_user(membership))
     power = spread * power_budget
-    equal = power / problem.crowd[..., None, :]
-    mates = in_group_interference(equal, problem.gain, problem.cell, problem.group)
-    stations = problem.cells - 1 if problem.intercell == "printed" else 1
-    outside = stations * problem.leakage[..., None, :] * power_budget
+    equal = power / membership.crowd[..., None, :]
+    mates = in_group_interference(equal, gain, membership.cell, membership.group)
+    stations = membership.cells - 1 if intercell == "printed" else 1
+    outside = stations * leakage[..., None, :] * power_budget
     if noise == "constant":
         level = outside + noise_density * band_budget + mates
     else:
-        level = spread * (outside + noise_density * band_budget) + mates * problem.groups[..., None, :]
-    kappa = xp.stack([xp.ones_like(problem.sensing_gain), problem.sensing_gain], axis=-2)
-    coefficient = saturated_ratio(kappa * xp.linalg.diagonal(problem.gain)[..., None, :] * power, level)
+        level = spread * (outside + noise_density * band_budget) + mates * membership.groups[..., None, :]
+    kappa = xp.stack([xp.ones_like(sensing_gain), sensing_gain], axis=-2)
+    coefficient = saturated_ratio(kappa * xp.linalg.diagonal(gain)[..., None, :] * power, level)
 
-    seating = problem.seating
-    taken = seating.taken[..., None, :]
-    seated = xp.stack([seating.gather(coefficient[..., s, :]) for s in (COMMUNICATION, POSITIONING)], axis=-2)
-    group = xp.where(taken, seating.gather(problem.group)[..., None, :], -1)
-    weight = xp.where(taken, seating.gather(problem.weight)[..., None, :], 0.0)
+    taken = membership.taken[..., None, :]
+    seated = xp.stack([membership.gather(coefficient[..., s, :]) for s in (COMMUNICATION, POSITIONING)], axis=-2)
+    group = xp.where(taken, membership.gather(membership.group)[..., None, :], -1)
+    worth = xp.where(taken, membership.gather(weight)[..., None, :], 0.0)
     services = xp.stack([1.0 - share, share], axis=-1)  # (..., cells, 2)
-    power_floor = problem.per_cell(problem.power_floor) / problem.per_cell(problem.power_budget)
-    band_floor = problem.per_cell(problem.band_floor) / problem.per_cell(problem.band_budget)
-    return RelaxedProblem(
-        weight=xp.broadcast_to(weight, seated.shape),
+    return RelaxedProblem.trusted(
+        weight=xp.broadcast_to(worth, seated.shape),
         coefficient=xp.where(taken, seated, 0.0),
         group=xp.broadcast_to(group, seated.shape),
-        power_floor=power_floor[..., None] / services,
-        band_floor=band_floor[..., None] / services,
+        power_floor=(budgets.power_floor / budgets.power)[..., None] / services,
+        band_floor=(budgets.band_floor / budgets.band)[..., None] / services,
     )
 
 
-def relaxed_rates(
-    problem: MultiCellProblem,
-    relaxed: RelaxedProblem,
-    allocation: RelaxedAllocation,
-    share: Array,
-    noise: Noise,
-) -> tuple[Array, Array]:
-    """Data and positioning rates that a relaxed problem promises, two arrays (..., users) [bit/s].
+def relaxed_rates(efficiency: Array, share: Array, *, band: Array, membership: Membership) -> tuple[Array, Array]:
+    """Data and positioning rates that a relaxed problem promises.
 
-    Arguments as in :func:`relax` and :class:`RelaxedAllocation`, with batch axes (..., cells, 2).
+    Parameters
+    ----------
+    efficiency : Array, shape (..., cells, 2, seats)
+        Of :meth:`RelaxedProblem.efficiency` [-].
+    share : Array, shape (..., cells)
+        Positioning share [-].
+    band : Array, shape (..., cells)
+        Budget of band, pilots' time taken off [Hz].
+    membership : Membership
+
+    Returns
+    -------
+    rate, positioning_rate : Array, shape (..., users)
+        [bit/s] (spec multicell 4.1).
     """
-    efficiency = relaxed.efficiency(allocation, noise)
-    band = problem.per_cell(problem.band_budget) * problem.duty[..., None]
     communication = efficiency[..., COMMUNICATION, :] * ((1.0 - share) * band)[..., None]
     positioning = 0.5 * efficiency[..., POSITIONING, :] * (share * band)[..., None]
-    return problem.seating.scatter(communication), problem.seating.scatter(positioning)
+    return membership.scatter(communication), membership.scatter(positioning)
+
+
+def assemble(
+    allocation: RelaxedAllocation, share: Array, *, membership: Membership, budgets: Budgets
+) -> MultiCellAllocation:
+    """Physical allocation from normalised ones.
+
+    ``allocation`` (..., cells, 2, seats) and ``share`` (..., cells) [-] -> powers [W] and bands [Hz] (..., 2, users).
+    """
+    xp = array_namespace(share)
+    services = xp.stack([1.0 - share, share], axis=-1)
+
+    def physical(part: Array, budget: Array) -> Array:
+        value = part * (services * budget[..., None])[..., None]
+        return xp.stack([membership.scatter(value[..., s, :]) for s in (COMMUNICATION, POSITIONING)], axis=-2)
+
+    power = physical(allocation.power, budgets.power)
+    group = xp.broadcast_to(membership.group, (*power.shape[:-2], power.shape[-1]))
+    return MultiCellAllocation(power, physical(allocation.bandwidth, budgets.band), group)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array_api_compat import array_namespace, device
 
-from ....physics.beamforming import same_group
+from ....physics.membership import opens_group, same_group, same_label
 from ....types import ROUNDING, Array, rounding
 
 
@@ -49,24 +49,27 @@ def whole_subcarriers(bandwidth: Array, cell: Array, group: Array, /, *, spacing
     index = xp.arange(cell.shape[-1], device=device(cell))
     lower = index[None, :] < index[:, None]
     mates = same_group(cell, group)
-    leads = ~xp.any(mates & lower, axis=-1)  # the first user of a group stands for it
-    rivals = ((cell[..., :, None] == cell[..., None, :]) & leads[..., None, :])[..., None, :, :]
+    leads = opens_group(mates)  # the first user of a group stands for it
+    rivals = (same_label(cell) & leads[..., None, :])[..., None, :, :]
 
     def cell_sum(value: Array) -> Array:
         return (xp.astype(rivals, value.dtype) @ value[..., None])[..., 0]
 
     carriers = bandwidth / spacing
+    # Sums of whole numbers may fall short of them by rounding: 9.999... subcarriers are 10.
     total = xp.floor(cell_sum(carriers) * (1.0 + rounding(carriers)))
     least = xp.zeros_like(carriers) + xp.round(floor / spacing)[..., None, :]
     needed = cell_sum(least)
+    # Floors that do not fit are dropped, all of the service's, and the subcarriers shared without them.
     kept = needed <= total
     least, left = xp.where(kept, least, 0.0), xp.where(kept, total - needed, total)
     above = xp.clip(carriers - least, min=0.0)
-    demand = cell_sum(above)
+    demand = cell_sum(above)  # zero where all groups sit on their floors: what is left is shared equally
     groups = cell_sum(xp.ones_like(carriers))
     quota = left * xp.where(demand > 0, above / xp.where(demand > 0, demand, 1.0), 1.0 / groups)
     whole = xp.floor(quota + ROUNDING)
     remainder, left = quota - whole, left - cell_sum(whole)
+    # Who is better placed for one of the subcarriers that the whole parts leave: a larger remainder, or a lower index.
     larger = remainder[..., None, :] > remainder[..., :, None]
     tied = remainder[..., None, :] == remainder[..., :, None]
     rank = xp.sum(xp.astype(rivals & (larger | (tied & lower)), carriers.dtype), axis=-1)

@@ -1,0 +1,92 @@
+"""Fields are scanned where a user states them, and only there; what goes around the scan is the same problem."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from support.scenes import static
+
+from jcas_env import MassiveMIMOProblem, MeshProblem, MultiCellProblem, RelaxedProblem
+from jcas_env.scenarios.massive_mimo import MassiveMIMO
+from jcas_env.scenarios.mesh import Mesh
+
+
+def multicell():
+    return static(2).problem
+
+
+def mesh():
+    scenario = Mesh()
+    return scenario.problem(scenario.initial(scenario.draw_initial(np.random.default_rng(0))))
+
+
+def massive_mimo():
+    scenario = MassiveMIMO()
+    return scenario.problem(scenario.initial(scenario.draw_initial(np.random.default_rng(0))))
+
+
+def relaxed():
+    return static(2).problem.relaxed(positioning_share=0.5)
+
+
+SCANNED = {
+    MultiCellProblem: (multicell, "leakage"),
+    MeshProblem: (mesh, "snr"),
+    MassiveMIMOProblem: (massive_mimo, "estimate_variance"),
+    RelaxedProblem: (relaxed, "weight"),
+}
+CASES = pytest.mark.parametrize("kind", SCANNED, ids=lambda kind: kind.__name__)
+
+
+@CASES
+def test_what_the_code_derives_passes_the_scan_of_a_user(kind):
+    make, _ = SCANNED[kind]
+    problem = make()
+    again = replace(problem)
+    for item in fields(problem):
+        np.testing.assert_array_equal(getattr(again, item.name), getattr(problem, item.name), err_msg=item.name)
+
+
+@CASES
+def test_a_user_is_told_and_the_code_is_trusted(kind):
+    make, name = SCANNED[kind]
+    problem = make()
+    broken = {name: -np.abs(np.asarray(getattr(problem, name))) - 1.0}
+    with pytest.raises(ValueError, match=rf"`{name}` must be .*{name}\["):
+        replace(problem, **broken)
+    np.testing.assert_array_equal(getattr(problem.changed(**broken), name), broken[name])
+
+
+@CASES
+def test_changed_fields_forget_what_was_computed_and_leave_the_original(kind):
+    make, name = SCANNED[kind]
+    problem = make()
+    before = getattr(problem, name)
+    vars(problem)["computed"] = "earlier"
+    other = problem.changed(**{name: 2.0 * before})
+    assert "computed" not in vars(other)
+    assert getattr(problem, name) is before
+    assert type(other) is kind
+
+
+@CASES
+def test_unknown_and_missing_fields_are_named(kind):
+    make, name = SCANNED[kind]
+    with pytest.raises(TypeError, match="powre"):
+        make().changed(powre=1.0)
+    given = {item.name: getattr(make(), item.name) for item in fields(kind) if item.name != name}
+    with pytest.raises(TypeError, match=name):
+        kind.trusted(**given)
+
+
+def test_floors_are_whole_subcarriers_for_the_code_as_for_a_user():
+    problem = static(1).problem.changed(subcarrier_spacing=1e6, band_floor=1.0)
+    assert problem.band_floor == 1e6
+
+
+def test_a_share_to_relax_at_lies_between_none_and_all():
+    for share in (0.0, 1.0, 1.5):
+        with pytest.raises(ValueError, match=r"`positioning_share` must be in \(0, 1\), got positioning_share\[0, 0\]"):
+            static(1).problem.relaxed(positioning_share=share)
