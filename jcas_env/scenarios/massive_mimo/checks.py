@@ -116,7 +116,7 @@ def violation(problem: MassiveMIMOProblem, allocation: MassiveMIMOAllocation) ->
     return xp.maximum(worst, xp.zeros_like(worst))
 
 
-def check_allocation(problem: MassiveMIMOProblem, allocation: MassiveMIMOAllocation) -> MassiveMIMOAllocation:
+def check_allocation(allocation: MassiveMIMOAllocation, problem: MassiveMIMOProblem) -> MassiveMIMOAllocation:
     """Return an allocation as arrays of the problem's kind.
 
     Raises ``ValueError`` for a wrong shape, and for NaN, Inf or a negative entry, which it names.

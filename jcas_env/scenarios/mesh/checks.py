@@ -85,7 +85,7 @@ def _check_scalars(problem: MeshProblem) -> None:
     )
 
 
-def check_allocation(problem: MeshProblem, allocation: MeshAllocation) -> MeshAllocation:
+def check_allocation(allocation: MeshAllocation, problem: MeshProblem) -> MeshAllocation:
     """Return an allocation of whole subcarriers as arrays of the problem's kind, with a comb where none is given.
 
     Raises ``ValueError`` for a wrong shape, for NaN, Inf, fractions and negative entries, for an assignment that is not

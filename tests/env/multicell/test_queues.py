@@ -294,7 +294,7 @@ def test_positioning_state_follows_the_scalar_kalman_filter():
     """Spec multicell 8.6 with the measurement variance written out."""
     config = MultiCellConfig(kalman=True, positioning_share=0.5, **TRAFFIC)
     scenario, states, outcomes = played(config, slots=3)
-    place = scenario.stations[scenario.home]
+    place = scenario.layout.stations[scenario.layout.hexagon]
     state, after, outcome = states[1], states[2], outcomes[1]
     truth = scenario.truth(state)
     allocation = scenario.decode(np.zeros((3, scenario.action_size)), scenario.problem(state))

@@ -20,7 +20,7 @@ from ....physics.grouping import first_fit_groups
 from ....physics.rates import sensing_gain
 from ....types import Array
 from ..config import MultiCellConfig
-from ..state import Air, Csi
+from ..state import Csi
 from .estimate import LinkEstimate
 
 
@@ -43,13 +43,13 @@ def departure(config: MultiCellConfig, estimate: Estimate, cell: Array) -> Array
     return xp.where(reported, strongest, pick.aod_cos[..., 0])
 
 
-def knowledge_of(config: MultiCellConfig, air: Air, learned: LinkEstimate, cell: Array, threshold: Array) -> Csi:
+def knowledge_of(config: MultiCellConfig, learned: LinkEstimate, truth: Array, cell: Array, threshold: Array) -> Csi:
     """Combiners, beams, groups and gains that follow from an estimate.
 
     ``cell`` (..., users); ``threshold`` (..., users) is the grouping threshold of the user's cell
-    (spec multicell 2.3, 2.4, 3). ``air`` is the truth of the same slot, for the errors that nobody knows.
+    (spec multicell 2.3, 2.4, 3). ``truth`` are the true channels of the same slot, for the errors that nobody knows.
     """
-    xp = array_namespace(air.channel)
+    xp = array_namespace(truth)
     channel = learned.estimate.channel
     w = combiner(
         channel,
@@ -64,7 +64,7 @@ def knowledge_of(config: MultiCellConfig, air: Air, learned: LinkEstimate, cell:
     group = first_fit_groups(correlation, cell, threshold)
     beam = beams(effective, cell, group, precoder=config.precoder)
     beam = constant_modulus(beam) if config.analog else beam
-    own, true = serving_link(channel, cell), serving_link(air.channel, cell)
+    own, true = serving_link(channel, cell), serving_link(truth, cell)
     known = xp.sum(xp.abs(own) ** 2, axis=(-2, -1))
     error = serving_link(learned.error[..., None], cell)[..., 0]
     return Csi(

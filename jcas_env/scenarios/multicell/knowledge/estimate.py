@@ -41,18 +41,18 @@ class LinkEstimate(NamedTuple):
 
 
 def estimate_links(
-    config: MultiCellConfig, place: Layout, air: Air, noise: ChannelNoise, memory: Memory | None
+    config: MultiCellConfig, layout: Layout, air: Air, noise: ChannelNoise, memory: Memory | None
 ) -> LinkEstimate:
     """Estimate all links of a slot; ``memory`` is None in the first slot of an episode.
 
     Lanes whose angles are due and lanes whose angles are not are worked on apart.
     """
     if memory is None:
-        return _measure(config, place, air, noise, None)
+        return _measure(config, layout, air, noise, None)
     xp = array_namespace(memory.age)
     due = memory.age + 1 >= config.angle_coherence
     if bool(xp.all(due)):
-        return _measure(config, place, air, noise, memory)
+        return _measure(config, layout, air, noise, memory)
     if not bool(xp.any(due)):
         return _hold(config, air, noise, memory)
     measured, held = (xp.nonzero(xp.reshape(mask, (-1,)))[0] for mask in (due, ~due))
@@ -64,40 +64,37 @@ def estimate_links(
 
     return tree_map(
         lambda a, b: xp.reshape(xp.take(xp.concat([a, b]), order, axis=0), (*due.shape, *a.shape[1:])),
-        _measure(config, place, some(air, measured), some(noise, measured), some(memory, measured)),
+        _measure(config, layout, some(air, measured), some(noise, measured), some(memory, measured)),
         _hold(config, some(air, held), some(noise, held), some(memory, held)),
     )
 
 
 def _measure(
-    config: MultiCellConfig, place: Layout, air: Air, noise: ChannelNoise, memory: Memory | None
+    config: MultiCellConfig, layout: Layout, air: Air, noise: ChannelNoise, memory: Memory | None
 ) -> LinkEstimate:
     """Estimate angles and gains, and locate the users."""
     xp = array_namespace(air.gains)
     estimate = _estimate(config, air, noise, memory)
+    noise_power = pilot_noise_power(config, air.path_loss_db)
+    fix = _locate(config, layout, estimate, noise_power, air.position)
     age = xp.zeros(air.path_loss_db.shape[:-2], dtype=xp.int64, device=device(air.gains))
-    fix = _locate(config, place, air, estimate)
-    return LinkEstimate(
-        _of_this_slot(config, air, estimate, noise),
-        _expected_error(config, air, estimate),
-        Memory(estimate.aod_cos, estimate.aoa_cos, estimate.active, fix, age),
-    )
+    angles = Memory(estimate.aod_cos, estimate.aoa_cos, estimate.active, fix, age)
+    return _in_true_scale(config, estimate, air.channel, air.path_loss_db, noise.error, angles)
 
 
 def _hold(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Memory) -> LinkEstimate:
     """Estimate gains on the angles that are known, or everything from this slot alone; positions stay."""
     memory = memory._replace(age=memory.age + 1)
-    if not keeps_angles(config.estimator):
+    known = keeps_angles(config.estimator)
+    if known:
+        heard = sound_beams(config, air, noise)
+        estimate = gains_on_known_angles(
+            heard.received, heard.beams, heard.noise_power, memory.aod_cos, memory.aoa_cos, memory.active
+        )
+    else:
         estimate = _estimate(config, air, noise, None)
         memory = memory._replace(aod_cos=estimate.aod_cos, aoa_cos=estimate.aoa_cos, active=estimate.active)
-        return LinkEstimate(_of_this_slot(config, air, estimate, noise), _expected_error(config, air, estimate), memory)
-    heard = sound_beams(config, air, noise)
-    estimate = gains_on_known_angles(
-        heard.received, heard.beams, heard.noise_power, memory.aod_cos, memory.aoa_cos, memory.active
-    )
-    return LinkEstimate(
-        _of_this_slot(config, air, estimate, noise), _expected_error(config, air, estimate, gains_only=True), memory
-    )
+    return _in_true_scale(config, estimate, air.channel, air.path_loss_db, noise.error, memory, gains_only=known)
 
 
 def _estimate(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Memory | None) -> Estimate:
@@ -111,12 +108,12 @@ def _estimate(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Me
         "grid": config.grid,
         "tx_antennas": config.bs_antennas,
         "rx_antennas": config.ue_antennas,
-        "noise_power": pilot_noise_power(config, air),
+        "noise_power": pilot_noise_power(config, air.path_loss_db),
         "beams": None,
         "normals": noise.surrogate,
         "start": None if memory is None else Start(memory.aod_cos, memory.aoa_cos, memory.active),
     }
-    scale = amplitude(air)[..., None, None]
+    scale = amplitude(air.path_loss_db)[..., None, None]
     if "received" in asks:
         offer["received"] = sound_antennas(config, air, noise).received
     if "channel" in asks:
@@ -133,36 +130,47 @@ _ARGUMENTS = (
 """What a scenario supplies to an estimator that asks for it by name."""
 
 
-def _of_this_slot(config: MultiCellConfig, air: Air, estimate: Estimate, noise: ChannelNoise) -> Estimate:
+def _in_true_scale(
+    config: MultiCellConfig,
+    estimate: Estimate,
+    channel: Array,
+    path_loss_db: Array,
+    error: Array,
+    memory: Memory,
+    *,
+    gains_only: bool = False,
+) -> LinkEstimate:
     r"""The last snapshot, in its true scale, with the i.i.d. error of the test knob ``csi_nmse`` on top.
 
-    :math:`\hat H + \sqrt{\mathrm{nmse}\, \overline{|H|^2}}\, \mathcal{CN}(0, 1)` per link (spec multicell 0).
+    :math:`\hat H + \sqrt{\mathrm{nmse}\, \overline{|H|^2}}\, \mathcal{CN}(0, 1)` per link (spec multicell 0), where
+    ``channel`` is the true H and ``error`` the CN(0, 1).
     """
-    xp = array_namespace(air.channel)
-    scale = amplitude(air)
+    xp = array_namespace(channel)
+    scale = amplitude(path_loss_db)
+    expected = _expected_error(config, estimate, pilot_noise_power(config, path_loss_db), gains_only=gains_only)
     # The truth is not scaled down and up again: that costs time and a rounding.
     perfect = config.estimator == "perfect"
-    channel = air.channel if perfect else estimate.channel[..., -1, :, :] * scale[..., None, None]
+    known = channel if perfect else estimate.channel[..., -1, :, :] * scale[..., None, None]
     if config.csi_nmse:
-        power = xp.mean(xp.abs(air.channel) ** 2, axis=(-2, -1), keepdims=True)
-        channel = channel + xp.sqrt(config.csi_nmse * power) * noise.error
-    return estimate._replace(
-        channel=channel,
+        power = xp.mean(xp.abs(channel) ** 2, axis=(-2, -1), keepdims=True)
+        known = known + xp.sqrt(config.csi_nmse * power) * error
+    scaled = estimate._replace(
+        channel=known,
         gains=estimate.gains[..., -1, :] * scale[..., None],
         variance=estimate.variance * scale[..., None] ** 2,
     )
+    return LinkEstimate(scaled, expected * scale**2, memory)
 
 
-def _expected_error(config: MultiCellConfig, air: Air, estimate: Estimate, *, gains_only: bool = False) -> Array:
+def _expected_error(config: MultiCellConfig, estimate: Estimate, noise_power: Array, *, gains_only: bool) -> Array:
     r"""Energy of the error that the noise alone leaves on a channel, by the number of things that were estimated.
 
     :math:`\sigma^2 (L + n_a/(2T))` with L found paths and n_a angles; :math:`\sigma^2 L M/P` where gains alone are
     measured; :math:`\sigma^2 M N` without a statement about paths; plus ``csi_nmse`` (spec estimation 1.9, 8.5).
-    Returns (..., cells, users), in the true scale [-].
+    Returns (..., cells, users), like ``noise_power`` at unit large-scale gain [-].
     """
-    xp = array_namespace(air.channel)
+    xp = array_namespace(noise_power)
     entries = float(config.bs_antennas * config.ue_antennas)
-    noise_power = pilot_noise_power(config, air)
     found = xp.sum(xp.astype(estimate.active, noise_power.dtype), axis=-1)
     per_path = 1.0 + (0.5 if config.ue_antennas == 1 else 1.0) / estimate.gains.shape[-2]
     if gains_only:
@@ -173,11 +181,13 @@ def _expected_error(config: MultiCellConfig, air: Air, estimate: Estimate, *, ga
     if config.csi_nmse:
         energy = xp.sum(xp.abs(estimate.channel[..., -1, :, :]) ** 2, axis=(-2, -1))
         counted = counted + config.csi_nmse * energy
-    return counted * amplitude(air) ** 2
+    return counted
 
 
-def _locate(config: MultiCellConfig, place: Layout, air: Air, estimate: Estimate) -> PositionFix:
-    """Positions from the strongest path's departure at every station (spec multicell 2.7).
+def _locate(
+    config: MultiCellConfig, layout: Layout, estimate: Estimate, noise_power: Array, position: Array
+) -> PositionFix:
+    """Positions from the strongest path's departure at every station, and their errors (spec multicell 2.7).
 
     A cosine has the variance of its Cramér-Rao bound and of the grid it may lie on: by the former alone three bearings
     on a grid seldom agree, and most users would not be located.
@@ -186,11 +196,10 @@ def _locate(config: MultiCellConfig, place: Layout, air: Air, estimate: Estimate
     depends on them, since combiners follow from the channel, and their bound is not that of the arrivals alone, for the
     error of the position ties all bearings of a user together.
     """
-    xp = array_namespace(air.position)
-    place = place.like(air.position)
+    xp = array_namespace(position)
+    layout = layout.like(position)
     power = xp.mean(xp.abs(estimate.gains) ** 2, axis=-2)
     reported = xp.any(estimate.active, axis=-1)
-    noise_power = pilot_noise_power(config, air)
     if config.estimator == "perfect":  # one slot stands for the frames that would have been sounded
         noise_power = noise_power / config.snapshots
     covariance = angle_covariance_bound(
@@ -211,10 +220,10 @@ def _locate(config: MultiCellConfig, place: Layout, air: Air, estimate: Estimate
         xp.matrix_transpose(cosine),
         xp.matrix_transpose(variance),
         xp.matrix_transpose(reported),
-        place.stations,
-        place.axes,
+        layout.stations,
+        layout.axes,
         radius=config.radius,
         limit=float(stats.chi2.isf(MISFIT_TAIL, freedom)),
     )
-    offset = found.position - air.position
+    offset = found.position - position
     return PositionFix(found.position, xp.hypot(offset[..., 0], offset[..., 1]), found.bound, found.located)

@@ -60,7 +60,7 @@ def violation(problem: MultiCellProblem, allocation: MultiCellAllocation) -> Arr
     return xp.maximum(worst, xp.zeros_like(worst))
 
 
-def check_allocation(problem: MultiCellProblem, allocation: MultiCellAllocation) -> MultiCellAllocation:
+def check_allocation(allocation: MultiCellAllocation, problem: MultiCellProblem) -> MultiCellAllocation:
     """Return an allocation as arrays of the problem's kind.
 
     Raises ``ValueError`` for a wrong shape, and for NaN, Inf or a negative entry, which it names.
