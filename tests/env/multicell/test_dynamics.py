@@ -22,7 +22,7 @@ def run(config: MultiCellConfig, lanes: int, slots: int, seed: int = 0, action: 
     """Play a constant action and collect the states at every decision and the rewards."""
     scenario = MultiCell(config)
     generators = [np.random.default_rng(seed + lane) for lane in range(lanes)]
-    state = scenario.initial(stack([scenario.draw_initial(rng) for rng in generators]))
+    state = scenario.sample(generators)
     states, rewards = [state], []
     for _ in range(slots):
         allocation = scenario.decode(np.full((lanes, scenario.action_size), action), scenario.problem(state))
@@ -218,7 +218,7 @@ class TestSeeds:
         """Spec multicell check 19."""
         scenario = MultiCell(MultiCellConfig(**(SMALL | fields)))
         generators = [np.random.default_rng(lane) for lane in range(2)]
-        state = scenario.initial(stack([scenario.draw_initial(g) for g in generators]))
+        state = scenario.sample(generators)
         for _ in range(2):
             problem = scenario.problem(state)
             action = np.sign(rng.normal(size=(2, scenario.action_size)))

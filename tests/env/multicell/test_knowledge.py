@@ -39,7 +39,7 @@ def play(config, lanes, slots, seed=0):
 def at_snr(config, snr_db):
     """Pilot power that puts the median link of a scene at an SNR per measurement."""
     scenario = MultiCell(config)
-    state = scenario.initial(scenario.draw_initial(np.random.default_rng(0)))
+    state = scenario.sample(0)
     noise = np.median(pilot_noise_power(config, state.air.path_loss_db))
     return replace(config, pilot_power=config.pilot_watt * noise * 10 ** (snr_db / 10))
 

@@ -30,7 +30,7 @@ def played(config, lanes=3, slots=8, seed=0, action=0.0):
     """States at every decision and the outcome of every slot under a constant action."""
     scenario = MultiCell(config)
     generators = [np.random.default_rng(seed + lane) for lane in range(lanes)]
-    states, outcomes = [scenario.initial(stack([scenario.draw_initial(g) for g in generators]))], []
+    states, outcomes = [scenario.sample(generators)], []
     for _ in range(slots):
         state = states[-1]
         allocation = scenario.decode(np.full((lanes, scenario.action_size), action), scenario.problem(state))
