@@ -60,6 +60,11 @@ class Outcome(Protocol):
 class Problem(Protocol):
     """What an allocator may know in a slot, or (the truth) what the air does in it."""
 
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """Leading batch axes."""
+        ...
+
     def utility(self, allocation: Any) -> Array:
         """Configured reward of an allocation, (...,)."""
         ...
@@ -97,6 +102,8 @@ class ScenarioBase(ABC, Generic[InitialT, InnovationT, StateT, ProblemT, Allocat
     """Length of an action vector in [-1, 1]."""
     observation_spec: ArraySpec | Mapping[str, ArraySpec]
     """Shapes and finite bounds of the observation."""
+    truth_is_known: bool = False
+    """Whether :meth:`truth` and :meth:`problem` coincide, so that one serves as the other."""
 
     @property
     def horizon(self) -> int:

@@ -30,6 +30,7 @@ class Mesh(ScenarioBase[Initial, Innovation, State, MeshProblem, MeshAllocation,
     """
 
     name = "mesh"
+    truth_is_known = True
 
     def __init__(self, config: MeshConfig | None = None) -> None:
         self.config: MeshConfig = MeshConfig() if config is None else config

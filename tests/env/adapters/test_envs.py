@@ -360,6 +360,55 @@ class TestVector:
         assert (np.abs(after - before).max(axis=-1) > 0).tolist() == [False, True, False]
 
 
+@for_all
+class TestProblemsOfASlot:
+    """Problem and truth of a slot are made once, whoever asks: policy, allocator, reward and transition."""
+
+    @staticmethod
+    def count(env, monkeypatch):
+        """Calls of ``problem`` and ``truth``, counted from now on."""
+        calls = {"problem": 0, "truth": 0}
+
+        def counted(name):
+            make = getattr(env.scenario, name)
+
+            def counting(state):
+                calls[name] += 1
+                return make(state)
+
+            monkeypatch.setattr(env.scenario, name, counting)
+
+        for name in calls:
+            counted(name)
+        return calls
+
+    @pytest.mark.parametrize("lanes", [None, 3])
+    @pytest.mark.parametrize("wait", [False, True], ids=["plain", "queues"])
+    def test_are_posed_once(self, case, lanes, wait, monkeypatch):
+        fields = {"reward": "delay", "kalman": True} if wait and case is MULTICELL else {}
+        env = case.make(**fields).unwrapped if lanes is None else case.make_vec(lanes, **fields)
+        env.reset(seed=0)
+        action = case.actions() if lanes is None else case.actions(lanes)
+        calls = self.count(env, monkeypatch)
+        for slot in range(1, 4):
+            case.solver.solve(env.problem)
+            assert env.truth is env.truth
+            env.step(action)
+            assert calls == {"problem": slot, "truth": 0 if case.scenario == "mesh" else slot}
+
+    def test_belong_to_their_state(self, case):
+        env = case.make().unwrapped
+        env.reset(seed=0)
+        snapshot, problem, truth = env.get_state(), env.problem, env.truth
+        env.step(case.actions())
+        assert env.problem is not problem
+        assert env.truth is not truth
+        env.set_state(snapshot)
+        action = case.actions(value=0.3)
+        earned = env.truth.utility(env.scenario.decode(action, env.problem))
+        assert earned == truth.utility(env.scenario.decode(action, problem))
+
+
 class TestMultiCell:
     def test_info_has_the_rates_of_both_services(self):
         env = MULTICELL.make().unwrapped
