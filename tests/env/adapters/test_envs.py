@@ -360,43 +360,44 @@ class TestVector:
         assert (np.abs(after - before).max(axis=-1) > 0).tolist() == [False, True, False]
 
 
-@for_all
-class TestProblemsOfASlot:
+def count_calls(scenario, monkeypatch, *names):
+    """Calls of functions of a scenario by name, counted from now on."""
+    calls = dict.fromkeys(names, 0)
+
+    def counting(name, function):
+        def call(state):
+            calls[name] += 1
+            return function(state)
+
+        return call
+
+    for name in names:
+        monkeypatch.setattr(scenario, name, counting(name, getattr(scenario, name)))
+    return calls
+
+
+class TestProblemOfASlot:
     """Problem and truth of a slot are made once, whoever asks: policy, allocator, reward and transition."""
 
-    @staticmethod
-    def count(env, monkeypatch):
-        """Calls of ``problem`` and ``truth``, counted from now on."""
-        calls = {"problem": 0, "truth": 0}
-
-        def counted(name):
-            make = getattr(env.scenario, name)
-
-            def counting(state):
-                calls[name] += 1
-                return make(state)
-
-            monkeypatch.setattr(env.scenario, name, counting)
-
-        for name in calls:
-            counted(name)
-        return calls
-
     @pytest.mark.parametrize("lanes", [None, 3])
-    @pytest.mark.parametrize("wait", [False, True], ids=["plain", "queues"])
-    def test_are_posed_once(self, case, lanes, wait, monkeypatch):
-        fields = {"reward": "delay", "kalman": True} if wait and case is MULTICELL else {}
+    @pytest.mark.parametrize(
+        ("case", "fields"),
+        [*((case, {}) for case in CASES), (MULTICELL, {"reward": "delay", "kalman": True})],
+        ids=[*(case.scenario for case in CASES), "queues"],
+    )
+    def test_is_made_once(self, case, fields, lanes, monkeypatch):
         env = case.make(**fields).unwrapped if lanes is None else case.make_vec(lanes, **fields)
         env.reset(seed=0)
         action = case.actions() if lanes is None else case.actions(lanes)
-        calls = self.count(env, monkeypatch)
+        calls = count_calls(env.scenario, monkeypatch, "problem", "truth")
         for slot in range(1, 4):
             case.solver.solve(env.problem)
             assert env.truth is env.truth
             env.step(action)
-            assert calls == {"problem": slot, "truth": 0 if case.scenario == "mesh" else slot}
+            assert calls == {"problem": slot, "truth": 0 if env.scenario.truth_is_known else slot}
 
-    def test_belong_to_their_state(self, case):
+    @for_all
+    def test_belongs_to_its_state(self, case):
         env = case.make().unwrapped
         env.reset(seed=0)
         snapshot, problem, truth = env.get_state(), env.problem, env.truth
