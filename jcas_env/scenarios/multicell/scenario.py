@@ -80,6 +80,7 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
             traffic=Traffic(nothing, nothing, nothing),
             angle_variance=self._predict_variance(air.position, cell, nothing + config.prior_variance),
         )
+        # What arrives is given relative to what equal allocation delivers, which only a whole state tells.
         if not config.has_queues:
             return state
         rate = arrival_rates(config.load, self.equal_rate(state))
@@ -132,18 +133,19 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
         if not self.config.kalman:
             return variance
         xp = array_namespace(variance)
+        # Users keep out of this circle; by rounding one may stand a hair inside.
         offset = position - self.layout.like(position).stations[cell]
         distance = xp.clip(xp.hypot(offset[..., 0], offset[..., 1]), min=KEEP_OUT)
         return predict_variance(variance, distance, rms_speed=self.config.speed, slot=self.config.slot)
 
     def _measure_angles(self, state: State, truth: MultiCellProblem, allocation: MultiCellAllocation) -> Array:
         """Variance of the angles after a slot's positioning, (..., users) [rad^2]."""
-        band, x = (part[..., POSITIONING, :] for part in truth.received(allocation))
+        band, sinr = (part[..., POSITIONING, :] for part in truth.received(allocation))
         sensitivity = angle_information(_departure(state.air.aod_cos, state.cell), antennas=self.config.bs_antennas)
-        return update_variance(state.angle_variance, sensitivity, x, self.config.slot * band)
+        return update_variance(state.angle_variance, sensitivity, sinr, self.config.slot * band)
 
     def _assign(self, air: Air, noise: ChannelNoise) -> Array:
-        """Serving cells of an episode, (..., users)."""
+        """Serving cells of an episode, (..., users): the hexagon of the drop, or the best by channel estimates."""
         config = self.config
         if config.assignment == "geometric":
             xp = array_namespace(air.position)
@@ -158,11 +160,11 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
     def _update_knowledge(
         self, air: Air, noise: ChannelNoise, cell: Array, memory: Memory | None
     ) -> tuple[Csi, Memory]:
-        """Knowledge that a slot leaves: an estimate, and what the network does with it."""
-        learned = estimate_links(self.config, self.layout, air, noise, memory)
+        """Channel state information that the pilots of a slot give, and what is remembered of them."""
+        links = estimate_links(self.config, self.layout, air, noise, memory)
         per_cell = np.zeros(self.config.cells) + self.config.grouping_threshold
         threshold = constant(per_cell, air.position)[cell]
-        return knowledge_of(self.config, learned, air.channel, cell, threshold), learned.memory
+        return knowledge_of(self.config, links, air.channel, cell, threshold), links.memory
 
     # ---------------------------------------------------------------- what is known, true, seen and paid
 
@@ -194,6 +196,7 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
     def _make_problem(
         self, state: State, gain: Array, leakage: Array, sensing_gain: Array, air: Array, arrivals: Array
     ) -> MultiCellProblem:
+        """The slot's problem with gains, leakage, positioning factor, channels and arrivals as known or as true."""
         xp = array_namespace(gain)
         config = self.config
         traffic = state.traffic if config.has_queues else None
@@ -225,22 +228,23 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
             beam_channel=state.csi.channel,
             air_channel=air,
             csi_error=state.csi.error,
-            useful_time=self._useful_time(state),
+            useful_time=self._useful_time(xp.astype(state.memory.age, gain.dtype)),
             slot=config.slot,
             arrival_rate=None if traffic is None else traffic.rate,
             arrivals=None if traffic is None else arrivals,
             waited=None if traffic is None else traffic.waited,
         )
 
-    def _useful_time(self, state: State) -> Array | float:
-        """Share of a slot that pilots leave, (...,); one unless their overhead counts (spec estimation 8.10)."""
+    def _useful_time(self, age: Array) -> Array | float:
+        """Share of a slot that pilots leave, (...,) [-]; one unless their overhead counts (spec estimation 8.10).
+
+        ``age`` (...,) are the slots since angles were measured, which takes more pilots than gains alone.
+        """
         config = self.config
         if not config.pilot_overhead:
             return 1.0
-        xp = array_namespace(state.csi.gain)
-        age = xp.astype(state.memory.age, state.csi.gain.dtype)
-        lengths = [1.0 - config.pilot_share(measures_angles=measures) for measures in (True, False)]
-        return xp.where(age == 0, lengths[0] + 0.0 * age, lengths[1] + 0.0 * age)
+        angles, gains = (1.0 - config.pilot_share(measures_angles=measures) for measures in (True, False))
+        return array_namespace(age).where(age == 0, angles + 0.0 * age, gains + 0.0 * age)
 
     def _observe(self, state: State, problem: MultiCellProblem) -> Observation:  # noqa: ARG002 (the problem tells it all)
         return observe(self.config, problem)
