@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from array_api_compat import array_namespace, device
 from scipy import stats
 
+from ....batching import gather, indices, reassemble
 from ....physics.estimation import ESTIMATORS, Estimate, asks_for, grid_variance, keeps_angles
 from ....physics.estimation.bounds import angle_covariance_bound
 from ....physics.estimation.known_angles import gains_on_known_angles
@@ -55,18 +56,20 @@ def estimate_links(
         return _measure(config, layout, air, noise, memory)
     if not bool(xp.any(due)):
         return _hold(config, air, noise, memory)
-    measured, held = (xp.nonzero(xp.reshape(mask, (-1,)))[0] for mask in (due, ~due))
-    order = xp.argsort(xp.concat([measured, held]))
-    lanes = order.shape[0]
+    flat = xp.reshape(due, (-1,))
+    measured, held = indices(flat), indices(~flat)
 
-    def some(tree: T, index: Array) -> T:
-        return tree_map(lambda leaf: xp.take(xp.reshape(leaf, (lanes, *leaf.shape[due.ndim :])), index, axis=0), tree)
+    def some(tree: T, lanes: Array) -> T:
+        """Lanes of all leaves, whatever batch axes they have; explicit sizes, for a part that is not used is empty."""
+        rows = tree_map(lambda leaf: xp.reshape(leaf, (flat.shape[0], *leaf.shape[due.ndim :])), tree)
+        return gather(rows, lanes)
 
-    return tree_map(
-        lambda a, b: xp.reshape(xp.take(xp.concat([a, b]), order, axis=0), (*due.shape, *a.shape[1:])),
+    pieces = [
         _measure(config, layout, some(air, measured), some(noise, measured), some(memory, measured)),
         _hold(config, some(air, held), some(noise, held), some(memory, held)),
-    )
+    ]
+    links = reassemble(pieces, [measured, held])
+    return tree_map(lambda leaf: xp.reshape(leaf, (*due.shape, *leaf.shape[1:])), links)
 
 
 def _measure(
@@ -74,17 +77,21 @@ def _measure(
 ) -> LinkEstimate:
     """Estimate angles and gains, and locate the users."""
     xp = array_namespace(air.gains)
+    scale, noise_power = amplitude(air.path_loss_db), pilot_noise_power(config, air.path_loss_db)
     estimate = _estimate(config, air, noise, memory)
-    noise_power = pilot_noise_power(config, air.path_loss_db)
     fix = _locate(config, layout, estimate, noise_power, air.position)
-    age = xp.zeros(air.path_loss_db.shape[:-2], dtype=xp.int64, device=device(air.gains))
-    angles = Memory(estimate.aod_cos, estimate.aoa_cos, estimate.active, fix, age)
-    return _in_true_scale(config, estimate, air.channel, air.path_loss_db, noise.error, angles)
+    age = xp.zeros(scale.shape[:-2], dtype=xp.int64, device=device(scale))
+    return LinkEstimate(
+        _in_true_scale(config, estimate, scale, air.channel, noise.error),
+        _expected_error(config, estimate, noise_power, gains_only=False) * scale**2,
+        Memory(estimate.aod_cos, estimate.aoa_cos, estimate.active, fix, age),
+    )
 
 
 def _hold(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Memory) -> LinkEstimate:
     """Estimate gains on the angles that are known, or everything from this slot alone; positions stay."""
     memory = memory._replace(age=memory.age + 1)
+    scale, noise_power = amplitude(air.path_loss_db), pilot_noise_power(config, air.path_loss_db)
     known = keeps_angles(config.estimator)
     if known:
         heard = sound_beams(config, air, noise)
@@ -94,7 +101,11 @@ def _hold(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Memory
     else:
         estimate = _estimate(config, air, noise, None)
         memory = memory._replace(aod_cos=estimate.aod_cos, aoa_cos=estimate.aoa_cos, active=estimate.active)
-    return _in_true_scale(config, estimate, air.channel, air.path_loss_db, noise.error, memory, gains_only=known)
+    return LinkEstimate(
+        _in_true_scale(config, estimate, scale, air.channel, noise.error),
+        _expected_error(config, estimate, noise_power, gains_only=known) * scale**2,
+        memory,
+    )
 
 
 def _estimate(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Memory | None) -> Estimate:
@@ -130,36 +141,24 @@ _ARGUMENTS = (
 """What a scenario supplies to an estimator that asks for it by name."""
 
 
-def _in_true_scale(
-    config: MultiCellConfig,
-    estimate: Estimate,
-    channel: Array,
-    path_loss_db: Array,
-    error: Array,
-    memory: Memory,
-    *,
-    gains_only: bool = False,
-) -> LinkEstimate:
+def _in_true_scale(config: MultiCellConfig, estimate: Estimate, scale: Array, channel: Array, error: Array) -> Estimate:
     r"""The last snapshot, in its true scale, with the i.i.d. error of the test knob ``csi_nmse`` on top.
 
     :math:`\hat H + \sqrt{\mathrm{nmse}\, \overline{|H|^2}}\, \mathcal{CN}(0, 1)` per link (spec multicell 0), where
-    ``channel`` is the true H and ``error`` the CN(0, 1).
+    ``channel`` is the true H, ``error`` the CN(0, 1) and ``scale`` (..., cells, users) the large-scale amplitude.
     """
     xp = array_namespace(channel)
-    scale = amplitude(path_loss_db)
-    expected = _expected_error(config, estimate, pilot_noise_power(config, path_loss_db), gains_only=gains_only)
     # The truth is not scaled down and up again: that costs time and a rounding.
     perfect = config.estimator == "perfect"
     known = channel if perfect else estimate.channel[..., -1, :, :] * scale[..., None, None]
     if config.csi_nmse:
         power = xp.mean(xp.abs(channel) ** 2, axis=(-2, -1), keepdims=True)
         known = known + xp.sqrt(config.csi_nmse * power) * error
-    scaled = estimate._replace(
+    return estimate._replace(
         channel=known,
         gains=estimate.gains[..., -1, :] * scale[..., None],
         variance=estimate.variance * scale[..., None] ** 2,
     )
-    return LinkEstimate(scaled, expected * scale**2, memory)
 
 
 def _expected_error(config: MultiCellConfig, estimate: Estimate, noise_power: Array, *, gains_only: bool) -> Array:
