@@ -115,7 +115,7 @@ class JCASVectorEnv(Lanes, VectorEnv):
         self._require_running()
         scenario, state = self.scenario, self.state
         restart, active = self._finished, ~self._finished
-        if restart.any():
+        if restart.any():  # these lanes are reset below in place of a step; what a caller has for them may be NaN
             allocation = put(scenario.fallback(self.problem), active, take(allocation, active))
         allocation = scenario.check_allocation(allocation, self.problem)
         outcome = scenario.outcome(state, allocation, self.truth)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
 from jcas_env import make_scenario
-from jcas_env.scenarios import SCENARIOS
+from jcas_env.render import scene
+from jcas_env.scenarios import SCENARIOS, ScenarioBase
 from jcas_env.tree import take, tree_map
 
 SMALL = {"multicell": {"users_per_cell": 3, "bs_antennas": 8, "estimator": "perfect"}}
@@ -20,6 +22,15 @@ def small(name, **fields):
 
 def assert_same(a, b):
     tree_map(np.testing.assert_array_equal, a, b)
+
+
+@for_all
+def test_an_entry_of_the_table_is_registered_and_painted(name):
+    scenario, config = SCENARIOS[name]
+    assert issubclass(scenario, ScenarioBase)
+    assert (scenario.name, type(scenario().config)) == (name, config)
+    assert gym.spec(f"jcas/{scenario.__name__}-v0").kwargs == {"scenario": name}
+    assert scene.dispatch(scenario) is not scene.dispatch(object)
 
 
 @for_all

@@ -89,10 +89,11 @@ class MassiveMIMO(
         xp = array_namespace(state.angle)
         config, truth = self.config, self.truth(state) if truth is None else truth
         information = truth.information(allocation)
+        # Without information nothing is measured: the gain is zero, and the number in its place keeps 1/0 away.
         seen = information > 0
-        some = xp.where(seen, information, xp.ones_like(information))
-        measured = state.angle + innovation.measurement / xp.sqrt(some)
-        gain = xp.where(seen, truth.prior_variance * some / (1.0 + truth.prior_variance * some), 0.0)
+        safe = xp.where(seen, information, xp.ones_like(information))
+        measured = state.angle + innovation.measurement / xp.sqrt(safe)
+        gain = xp.where(seen, truth.prior_variance * safe / (1.0 + truth.prior_variance * safe), 0.0)
         estimate = state.estimate + gain * (measured - state.estimate)
         variance = truth.posterior(information)
         angle = xp.clip(state.angle + config.drift * innovation.angle, min=-config.angle_limit, max=config.angle_limit)
