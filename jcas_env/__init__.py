@@ -1,6 +1,7 @@
 """Resource allocation for joint communication and sensing, as Gymnasium environments.
 
-Importing the package registers ``jcas/MultiCell-v0``, ``jcas/Mesh-v0`` and ``jcas/MassiveMIMO-v0``::
+Importing the package registers every entry of :data:`SCENARIOS`: ``jcas/MultiCell-v0``, ``jcas/Mesh-v0`` and
+``jcas/MassiveMIMO-v0``::
 
     import gymnasium as gym, jcas_env
 
@@ -35,12 +36,12 @@ from .types import Status
 
 __version__ = "0.1.0"
 
-for _id, _scenario in {"MultiCell-v0": "multicell", "Mesh-v0": "mesh", "MassiveMIMO-v0": "massive-mimo"}.items():
+for _name, (_scenario, _) in SCENARIOS.items():
     gym.register(
-        id=f"jcas/{_id}",
+        id=f"jcas/{_scenario.__name__}-v0",
         entry_point="jcas_env.envs:JCASEnv",
         vector_entry_point="jcas_env.envs:JCASVectorEnv",
-        kwargs={"scenario": _scenario},
+        kwargs={"scenario": _name},
     )
 
 __all__ = [

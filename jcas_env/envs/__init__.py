@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .env import EnvState, JCASEnv
+from .env import JCASEnv
+from .lanes import EnvState
 from .vector_env import JCASVectorEnv
 
 __all__ = ["EnvState", "JCASEnv", "JCASVectorEnv"]

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
-from typing import Any, NamedTuple
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
 from ..scenarios import make_scenario
-from ..scenarios.scenario import Scenario
-from ..tree import tree_map
+from ..scenarios.configuration import Configuration
+from ..scenarios.scenario import Allocation, Observation, Scenario
+from .lanes import Lanes, check_render_mode, entry
 from .spaces import action_space, observation_space
 
 
-class EnvState(NamedTuple):
-    """Snapshot of an environment; picklable, and ``set_state`` continues from it bit for bit."""
-
-    state: Any
-    """The scenario's State."""
-    generators: tuple[np.random.Generator, ...]
-    """Random generators, one per lane."""
-    finished: np.ndarray
-    """Whether an episode is over, bool, per lane in the vector environment."""
-
-
-class JCASEnv(gym.Env):
+class JCASEnv(Lanes, gym.Env):
     """One network; every step is a slot.
 
     Parameters
@@ -51,35 +40,34 @@ class JCASEnv(gym.Env):
         self,
         scenario: str | Scenario = "multicell",
         *,
-        config: Any = None,
+        config: Configuration | None = None,
         render_mode: str | None = None,
         **fields: Any,
     ) -> None:
-        self.scenario: Scenario = make_scenario(scenario, config, **fields) if isinstance(scenario, str) else scenario
+        self.scenario = make_scenario(scenario, config, **fields) if isinstance(scenario, str) else scenario
         check_render_mode(render_mode, self.metadata)
         self.render_mode = render_mode
         self.observation_space = observation_space(self.scenario)
         self.action_space = action_space(self.scenario)
-        self._state: Any = None
-        self._allocation: Any = None
-        self._finished = False
-        self._problem: Any = None
+        self._finished = np.asarray(False)
 
     # ---------------------------------------------------------------- Gymnasium
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
         """Draw a new network; ``info`` is empty, for nothing has been transmitted yet."""
         super().reset(seed=seed, options=options)
-        self._enter(self.scenario.initial(self.scenario.draw_initial(self.np_random)))
-        self._allocation, self._finished = None, False
+        self._enter(self.scenario.sample(self.np_random))
+        self._allocation, self._finished = None, np.asarray(False)
         return self._observe(), {}
 
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Decode an action, transmit, and move on by one slot."""
         self._require_running()
         return self.step_allocation(self.scenario.decode(action, self.problem))
 
-    def step_allocation(self, allocation: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    def step_allocation(self, allocation: Allocation) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Transmit an allocation in physical units, as a solver returns it.
 
         Raises ``ValueError`` for a wrong shape and for NaN, Inf or negative entries. An allocation that breaks a
@@ -88,13 +76,13 @@ class JCASEnv(gym.Env):
         self._require_running()
         scenario, state = self.scenario, self.state
         allocation = scenario.check_allocation(allocation, self.problem)
-        outcome = scenario.outcome(state, allocation)
-        self._enter(scenario.transition(state, allocation, scenario.draw(self.np_random, state)))
-        self._allocation = allocation
-        self._finished = bool(self._state.slot >= scenario.horizon)
-        info = {name: np.array(value) for name, value in scenario.info(outcome).items()}
-        info = {name: entry(value) for name, value in info.items()}
-        return self._observe(), float(outcome.utility), False, self._finished, info
+        outcome = scenario.outcome(state, allocation, self.truth)
+        innovation = scenario.draw(self.np_random, state)
+        self._enter(scenario.transition(state, allocation, innovation, self.truth))
+        finished = bool(self.state.slot >= scenario.horizon)
+        self._allocation, self._finished = allocation, np.asarray(finished)
+        info = {name: entry(value) for name, value in self._info(outcome).items()}
+        return self._observe(), float(outcome.utility), False, finished, info
 
     def render(self) -> np.ndarray | None:
         """Map of the network and the last allocation, (height, width, 3) uint8; None without a render mode."""
@@ -104,45 +92,13 @@ class JCASEnv(gym.Env):
 
         return frame(self.scenario, self.state, self._allocation)
 
-    # ---------------------------------------------------------------- for allocators
-
-    @property
-    def state(self) -> Any:
-        """The scenario's State, without a batch axis."""
-        if self._state is None:
-            raise RuntimeError("call `reset` first: the environment has no state yet")
-        return self._state
-
-    @property
-    def problem(self) -> Any:
-        """What an allocator may know in this slot."""
-        if self._problem is None:
-            self._problem = self.scenario.problem(self.state)
-        return self._problem
-
-    @property
-    def truth(self) -> Any:
-        """The same problem, filled with what the air does in this slot."""
-        return self.scenario.truth(self.state)
-
-    def get_state(self) -> EnvState:
-        """Snapshot, generator included."""
-        return deepcopy(EnvState(self.state, (self.np_random,), np.asarray(self._finished)))
-
-    def set_state(self, snapshot: EnvState) -> None:
-        """Continue from a snapshot; the snapshot can be used again."""
-        snapshot = deepcopy(snapshot)
-        self._enter(snapshot.state)
-        (self.np_random,) = snapshot.generators
-        self._allocation, self._finished = None, bool(snapshot.finished)
-
     # ---------------------------------------------------------------- internals
 
-    def _enter(self, state: Any) -> None:
-        self._state, self._problem = contiguous(state), None
+    def _random_generators(self) -> tuple[np.random.Generator, ...]:
+        return (self.np_random,)
 
-    def _observe(self) -> Any:
-        return self.scenario.observation(self.state)
+    def _use_generators(self, generators: tuple[np.random.Generator, ...]) -> None:
+        (self.np_random,) = generators
 
     def _require_running(self) -> None:
         if self._state is None:
@@ -151,24 +107,3 @@ class JCASEnv(gym.Env):
             raise gym.error.ResetNeeded(
                 f"the episode ended after {self.scenario.horizon} slots: call `reset` before the next step"
             )
-
-
-def contiguous(state: Any) -> Any:
-    """State with all arrays in C order, so that one that was pickled continues to the last bit.
-
-    Sums over strided views round differently from those over the copies that a snapshot holds.
-    """
-    return tree_map(lambda leaf: np.asarray(leaf, order="C"), state)
-
-
-def entry(value: np.ndarray) -> Any:
-    """Entry of ``info``: an array or NumPy scalar, but a flag as Python's, which Gymnasium stacks to bools."""
-    if value.ndim:
-        return value
-    return value.item() if value.dtype == np.bool_ else value[()]
-
-
-def check_render_mode(mode: str | None, metadata: dict[str, Any]) -> None:
-    """Raise ``ValueError`` for a mode that the environment does not have."""
-    if mode is not None and mode not in metadata["render_modes"]:
-        raise ValueError(f"`render_mode` must be None or one of {metadata['render_modes']}, got {mode!r}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
 import gymnasium as gym
@@ -13,13 +12,14 @@ from gymnasium.vector.utils import batch_space
 
 from ..checks import require
 from ..scenarios import make_scenario
-from ..scenarios.scenario import Scenario
+from ..scenarios.configuration import Configuration
+from ..scenarios.scenario import Allocation, Observation, Scenario
 from ..tree import put, stack, take
-from .env import EnvState, check_render_mode, contiguous, entry
+from .lanes import Lanes, check_render_mode, entry
 from .spaces import action_space, observation_space
 
 
-class JCASVectorEnv(VectorEnv):
+class JCASVectorEnv(Lanes, VectorEnv):
     """Native vector environment; lane i seeded with s follows ``JCASEnv`` seeded with s + i.
 
     Parameters
@@ -51,7 +51,7 @@ class JCASVectorEnv(VectorEnv):
         scenario: str | Scenario = "multicell",
         *,
         num_envs: int = 1,
-        config: Any = None,
+        config: Configuration | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         max_episode_steps: int | None = None,
         render_mode: str | None = None,
@@ -63,7 +63,7 @@ class JCASVectorEnv(VectorEnv):
             if max_episode_steps is not None:
                 fields["horizon"] = max_episode_steps
             scenario = make_scenario(scenario, config, **fields)
-        self.scenario: Scenario = scenario
+        self.scenario = scenario
         self.num_envs = num_envs
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         check_render_mode(render_mode, self.metadata)
@@ -75,16 +75,13 @@ class JCASVectorEnv(VectorEnv):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._generators: list[np.random.Generator | None] = [None] * num_envs
         self._seeds: list[int] = [-1] * num_envs
-        self._state: Any = None
-        self._problem: Any = None
-        self._allocation: Any = None
         self._finished = np.zeros(num_envs, dtype=bool)
 
     # ---------------------------------------------------------------- Gymnasium
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
+    ) -> tuple[Observation, dict[str, Any]]:
         """Reset all lanes, or those of ``options["reset_mask"]`` ((num_envs,) bool, at least one true)."""
         mask = self._reset_mask(options)
         seeds: list[int | None] = [None] * self.num_envs
@@ -100,7 +97,7 @@ class JCASVectorEnv(VectorEnv):
         self._allocation = None
         return self._observe(), {}
 
-    def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: Any) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Decode actions, (num_envs, action_size), transmit, and move on by one slot."""
         self._require_running()
         actions = np.array(actions)
@@ -111,26 +108,28 @@ class JCASVectorEnv(VectorEnv):
         actions[self._finished] = 0  # what is sent to a lane that is about to be reset is nobody's action
         return self.step_allocation(self.scenario.decode(actions, self.problem))
 
-    def step_allocation(self, allocation: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step_allocation(
+        self, allocation: Allocation
+    ) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Transmit allocations in physical units with a leading (num_envs,) axis; see ``JCASEnv``."""
         self._require_running()
         scenario, state = self.scenario, self.state
         restart, active = self._finished, ~self._finished
-        if restart.any():
+        if restart.any():  # these lanes are reset below in place of a step; what a caller has for them may be NaN
             allocation = put(scenario.fallback(self.problem), active, take(allocation, active))
         allocation = scenario.check_allocation(allocation, self.problem)
-        outcome = scenario.outcome(state, allocation)
+        outcome = scenario.outcome(state, allocation, self.truth)
         if active.any():
             innovation = stack([scenario.draw(self._generator(lane), state) for lane in np.flatnonzero(active)])
-            if restart.any():
+            if restart.any():  # lanes out of step: the truth is that of all lanes, those that go on need their own
                 moved = scenario.transition(take(state, active), take(allocation, active), innovation)
                 state = put(state, active, moved)
             else:
-                state = scenario.transition(state, allocation, innovation)
+                state = scenario.transition(state, allocation, innovation, self.truth)
         self._enter(state)
         truncated = active & (np.asarray(state.slot) >= scenario.horizon)
         reward = np.where(active, outcome.utility, 0.0).astype(np.float64)
-        info = {name: np.array(value) for name, value in scenario.info(outcome).items()}
+        info = self._info(outcome)
         self._allocation = allocation
         if self.autoreset_mode is AutoresetMode.SAME_STEP and truncated.any():
             infos = self._final(truncated, info)
@@ -155,26 +154,7 @@ class JCASVectorEnv(VectorEnv):
             for lane in range(self.num_envs)
         )
 
-    # ---------------------------------------------------------------- for allocators
-
-    @property
-    def state(self) -> Any:
-        """The scenario's State with a leading (num_envs,) axis."""
-        if self._state is None:
-            raise RuntimeError("call `reset` first: the environment has no state yet")
-        return self._state
-
-    @property
-    def problem(self) -> Any:
-        """What an allocator may know in this slot, in every lane."""
-        if self._problem is None:
-            self._problem = self.scenario.problem(self.state)
-        return self._problem
-
-    @property
-    def truth(self) -> Any:
-        """The same problem, filled with what the air does in this slot."""
-        return self.scenario.truth(self.state)
+    # ---------------------------------------------------------------- generators
 
     @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
@@ -186,18 +166,13 @@ class JCASVectorEnv(VectorEnv):
         """Seed of every lane; -1 where it is unknown."""
         return tuple(self._seeds)
 
-    def get_state(self) -> EnvState:
-        """Snapshot of all lanes, generators included."""
-        return deepcopy(EnvState(self.state, self.np_random, self._finished))
-
-    def set_state(self, snapshot: EnvState) -> None:
-        """Continue from a snapshot; the snapshot can be used again."""
-        snapshot = deepcopy(snapshot)
-        self._enter(snapshot.state)
-        self._generators = list(snapshot.generators)
-        self._allocation, self._finished = None, snapshot.finished
-
     # ---------------------------------------------------------------- internals
+
+    def _random_generators(self) -> tuple[np.random.Generator, ...]:
+        return self.np_random
+
+    def _use_generators(self, generators: tuple[np.random.Generator, ...]) -> None:
+        self._generators = list(generators)
 
     def _generator(self, lane: int | np.integer) -> np.random.Generator:
         generator = self._generators[lane]
@@ -208,16 +183,9 @@ class JCASVectorEnv(VectorEnv):
 
     def _restart(self, mask: np.ndarray) -> None:
         """Draw new networks for the lanes of a mask."""
-        draws = [self.scenario.draw_initial(self._generator(lane)) for lane in np.flatnonzero(mask)]
-        fresh = self.scenario.initial(stack(draws))
+        fresh = self.scenario.sample([self._generator(lane) for lane in np.flatnonzero(mask)])
         self._enter(fresh if mask.all() else put(self.state, mask, fresh))
         self._finished = self._finished & ~mask
-
-    def _enter(self, state: Any) -> None:
-        self._state, self._problem = contiguous(state), None
-
-    def _observe(self) -> Any:
-        return self.scenario.observation(self.state)
 
     def _masked(self, info: dict[str, np.ndarray], lanes: np.ndarray) -> dict[str, Any]:
         """``info`` of some lanes in Gymnasium's form: zeros elsewhere, and a mask for each key."""

@@ -30,9 +30,10 @@ def cell(scenario: MassiveMIMO, figure: Figure, state: State, allocation: Massiv
     ``state`` and ``allocation`` without batch axes. The pattern is that of the beam that is about to be sent, at the
     predicted angle; the wedge spans two predicted standard deviations.
     """
+    problem = scenario.problem(state)
     grid = figure.add_gridspec(2, 2, width_ratios=(1.25, 1.0), height_ratios=(2.0, 1.0))
-    draw_sector(figure.add_subplot(grid[:, 0]), scenario, state)
-    draw_powers(figure.add_subplot(grid[0, 1]), scenario.problem(state), allocation)
+    draw_sector(figure.add_subplot(grid[:, 0]), scenario, state, problem)
+    draw_powers(figure.add_subplot(grid[0, 1]), problem, allocation)
     draw_tracker(figure.add_subplot(grid[1, 1]), scenario, state)
     figure.suptitle(f"frame {int(state.slot)} of {scenario.horizon}", fontsize=11)
 
@@ -42,9 +43,9 @@ def place(angle: np.ndarray | float, distance: np.ndarray | float) -> tuple[np.n
     return distance * np.sin(angle), distance * np.cos(angle)
 
 
-def draw_sector(axes: Axes, scenario: MassiveMIMO, state: State) -> None:
+def draw_sector(axes: Axes, scenario: MassiveMIMO, state: State, problem: MassiveMIMOProblem) -> None:
     """Base station at the origin; users on an even fan, for the model knows their distance alone."""
-    radius, problem = scenario.config.radius, scenario.problem(state)
+    radius = scenario.config.radius
     around = np.linspace(-np.pi / 2, np.pi / 2, 721)
     axes.fill(*place(around, radius), facecolor="#f4f4f1", edgecolor="#9a9a92", lw=1.0)
     estimate, sigma = float(state.estimate), float(np.sqrt(scenario.prior_variance(state)))

@@ -50,16 +50,16 @@ def draw_map(axes: Axes, scenario: MultiCell, state: State) -> None:
     """Hexagons, base stations with their array axes, and users with a line to their serving station."""
     from matplotlib.patches import RegularPolygon
 
-    radius = scenario.config.radius
+    radius, stations = scenario.config.radius, scenario.layout.stations
     position, cell = np.asarray(state.air.position), np.asarray(state.cell)
     colours = group_colours(state.csi.group)
-    for station, axis in zip(scenario.stations, scenario.axes, strict=True):
+    for station, axis in zip(stations, scenario.layout.axes, strict=True):
         axes.add_patch(RegularPolygon(station, 6, radius=radius, facecolor="#f4f4f1", edgecolor="#9a9a92", lw=1.0))
         along = 0.12 * radius * np.array([np.cos(axis), np.sin(axis)])
         axes.plot(*np.stack([station - along, station + along], axis=1), color="black", lw=3, solid_capstyle="butt")
     for user, (place, colour) in enumerate(zip(position, colours, strict=True)):
-        axes.plot(*np.stack([scenario.stations[cell[user]], place], axis=1), color=colour, lw=0.6, alpha=0.6, zorder=1)
-    axes.scatter(scenario.stations[:, 0], scenario.stations[:, 1], marker="^", s=90, color="black", zorder=3)
+        axes.plot(*np.stack([stations[cell[user]], place], axis=1), color=colour, lw=0.6, alpha=0.6, zorder=1)
+    axes.scatter(stations[:, 0], stations[:, 1], marker="^", s=90, color="black", zorder=3)
     axes.scatter(position[:, 0], position[:, 1], s=46, c=colours, edgecolors="black", linewidths=0.6, zorder=4)
     draw_fixes(axes, position, state.memory.fix)
     for user, place in enumerate(position):

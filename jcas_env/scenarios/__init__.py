@@ -5,20 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from ..checks import suggest
+from .configuration import Configuration
 from .massive_mimo import MassiveMIMO, MassiveMIMOConfig
 from .mesh import Mesh, MeshConfig
 from .multicell import MultiCell, MultiCellConfig
-from .scenario import Scenario
+from .scenario import Scenario, ScenarioBase
 
-SCENARIOS: dict[str, tuple[type[Any], type[Any]]] = {
+SCENARIOS: dict[str, tuple[type[Any], type[Configuration]]] = {
     "multicell": (MultiCell, MultiCellConfig),
     "massive-mimo": (MassiveMIMO, MassiveMIMOConfig),
     "mesh": (Mesh, MeshConfig),
 }
-"""Scenario and configuration by name, as ``jcas compare NAME`` takes it."""
+"""Scenario and configuration by name, as ``jcas compare NAME`` takes it; the environment is called as the class is."""
 
 
-def make_scenario(name: str, config: Any = None, **fields: Any) -> Scenario:
+def make_scenario(name: str, config: Configuration | None = None, **fields: Any) -> Scenario:
     """Build a scenario from a whole configuration, from fields, or from both (fields replace those of ``config``).
 
     Raises ``ValueError`` for an unknown name or field, ``TypeError`` for a configuration of another scenario.
@@ -34,11 +35,14 @@ def make_scenario(name: str, config: Any = None, **fields: Any) -> Scenario:
 
 __all__ = [
     "SCENARIOS",
+    "Configuration",
     "MassiveMIMO",
     "MassiveMIMOConfig",
     "Mesh",
     "MeshConfig",
     "MultiCell",
     "MultiCellConfig",
+    "Scenario",
+    "ScenarioBase",
     "make_scenario",
 ]

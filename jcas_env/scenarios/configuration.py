@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
 from math import isfinite
-from typing import Any, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from ..checks import require, suggest
+
+Precision = Literal["float64", "float32"]
+"""Of the simulation; draws are made in double precision and rounded."""
+ObservationForm = Literal["dict", "flat"]
+"""Arrays by name for networks that know the structure, or one vector for MLPs."""
 
 
 class Configuration:

@@ -9,11 +9,13 @@ Adapters (Gymnasium, vector, ...) contain no physics; they call these functions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
+from ..tree import stack, tree_map
 from ..types import Array
 
 
@@ -25,8 +27,43 @@ class ArraySpec(NamedTuple):
     high: float
 
 
+Observation: TypeAlias = Array | dict[str, Array]
+"""What a policy sees: one array, or arrays by name."""
+
+Allocation: TypeAlias = tuple[Any, ...]
+"""What an allocator decides: a NamedTuple of arrays, a type for each scenario."""
+
+Seed: TypeAlias = int | np.random.Generator
+"""What starts the randomness of a lane; a generator is used as it is, and moves on."""
+
+
+class State(Protocol):
+    """A decision: a NamedTuple of arrays, of which adapters read the clock alone."""
+
+    @property
+    def slot(self) -> Array:
+        """(...,) integer: slots played in this episode."""
+        ...
+
+
+class Outcome(Protocol):
+    """What an allocation earns on the truth: a NamedTuple of arrays, of which adapters read the reward alone."""
+
+    @property
+    def utility(self) -> Array:
+        """(...,): reward."""
+        ...
+
+    def _asdict(self) -> dict[str, Any]: ...
+
+
 class Problem(Protocol):
     """What an allocator may know in a slot, or (the truth) what the air does in it."""
+
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """Leading batch axes."""
+        ...
 
     def utility(self, allocation: Any) -> Array:
         """Configured reward of an allocation, (...,)."""
@@ -36,89 +73,141 @@ class Problem(Protocol):
         """Largest relative violation of the constraints, (...,); zero where feasible."""
         ...
 
+    def outcome(self, allocation: Any) -> Any:
+        """Rates, utility and violation of an allocation: the scenario's Outcome."""
+        ...
 
-class Outcome(Protocol):
-    """What an allocation earns on the truth: the reward, and what goes into ``info``."""
-
-    @property
-    def utility(self) -> Array:
-        """Reward, (...,)."""
+    def check_allocation(self, allocation: Any) -> Any:
+        """Return an allocation as arrays of the right shape, or raise ``ValueError`` that names a bad entry."""
         ...
 
 
-class Scenario(Protocol):
-    """The functions that an adapter calls; all are batched over leading axes except the two draws."""
+Tree = TypeVar("Tree")
+InitialT = TypeVar("InitialT")
+InnovationT = TypeVar("InnovationT")
+StateT = TypeVar("StateT", bound=State)
+ProblemT = TypeVar("ProblemT", bound=Problem)
+AllocationT = TypeVar("AllocationT", bound=Allocation)
+OutcomeT = TypeVar("OutcomeT", bound=Outcome)
+
+
+class ScenarioBase(ABC, Generic[InitialT, InnovationT, StateT, ProblemT, AllocationT, OutcomeT]):
+    """A frozen configuration and functions of it; nothing changes after construction.
+
+    All functions are batched over leading axes except the two draws, which are for one lane. A scenario states what is
+    abstract here; :meth:`outcome` it extends where a slot earns more than its truth tells.
+    """
 
     name: str
+    """As in :data:`.SCENARIOS`."""
     config: Any
+    """Every number that is not drawn at random: the scenario's :class:`.Configuration`, with ``horizon``, ``dtype``."""
+    action_size: int
+    """Length of an action vector in [-1, 1]."""
+    observation_spec: ArraySpec | Mapping[str, ArraySpec]
+    """Shapes and finite bounds of the observation."""
+    truth_is_known: bool = False
+    """Whether :meth:`truth` and :meth:`problem` coincide, so that one serves as the other."""
 
     @property
     def horizon(self) -> int:
         """Slots in an episode."""
-        ...
+        return self.config.horizon
 
-    @property
-    def action_size(self) -> int:
-        """Length of an action vector in [-1, 1]."""
-        ...
+    # ---------------------------------------------------------------- randomness
 
-    @property
-    def observation_spec(self) -> ArraySpec | Mapping[str, ArraySpec]:
-        """Shapes and finite bounds of the observation."""
-        ...
+    def draw_initial(self, rng: np.random.Generator) -> InitialT:
+        """All randomness of a reset, for one lane, in the configured precision."""
+        return self._in_precision(self._draw_initial(rng))
 
-    def draw_initial(self, rng: np.random.Generator) -> Any:
-        """All randomness of a reset, for one lane."""
-        ...
+    def draw(self, rng: np.random.Generator, state: StateT) -> InnovationT:  # noqa: ARG002 (a scenario may need it)
+        """All randomness of a slot, for one lane, in the configured precision."""
+        return self._in_precision(self._draw(rng))
 
-    def draw(self, rng: np.random.Generator, state: Any) -> Any:
-        """All randomness of a slot, for one lane."""
-        ...
+    @abstractmethod
+    def _draw_initial(self, rng: np.random.Generator) -> InitialT:
+        """Randomness of a reset in double precision."""
 
-    def initial(self, draws: Any) -> Any:
+    @abstractmethod
+    def _draw(self, rng: np.random.Generator) -> InnovationT:
+        """Randomness of a slot in double precision."""
+
+    def _in_precision(self, drawn: Tree) -> Tree:
+        if self.config.dtype == "float64":
+            return drawn
+        kinds = {"f": np.float32, "c": np.complex64}
+        return tree_map(lambda leaf: leaf.astype(kinds.get(leaf.dtype.kind, leaf.dtype)), drawn)
+
+    def sample(self, seeds: Seed | Iterable[Seed]) -> StateT:
+        """First states of episodes: of a sequence of seeds on a leading axis, of one seed without it.
+
+        Seed s means what ``numpy.random.default_rng(s)`` draws.
+        """
+        if isinstance(seeds, int | np.integer | np.random.Generator):
+            return self.initial(self.draw_initial(np.random.default_rng(seeds)))
+        return self.initial(stack([self.draw_initial(np.random.default_rng(seed)) for seed in seeds]))
+
+    # ---------------------------------------------------------------- dynamics
+
+    @abstractmethod
+    def initial(self, draws: InitialT) -> StateT:
         """First state of an episode."""
-        ...
 
-    def transition(self, state: Any, allocation: Any, innovation: Any) -> Any:
-        """State of the next slot."""
-        ...
+    @abstractmethod
+    def transition(
+        self, state: StateT, allocation: AllocationT, innovation: InnovationT, truth: ProblemT | None = None
+    ) -> StateT:
+        """State of the next slot; ``truth`` is that of ``state``, where it is at hand."""
 
-    def observation(self, state: Any) -> Array | dict[str, Array]:
-        """What a policy sees."""
-        ...
+    # ---------------------------------------------------------------- what is known, true, seen and paid
 
-    def problem(self, state: Any) -> Any:
+    @abstractmethod
+    def problem(self, state: StateT) -> ProblemT:
         """What an allocator may know."""
-        ...
 
-    def truth(self, state: Any) -> Any:
+    @abstractmethod
+    def truth(self, state: StateT) -> ProblemT:
         """The same problem, filled with what the air does in the slot in which the allocation acts."""
-        ...
 
-    def outcome(self, state: Any, allocation: Any) -> Any:
-        """Rates, utility and violation of an allocation on the truth."""
-        ...
+    def observation(self, state: StateT, problem: ProblemT | None = None) -> Observation:
+        """What a policy sees; ``problem`` is that of ``state``, where it is at hand."""
+        return self._observe(state, self.problem(state) if problem is None else problem)
 
-    def reward(self, state: Any, allocation: Any) -> Array:
-        """Utility of an allocation on the truth, (...,)."""
-        ...
+    @abstractmethod
+    def _observe(self, state: StateT, problem: ProblemT) -> Observation:
+        """Observation of a state and its problem."""
 
-    def info(self, outcome: Any) -> dict[str, Array]:
-        """What the adapters report beside the reward."""
-        ...
+    def outcome(self, state: StateT, allocation: AllocationT, truth: ProblemT | None = None) -> OutcomeT:
+        """Rates, utility and violation of an allocation on the truth, which is made where it is not at hand."""
+        return (self.truth(state) if truth is None else truth).outcome(allocation)
 
-    def decode(self, action: Array, problem: Any) -> Any:
-        """Allocation of an action; feasible by construction."""
-        ...
+    def reward(self, state: StateT, allocation: AllocationT) -> Array:
+        """``truth(state).utility(allocation)``, (...,)."""
+        return self.truth(state).utility(allocation)
 
-    def encode_allocation(self, allocation: Any, problem: Any) -> Array:
+    def info(self, outcome: OutcomeT) -> dict[str, Array]:
+        """What the adapters report beside the reward: what an outcome states, by the names of its fields."""
+        return {name: value for name, value in outcome._asdict().items() if value is not None}
+
+    # ---------------------------------------------------------------- actions and allocations
+
+    @abstractmethod
+    def decode(self, action: Array, problem: ProblemT) -> AllocationT:
+        """Allocation of an action, (..., action_size); feasible by construction."""
+
+    @abstractmethod
+    def encode_allocation(self, allocation: AllocationT, problem: ProblemT) -> Array:
         """Action whose decoding is nearest to an allocation."""
-        ...
 
-    def fallback(self, problem: Any) -> Any:
+    @abstractmethod
+    def fallback(self, problem: ProblemT) -> AllocationT:
         """What to play where a solver reports that no allocation is feasible."""
-        ...
 
-    def check_allocation(self, allocation: Any, problem: Any) -> Any:
-        """Return an allocation as arrays of the right shape, or raise ``ValueError``."""
-        ...
+    def check_allocation(self, allocation: AllocationT, problem: ProblemT) -> AllocationT:
+        """Return an allocation as arrays of the right shape, or raise ``ValueError`` that names a bad entry."""
+        checked: AllocationT = problem.check_allocation(allocation)
+        return checked
+
+
+Scenario: TypeAlias = ScenarioBase[Any, Any, Any, Any, Any, Any]
+"""Any scenario, as adapters and agents hold it."""

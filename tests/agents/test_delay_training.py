@@ -36,7 +36,7 @@ def backlogged(**fields):
     """A known problem after some slots under equal allocation."""
     scenario = MultiCell(config(load=1.0, **fields))
     generators = [np.random.default_rng(lane) for lane in range(3)]
-    state = scenario.initial(stack([scenario.draw_initial(rng) for rng in generators]))
+    state = scenario.sample(generators)
     for _ in range(4):
         allocation = scenario.decode(np.zeros((3, scenario.action_size)), scenario.problem(state))
         state = scenario.transition(state, allocation, stack([scenario.draw(rng, state) for rng in generators]))

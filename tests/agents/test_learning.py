@@ -343,7 +343,7 @@ def test_the_shipped_tracking_policy_stands_between_the_myopic_rule_and_the_clai
 def test_small_policies_do_not_depend_on_the_order_of_users(name):
     allocator = LearnedAllocator.load(name)
     scenario = make_scenario(allocator.policy.scenario)
-    problem = scenario.problem(scenario.initial(scenario.draw_initial(np.random.default_rng(0))))
+    problem = scenario.problem(scenario.sample(0))
     order = np.random.default_rng(1).permutation(problem.users)
     fields = ("distance", "aod", "aoa", "snr") if name == "mesh-sum" else ("large_scale_gain", "estimate_variance")
     moved = replace(problem, **{field: getattr(problem, field)[order] for field in fields})
@@ -356,7 +356,7 @@ def test_small_policies_do_not_depend_on_the_order_of_users(name):
 
 def test_a_policy_for_another_scenario_is_refused_by_name():
     scenario = make_scenario("mesh", horizon=1)
-    problem = scenario.problem(scenario.initial(scenario.draw_initial(np.random.default_rng(0))))
+    problem = scenario.problem(scenario.sample(0))
     with pytest.raises(TypeError, match="decides for MultiCellProblem, got MeshProblem"):
         LearnedAllocator.load("multicell-rate").allocate(problem)
 

@@ -325,7 +325,7 @@ class TestInfeasible:
         from jcas_env import Mesh, MeshConfig
 
         scenario = Mesh(MeshConfig(rate_floor=400e6))
-        state = scenario.initial(scenario.draw_initial(np.random.default_rng(1)))
+        state = scenario.sample(1)
         outcome = scenario.outcome(state, scenario.fallback(scenario.problem(state)))
         assert not outcome.feasible
         assert outcome.rate.min() == pytest.approx(float(outcome.rate_floor_max), rel=6e-3)

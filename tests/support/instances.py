@@ -5,15 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from jcas_env import Mesh, MeshConfig, MeshProblem
-from jcas_env.tree import stack
 
 
 def numbered(preset: str, weight: float, seed: int | list[int], **fields) -> MeshProblem:
     """Calibration, rho, seed; a batch where there are several seeds."""
     scenario = Mesh(MeshConfig.preset(preset, positioning_weight=weight, **fields))
-    if isinstance(seed, int):
-        return scenario.problem(scenario.initial(scenario.draw_initial(np.random.default_rng(seed))))
-    return scenario.problem(scenario.initial(stack([scenario.draw_initial(np.random.default_rng(s)) for s in seed])))
+    return scenario.problem(scenario.sample(seed))
 
 
 def identical(users: int = 5, **fields) -> MeshProblem:

@@ -9,7 +9,6 @@ import numpy as np
 
 from jcas_env import MassiveMIMO, MassiveMIMOConfig, MassiveMIMOProblem
 from jcas_env.physics.mrt import estimate_variance
-from jcas_env.tree import stack
 
 GAIN = np.array([0.5, 0.1, 0.02, 0.004])
 
@@ -37,8 +36,7 @@ def case(antennas: int = 15, snr_com: float = 20.0, snr_sen: Any = 5.0, **change
 def frames(count: int, seed: int = 0, preset: str = "nguyen2024", **changes: Any) -> tuple[MassiveMIMO, Any]:
     """A scenario and a batch of first states, lane i of seed + i."""
     scenario = MassiveMIMO(MassiveMIMOConfig.preset(preset, **changes))
-    draws = [scenario.draw_initial(np.random.default_rng(seed + lane)) for lane in range(count)]
-    return scenario, scenario.initial(stack(draws))
+    return scenario, scenario.sample(range(seed, seed + count))
 
 
 def layouts(count: int, seed: int = 0, **changes: Any) -> MassiveMIMOProblem:

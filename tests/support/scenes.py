@@ -9,7 +9,6 @@ import numpy as np
 
 from jcas_env import MultiCellAllocation
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig
-from jcas_env.tree import stack
 
 PLAIN = {
     "gain": [[1e-8, 1e-9, 1e-10], [2e-9, 2e-8, 1e-10], [1e-10, 1e-10, 3e-8]],
@@ -41,8 +40,7 @@ EQUAL = MultiCellAllocation(
 def scenes(config: MultiCellConfig, count: int, seed: int = 0) -> tuple[MultiCell, Any]:
     """A scenario and a batch of first states, lane i of seed + i."""
     scenario = MultiCell(config)
-    draws = [scenario.draw_initial(np.random.default_rng(seed + lane)) for lane in range(count)]
-    return scenario, scenario.initial(stack(draws))
+    return scenario, scenario.sample(range(seed, seed + count))
 
 
 def static(count: int, seed: int = 0, **fields: Any) -> SimpleNamespace:

@@ -12,7 +12,7 @@ from gymnasium.vector.utils import batch_space
 from jcas_env.checks import require
 from jcas_env.envs.spaces import action_space, observation_space
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig, MultiCellProblem
-from jcas_env.scenarios.multicell import observation as seen
+from jcas_env.scenarios.multicell.observation import observe
 
 from .scenes import Scenes, draw_scenes
 
@@ -52,7 +52,7 @@ class SceneVectorEnv(VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.bank = draw_scenes(self.scenario.config, scenes, split=split)
-        self.views = _observations(self.scenario.config, self.bank.known)
+        self.views = observe(self.scenario.config, self.bank.known)
         """Observations of the whole bank."""
         zero = np.zeros((scenes, self.scenario.action_size))
         self.bank_equal = np.asarray(self.bank.truth.utility(self.scenario.decode(zero, self.bank.known)))
@@ -101,10 +101,3 @@ class SceneVectorEnv(VectorEnv):
         if isinstance(self.views, dict):
             return {name: view[self._index] for name, view in self.views.items()}
         return self.views[self._index]
-
-
-def _observations(config: MultiCellConfig, known: MultiCellProblem) -> Any:
-    """Observations of a whole bank."""
-    if config.observation == "flat":
-        return seen.flat(known, seen.most_labels(config))
-    return seen.structured(known)

@@ -16,7 +16,7 @@ import torch
 
 from jcas_env.checks import require
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig, MultiCellProblem
-from jcas_env.tree import stack, tree_map
+from jcas_env.tree import tree_map
 
 SPLITS = {"train": 10_000_000, "validation": 20_000_000, "test": 30_000_000}
 """First seed of each split: scene i of a split is drawn with this seed + i."""
@@ -89,7 +89,7 @@ def draw_scenes(config: MultiCellConfig, count: int, *, split: str, first: int =
     parts = []
     for start in range(0, count, DRAWN_TOGETHER):
         lanes = range(seed + start, seed + min(start + DRAWN_TOGETHER, count))
-        state = scenario.initial(stack([scenario.draw_initial(np.random.default_rng(lane)) for lane in lanes]))
+        state = scenario.sample(lanes)
         parts.append(Scenes(replace(scenario.problem(state), **DROPPED), replace(scenario.truth(state), **DROPPED)))
     return join(parts)
 

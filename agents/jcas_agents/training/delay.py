@@ -107,7 +107,7 @@ def _record(
     """Scenes of the episodes of some seeds, slot after slot of one after the other, and their equal rates."""
     scenario, count = MultiCell(config.with_fields({"reward": "rate", "queues": False})), len(seeds)
     generators = [np.random.default_rng(seed) for seed in seeds]
-    state = scenario.initial(stack([scenario.draw_initial(rng) for rng in generators]))
+    state = scenario.sample(generators)
     rate, parts = scenario.equal_rate(state), []
     for _ in range(slots):
         problem = scenario.problem(state)

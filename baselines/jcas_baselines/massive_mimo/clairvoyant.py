@@ -36,7 +36,7 @@ def future(scenario: MassiveMIMO, *, episodes: int, seed: int) -> list[State]:
     variance do, and are to be replaced.
     """
     generators = [np.random.default_rng(seed + lane) for lane in range(episodes)]
-    state = scenario.initial(stack([scenario.draw_initial(rng) for rng in generators]))
+    state = scenario.sample(generators)
     states = [state]
     for _ in range(scenario.horizon - 1):
         allocation = scenario.fallback(scenario.problem(state))

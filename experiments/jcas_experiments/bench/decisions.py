@@ -31,7 +31,7 @@ class TimedSolver(NamedTuple):
 def scene(seed: int, **fields: Any) -> MultiCellProblem:
     """What an allocator knows at the first decision of an episode; no batch axis."""
     scenario = MultiCell(MultiCellConfig(**fields))
-    return scenario.problem(scenario.initial(scenario.draw_initial(np.random.default_rng(seed))))
+    return scenario.problem(scenario.sample(seed))
 
 
 def one_by_one(solve: Callable[[RelaxedProblem], Any], noise: Noise, problem: MultiCellProblem) -> None:

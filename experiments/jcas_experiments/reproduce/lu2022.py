@@ -36,7 +36,7 @@ QUANTITIES = (("peb_m", 1e3, "PEB [mm], mean over users"), ("oeb_rad", 1e6, "OEB
 def instance(plan: Effort, preset: str = "A", **fields: Any) -> MeshProblem:
     """Numbered instance ``seed + 1`` of spec mesh 2."""
     scenario = Mesh(MeshConfig.preset(preset, **fields))
-    return scenario.problem(scenario.initial(scenario.draw_initial(np.random.default_rng(plan.seed + 1))))
+    return scenario.problem(scenario.sample(plan.seed + 1))
 
 
 def equal_share(problem: MeshProblem, share: float) -> MeshAllocation:

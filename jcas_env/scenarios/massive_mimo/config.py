@@ -9,13 +9,12 @@ from typing import Any, Literal
 
 from ...checks import require
 from ...units import db_to_linear
-from ..configuration import Configuration, check_choices, check_counts, check_range, is_number
+from ..configuration import Configuration, Precision, check_choices, check_counts, check_range, is_number
 
 Reward = Literal["tracking", "frame", "constrained"]
 Objective = Literal["sum", "min"]
 Action = Literal["full", "share"]
 Tracker = Literal["kalman", "one-sigma"]
-Precision = Literal["float64", "float32"]
 
 
 @dataclass(frozen=True, kw_only=True)

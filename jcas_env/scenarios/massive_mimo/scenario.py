@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from array_api_compat import array_namespace, device
 
 from ...physics.motion import autoregressive_fading
 from ...physics.mrt import estimate_variance, large_scale_gain
-from ...tree import tree_map
 from ...types import Array
 from ...units import db_to_linear
-from ..scenario import ArraySpec
-from . import action as actions
-from . import observation
+from ..scenario import ScenarioBase
+from .action import action_size, decode, encode_allocation, most_informative
 from .allocation import MassiveMIMOAllocation, MassiveMIMOOutcome
 from .config import MassiveMIMOConfig
+from .observation import observe, spec
 from .problem import MassiveMIMOProblem
 from .state import Initial, Innovation, State
 
@@ -30,7 +27,9 @@ def predicted_sigma(prior_variance: Array) -> Array:
     return xp.clip(xp.sqrt(prior_variance), max=LARGEST_SIGMA)
 
 
-class MassiveMIMO:
+class MassiveMIMO(
+    ScenarioBase[Initial, Innovation, State, MassiveMIMOProblem, MassiveMIMOAllocation, MassiveMIMOOutcome]
+):
     """A base station that serves users with maximum-ratio transmission and tracks a target (nguyen2024, spec mimo).
 
     A frozen configuration and functions of it; nothing changes after construction. Shapes are those of
@@ -41,41 +40,21 @@ class MassiveMIMO:
     name = "massive-mimo"
 
     def __init__(self, config: MassiveMIMOConfig | None = None) -> None:
-        self.config = MassiveMIMOConfig() if config is None else config
-
-    # ---------------------------------------------------------------- sizes
-
-    @property
-    def horizon(self) -> int:
-        """Frames in an episode."""
-        return self.config.horizon
-
-    @property
-    def action_size(self) -> int:
-        """K + 2 logits, or one."""
-        return actions.action_size(self.config.users, self.config.action)
-
-    @property
-    def observation_spec(self) -> ArraySpec:
-        """Shape and finite bounds of the observation."""
-        return observation.spec(self.config)
+        self.config: MassiveMIMOConfig = MassiveMIMOConfig() if config is None else config
+        self.action_size = action_size(self.config.users, self.config.action)
+        self.observation_spec = spec(self.config)
 
     # ---------------------------------------------------------------- randomness
 
-    def draw_initial(self, rng: np.random.Generator) -> Initial:
-        """All randomness of a reset, for one lane, in the configured precision."""
+    def _draw_initial(self, rng: np.random.Generator) -> Initial:
         users = self.config.users
         draws = (rng.random(users), rng.standard_normal(users), rng.standard_normal(), rng.random())
-        return self._cast(Initial(*(np.asarray(value) for value in (*draws, rng.standard_normal()))))
+        return Initial(*(np.asarray(value) for value in (*draws, rng.standard_normal())))
 
-    def draw(self, rng: np.random.Generator, state: State) -> Innovation:  # noqa: ARG002 (Scenario protocol)
-        """All randomness of a frame, for one lane, in the configured precision."""
+    def _draw(self, rng: np.random.Generator) -> Innovation:
         users = self.config.users
         draws = (rng.standard_normal(), rng.standard_normal(users), rng.standard_normal(), rng.standard_normal())
-        return self._cast(Innovation(*map(np.asarray, draws)))
-
-    def _cast(self, drawn: Any) -> Any:
-        return tree_map(lambda leaf: leaf.astype(self.config.dtype), drawn)
+        return Innovation(*map(np.asarray, draws))
 
     # ---------------------------------------------------------------- dynamics
 
@@ -98,15 +77,22 @@ class MassiveMIMO:
             energy=config.energy * ones,
         )
 
-    def transition(self, state: State, allocation: MassiveMIMOAllocation, innovation: Innovation) -> State:
+    def transition(
+        self,
+        state: State,
+        allocation: MassiveMIMOAllocation,
+        innovation: Innovation,
+        truth: MassiveMIMOProblem | None = None,
+    ) -> State:
         """Measure the angle, update the tracker, spend the energy; then gains, echo and target move (spec mimo 7)."""
         xp = array_namespace(state.angle)
-        config, truth = self.config, self.truth(state)
+        config, truth = self.config, self.truth(state) if truth is None else truth
         information = truth.information(allocation)
+        # Without information nothing is measured: the gain is zero, and the number in its place keeps 1/0 away.
         seen = information > 0
-        some = xp.where(seen, information, xp.ones_like(information))
-        measured = state.angle + innovation.measurement / xp.sqrt(some)
-        gain = xp.where(seen, truth.prior_variance * some / (1.0 + truth.prior_variance * some), 0.0)
+        safe = xp.where(seen, information, xp.ones_like(information))
+        measured = state.angle + innovation.measurement / xp.sqrt(safe)
+        gain = xp.where(seen, truth.prior_variance * safe / (1.0 + truth.prior_variance * safe), 0.0)
         estimate = state.estimate + gain * (measured - state.estimate)
         variance = truth.posterior(information)
         angle = xp.clip(state.angle + config.drift * innovation.angle, min=-config.angle_limit, max=config.angle_limit)
@@ -143,13 +129,13 @@ class MassiveMIMO:
 
     def problem(self, state: State) -> MassiveMIMOProblem:
         """What an allocator may know: gains, noise of the echo, and a target where the beam points."""
-        return self._pose(state, state.estimate)
+        return self._make_problem(state, state.estimate)
 
     def truth(self, state: State) -> MassiveMIMOProblem:
         """The same problem with the target where it is."""
-        return self._pose(state, state.angle)
+        return self._make_problem(state, state.angle)
 
-    def _pose(self, state: State, target_angle: Array) -> MassiveMIMOProblem:
+    def _make_problem(self, state: State, target_angle: Array) -> MassiveMIMOProblem:
         xp = array_namespace(state.angle)
         config = self.config
         gain = large_scale_gain(
@@ -179,38 +165,17 @@ class MassiveMIMO:
             objective=config.objective,
         )
 
-    def observation(self, state: State) -> Array:
-        """What a policy sees, see :mod:`.observation`."""
-        return observation.observe(self.config, state, self.problem(state))
-
-    def outcome(self, state: State, allocation: MassiveMIMOAllocation) -> MassiveMIMOOutcome:
-        """Rates, utility and violation of an allocation on the truth, and what the tracker gets."""
-        return self.truth(state).outcome(allocation)
-
-    def reward(self, state: State, allocation: MassiveMIMOAllocation) -> Array:
-        """``truth(state).utility(allocation)``, (...,)."""
-        return self.truth(state).utility(allocation)
-
-    def info(self, outcome: MassiveMIMOOutcome) -> dict[str, Array]:
-        """Fields of :class:`MassiveMIMOOutcome`."""
-        return outcome._asdict()
+    def _observe(self, state: State, problem: MassiveMIMOProblem) -> Array:
+        return observe(self.config, state, problem)
 
     # ---------------------------------------------------------------- actions and allocations
 
     def decode(self, action: Array, problem: MassiveMIMOProblem) -> MassiveMIMOAllocation:
         """Allocation of an action, (..., action_size); see :func:`.action.decode`."""
-        return actions.decode(action, problem, kind=self.config.action, logit_scale=self.config.logit_scale)
+        return decode(action, problem, kind=self.config.action, logit_scale=self.config.logit_scale)
 
     def encode_allocation(self, allocation: MassiveMIMOAllocation, problem: MassiveMIMOProblem) -> Array:
         """Action nearest to an allocation; see :func:`.action.encode_allocation`."""
-        return actions.encode_allocation(
-            allocation, problem, kind=self.config.action, logit_scale=self.config.logit_scale
-        )
+        return encode_allocation(allocation, problem, kind=self.config.action, logit_scale=self.config.logit_scale)
 
-    def fallback(self, problem: MassiveMIMOProblem) -> MassiveMIMOAllocation:
-        """What to play where the demand is out of reach: full power, split so that the bound is least (spec mimo 3)."""
-        return actions.most_informative(problem)
-
-    def check_allocation(self, allocation: MassiveMIMOAllocation, problem: MassiveMIMOProblem) -> MassiveMIMOAllocation:
-        """Return an allocation as arrays; raises ``ValueError`` that names a bad entry."""
-        return problem.check_allocation(allocation)
+    fallback = staticmethod(most_informative)

@@ -67,3 +67,13 @@ def encode_allocation(allocation: MeshAllocation, problem: MeshProblem, *, logit
     part = (allocation.positioning_share - problem.share_min) / (1.0 - 2.0 * problem.share_min)
     share = unit_logit(xp.clip(part, min=0.0, max=1.0), logit_scale)[..., None]
     return xp.clip(xp.concat([logits, share], axis=-1) / logit_scale, min=-1.0, max=1.0)
+
+
+def fallback(problem: MeshProblem) -> MeshAllocation:
+    """The same rate for everyone at the least share: what comes nearest to floors that nobody can keep."""
+    xp = array_namespace(problem.distance)
+    slowness = 1.0 / problem.count_model.rate
+    weight = slowness / xp.sum(slowness, axis=-1, keepdims=True)
+    counts = largest_remainder(weight, total=problem.subcarriers, least=problem.least_subcarriers)
+    share = xp.full(problem.batch, problem.share_min, dtype=counts.dtype, device=device(counts))
+    return MeshAllocation(counts, comb_placement(counts, total=problem.subcarriers), share)

@@ -9,12 +9,18 @@ from typing import Any, Literal
 
 from ...checks import require
 from ...units import dbm_to_watt, thermal_noise_density
-from ..configuration import Configuration, check_choices, check_counts, check_range, is_number
+from ..configuration import (
+    Configuration,
+    ObservationForm,
+    Precision,
+    check_choices,
+    check_counts,
+    check_range,
+    is_number,
+)
 
 Objective = Literal["sum", "log"]
 References = Literal["frame", "reset"]
-Observation = Literal["dict", "flat"]
-Precision = Literal["float64", "float32"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +97,7 @@ class MeshConfig(Configuration):
 
     logit_scale: float = 5.0
     """Logits per unit of an action."""
-    observation: Observation = "dict"
+    observation: ObservationForm = "dict"
     """``dict``: structured; ``flat``: one vector for MLPs."""
     dtype: Precision = "float64"
     """Precision of the simulation."""
@@ -139,7 +145,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 _CHOICES: dict[str, Any] = {
     "objective": Objective,
     "references": References,
-    "observation": Observation,
+    "observation": ObservationForm,
     "dtype": Precision,
 }
 _POSITIVE = (

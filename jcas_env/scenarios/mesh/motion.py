@@ -46,15 +46,15 @@ def fold_into_sector(
     distance = xp.hypot(position[..., 0], position[..., 1])
     angle = xp.atan2(position[..., 1], position[..., 0])
     near, turned_back = reflect(distance, *distances)
-    aside, turned_round = reflect(angle, *angles)
+    direction, turned_round = reflect(angle, *angles)
     cos, sin = xp.cos(angle), xp.sin(angle)
     radial = velocity[..., 0] * cos + velocity[..., 1] * sin
     across = velocity[..., 1] * cos - velocity[..., 0] * sin
     radial = xp.where(turned_back, -radial, radial)
     across = xp.where(turned_round, -across, across)
-    cos, sin = xp.cos(aside), xp.sin(aside)
+    cos, sin = xp.cos(direction), xp.sin(direction)
     return (
         near[..., None] * xp.stack([cos, sin], axis=-1),
         xp.stack([radial * cos - across * sin, radial * sin + across * cos], axis=-1),
-        aside,
+        direction,
     )

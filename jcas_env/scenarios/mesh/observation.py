@@ -49,6 +49,11 @@ def user_features(problem: MeshProblem) -> dict[str, Array]:
     }
 
 
+def observe(config: MeshConfig, problem: MeshProblem) -> Array | dict[str, Array]:
+    """What a policy sees of the problem, in the configured form (spec mesh 6)."""
+    return flat(problem) if config.observation == "flat" else structured(problem)
+
+
 def structured(problem: MeshProblem) -> dict[str, Array]:
     """Dict observation: ``users`` (..., users, 6) and ``frame`` (..., 2)."""
     xp = array_namespace(problem.distance)

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from math import pi, radians, sqrt
-from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace, device
 
 from ...physics.motion import gauss_markov
 from ...physics.propagation import free_space_gain
-from ...tree import tree_map
 from ...types import Array
-from ..scenario import ArraySpec
-from . import action as actions
-from . import observation
+from ..scenario import Observation, ScenarioBase
+from .action import action_size, decode, encode_allocation, fallback
 from .allocation import MeshAllocation, MeshOutcome
 from .config import MeshConfig
 from .motion import fold_into_sector, reflect
+from .observation import observe, spec
 from .problem import MeshProblem
 from .state import Initial, Innovation, State
-from .subcarriers import comb_placement, largest_remainder
 
 
-class Mesh:
+class Mesh(ScenarioBase[Initial, Innovation, State, MeshProblem, MeshAllocation, MeshOutcome]):
     """An anchor that positions users and serves them with data on the same subcarriers (lu2022, spec mesh 6).
 
     A frozen configuration and functions of it; shapes are those of :class:`State`, with any leading batch axes. The
@@ -32,26 +29,12 @@ class Mesh:
     """
 
     name = "mesh"
+    truth_is_known = True
 
     def __init__(self, config: MeshConfig | None = None) -> None:
-        self.config = MeshConfig() if config is None else config
-
-    # ---------------------------------------------------------------- sizes
-
-    @property
-    def horizon(self) -> int:
-        """Frames in an episode."""
-        return self.config.horizon
-
-    @property
-    def action_size(self) -> int:
-        """A logit per user and one for the share."""
-        return actions.action_size(self.config.users)
-
-    @property
-    def observation_spec(self) -> ArraySpec | dict[str, ArraySpec]:
-        """Shapes and finite bounds of the observation."""
-        return observation.spec(self.config)
+        self.config: MeshConfig = MeshConfig() if config is None else config
+        self.action_size = action_size(self.config.users)
+        self.observation_spec = spec(self.config)
 
     @property
     def sector(self) -> tuple[float, float]:
@@ -61,30 +44,24 @@ class Mesh:
 
     # ---------------------------------------------------------------- randomness
 
-    def draw_initial(self, rng: np.random.Generator) -> Initial:
-        """All randomness of a reset, for one lane.
+    def _draw_initial(self, rng: np.random.Generator) -> Initial:
+        """Randomness of a reset.
 
         Distances (uniform in area), angles of departure, angles of arrival, in this order: with
         ``numpy.random.default_rng(seed)`` and 30 users these are the numbered instances of spec mesh 2.
         """
         config, users = self.config, self.config.users
         low, high = self.sector
-        return self._cast(
-            Initial(
-                distance=np.sqrt(rng.uniform(config.distance_min**2, config.distance_max**2, users)),
-                aod=rng.uniform(low, high, users),
-                aoa=rng.uniform(low, high, users),
-                velocity=rng.standard_normal((users, 2)),
-            )
+        return Initial(
+            distance=np.sqrt(rng.uniform(config.distance_min**2, config.distance_max**2, users)),
+            aod=rng.uniform(low, high, users),
+            aoa=rng.uniform(low, high, users),
+            velocity=rng.standard_normal((users, 2)),
         )
 
-    def draw(self, rng: np.random.Generator, state: State) -> Innovation:  # noqa: ARG002 (Scenario protocol)
-        """All randomness of a frame, for one lane."""
+    def _draw(self, rng: np.random.Generator) -> Innovation:
         users = self.config.users
-        return self._cast(Innovation(rng.standard_normal((users, 2)), rng.standard_normal(users)))
-
-    def _cast(self, drawn: Any) -> Any:
-        return tree_map(lambda leaf: leaf.astype(self.config.dtype), drawn)
+        return Innovation(rng.standard_normal((users, 2)), rng.standard_normal(users))
 
     # ---------------------------------------------------------------- dynamics
 
@@ -101,7 +78,13 @@ class Mesh:
         )
         return self._refer(state)
 
-    def transition(self, state: State, allocation: MeshAllocation, innovation: Innovation) -> State:  # noqa: ARG002
+    def transition(
+        self,
+        state: State,
+        allocation: MeshAllocation,  # noqa: ARG002 (frames do not couple)
+        innovation: Innovation,
+        truth: MeshProblem | None = None,  # noqa: ARG002
+    ) -> State:
         """Next frame: users move, turn, and turn back at the edge of the sector; the allocation changes nothing."""
         config = self.config
         velocity = gauss_markov(
@@ -120,20 +103,20 @@ class Mesh:
 
     def _refer(self, state: State) -> State:
         """The state with the normalisers of its own geometry."""
-        problem = self._pose(state, None, None)
+        problem = self._make_problem(state, None, None)
         return state._replace(reference_error=problem.error_scale, reference_rate=problem.rate_scale)
 
     # ---------------------------------------------------------------- what is known, true, seen and paid
 
     def problem(self, state: State) -> MeshProblem:
         """The frame's problem: geometry, ratios of signal to noise, rate floor."""
-        return self._pose(state, state.reference_error, state.reference_rate)
+        return self._make_problem(state, state.reference_error, state.reference_rate)
 
     def truth(self, state: State) -> MeshProblem:
         """The same as :meth:`problem`: users are observed where the allocation finds them (spec mesh 6)."""
         return self.problem(state)
 
-    def _pose(self, state: State, reference_error: Array | None, reference_rate: Array | None) -> MeshProblem:
+    def _make_problem(self, state: State, reference_error: Array | None, reference_rate: Array | None) -> MeshProblem:
         xp = array_namespace(state.position)
         config = self.config
         distance = xp.hypot(state.position[..., 0], state.position[..., 1])
@@ -151,45 +134,20 @@ class Mesh:
             **{name: getattr(config, name) for name in _SHARED},
         )
 
-    def observation(self, state: State) -> Array | dict[str, Array]:
-        """What a policy sees of the problem (spec mesh 6)."""
-        problem = self.problem(state)
-        return observation.flat(problem) if self.config.observation == "flat" else observation.structured(problem)
-
-    def outcome(self, state: State, allocation: MeshAllocation) -> MeshOutcome:
-        """Rates, error bounds, utility and violation of an allocation."""
-        return self.truth(state).outcome(allocation)
-
-    def reward(self, state: State, allocation: MeshAllocation) -> Array:
-        """``truth(state).utility(allocation)``, (...,)."""
-        return self.truth(state).utility(allocation)
-
-    def info(self, outcome: MeshOutcome) -> dict[str, Array]:
-        """Fields of :class:`MeshOutcome`."""
-        return outcome._asdict()
+    def _observe(self, state: State, problem: MeshProblem) -> Observation:  # noqa: ARG002 (the problem tells it all)
+        return observe(self.config, problem)
 
     # ---------------------------------------------------------------- actions and allocations
 
     def decode(self, action: Array, problem: MeshProblem) -> MeshAllocation:
         """Allocation of an action, (..., action_size); see :func:`.action.decode`."""
-        return actions.decode(action, problem, logit_scale=self.config.logit_scale)
+        return decode(action, problem, logit_scale=self.config.logit_scale)
 
     def encode_allocation(self, allocation: MeshAllocation, problem: MeshProblem) -> Array:
         """Action nearest to an allocation; see :func:`.action.encode_allocation`."""
-        return actions.encode_allocation(allocation, problem, logit_scale=self.config.logit_scale)
+        return encode_allocation(allocation, problem, logit_scale=self.config.logit_scale)
 
-    def fallback(self, problem: MeshProblem) -> MeshAllocation:
-        """The same rate for everyone at the least share: what comes nearest to floors that nobody can keep."""
-        xp = array_namespace(problem.distance)
-        slowness = 1.0 / problem.count_model.rate
-        weight = slowness / xp.sum(slowness, axis=-1, keepdims=True)
-        counts = largest_remainder(weight, total=problem.subcarriers, least=problem.least_subcarriers)
-        share = xp.full(problem.batch, problem.share_min, dtype=counts.dtype, device=device(counts))
-        return MeshAllocation(counts, comb_placement(counts, total=problem.subcarriers), share)
-
-    def check_allocation(self, allocation: MeshAllocation, problem: MeshProblem) -> MeshAllocation:
-        """Return an allocation of whole subcarriers as arrays; raises ``ValueError`` that names a bad entry."""
-        return problem.check_allocation(allocation)
+    fallback = staticmethod(fallback)
 
 
 _SHARED = (

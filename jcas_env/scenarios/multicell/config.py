@@ -16,7 +16,15 @@ from ...physics.motion import clarke_correlation
 from ...physics.rates import Noise, PositioningGain
 from ...types import ROUNDING
 from ...units import db_to_linear, noise_density
-from ..configuration import Configuration, check_choices, check_counts, check_range, is_number
+from ..configuration import (
+    Configuration,
+    ObservationForm,
+    Precision,
+    check_choices,
+    check_counts,
+    check_range,
+    is_number,
+)
 from .problem.subcarriers import whole_floor
 
 Reward = Literal["rate", "fair", "delay"]
@@ -24,8 +32,6 @@ Objective = Literal[Reward, "drain"]
 """What a problem can be scored by: the rewards, and the squared backlog, for allocators that plan."""
 Intercell = Literal["printed", "bound"]
 Assignment = Literal["geometric", "svd"]
-Observation = Literal["dict", "flat"]
-Precision = Literal["float64", "float32"]
 
 KEEP_OUT = 2.0
 """Least distance between a user and its base station [m] (spec multicell 2.1)."""
@@ -168,7 +174,7 @@ class MultiCellConfig(Configuration):
 
     logit_scale: float = 5.0
     """Logits per unit of an action."""
-    observation: Observation = "dict"
+    observation: ObservationForm = "dict"
     """``dict``: structured; ``flat``: one vector for MLPs."""
     dtype: Precision = "float64"
     """Precision of the simulation. ``float32`` halves its memory; faster it is with perfect knowledge, hardly where
@@ -331,7 +337,7 @@ _CHOICES: dict[str, Any] = {
     "positioning_gain": PositioningGain,
     "intercell": Intercell,
     "assignment": Assignment,
-    "observation": Observation,
+    "observation": ObservationForm,
     "dtype": Precision,
 }
 

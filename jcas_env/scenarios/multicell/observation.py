@@ -194,6 +194,11 @@ def last_share(problem: MultiCellProblem) -> Array:
     return spent[POSITIONING] / (spent[COMMUNICATION] + spent[POSITIONING])
 
 
+def observe(config: MultiCellConfig, problem: MultiCellProblem) -> Array | dict[str, Array]:
+    """What a policy sees of the known problem, in the configured form (spec learning 1)."""
+    return flat(problem, most_labels(config)) if config.observation == "flat" else structured(problem)
+
+
 def structured(problem: MultiCellProblem) -> dict[str, Array]:
     """Dict observation: ``gains``, ``group``, ``cell``, ``users``, ``cells`` as :func:`spec` lists them."""
     xp = array_namespace(problem.gain)

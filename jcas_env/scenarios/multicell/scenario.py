@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from array_api_compat import array_namespace, device
 
 from ...physics.angle_tracking import predict_variance, update_variance
-from ...physics.beamforming import effective_channel, effective_gain, leakage
+from ...physics.beamforming import effective_channel, effective_gain, leakage, serving_link
 from ...physics.grouping import assign_cells
 from ...physics.information.angle import angle_information
 from ...physics.rates import sensing_gain
-from ...tree import tree_map
 from ...types import POSITIONING, Array
-from ..scenario import ArraySpec
-from . import action as actions
-from . import observation
+from ..scenario import Observation, ScenarioBase
+from .action import action_size, decode, encode_allocation, fallback
 from .config import KEEP_OUT, MultiCellConfig
-from .knowledge import csi as knowledge
+from .knowledge.csi import knowledge_of
 from .knowledge.estimate import estimate_links
-from .network import draws
-from .network import layout as dynamics
-from .network.layout import constant
+from .network.draws import draw_initial, draw_innovation
+from .network.layout import constant, make_layout
+from .network.motion import drop, move
 from .network.traffic import arrival_rates, begin_traffic, next_traffic
+from .observation import observe, spec
 from .problem.allocation import MultiCellAllocation, MultiCellOutcome
 from .problem.problem import MultiCellProblem
 from .state import Air, ChannelNoise, Csi, Initial, Innovation, Memory, State, Traffic
 
 
-class MultiCell:
+class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, MultiCellAllocation, MultiCellOutcome]):
     """Cells that serve data and position their users with the same power and band (luo2023, spec multicell).
 
     A frozen configuration and functions of it; nothing changes after construction. Shapes are those of
@@ -40,57 +37,19 @@ class MultiCell:
     name = "multicell"
 
     def __init__(self, config: MultiCellConfig | None = None) -> None:
-        self.config = config = MultiCellConfig() if config is None else config
-        self.layout = dynamics.layout(config)
+        self.config: MultiCellConfig = MultiCellConfig() if config is None else config
+        self.action_size = action_size(self.config.users, self.config.cells)
+        self.observation_spec = spec(self.config)
+        self.layout = make_layout(self.config)
         """Stations, array axes and the users' hexagons."""
-
-    @property
-    def stations(self) -> np.ndarray:
-        """Base station positions, (cells, 2) [m]."""
-        return self.layout.stations
-
-    @property
-    def axes(self) -> np.ndarray:
-        """Azimuth of the base stations' array axes, (cells,) [rad]."""
-        return self.layout.axes
-
-    @property
-    def home(self) -> np.ndarray:
-        """Hexagon that confines each user, (users,)."""
-        return self.layout.home
-
-    # ---------------------------------------------------------------- sizes
-
-    @property
-    def horizon(self) -> int:
-        """Slots in an episode."""
-        return self.config.horizon
-
-    @property
-    def action_size(self) -> int:
-        """4 logits per user and 1 per cell."""
-        return actions.action_size(self.config.users, self.config.cells)
-
-    @property
-    def observation_spec(self) -> ArraySpec | dict[str, ArraySpec]:
-        """Shapes and finite bounds of the observation."""
-        return observation.spec(self.config)
 
     # ---------------------------------------------------------------- randomness
 
-    def draw_initial(self, rng: np.random.Generator) -> Initial:
-        """All randomness of a reset, for one lane, in the configured precision."""
-        return self._cast(draws.draw_initial(self.config, rng))
+    def _draw_initial(self, rng: np.random.Generator) -> Initial:
+        return draw_initial(self.config, rng)
 
-    def draw(self, rng: np.random.Generator, state: State) -> Innovation:  # noqa: ARG002 (Scenario protocol)
-        """All randomness of a slot, for one lane, in the configured precision."""
-        return self._cast(draws.draw_innovation(self.config, rng))
-
-    def _cast(self, drawn: Any) -> Any:
-        if self.config.dtype == "float64":
-            return drawn
-        kinds = {"f": np.float32, "c": np.complex64}
-        return tree_map(lambda leaf: leaf.astype(kinds.get(leaf.dtype.kind, leaf.dtype)), drawn)
+    def _draw(self, rng: np.random.Generator) -> Innovation:
+        return draw_innovation(self.config, rng)
 
     # ---------------------------------------------------------------- dynamics
 
@@ -101,12 +60,13 @@ class MultiCell:
         """
         xp = array_namespace(draws.drop)
         config = self.config
-        before = dynamics.drop(config, self.layout, draws)
-        air = dynamics.move(config, self.layout, before, draws.first)
+        before = drop(config, self.layout, draws)
+        air = move(config, self.layout, before, draws.first)
         cell = self._assign(before, draws.noise)
         same = cell[..., :, None] == cell[..., None, :]
         equal = config.power_budget / (2.0 * xp.sum(xp.astype(same, draws.los_phase.dtype), axis=-1))
-        csi, memory = self._know(before if config.csi_delay else air, draws.first.noise, cell, None)
+        measured = before if config.csi_delay else air
+        csi, memory = self._update_knowledge(measured, draws.first.noise, cell, None)
         nothing = xp.zeros_like(equal)
         state = State(
             slot=xp.zeros(cell.shape[:-1], dtype=xp.int64, device=device(cell)),
@@ -117,8 +77,9 @@ class MultiCell:
             last_power=xp.stack([equal, equal], axis=-2),
             queue=nothing,
             traffic=Traffic(nothing, nothing, nothing),
-            angle_variance=self._predict(air, cell, nothing + config.prior_variance),
+            angle_variance=self._predict_variance(air.position, cell, nothing + config.prior_variance),
         )
+        # What arrives is given relative to what equal allocation delivers, which only a whole state tells.
         if not config.has_queues:
             return state
         rate = arrival_rates(config.load, self.equal_rate(state))
@@ -128,57 +89,66 @@ class MultiCell:
         """Data rate of every user under equal power and band per user, (..., users) [bit/s]: what loads relate to."""
         return self.truth(state).rates(self.fallback(self.problem(state)))[0]
 
-    def transition(self, state: State, allocation: MultiCellAllocation, innovation: Innovation) -> State:
+    def transition(
+        self,
+        state: State,
+        allocation: MultiCellAllocation,
+        innovation: Innovation,
+        truth: MultiCellProblem | None = None,
+    ) -> State:
         """Next decision: the channel moves on, and the slot that has just been played becomes the knowledge."""
         config = self.config
-        air = dynamics.move(config, self.layout, state.air, innovation)
+        air = move(config, self.layout, state.air, innovation)
         measured = state.air if config.csi_delay else air
-        csi, memory = self._know(measured, innovation.noise, state.cell, state.memory)
-        state = self._play(state, allocation, innovation)
-        return state._replace(
+        csi, memory = self._update_knowledge(measured, innovation.noise, state.cell, state.memory)
+        queue, traffic, variance = state.queue, state.traffic, state.angle_variance
+        if config.has_queues or config.kalman:  # nothing else of a slot depends on what was transmitted in it
+            truth = self.truth(state) if truth is None else truth
+            if config.kalman:
+                variance = self._measure_angles(state, truth, allocation)
+            if config.has_queues:
+                queue, traffic = self._update_queues(traffic, truth, allocation, innovation.arrivals)
+        return State(
             slot=state.slot + 1,
+            cell=state.cell,
             air=air,
             csi=csi,
             memory=memory,
             last_power=allocation.power,
-            angle_variance=self._predict(air, state.cell, state.angle_variance),
+            queue=queue,
+            traffic=traffic,
+            angle_variance=self._predict_variance(air.position, state.cell, variance),
         )
 
-    def _play(self, state: State, allocation: MultiCellAllocation, innovation: Innovation) -> State:
-        """Queues after a slot, the arrivals of the next one, and the variance of the angles that the slot leaves."""
-        config = self.config
-        if not (config.has_queues or config.kalman):
-            return state
-        truth = self.truth(state)
-        if config.kalman:
-            state = state._replace(angle_variance=self._measure_angles(state, truth, allocation))
-        if not config.has_queues:
-            return state
+    def _update_queues(
+        self, traffic: Traffic, truth: MultiCellProblem, allocation: MultiCellAllocation, uniform: Array
+    ) -> tuple[Array, Traffic]:
+        """Queues after a slot, (..., users) [bit], and the next one's traffic, whose arrivals ``uniform`` draws."""
         queue, served = truth.serve(truth.rates(allocation)[0])
-        traffic = next_traffic(config, state.traffic, truth.queue + truth.arrivals, served, innovation.arrivals)
-        return state._replace(queue=queue, traffic=traffic)
+        return queue, next_traffic(self.config, traffic, truth.queue + truth.arrivals, served, uniform)
 
-    def _predict(self, air: Air, cell: Array, variance: Array) -> Array:
-        """Variance of the angles before a slot's positioning, (..., users); constant without the filter."""
+    def _predict_variance(self, position: Array, cell: Array, variance: Array) -> Array:
+        """Variance of the angles before a slot's positioning, (..., users) [rad^2]; constant without the filter."""
         if not self.config.kalman:
             return variance
         xp = array_namespace(variance)
-        offset = air.position - self.layout.like(air.position).stations[cell]
+        # Users keep out of this circle; by rounding one may stand a hair inside.
+        offset = position - self.layout.like(position).stations[cell]
         distance = xp.clip(xp.hypot(offset[..., 0], offset[..., 1]), min=KEEP_OUT)
         return predict_variance(variance, distance, rms_speed=self.config.speed, slot=self.config.slot)
 
     def _measure_angles(self, state: State, truth: MultiCellProblem, allocation: MultiCellAllocation) -> Array:
-        """Variance of the angles after a slot's positioning, (..., users)."""
-        band, x = (part[..., POSITIONING, :] for part in truth.received(allocation))
-        sensitivity = angle_information(_departure(state), antennas=self.config.bs_antennas)
-        return update_variance(state.angle_variance, sensitivity, x, self.config.slot * band)
+        """Variance of the angles after a slot's positioning, (..., users) [rad^2]."""
+        band, sinr = (part[..., POSITIONING, :] for part in truth.received(allocation))
+        sensitivity = angle_information(_departure(state.air.aod_cos, state.cell), antennas=self.config.bs_antennas)
+        return update_variance(state.angle_variance, sensitivity, sinr, self.config.slot * band)
 
     def _assign(self, air: Air, noise: ChannelNoise) -> Array:
-        """Serving cells of an episode, (..., users)."""
+        """Serving cells of an episode, (..., users): the hexagon of the drop, or the best by channel estimates."""
         config = self.config
         if config.assignment == "geometric":
             xp = array_namespace(air.position)
-            return xp.broadcast_to(constant(self.home, air.position), air.position.shape[:-1])
+            return xp.broadcast_to(constant(self.layout.hexagon, air.position), air.position.shape[:-1])
         return assign_cells(
             estimate_links(config, self.layout, air, noise, None).estimate.channel,
             kind=config.combiner_kind,
@@ -186,14 +156,14 @@ class MultiCell:
             noise_power=config.noise_density * config.band_budget,
         )
 
-    def _know(self, air: Air, noise: ChannelNoise, cell: Array, memory: Memory | None) -> tuple[Csi, Memory]:
-        """Knowledge that a slot leaves: an estimate, and what the network does with it."""
-        learned = estimate_links(self.config, self.layout, air, noise, memory)
-        threshold = np.zeros(self.config.cells) + self.config.grouping_threshold
-        return (
-            knowledge.knowledge_of(self.config, air, learned, cell, constant(threshold, air.position)[cell]),
-            learned.memory,
-        )
+    def _update_knowledge(
+        self, air: Air, noise: ChannelNoise, cell: Array, memory: Memory | None
+    ) -> tuple[Csi, Memory]:
+        """Channel state information that the pilots of a slot give, and what is remembered of them."""
+        links = estimate_links(self.config, self.layout, air, noise, memory)
+        per_cell = np.zeros(self.config.cells) + self.config.grouping_threshold
+        threshold = constant(per_cell, air.position)[cell]
+        return knowledge_of(self.config, links, air.channel, cell, threshold), links.memory
 
     # ---------------------------------------------------------------- what is known, true, seen and paid
 
@@ -204,7 +174,7 @@ class MultiCell:
         if config.kalman:
             kappa = kappa * (state.angle_variance / config.prior_variance)
         expected = state.traffic.rate * config.slot
-        return self._pose(state, csi.gain, csi.leakage, kappa, csi.channel, expected)
+        return self._make_problem(state, csi.gain, csi.leakage, kappa, csi.channel, expected)
 
     def truth(self, state: State) -> MultiCellProblem:
         """The same problem on the true channel of the slot in which the allocation acts.
@@ -214,17 +184,18 @@ class MultiCell:
         config, csi = self.config, state.csi
         air = effective_channel(state.air.channel, csi.combiner)
         kappa = sensing_gain(
-            _departure(state),
+            _departure(state.air.aod_cos, state.cell),
             antennas=config.bs_antennas,
             prior_variance=state.angle_variance,
             kind=config.positioning_gain,
         )
         gain = effective_gain(air, csi.beam, state.cell)
-        return self._pose(state, gain, leakage(air, state.cell), kappa, air, state.traffic.arrivals)
+        return self._make_problem(state, gain, leakage(air, state.cell), kappa, air, state.traffic.arrivals)
 
-    def _pose(
+    def _make_problem(
         self, state: State, gain: Array, leakage: Array, sensing_gain: Array, air: Array, arrivals: Array
     ) -> MultiCellProblem:
+        """The slot's problem with gains, leakage, positioning factor, channels and arrivals as known or as true."""
         xp = array_namespace(gain)
         config = self.config
         traffic = state.traffic if config.has_queues else None
@@ -256,33 +227,32 @@ class MultiCell:
             beam_channel=state.csi.channel,
             air_channel=air,
             csi_error=state.csi.error,
-            useful_time=self._useful_time(state),
+            useful_time=self._useful_time(xp.astype(state.memory.age, gain.dtype)),
             slot=config.slot,
             arrival_rate=None if traffic is None else traffic.rate,
             arrivals=None if traffic is None else arrivals,
             waited=None if traffic is None else traffic.waited,
         )
 
-    def _useful_time(self, state: State) -> Array | float:
-        """Share of a slot that pilots leave, (...,); one unless their overhead counts (spec estimation 8.10)."""
+    def _useful_time(self, age: Array) -> Array | float:
+        """Share of a slot that pilots leave, (...,) [-]; one unless their overhead counts (spec estimation 8.10).
+
+        ``age`` (...,) are the slots since angles were measured, which takes more pilots than gains alone.
+        """
         config = self.config
         if not config.pilot_overhead:
             return 1.0
-        xp = array_namespace(state.csi.gain)
-        age = xp.astype(state.memory.age, state.csi.gain.dtype)
-        lengths = [1.0 - config.pilot_share(measures_angles=measures) for measures in (True, False)]
-        return xp.where(age == 0, lengths[0] + 0.0 * age, lengths[1] + 0.0 * age)
+        angles, gains = (1.0 - config.pilot_share(measures_angles=measures) for measures in (True, False))
+        return array_namespace(age).where(age == 0, angles + 0.0 * age, gains + 0.0 * age)
 
-    def observation(self, state: State) -> Array | dict[str, Array]:
-        """What a policy sees of the known problem (spec learning 1)."""
-        problem = self.problem(state)
-        if self.config.observation == "flat":
-            return observation.flat(problem, observation.most_labels(self.config))
-        return observation.structured(problem)
+    def _observe(self, state: State, problem: MultiCellProblem) -> Observation:  # noqa: ARG002 (the problem tells it all)
+        return observe(self.config, problem)
 
-    def outcome(self, state: State, allocation: MultiCellAllocation) -> MultiCellOutcome:
+    def outcome(
+        self, state: State, allocation: MultiCellAllocation, truth: MultiCellProblem | None = None
+    ) -> MultiCellOutcome:
         """Rates, utility and violation of an allocation on the truth, and the errors of what the network knew."""
-        fix, truth = state.memory.fix, self.truth(state)
+        fix, truth = state.memory.fix, self.truth(state) if truth is None else truth
         return truth.outcome(allocation)._replace(
             nmse=state.csi.nmse,
             position=fix.position,
@@ -292,34 +262,19 @@ class MultiCell:
             angle_variance=self._measure_angles(state, truth, allocation) if self.config.kalman else None,
         )
 
-    def reward(self, state: State, allocation: MultiCellAllocation) -> Array:
-        """``truth(state).utility(allocation)``, (...,)."""
-        return self.truth(state).utility(allocation)
-
-    def info(self, outcome: MultiCellOutcome) -> dict[str, Array]:
-        """What an outcome states, by the names of its fields."""
-        return {name: value for name, value in outcome._asdict().items() if value is not None}
-
     # ---------------------------------------------------------------- actions and allocations
 
     def decode(self, action: Array, problem: MultiCellProblem) -> MultiCellAllocation:
         """Allocation of an action, (..., action_size); see :func:`.action.decode`."""
-        return actions.decode(action, problem, logit_scale=self.config.logit_scale)
+        return decode(action, problem, logit_scale=self.config.logit_scale)
 
     def encode_allocation(self, allocation: MultiCellAllocation, problem: MultiCellProblem) -> Array:
         """Action nearest to an allocation; see :func:`.action.encode_allocation`."""
-        return actions.encode_allocation(allocation, problem, logit_scale=self.config.logit_scale)
+        return encode_allocation(allocation, problem, logit_scale=self.config.logit_scale)
 
-    def fallback(self, problem: MultiCellProblem) -> MultiCellAllocation:
-        """What is played where a solver reports INFEASIBLE: see :func:`.action.fallback`."""
-        return actions.fallback(problem)
-
-    def check_allocation(self, allocation: MultiCellAllocation, problem: MultiCellProblem) -> MultiCellAllocation:
-        """Return an allocation as arrays; raises ``ValueError`` that names a bad entry."""
-        return problem.check_allocation(allocation)
+    fallback = staticmethod(fallback)
 
 
-def _departure(state: State) -> Array:
-    """Direction cosine of the line of sight from each user's station, (..., users)."""
-    xp = array_namespace(state.cell)
-    return xp.take_along_axis(state.air.aod_cos[..., 0], state.cell[..., None, :], axis=-2)[..., 0, :]
+def _departure(aod_cos: Array, cell: Array) -> Array:
+    """Direction cosine of the line of sight from each user's station, (..., users) [-]."""
+    return serving_link(aod_cos[..., :1], cell)[..., 0]

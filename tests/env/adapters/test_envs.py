@@ -360,6 +360,56 @@ class TestVector:
         assert (np.abs(after - before).max(axis=-1) > 0).tolist() == [False, True, False]
 
 
+def count_calls(scenario, monkeypatch, *names):
+    """Calls of functions of a scenario by name, counted from now on."""
+    calls = dict.fromkeys(names, 0)
+
+    def counting(name, function):
+        def call(state):
+            calls[name] += 1
+            return function(state)
+
+        return call
+
+    for name in names:
+        monkeypatch.setattr(scenario, name, counting(name, getattr(scenario, name)))
+    return calls
+
+
+class TestProblemOfASlot:
+    """Problem and truth of a slot are made once, whoever asks: policy, allocator, reward and transition."""
+
+    @pytest.mark.parametrize("lanes", [None, 3])
+    @pytest.mark.parametrize(
+        ("case", "fields"),
+        [*((case, {}) for case in CASES), (MULTICELL, {"reward": "delay", "kalman": True})],
+        ids=[*(case.scenario for case in CASES), "queues"],
+    )
+    def test_is_made_once(self, case, fields, lanes, monkeypatch):
+        env = case.make(**fields).unwrapped if lanes is None else case.make_vec(lanes, **fields)
+        env.reset(seed=0)
+        action = case.actions() if lanes is None else case.actions(lanes)
+        calls = count_calls(env.scenario, monkeypatch, "problem", "truth")
+        for slot in range(1, 4):
+            case.solver.solve(env.problem)
+            assert env.truth is env.truth
+            env.step(action)
+            assert calls == {"problem": slot, "truth": 0 if env.scenario.truth_is_known else slot}
+
+    @for_all
+    def test_belongs_to_its_state(self, case):
+        env = case.make().unwrapped
+        env.reset(seed=0)
+        snapshot, problem, truth = env.get_state(), env.problem, env.truth
+        env.step(case.actions())
+        assert env.problem is not problem
+        assert env.truth is not truth
+        env.set_state(snapshot)
+        action = case.actions(value=0.3)
+        earned = env.truth.utility(env.scenario.decode(action, env.problem))
+        assert earned == truth.utility(env.scenario.decode(action, problem))
+
+
 class TestMultiCell:
     def test_info_has_the_rates_of_both_services(self):
         env = MULTICELL.make().unwrapped

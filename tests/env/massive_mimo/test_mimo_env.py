@@ -34,7 +34,7 @@ def play(config, lanes, slots, action=None, seed=0):
     """States at every decision and outcomes, with a constant action or at half share."""
     scenario = MassiveMIMO(config)
     generators = [np.random.default_rng(seed + lane) for lane in range(lanes)]
-    state = scenario.initial(stack([scenario.draw_initial(rng) for rng in generators]))
+    state = scenario.sample(generators)
     action = np.zeros(scenario.action_size) if action is None else action
     states, outcomes = [state], []
     for _ in range(slots):
@@ -450,7 +450,7 @@ class TestPlanning:
         grid = share_grid(np.zeros(1))
         plans = np.stack([x.ravel() for x in np.meshgrid(grid, grid, grid, indexing="ij")])
         rng = np.random.default_rng(4)
-        one = scenario.initial(tree_map(lambda leaf: leaf[None], scenario.draw_initial(rng)))
+        one = scenario.sample([rng])
         state = tree_map(lambda leaf: np.repeat(leaf, plans.shape[1], axis=0), one)
         total = np.zeros(plans.shape[1])
         for share in plans:
@@ -513,7 +513,7 @@ class TestConfig:
             MassiveMIMOConfig.preset("nguyen2023")
         for name in MassiveMIMOConfig.presets():
             scenario = MassiveMIMO(MassiveMIMOConfig.preset(name))
-            state = scenario.initial(scenario.draw_initial(np.random.default_rng(0)))
+            state = scenario.sample(0)
             assert isinstance(scenario.problem(state), MassiveMIMOProblem)
 
     def test_one_receive_antenna_makes_an_environment_without_use_for_the_beam(self):

@@ -220,7 +220,7 @@ class TestSubcarriers:
 @pytest.fixture(scope="module")
 def scene():
     scenario = Mesh()
-    return scenario, scenario.problem(scenario.initial(scenario.draw_initial(np.random.default_rng(3))))
+    return scenario, scenario.problem(scenario.sample(3))
 
 
 class TestAction:
@@ -259,7 +259,7 @@ class TestAction:
 
     def test_a_solution_survives_the_way_through_the_action(self):
         scenario = Mesh()
-        state = scenario.initial(scenario.draw_initial(np.random.default_rng(1)))
+        state = scenario.sample(1)
         problem = scenario.problem(state)
         solution = GBD().solve(problem).allocation
         action = scenario.encode_allocation(solution, problem)
@@ -409,7 +409,7 @@ class TestMotion:
     def test_users_stay_in_the_sector_and_keep_their_statistics(self):
         scenario = Mesh(MeshConfig(users=40, speed=2.0))
         generators = [np.random.default_rng(lane) for lane in range(8)]
-        state = scenario.initial(stack([scenario.draw_initial(g) for g in generators]))
+        state = scenario.sample(generators)
         speeds, allocation = [], scenario.fallback(scenario.problem(state))
         for _ in range(60):
             state = scenario.transition(state, allocation, stack([scenario.draw(g, state) for g in generators]))
@@ -426,14 +426,14 @@ class TestMotion:
         for kind, moves in (("frame", True), ("reset", False)):
             scenario = Mesh(MeshConfig(references=kind))
             rng = np.random.default_rng(0)
-            first = scenario.initial(scenario.draw_initial(rng))
+            first = scenario.sample(rng)
             second = scenario.transition(first, scenario.fallback(scenario.problem(first)), scenario.draw(rng, first))
             assert (second.reference_error != first.reference_error) == moves
             assert scenario.problem(second).error_scale == second.reference_error
 
     def test_the_allocation_changes_nothing_in_the_motion(self):
         scenario = Mesh()
-        state = scenario.initial(scenario.draw_initial(np.random.default_rng(0)))
+        state = scenario.sample(0)
         draws = scenario.draw(np.random.default_rng(1), state)
         a = scenario.transition(state, scenario.fallback(scenario.problem(state)), draws)
         b = scenario.transition(state, GBD().solve(scenario.problem(state)).allocation, draws)
@@ -443,7 +443,7 @@ class TestMotion:
 class TestReward:
     def test_reward_is_the_utility_of_the_truth(self, scene):
         scenario, problem = scene
-        state = scenario.initial(scenario.draw_initial(np.random.default_rng(3)))
+        state = scenario.sample(3)
         allocation = scenario.decode(np.linspace(-1, 1, 31), problem)
         outcome = scenario.outcome(state, allocation)
         assert outcome.utility == scenario.reward(state, allocation) == scenario.truth(state).utility(allocation)
@@ -519,7 +519,7 @@ class TestReward:
 class TestObservation:
     def test_features_by_hand(self, scene):
         scenario, problem = scene
-        observed = scenario.observation(scenario.initial(scenario.draw_initial(np.random.default_rng(3))))
+        observed = scenario.observation(scenario.sample(3))
         assert observed.keys() == {"users", "frame"}
         assert observed["users"].shape == (30, 6)
         user = 7
@@ -536,7 +536,7 @@ class TestObservation:
     @pytest.mark.parametrize("preset", ["A", "B"])
     def test_numbers_are_bounded_and_of_order_one(self, preset):
         scenario = Mesh(MeshConfig.preset(preset))
-        state = scenario.initial(stack([scenario.draw_initial(np.random.default_rng(s)) for s in range(20)]))
+        state = scenario.sample(range(20))
         observed = scenario.observation(state)
         for name, spec in scenario.observation_spec.items():
             assert observed[name].dtype == np.float32
@@ -553,7 +553,7 @@ class TestObservation:
 
     def test_an_infeasible_frame_is_observed_within_the_bounds(self):
         scenario = Mesh(MeshConfig(rate_floor=1e10))
-        observed = scenario.observation(scenario.initial(scenario.draw_initial(np.random.default_rng(0))))
+        observed = scenario.observation(scenario.sample(0))
         assert observed["frame"][1] == -1.0
         assert np.abs(observed["frame"]).max() <= 4.0
 

@@ -155,7 +155,7 @@ class TestEncode:
 
 def test_one_user_and_one_cell_still_decode():
     scenario = MultiCell(MultiCellConfig.preset("luo2023-static", cells=1, users_per_cell=1, positioning_share=None))
-    state = scenario.initial(scenario.draw_initial(np.random.default_rng(0)))
+    state = scenario.sample(0)
     problem = scenario.problem(state)
     allocation = scenario.decode(np.ones(5), problem)
     assert problem.violation(allocation) < 1e-12

@@ -158,7 +158,7 @@ def test_a_new_estimator_needs_nothing_but_its_function(monkeypatch):
 
     monkeypatch.setitem(estimation.ESTIMATORS, "own", own)
     scenario = make_scenario("multicell", estimator="own", csi_delay=0, users_per_cell=3)
-    state = scenario.initial(scenario.draw_initial(np.random.default_rng(0)))
+    state = scenario.sample(0)
     assert seen["beams"] is None
     assert (seen["paths"], seen["frames"]) == (3, 6)
     # 97 dB below 10 W at 99 dB of path loss: about 10 dB below 0, scaled to E|H|^2 = 1 (spec estimation 8.2).

@@ -22,7 +22,7 @@ def run(config: MultiCellConfig, lanes: int, slots: int, seed: int = 0, action: 
     """Play a constant action and collect the states at every decision and the rewards."""
     scenario = MultiCell(config)
     generators = [np.random.default_rng(seed + lane) for lane in range(lanes)]
-    state = scenario.initial(stack([scenario.draw_initial(rng) for rng in generators]))
+    state = scenario.sample(generators)
     states, rewards = [state], []
     for _ in range(slots):
         allocation = scenario.decode(np.full((lanes, scenario.action_size), action), scenario.problem(state))
@@ -45,7 +45,7 @@ class TestDrop:
         """Spec multicell check 1."""
         scenario, state = scenes(MultiCellConfig(csi_delay=0), 50)
         position = state.air.position
-        own = position - scenario.stations[scenario.home]
+        own = position - scenario.layout.stations[scenario.layout.hexagon]
         assert in_hexagon(own, radius=30.0).all()
         assert np.hypot(own[..., 0], own[..., 1]).min() >= 2.0
         assert position.min() >= 0.0
@@ -54,9 +54,9 @@ class TestDrop:
     def test_line_of_sight_angles_are_the_geometric_ones(self):
         scenario, state = scenes(MultiCellConfig(), 1)
         station, user = 1, 30
-        gap = state.air.position[0, user] - scenario.stations[station]
+        gap = state.air.position[0, user] - scenario.layout.stations[station]
         azimuth = np.arctan2(gap[1], gap[0])
-        assert state.air.aod_cos[0, station, user, 0] == pytest.approx(np.cos(azimuth - scenario.axes[station]))
+        assert state.air.aod_cos[0, station, user, 0] == pytest.approx(np.cos(azimuth - scenario.layout.axes[station]))
         arrival = np.cos(azimuth + np.pi - state.air.user_axis[0, user])
         assert state.air.aoa_cos[0, station, user, 0] == pytest.approx(arrival)
 
@@ -79,7 +79,7 @@ class TestTime:
         scenario, states, _ = run(MultiCellConfig(**SMALL), 2, 3)
         for before, after in itertools.pairwise(states):
             unused = scenario.draw_initial(np.random.default_rng(0)).noise
-            known, _ = scenario._know(before.air, unused, before.cell, None)
+            known, _ = scenario._update_knowledge(before.air, unused, before.cell, None)
             np.testing.assert_allclose(after.csi.gain, known.gain)
         problem, truth = scenario.problem(states[2]), scenario.truth(states[2])
         assert not np.allclose(problem.gain, truth.gain, rtol=1e-3, atol=0)
@@ -163,7 +163,7 @@ class TestStatistics:
     def test_no_user_ever_leaves_its_hexagon(self, played):
         scenario, states, _ = played
         for state in states:
-            own = state.air.position - scenario.stations[scenario.home]
+            own = state.air.position - scenario.layout.stations[scenario.layout.hexagon]
             assert in_hexagon(own, radius=30.0).all()
             assert np.hypot(own[..., 0], own[..., 1]).min() >= 2.0
         assert np.abs(states[-1].air.position - states[0].air.position).max() > 1.0
@@ -218,7 +218,7 @@ class TestSeeds:
         """Spec multicell check 19."""
         scenario = MultiCell(MultiCellConfig(**(SMALL | fields)))
         generators = [np.random.default_rng(lane) for lane in range(2)]
-        state = scenario.initial(stack([scenario.draw_initial(g) for g in generators]))
+        state = scenario.sample(generators)
         for _ in range(2):
             problem = scenario.problem(state)
             action = np.sign(rng.normal(size=(2, scenario.action_size)))

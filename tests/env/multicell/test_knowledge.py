@@ -39,8 +39,8 @@ def play(config, lanes, slots, seed=0):
 def at_snr(config, snr_db):
     """Pilot power that puts the median link of a scene at an SNR per measurement."""
     scenario = MultiCell(config)
-    state = scenario.initial(scenario.draw_initial(np.random.default_rng(0)))
-    noise = np.median(pilot_noise_power(config, state.air))
+    state = scenario.sample(0)
+    noise = np.median(pilot_noise_power(config, state.air.path_loss_db))
     return replace(config, pilot_power=config.pilot_watt * noise * 10 ** (snr_db / 10))
 
 
@@ -51,7 +51,7 @@ class TestPilots:
         air, noise = states[0].air, draws[0].noise
         gains = frame_gains(config, air, noise)
         assert gains.shape == (2, 3, 12, 6, 3)
-        np.testing.assert_allclose(gains[..., -1, :], air.gains / amplitude(air)[..., None], rtol=1e-12)
+        np.testing.assert_allclose(gains[..., -1, :], air.gains / amplitude(air.path_loss_db)[..., None], rtol=1e-12)
         assert np.abs(gains[..., 0, 0]).std() < 0.01 * np.abs(gains[..., 0, 0]).mean()  # one line of sight, Rician
 
     def test_frame_correlation_is_the_stated_one(self):
@@ -69,7 +69,7 @@ class TestPilots:
         _, states, draws = play(config, 30, 0)
         air, noise = states[0].air, draws[0].noise
         heard = sound_antennas(config, air, noise)
-        clean = air.channel / amplitude(air)[..., None, None]
+        clean = air.channel / amplitude(air.path_loss_db)[..., None, None]
         assert np.mean(np.abs(clean) ** 2) == pytest.approx(1.0, abs=0.05)
         error = np.mean(np.abs(heard.received[..., -1, :, :] - clean) ** 2, axis=(-2, -1)) / heard.noise_power
         assert error.mean() == pytest.approx(1.0, abs=0.01)
@@ -84,13 +84,16 @@ class TestPilots:
         config = MultiCellConfig(pilot_reuse=True, pilot_power=1e9, csi_delay=0, **SMALL)
         _, states, draws = play(config, 1, 0)
         air = states[0].air
-        heard = sound_antennas(config, air, draws[0].noise).received[0, :, :, -1] * amplitude(air)[0, ..., None, None]
+        heard = (
+            sound_antennas(config, air, draws[0].noise).received[0, :, :, -1]
+            * amplitude(air.path_loss_db)[0, ..., None, None]
+        )
         for cell in range(3):
             np.testing.assert_allclose(heard[cell], air.channel[0].sum(axis=0), rtol=0.05, atol=1e-7)
         few = sound_beams(config, air, draws[0].noise)
         beams = few.beams[0, :, :, 0]
         np.testing.assert_array_equal(beams[1:], beams[:-1])
-        heard = few.received[0, :, :, 0] * amplitude(air)[0, ..., None, None]
+        heard = few.received[0, :, :, 0] * amplitude(air.path_loss_db)[0, ..., None, None]
         for cell in range(3):
             np.testing.assert_allclose(heard[cell], air.channel[0].sum(axis=0) @ beams[0], rtol=0.05, atol=1e-7)
 
@@ -131,7 +134,7 @@ class TestMemory:
         scenario, states, draws = play(config, 12, 5)
         air, noise, memory = states[5].air, draws[5].noise, states[4].memory
         true = frame_gains(config, air, noise)
-        scale = amplitude(air)[..., None, None]
+        scale = amplitude(air.path_loss_db)[..., None, None]
 
         def error_db(known):
             error = np.sum(np.abs(known.channel / scale - air.channel / scale) ** 2, axis=(-2, -1))
@@ -150,7 +153,7 @@ class TestMemory:
         air, noise, memory = states[1].air, draws[1].noise, states[0].memory
         exact = memory._replace(aod_cos=air.aod_cos, aoa_cos=air.aoa_cos, active=np.ones_like(memory.active))
         known = tracking.estimate_links(config, scenario.layout, air, noise, exact).estimate
-        scale = amplitude(air)[..., None, None]
+        scale = amplitude(air.path_loss_db)[..., None, None]
         error = np.sum(np.abs((known.channel - air.channel) / scale) ** 2, axis=(-2, -1))
         heard = sound_beams(config, air, noise)
         tx, rx = (

@@ -30,7 +30,7 @@ def played(config, lanes=3, slots=8, seed=0, action=0.0):
     """States at every decision and the outcome of every slot under a constant action."""
     scenario = MultiCell(config)
     generators = [np.random.default_rng(seed + lane) for lane in range(lanes)]
-    states, outcomes = [scenario.initial(stack([scenario.draw_initial(g) for g in generators]))], []
+    states, outcomes = [scenario.sample(generators)], []
     for _ in range(slots):
         state = states[-1]
         allocation = scenario.decode(np.full((lanes, scenario.action_size), action), scenario.problem(state))
@@ -294,7 +294,7 @@ def test_positioning_state_follows_the_scalar_kalman_filter():
     """Spec multicell 8.6 with the measurement variance written out."""
     config = MultiCellConfig(kalman=True, positioning_share=0.5, **TRAFFIC)
     scenario, states, outcomes = played(config, slots=3)
-    place = scenario.stations[scenario.home]
+    place = scenario.layout.stations[scenario.layout.hexagon]
     state, after, outcome = states[1], states[2], outcomes[1]
     truth = scenario.truth(state)
     allocation = scenario.decode(np.zeros((3, scenario.action_size)), scenario.problem(state))

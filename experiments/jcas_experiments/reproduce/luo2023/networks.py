@@ -10,7 +10,6 @@ import numpy as np
 from scipy import stats
 
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig, MultiCellProblem
-from jcas_env.tree import stack
 from jcas_env.units import MEGA
 
 CHUNK = 50
@@ -21,8 +20,8 @@ def problems(config: MultiCellConfig, count: int, seed: int) -> Iterator[tuple[M
     """Known and true problem of ``count`` networks, in batches; network i is drawn with seed + i."""
     scenario = MultiCell(config)
     for start in range(0, count, CHUNK):
-        lanes = range(start, min(start + CHUNK, count))
-        state = scenario.initial(stack([scenario.draw_initial(np.random.default_rng(seed + lane)) for lane in lanes]))
+        seeds = range(seed + start, seed + min(start + CHUNK, count))
+        state = scenario.sample(seeds)
         yield scenario.problem(state), scenario.truth(state)
 
 

@@ -1,4 +1,4 @@
-"""From an estimate of all links to what the network does with it: combiners, beams, groups and known gains."""
+"""Channel state information: what the network makes of estimated channels, combiners, beams, groups and gains."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ....physics.grouping import first_fit_groups
 from ....physics.rates import sensing_gain
 from ....types import Array
 from ..config import MultiCellConfig
-from ..state import Air, Csi
+from ..state import Csi
 from .estimate import LinkEstimate
 
 
@@ -30,6 +30,7 @@ def departure(config: MultiCellConfig, estimate: Estimate, cell: Array) -> Array
     Where no path is reported, the grid angle that explains the known channel best (spec multicell 2.6).
     """
     xp = array_namespace(estimate.gains, cell)
+    # A path that was not found is weaker than any that was, even one of gain zero.
     strength = xp.where(estimate.active, xp.abs(estimate.gains), -xp.ones_like(estimate.aod_cos))
     best = xp.argmax(serving_link(strength, cell), axis=-1, keepdims=True)
     strongest = xp.take_along_axis(serving_link(estimate.aod_cos, cell), best, axis=-1)[..., 0]
@@ -37,20 +38,21 @@ def departure(config: MultiCellConfig, estimate: Estimate, cell: Array) -> Array
     reported = xp.any(serving_link(xp.astype(estimate.active, strength.dtype), cell) > 0, axis=-1)
     if bool(xp.all(reported)):
         return strongest
+    # The search expects channels at unit large-scale gain; a channel of zeros stays as it is.
     scale = xp.sqrt(xp.mean(xp.abs(own) ** 2, axis=(-2, -1), keepdims=True))
     unit = own / xp.where(scale > 0, scale, xp.ones_like(scale))
     pick = omp(unit[..., None, :, :], None, xp.zeros_like(strongest), paths=1, grid=config.grid)
     return xp.where(reported, strongest, pick.aod_cos[..., 0])
 
 
-def knowledge_of(config: MultiCellConfig, air: Air, learned: LinkEstimate, cell: Array, threshold: Array) -> Csi:
+def knowledge_of(config: MultiCellConfig, links: LinkEstimate, truth: Array, cell: Array, threshold: Array) -> Csi:
     """Combiners, beams, groups and gains that follow from an estimate.
 
     ``cell`` (..., users); ``threshold`` (..., users) is the grouping threshold of the user's cell
-    (spec multicell 2.3, 2.4, 3). ``air`` is the truth of the same slot, for the errors that nobody knows.
+    (spec multicell 2.3, 2.4, 3). ``truth`` are the true channels of the same slot, for the errors that nobody knows.
     """
-    xp = array_namespace(air.channel)
-    channel = learned.estimate.channel
+    xp = array_namespace(truth)
+    channel = links.estimate.channel
     w = combiner(
         channel,
         cell,
@@ -64,9 +66,10 @@ def knowledge_of(config: MultiCellConfig, air: Air, learned: LinkEstimate, cell:
     group = first_fit_groups(correlation, cell, threshold)
     beam = beams(effective, cell, group, precoder=config.precoder)
     beam = constant_modulus(beam) if config.analog else beam
-    own, true = serving_link(channel, cell), serving_link(air.channel, cell)
+    own, true = serving_link(channel, cell), serving_link(truth, cell)
+    # An estimate with as much error as power tells nothing, and neither does one without power: error 1.
     known = xp.sum(xp.abs(own) ** 2, axis=(-2, -1))
-    error = serving_link(learned.error[..., None], cell)[..., 0]
+    error = serving_link(links.error[..., None], cell)[..., 0]
     return Csi(
         channel=effective,
         combiner=w,
@@ -76,7 +79,7 @@ def knowledge_of(config: MultiCellConfig, air: Air, learned: LinkEstimate, cell:
         gain=effective_gain(effective, beam, cell),
         leakage=leakage(effective, cell),
         sensing_gain=sensing_gain(
-            departure(config, learned.estimate, cell),
+            departure(config, links.estimate, cell),
             antennas=config.bs_antennas,
             prior_variance=config.prior_variance,
             kind=config.positioning_gain,

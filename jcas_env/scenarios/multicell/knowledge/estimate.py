@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from array_api_compat import array_namespace, device
 from scipy import stats
 
+from ....batching import gather, indices, reassemble
 from ....physics.estimation import ESTIMATORS, Estimate, asks_for, grid_variance, keeps_angles
 from ....physics.estimation.bounds import angle_covariance_bound
 from ....physics.estimation.known_angles import gains_on_known_angles
@@ -41,45 +42,48 @@ class LinkEstimate(NamedTuple):
 
 
 def estimate_links(
-    config: MultiCellConfig, place: Layout, air: Air, noise: ChannelNoise, memory: Memory | None
+    config: MultiCellConfig, layout: Layout, air: Air, noise: ChannelNoise, memory: Memory | None
 ) -> LinkEstimate:
     """Estimate all links of a slot; ``memory`` is None in the first slot of an episode.
 
     Lanes whose angles are due and lanes whose angles are not are worked on apart.
     """
     if memory is None:
-        return _measure(config, place, air, noise, None)
+        return _measure(config, layout, air, noise, None)
     xp = array_namespace(memory.age)
     due = memory.age + 1 >= config.angle_coherence
     if bool(xp.all(due)):
-        return _measure(config, place, air, noise, memory)
+        return _measure(config, layout, air, noise, memory)
     if not bool(xp.any(due)):
         return _hold(config, air, noise, memory)
-    measured, held = (xp.nonzero(xp.reshape(mask, (-1,)))[0] for mask in (due, ~due))
-    order = xp.argsort(xp.concat([measured, held]))
-    lanes = order.shape[0]
+    flat = xp.reshape(due, (-1,))
+    measured, held = indices(flat), indices(~flat)
 
-    def some(tree: T, index: Array) -> T:
-        return tree_map(lambda leaf: xp.take(xp.reshape(leaf, (lanes, *leaf.shape[due.ndim :])), index, axis=0), tree)
+    def some(tree: T, lanes: Array) -> T:
+        """Lanes of all leaves, whatever batch axes they have; explicit sizes, for a part that is not used is empty."""
+        rows = tree_map(lambda leaf: xp.reshape(leaf, (flat.shape[0], *leaf.shape[due.ndim :])), tree)
+        return gather(rows, lanes)
 
-    return tree_map(
-        lambda a, b: xp.reshape(xp.take(xp.concat([a, b]), order, axis=0), (*due.shape, *a.shape[1:])),
-        _measure(config, place, some(air, measured), some(noise, measured), some(memory, measured)),
+    pieces = [
+        _measure(config, layout, some(air, measured), some(noise, measured), some(memory, measured)),
         _hold(config, some(air, held), some(noise, held), some(memory, held)),
-    )
+    ]
+    links = reassemble(pieces, [measured, held])
+    return tree_map(lambda leaf: xp.reshape(leaf, (*due.shape, *leaf.shape[1:])), links)
 
 
 def _measure(
-    config: MultiCellConfig, place: Layout, air: Air, noise: ChannelNoise, memory: Memory | None
+    config: MultiCellConfig, layout: Layout, air: Air, noise: ChannelNoise, memory: Memory | None
 ) -> LinkEstimate:
     """Estimate angles and gains, and locate the users."""
     xp = array_namespace(air.gains)
+    scale, noise_power = amplitude(air.path_loss_db), pilot_noise_power(config, air.path_loss_db)
     estimate = _estimate(config, air, noise, memory)
-    age = xp.zeros(air.path_loss_db.shape[:-2], dtype=xp.int64, device=device(air.gains))
-    fix = _locate(config, place, air, estimate)
+    fix = _locate(config, layout, estimate, noise_power, air.position)
+    age = xp.zeros(scale.shape[:-2], dtype=xp.int64, device=device(scale))
     return LinkEstimate(
-        _of_this_slot(config, air, estimate, noise),
-        _expected_error(config, air, estimate),
+        _in_true_scale(config, estimate, scale, air.channel, noise.error),
+        _expected_error(config, estimate, noise_power, gains_only=False) * scale**2,
         Memory(estimate.aod_cos, estimate.aoa_cos, estimate.active, fix, age),
     )
 
@@ -87,16 +91,20 @@ def _measure(
 def _hold(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Memory) -> LinkEstimate:
     """Estimate gains on the angles that are known, or everything from this slot alone; positions stay."""
     memory = memory._replace(age=memory.age + 1)
-    if not keeps_angles(config.estimator):
+    scale, noise_power = amplitude(air.path_loss_db), pilot_noise_power(config, air.path_loss_db)
+    known = keeps_angles(config.estimator)
+    if known:
+        heard = sound_beams(config, air, noise)
+        estimate = gains_on_known_angles(
+            heard.received, heard.beams, heard.noise_power, memory.aod_cos, memory.aoa_cos, memory.active
+        )
+    else:
         estimate = _estimate(config, air, noise, None)
         memory = memory._replace(aod_cos=estimate.aod_cos, aoa_cos=estimate.aoa_cos, active=estimate.active)
-        return LinkEstimate(_of_this_slot(config, air, estimate, noise), _expected_error(config, air, estimate), memory)
-    heard = sound_beams(config, air, noise)
-    estimate = gains_on_known_angles(
-        heard.received, heard.beams, heard.noise_power, memory.aod_cos, memory.aoa_cos, memory.active
-    )
     return LinkEstimate(
-        _of_this_slot(config, air, estimate, noise), _expected_error(config, air, estimate, gains_only=True), memory
+        _in_true_scale(config, estimate, scale, air.channel, noise.error),
+        _expected_error(config, estimate, noise_power, gains_only=known) * scale**2,
+        memory,
     )
 
 
@@ -111,12 +119,12 @@ def _estimate(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Me
         "grid": config.grid,
         "tx_antennas": config.bs_antennas,
         "rx_antennas": config.ue_antennas,
-        "noise_power": pilot_noise_power(config, air),
+        "noise_power": pilot_noise_power(config, air.path_loss_db),
         "beams": None,
         "normals": noise.surrogate,
         "start": None if memory is None else Start(memory.aod_cos, memory.aoa_cos, memory.active),
     }
-    scale = amplitude(air)[..., None, None]
+    scale = amplitude(air.path_loss_db)[..., None, None]
     if "received" in asks:
         offer["received"] = sound_antennas(config, air, noise).received
     if "channel" in asks:
@@ -133,36 +141,35 @@ _ARGUMENTS = (
 """What a scenario supplies to an estimator that asks for it by name."""
 
 
-def _of_this_slot(config: MultiCellConfig, air: Air, estimate: Estimate, noise: ChannelNoise) -> Estimate:
+def _in_true_scale(config: MultiCellConfig, estimate: Estimate, scale: Array, channel: Array, error: Array) -> Estimate:
     r"""The last snapshot, in its true scale, with the i.i.d. error of the test knob ``csi_nmse`` on top.
 
-    :math:`\hat H + \sqrt{\mathrm{nmse}\, \overline{|H|^2}}\, \mathcal{CN}(0, 1)` per link (spec multicell 0).
+    :math:`\hat H + \sqrt{\mathrm{nmse}\, \overline{|H|^2}}\, \mathcal{CN}(0, 1)` per link (spec multicell 0), where
+    ``channel`` is the true H, ``error`` the CN(0, 1) and ``scale`` (..., cells, users) the large-scale amplitude.
     """
-    xp = array_namespace(air.channel)
-    scale = amplitude(air)
+    xp = array_namespace(channel)
     # The truth is not scaled down and up again: that costs time and a rounding.
     perfect = config.estimator == "perfect"
-    channel = air.channel if perfect else estimate.channel[..., -1, :, :] * scale[..., None, None]
+    known = channel if perfect else estimate.channel[..., -1, :, :] * scale[..., None, None]
     if config.csi_nmse:
-        power = xp.mean(xp.abs(air.channel) ** 2, axis=(-2, -1), keepdims=True)
-        channel = channel + xp.sqrt(config.csi_nmse * power) * noise.error
+        power = xp.mean(xp.abs(channel) ** 2, axis=(-2, -1), keepdims=True)
+        known = known + xp.sqrt(config.csi_nmse * power) * error
     return estimate._replace(
-        channel=channel,
+        channel=known,
         gains=estimate.gains[..., -1, :] * scale[..., None],
         variance=estimate.variance * scale[..., None] ** 2,
     )
 
 
-def _expected_error(config: MultiCellConfig, air: Air, estimate: Estimate, *, gains_only: bool = False) -> Array:
+def _expected_error(config: MultiCellConfig, estimate: Estimate, noise_power: Array, *, gains_only: bool) -> Array:
     r"""Energy of the error that the noise alone leaves on a channel, by the number of things that were estimated.
 
     :math:`\sigma^2 (L + n_a/(2T))` with L found paths and n_a angles; :math:`\sigma^2 L M/P` where gains alone are
     measured; :math:`\sigma^2 M N` without a statement about paths; plus ``csi_nmse`` (spec estimation 1.9, 8.5).
-    Returns (..., cells, users), in the true scale [-].
+    Returns (..., cells, users), like ``noise_power`` at unit large-scale gain [-].
     """
-    xp = array_namespace(air.channel)
+    xp = array_namespace(noise_power)
     entries = float(config.bs_antennas * config.ue_antennas)
-    noise_power = pilot_noise_power(config, air)
     found = xp.sum(xp.astype(estimate.active, noise_power.dtype), axis=-1)
     per_path = 1.0 + (0.5 if config.ue_antennas == 1 else 1.0) / estimate.gains.shape[-2]
     if gains_only:
@@ -173,11 +180,13 @@ def _expected_error(config: MultiCellConfig, air: Air, estimate: Estimate, *, ga
     if config.csi_nmse:
         energy = xp.sum(xp.abs(estimate.channel[..., -1, :, :]) ** 2, axis=(-2, -1))
         counted = counted + config.csi_nmse * energy
-    return counted * amplitude(air) ** 2
+    return counted
 
 
-def _locate(config: MultiCellConfig, place: Layout, air: Air, estimate: Estimate) -> PositionFix:
-    """Positions from the strongest path's departure at every station (spec multicell 2.7).
+def _locate(
+    config: MultiCellConfig, layout: Layout, estimate: Estimate, noise_power: Array, position: Array
+) -> PositionFix:
+    """Positions from the strongest path's departure at every station, and their errors (spec multicell 2.7).
 
     A cosine has the variance of its Cramér-Rao bound and of the grid it may lie on: by the former alone three bearings
     on a grid seldom agree, and most users would not be located.
@@ -186,11 +195,10 @@ def _locate(config: MultiCellConfig, place: Layout, air: Air, estimate: Estimate
     depends on them, since combiners follow from the channel, and their bound is not that of the arrivals alone, for the
     error of the position ties all bearings of a user together.
     """
-    xp = array_namespace(air.position)
-    place = place.like(air.position)
+    xp = array_namespace(position)
+    layout = layout.like(position)
     power = xp.mean(xp.abs(estimate.gains) ** 2, axis=-2)
     reported = xp.any(estimate.active, axis=-1)
-    noise_power = pilot_noise_power(config, air)
     if config.estimator == "perfect":  # one slot stands for the frames that would have been sounded
         noise_power = noise_power / config.snapshots
     covariance = angle_covariance_bound(
@@ -211,10 +219,10 @@ def _locate(config: MultiCellConfig, place: Layout, air: Air, estimate: Estimate
         xp.matrix_transpose(cosine),
         xp.matrix_transpose(variance),
         xp.matrix_transpose(reported),
-        place.stations,
-        place.axes,
+        layout.stations,
+        layout.axes,
         radius=config.radius,
         limit=float(stats.chi2.isf(MISFIT_TAIL, freedom)),
     )
-    offset = found.position - air.position
+    offset = found.position - position
     return PositionFix(found.position, xp.hypot(offset[..., 0], offset[..., 1]), found.bound, found.located)

@@ -20,7 +20,7 @@ from ....physics.estimation.pilots import measure, pilot_beams
 from ....physics.motion import autoregressive_fading
 from ....types import Array
 from ..config import MultiCellConfig
-from ..network.layout import link_gains
+from ..network.motion import link_gains
 from ..state import Air, ChannelNoise
 
 
@@ -35,14 +35,14 @@ class Sounding(NamedTuple):
     """(..., cells, users): sigma^2 of a measurement [-]."""
 
 
-def amplitude(air: Air) -> Array:
+def amplitude(path_loss_db: Array) -> Array:
     """Large-scale amplitude of every link, 10^(-PL/20) without blockage, (..., cells, users) [-]."""
-    return 10.0 ** (-air.path_loss_db / 20.0)
+    return 10.0 ** (-path_loss_db / 20.0)
 
 
-def pilot_noise_power(config: MultiCellConfig, air: Air) -> Array:
+def pilot_noise_power(config: MultiCellConfig, path_loss_db: Array) -> Array:
     """Noise power of a measurement after scaling, (..., cells, users) [-]."""
-    return config.noise_density * config.band_budget / config.pilot_watt / amplitude(air) ** 2
+    return config.noise_density * config.band_budget / config.pilot_watt / amplitude(path_loss_db) ** 2
 
 
 def frame_gains(config: MultiCellConfig, air: Air, noise: ChannelNoise) -> Array:
@@ -82,22 +82,24 @@ def sound_antennas(config: MultiCellConfig, air: Air, noise: ChannelNoise) -> So
         rx_antennas=config.ue_antennas,
         tx_antennas=config.bs_antennas,
     )
-    return _sounded(config, air, channel, None, noise.pilots)
+    return _sounded(config, air.path_loss_db, channel, None, noise.pilots)
 
 
 def sound_beams(config: MultiCellConfig, air: Air, noise: ChannelNoise) -> Sounding:
     """One frame of ``pilots`` random constant-modulus beams, for the gains on known angles (spec estimation 8.5)."""
     xp = array_namespace(air.channel)
-    channel = (air.channel / amplitude(air)[..., None, None])[..., None, :, :]
+    channel = (air.channel / amplitude(air.path_loss_db)[..., None, None])[..., None, :, :]
     pilots = min(config.pilots, config.bs_antennas)
     beams = pilot_beams(xp.argsort(noise.beam_order, axis=-1)[..., :pilots], 2.0 * pi * noise.beam_phase)
     beams = beams[..., None, :, :]
     if config.pilot_reuse:
         beams = xp.broadcast_to(beams[..., :1, :, :, :, :], beams.shape)
-    return _sounded(config, air, channel, beams, noise.pilots[..., -1:, :, :pilots])
+    return _sounded(config, air.path_loss_db, channel, beams, noise.pilots[..., -1:, :, :pilots])
 
 
-def _sounded(config: MultiCellConfig, air: Air, channel: Array, beams: Array | None, pilot_noise: Array) -> Sounding:
+def _sounded(
+    config: MultiCellConfig, path_loss_db: Array, channel: Array, beams: Array | None, pilot_noise: Array
+) -> Sounding:
     """Data of the links, given their channels at unit scale.
 
     With ``pilot_reuse`` all stations send the same pilots at once: each user hears their sum and takes it for every
@@ -105,8 +107,8 @@ def _sounded(config: MultiCellConfig, air: Air, channel: Array, beams: Array | N
     """
     xp = array_namespace(channel)
     if config.pilot_reuse:
-        scale = amplitude(air)[..., None, None, None]
+        scale = amplitude(path_loss_db)[..., None, None, None]
         channel = xp.sum(channel * scale, axis=-5, keepdims=True) / scale
         pilot_noise = pilot_noise[..., :1, :, :, :, :]  # one signal at each user, whichever station it stands for
-    noise_power = pilot_noise_power(config, air)
+    noise_power = pilot_noise_power(config, path_loss_db)
     return Sounding(measure(channel, beams, noise_power, pilot_noise), beams, noise_power)

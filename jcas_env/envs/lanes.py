@@ -1,0 +1,108 @@
+"""What the adapters share: the slot that they are in, with its problem and its truth made once, and snapshots of it."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..scenarios.scenario import Allocation, Observation, Outcome, Problem, Scenario, State
+from ..tree import tree_map
+
+
+class EnvState(NamedTuple):
+    """Snapshot of an environment; picklable, and ``set_state`` continues from it bit for bit."""
+
+    state: State
+    """The scenario's State."""
+    generators: tuple[np.random.Generator, ...]
+    """Random generators, one per lane."""
+    finished: np.ndarray
+    """Whether an episode is over, bool, per lane in the vector environment."""
+
+
+class Lanes:
+    """State, problem and truth of a slot, of one lane without a batch axis or of many with a leading one.
+
+    Problem and truth belong to a state: they are made when they are first asked for, and forgotten with it.
+    """
+
+    scenario: Scenario
+    _state: State | None = None
+    _problem: Problem | None = None
+    _truth: Problem | None = None
+    _allocation: Allocation | None = None
+    """What was last transmitted in this episode."""
+    _finished: np.ndarray
+    """Whether the episode is over, bool, per lane in the vector environment."""
+
+    @property
+    def state(self) -> State:
+        """The scenario's State."""
+        if self._state is None:
+            raise RuntimeError("call `reset` first: the environment has no state yet")
+        return self._state
+
+    @property
+    def problem(self) -> Problem:
+        """What an allocator may know in this slot: the scenario's Problem."""
+        if self._problem is None:
+            self._problem = self.scenario.problem(self.state)
+        return self._problem
+
+    @property
+    def truth(self) -> Problem:
+        """The same problem, filled with what the air does in this slot."""
+        if self._truth is None:
+            scenario = self.scenario
+            self._truth = self.problem if scenario.truth_is_known else scenario.truth(self.state)
+        return self._truth
+
+    def get_state(self) -> EnvState:
+        """Snapshot, generators included."""
+        return deepcopy(EnvState(self.state, self._random_generators(), self._finished))
+
+    def set_state(self, snapshot: EnvState) -> None:
+        """Continue from a snapshot; the snapshot can be used again."""
+        state, generators, finished = deepcopy(snapshot)
+        self._enter(state)
+        self._use_generators(generators)
+        self._allocation, self._finished = None, finished
+
+    def _random_generators(self) -> tuple[np.random.Generator, ...]:
+        """Generators of all lanes."""
+        raise NotImplementedError
+
+    def _use_generators(self, generators: tuple[np.random.Generator, ...]) -> None:
+        """Replace the generators of all lanes."""
+        raise NotImplementedError
+
+    def _enter(self, state: State) -> None:
+        """Begin a slot.
+
+        Arrays are put in C order, so that a state that was pickled continues to the last bit: sums over strided views
+        round differently from those over the copies that a snapshot holds.
+        """
+        self._state = tree_map(lambda leaf: np.asarray(leaf, order="C"), state)
+        self._problem = self._truth = None
+
+    def _observe(self) -> Observation:
+        return self.scenario.observation(self.state, self.problem)
+
+    def _info(self, outcome: Outcome) -> dict[str, np.ndarray]:
+        """Copies of what an outcome states: what a user does to ``info`` reaches no state."""
+        return {name: np.array(value) for name, value in self.scenario.info(outcome).items()}
+
+
+def entry(value: np.ndarray) -> Any:
+    """Entry of ``info``: an array or NumPy scalar, but a flag as Python's, which Gymnasium stacks to bools."""
+    if value.ndim:
+        return value
+    return value.item() if value.dtype == np.bool_ else value[()]
+
+
+def check_render_mode(mode: str | None, metadata: dict[str, Any]) -> None:
+    """Raise ``ValueError`` for a mode that the environment does not have."""
+    if mode is not None and mode not in metadata["render_modes"]:
+        raise ValueError(f"`render_mode` must be None or one of {metadata['render_modes']}, got {mode!r}")
