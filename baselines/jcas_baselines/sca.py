@@ -14,13 +14,14 @@ from jcas_env.scenarios.multicell.problem.problem import LEAST_RATE
 from jcas_env.tree import tree_map
 from jcas_env.types import Array, Status
 
+from .engines.iterate import iterate
 from .massive_mimo.sca import Start, solve_sca
 from .multicell import convex_minorant as convex_sca
 from .multicell import minorant as surrogate
 from .multicell.cells import NetworkModel, Scope, allocation_of, cell_models, equal_point, infeasible
 from .multicell.minorant import CellModel, Point, interference_of, onto_budgets, true_rates
 from .multicell.relaxed_solver import LEAST_SHARE
-from .solver import Solution, in_double_precision, iterate, require_numpy, unsupported
+from .solver import Solution, in_double_precision, require_numpy, unsupported
 
 STARTS = (0.02, 0.5, 0.98)
 """Positioning shares to start from where it is free, on the interval that the floors allow."""

@@ -17,7 +17,8 @@ from jcas_env.physics.rates import spectral_efficiency
 from jcas_env.scenarios.massive_mimo import MassiveMIMOAllocation, MassiveMIMOProblem
 from jcas_env.types import Array, Status, as_array
 
-from ..solver import Solution, in_double_precision, iterate
+from ..engines.iterate import iterate
+from ..solver import Solution, in_double_precision
 from .closed_form import answer
 
 Start = Literal["full", "half", "low"]

@@ -30,7 +30,7 @@ from array_api_compat import array_namespace
 from jcas_env.scenarios.multicell import RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Array, Status
 
-from ..solver import iterate
+from ..engines.iterate import iterate
 from .duality import BudgetPrices, Form, perspective_prices
 from .relaxed_solver import Groups, RelaxedResult, canonical_groups, floors_of
 

@@ -32,7 +32,7 @@ from array_api_compat import array_namespace, device
 
 from jcas_env.types import Array
 
-from ..solver import iterate
+from ..engines.iterate import iterate
 
 START, GAP = 0.1, 1e-5
 """Complementarity gap at the start and at the end, relative to the scale of the objective."""

@@ -1,0 +1,60 @@
+"""The loop that iterative methods share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from array_api_compat import array_namespace, device
+
+from jcas_env.tree import take, tree_map
+from jcas_env.types import Array
+
+T = TypeVar("T")
+
+
+def iterate(state: T, step: Callable[[T], tuple[T, Array]], *, limit: int) -> tuple[T, Array, Array]:
+    """Run a batched fixed-point iteration in which every element stops on its own.
+
+    Elements that are done leave the batch, so that a straggler does not hold up the others; nothing is
+    written in place.
+
+    Parameters
+    ----------
+    state : NamedTuple of arrays, shape (batch, ...)
+        Iterates and the data that the step needs.
+    step : function
+        Maps a state to the next one and a (batch,) bool of the elements that are done with it.
+    limit : int
+        Most iterations.
+
+    Returns
+    -------
+    state : NamedTuple of arrays
+        Last iterate of every element, in the order given.
+    iterations : Array, shape (batch,), int64
+    converged : Array, shape (batch,), bool
+        Whether an element was done before the limit.
+    """
+    leaf = _first_leaf(state)
+    xp = array_namespace(leaf)
+    index = xp.arange(leaf.shape[0], device=device(leaf))
+    retired: list[tuple[Array, T, int, bool]] = []
+    for iteration in range(1, limit + 1):
+        if index.shape[0] == 0:
+            break
+        state, done = step(state)
+        if xp.any(done):
+            retired.append((index[done], take(state, done), iteration, True))
+            index, state = index[~done], take(state, ~done)
+    if index.shape[0] or not retired:
+        retired.append((index, state, limit, False))
+    order = xp.argsort(xp.concat([piece[0] for piece in retired]))
+    merged = tree_map(lambda *leaves: xp.concat(leaves)[order], *(piece[1] for piece in retired))
+    iterations = xp.concat([xp.full_like(piece[0], piece[2]) for piece in retired])[order]
+    converged = xp.concat([xp.astype(xp.full_like(piece[0], piece[3]), xp.bool) for piece in retired])[order]
+    return merged, iterations, converged
+
+
+def _first_leaf(tree: Any) -> Array:
+    return _first_leaf(tree[0]) if isinstance(tree, tuple) else tree
