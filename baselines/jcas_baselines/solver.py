@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
-from functools import singledispatch
+from functools import singledispatch, wraps
 from math import inf
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from array_api_compat import array_namespace
 
 from jcas_env.tree import tree_map
 from jcas_env.types import Array, Status, is_array
+
+P = TypeVar("P")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,19 +71,86 @@ class Solver(Protocol):
         ...
 
 
-def unsupported(solver: object, problem: object, *supported: type) -> TypeError:
-    """Error for a problem type that a solver does not know; names those it does."""
-    names = " and ".join(kind.__name__ for kind in supported)
-    return TypeError(f"{type(solver).__name__} solves {names}, got {type(problem).__name__}")
+class Method:
+    """Base of the solvers: a frozen dataclass of options whose ``solve`` dispatches on the type of the problem.
+
+    A scenario registers its answer, a function of the problem and the method, and with it the options that are the
+    scenario's own::
+
+        @GBD.register(MeshProblem, cuts="valid", bins=8, whole=True)
+        def _(problem: MeshProblem, method: GBD) -> Solution: ...
+
+    The default of an own option in the dataclass is None; the answer finds the one that was registered. Options that
+    no registration names hold for every type. A subclass starts with the answers that its base has when it is defined.
+    """
+
+    _answers: ClassVar[Any]
+    """Single-dispatch function of a problem and a method."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        inherited = _registered(cls) if hasattr(cls, "_answers") else {}
+        cls._answers = singledispatch(_unsupported)
+        for kind, answer in inherited.items():
+            cls._answers.register(kind, answer)
+
+    @classmethod
+    def register(cls, kind: type, /, **own: Any) -> Callable[[F], F]:
+        """Decorator of the answer to problems of a type; ``own``: its own options, with their defaults."""
+
+        def add(answer: F) -> F:
+            cls._answers.register(kind, _Answer(answer, own))
+            return answer
+
+        return add
+
+    def solve(self, problem: Any) -> Solution:
+        """Solve a batch; see :class:`Solution`.
+
+        Raises ``TypeError`` for a problem type without an answer, which lists those that have one, and ``ValueError``
+        for an option that is another type's own.
+        """
+        solution: Solution = type(self)._answers(problem, self)
+        return solution
+
+
+class _Answer(NamedTuple):
+    """Answer of a method to a type of problem, and defaults of the options that are the type's own."""
+
+    solve: Callable[[Any, Any], Solution]
+    own: dict[str, Any]
+
+    def __call__(self, problem: Any, method: Any) -> Solution:
+        answers = _registered(type(method))
+        for name in sorted({name for answer in answers.values() for name in answer.own} - set(self.own)):
+            value = getattr(method, name)
+            if value is not None:
+                owners = _listed(kind for kind, answer in answers.items() if name in answer.own)
+                raise ValueError(
+                    f"`{name}` = {value!r} of {type(method).__name__} is for {owners}, got {type(problem).__name__}"
+                )
+        unset = {name: default for name, default in self.own.items() if getattr(method, name) is None}
+        return self.solve(problem, replace(method, **unset) if unset else method)
+
+
+def _registered(method: type[Method]) -> dict[type, _Answer]:
+    return {kind: answer for kind, answer in method._answers.registry.items() if kind is not object}
+
+
+def _listed(kinds: Iterable[type]) -> str:
+    return " and ".join(kind.__name__ for kind in kinds)
+
+
+def _unsupported(problem: object, method: Method) -> Solution:
+    """Answer to a problem type that a method does not know; names those it does."""
+    known = _listed(_registered(type(method)))
+    raise TypeError(f"{type(method).__name__} solves {known}, got {type(problem).__name__}")
 
 
 def require_numpy(backend: str, value: Array) -> None:
     """Raise ``TypeError`` where CVXPY is asked to work on the arrays of another library."""
     if backend == "cvxpy" and not isinstance(value, np.ndarray):
         raise TypeError(f"`backend` cvxpy works on NumPy arrays, got {type(value).__name__}")
-
-
-P = TypeVar("P")
 
 
 @singledispatch
@@ -120,3 +190,19 @@ def in_double_precision(solve: Callable[[P], Solution], problem: P, dtype: Any) 
         solution.iterations,
         {name: narrow(value) for name, value in solution.details.items()},
     )
+
+
+def double_precision(leaf: str) -> Callable[[Callable[..., Solution]], Callable[..., Solution]]:
+    """Decorator of an answer, by :func:`in_double_precision` where the problem's array ``leaf`` is not yet double."""
+
+    def decorate(solve: Callable[..., Solution]) -> Callable[..., Solution]:
+        @wraps(solve)
+        def wide(problem: Any, *args: Any, **options: Any) -> Solution:
+            value = getattr(problem, leaf)
+            if value.dtype == array_namespace(value).float64:
+                return solve(problem, *args, **options)
+            return in_double_precision(lambda wider: solve(wider, *args, **options), problem, value.dtype)
+
+        return wide
+
+    return decorate

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from jcas_baselines import ADMM, GBD, SCA, EqualAllocation
 from jcas_baselines.multicell import convex_minorant as convex_sca
 from jcas_baselines.multicell.cells import allocation_of, cell_models, equal_point
-from jcas_baselines.multicell.minorant import Point, maximise_surrogate, onto_budgets, tangent_of, true_rates
+from jcas_baselines.multicell.minorant import Point, onto_budgets, tangent_of, true_rates
+from jcas_baselines.multicell.primal_dual import maximise_surrogate
 from support.backends import BACKENDS, to_numpy
 from support.problems import CORNERS, mixed_problem, random_problem
 from support.scenes import static

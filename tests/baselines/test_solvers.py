@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jcas_baselines import ADMM, EqualAllocation, Exact
-from jcas_baselines.admm import stationarity
+from jcas_baselines.multicell.augmented_lagrangian import stationarity
 from jcas_baselines.multicell.convex_relaxed import constant_noise_optimum, per_hertz_optimum
 from jcas_baselines.multicell.relaxed_solver import canonical_groups
 from support.backends import BACKENDS, to_numpy

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from array_api_compat import array_namespace, device
 
-from jcas_env.tree import take, tree_map
+from jcas_env.batching import reassemble
+from jcas_env.tree import take
 from jcas_env.types import Array
 
 T = TypeVar("T")
+
+
+class _Piece(NamedTuple):
+    """Elements that left the batch together."""
+
+    state: Any
+    iterations: Array
+    converged: Array
 
 
 def iterate(state: T, step: Callable[[T], tuple[T, Array]], *, limit: int) -> tuple[T, Array, Array]:
@@ -39,21 +48,23 @@ def iterate(state: T, step: Callable[[T], tuple[T, Array]], *, limit: int) -> tu
     leaf = _first_leaf(state)
     xp = array_namespace(leaf)
     index = xp.arange(leaf.shape[0], device=device(leaf))
-    retired: list[tuple[Array, T, int, bool]] = []
+    retired: list[tuple[_Piece, Array]] = []
+
+    def retire(state: T, index: Array, iteration: int, converged: bool) -> None:
+        piece = _Piece(state, xp.full_like(index, iteration), xp.full_like(index, converged, dtype=xp.bool))
+        retired.append((piece, index))
+
     for iteration in range(1, limit + 1):
         if index.shape[0] == 0:
             break
         state, done = step(state)
         if xp.any(done):
-            retired.append((index[done], take(state, done), iteration, True))
+            retire(take(state, done), index[done], iteration, True)
             index, state = index[~done], take(state, ~done)
     if index.shape[0] or not retired:
-        retired.append((index, state, limit, False))
-    order = xp.argsort(xp.concat([piece[0] for piece in retired]))
-    merged = tree_map(lambda *leaves: xp.concat(leaves)[order], *(piece[1] for piece in retired))
-    iterations = xp.concat([xp.full_like(piece[0], piece[2]) for piece in retired])[order]
-    converged = xp.concat([xp.astype(xp.full_like(piece[0], piece[3]), xp.bool) for piece in retired])[order]
-    return merged, iterations, converged
+        retire(state, index, limit, False)
+    whole = reassemble(*zip(*retired, strict=True))
+    return whole.state, whole.iterations, whole.converged
 
 
 def _first_leaf(tree: Any) -> Array:

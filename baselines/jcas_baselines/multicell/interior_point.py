@@ -108,7 +108,7 @@ def solve_perspective(
     Elements stop on their own. Where floors leave no slack, the only feasible point is returned. Elements
     whose floors do not fit get a meaningless point, which the caller replaces. Users that cannot be heard
     (``c = 0``) stay near their floors. ``least`` floors the rates in the logarithms of value and bound, not in the
-    method: see :func:`.prices.perspective_prices`.
+    method: see :func:`.duality.perspective_prices`.
     """
     xp = array_namespace(relaxed.coefficient)
     groups = canonical_groups(relaxed)
