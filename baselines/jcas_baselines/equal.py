@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from array_api_compat import array_namespace, device
 
@@ -91,5 +91,5 @@ def _(problem: MeshProblem, method: EqualAllocation) -> Solution:  # noqa: ARG00
 
 
 @EqualAllocation.register(MassiveMIMOProblem, reading="equal-power")
-def _(problem: MassiveMIMOProblem, method: EqualAllocation) -> Solution:
+def _(problem: MassiveMIMOProblem, method: Any) -> Solution:
     return massive_mimo.solve_equal(problem, method.reading)

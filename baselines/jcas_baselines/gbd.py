@@ -3,7 +3,7 @@ r"""Generalised Benders decomposition over the positioning share, of the multi-c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from jcas_env.scenarios.mesh import MeshProblem
 from jcas_env.scenarios.multicell import MultiCellProblem
@@ -85,7 +85,7 @@ class GBD(Method):
 
 @GBD.register(MultiCellProblem, split="shared")
 @double_precision("gain")
-def _(problem: MultiCellProblem, method: GBD) -> Solution:
+def _(problem: MultiCellProblem, method: Any) -> Solution:
     require_numpy(method.backend, problem.gain)
     return solve_by_cuts(
         problem,
@@ -97,7 +97,7 @@ def _(problem: MultiCellProblem, method: GBD) -> Solution:
 
 
 @GBD.register(MeshProblem, cuts="valid", bins=8, whole=True)
-def _(problem: MeshProblem, method: GBD) -> Solution:
+def _(problem: MeshProblem, method: Any) -> Solution:
     return solve_gbd(
         problem,
         cuts=method.cuts,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from jcas_env.scenarios.massive_mimo import MassiveMIMOAllocation, MassiveMIMOProblem
 from jcas_env.scenarios.multicell import MultiCellProblem
@@ -68,7 +68,7 @@ class SCA(Method):
 
 @SCA.register(MultiCellProblem, scope="cell")
 @double_precision("gain")
-def _(problem: MultiCellProblem, method: SCA) -> Solution:
+def _(problem: MultiCellProblem, method: Any) -> Solution:
     require_numpy(method.backend, problem.gain)
     return solve_by_rounds(
         problem,
@@ -80,7 +80,7 @@ def _(problem: MultiCellProblem, method: SCA) -> Solution:
 
 
 @SCA.register(MassiveMIMOProblem, start="full")
-def _(problem: MassiveMIMOProblem, method: SCA) -> Solution:
+def _(problem: MassiveMIMOProblem, method: Any) -> Solution:
     require_numpy(method.backend, problem.large_scale_gain)
     return solve_sca(
         problem,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from functools import singledispatch, wraps
 from math import inf
@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 import numpy as np
 from array_api_compat import array_namespace
 
+from jcas_env.checks import require
 from jcas_env.tree import tree_map
 from jcas_env.types import Array, Status, is_array
 
@@ -78,10 +79,11 @@ class Method:
     scenario's own::
 
         @GBD.register(MeshProblem, cuts="valid", bins=8, whole=True)
-        def _(problem: MeshProblem, method: GBD) -> Solution: ...
+        def _(problem: MeshProblem, method: Any) -> Solution: ...
 
-    The default of an own option in the dataclass is None; the answer finds the one that was registered. Options that
-    no registration names hold for every type. A subclass starts with the answers that its base has when it is defined.
+    An own option is None where it was not set; in the answer the default that was registered stands in its place.
+    Options that no registration names are for every type. A subclass starts with the answers that its base has when it
+    is defined.
     """
 
     _answers: ClassVar[Any]
@@ -121,29 +123,28 @@ class _Answer(NamedTuple):
     own: dict[str, Any]
 
     def __call__(self, problem: Any, method: Any) -> Solution:
-        answers = _registered(type(method))
-        for name in sorted({name for answer in answers.values() for name in answer.own} - set(self.own)):
-            value = getattr(method, name)
-            if value is not None:
-                owners = _listed(kind for kind, answer in answers.items() if name in answer.own)
-                raise ValueError(
-                    f"`{name}` = {value!r} of {type(method).__name__} is for {owners}, got {type(problem).__name__}"
-                )
+        self._refuse_foreign(problem, method)
         unset = {name: default for name, default in self.own.items() if getattr(method, name) is None}
         return self.solve(problem, replace(method, **unset) if unset else method)
+
+    def _refuse_foreign(self, problem: Any, method: Any) -> None:
+        for kind, answer in _registered(type(method)).items():
+            for name in answer.own.keys() - self.own.keys():
+                value = getattr(method, name)
+                require(
+                    value is None,
+                    f"`{name}` = {value!r} is an option of {type(method).__name__} for {kind.__name__}, "
+                    f"got {type(problem).__name__}",
+                )
 
 
 def _registered(method: type[Method]) -> dict[type, _Answer]:
     return {kind: answer for kind, answer in method._answers.registry.items() if kind is not object}
 
 
-def _listed(kinds: Iterable[type]) -> str:
-    return " and ".join(kind.__name__ for kind in kinds)
-
-
 def _unsupported(problem: object, method: Method) -> Solution:
     """Answer to a problem type that a method does not know; names those it does."""
-    known = _listed(_registered(type(method)))
+    known = " and ".join(kind.__name__ for kind in _registered(type(method)))
     raise TypeError(f"{type(method).__name__} solves {known}, got {type(problem).__name__}")
 
 
