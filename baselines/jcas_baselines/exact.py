@@ -48,7 +48,7 @@ class Exact(RelaxedSolver):
     share, the search claims STATIONARY and has no bound. This holds for the ``rate`` utility; for another there is no
     claim.
 
-    On a :class:`MassiveMIMOProblem`: the global optimum of nguyen2024 eq. 19, :func:`.massive_mimo.solve_exact`.
+    On a :class:`MassiveMIMOProblem`: the global optimum of nguyen2024 eq. 19, :func:`.closed_form.solve_exact`.
 
     On a :class:`MeshProblem` with a flat channel: global optimum of its count model over share and counts in closed
     form (spec mesh 3.4), rounded to whole subcarriers like GBD's; OPTIMAL.

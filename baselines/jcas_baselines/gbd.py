@@ -39,7 +39,7 @@ class GBD(Method):
     allocation breaks the rule of one share.
 
     A :class:`MeshProblem` is solved on its count model in closed form, batched, with the interval cuts of
-    :mod:`.mesh_gbd`; objective and bound are those of fractional counts at ``details["positioning_share"]``, the
+    :mod:`.mesh.cuts`; objective and bound are those of fractional counts at ``details["positioning_share"]``, the
     allocation is rounded to whole subcarriers that keep every rate floor. ``backend="cvxpy"`` solves cone programs over
     ``bins`` of subcarriers instead; so are frequency-selective channels and bands of at most 64 subcarriers, where
     counts say too little. Then the bound holds for every assignment of single subcarriers. ``cuts="paper"`` are the

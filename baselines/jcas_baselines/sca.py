@@ -8,12 +8,11 @@ from typing import Any, Literal, get_args
 from jcas_env.scenarios.massive_mimo import MassiveMIMOAllocation, MassiveMIMOProblem
 from jcas_env.scenarios.multicell import MultiCellProblem
 
-from .massive_mimo import convex as convex_mimo
-from .massive_mimo.minorant import update
+from .massive_mimo import convex as mimo_convex
+from .massive_mimo import minorant as mimo_minorant
 from .massive_mimo.sca import Start, solve_sca
-from .multicell import convex_minorant
+from .multicell import convex_minorant, primal_dual
 from .multicell.cells import Scope
-from .multicell.primal_dual import maximise_surrogate
 from .multicell.rounds import solve_by_rounds
 from .solver import Method, Solution, double_precision, require_numpy
 
@@ -30,7 +29,7 @@ class SCA(Method):
 
     ``scope="cell"`` takes the other cells at the powers they last had (``problem.last_power``); the objective is the
     utility under that assumption. ``scope="network"`` optimises all cells at once for ``problem.utility``: each
-    cell also pays for what its powers cost the others, at first order, and the step towards the surrogate's maximum,
+    cell also pays for what its powers cost the others, at first order, and the step towards the minorant's maximum,
     an ascent direction, is halved until the utility of the network does not fall. The status is STATIONARY where the
     relative gain has dropped below ``tolerance``, else ITERATION_LIMIT, also where rounding leaves the last convex step
     no direction and the point stays where it is; there is no bound. Uses the true interference
@@ -73,7 +72,7 @@ def _(problem: MultiCellProblem, method: Any) -> Solution:
     return solve_by_rounds(
         problem,
         scope=method.scope,
-        maximise=convex_minorant.maximise_surrogate if method.backend == "cvxpy" else maximise_surrogate,
+        maximise=(convex_minorant if method.backend == "cvxpy" else primal_dual).maximise_minorant,
         tolerance=method.tolerance,
         limit=method.max_rounds or 15,
     )
@@ -87,5 +86,5 @@ def _(problem: MassiveMIMOProblem, method: Any) -> Solution:
         start=method.start,
         tolerance=method.tolerance,
         limit=method.max_rounds,
-        update=convex_mimo.conic_update if method.backend == "cvxpy" else update,
+        update=mimo_convex.conic_update if method.backend == "cvxpy" else mimo_minorant.update,
     )

@@ -1,4 +1,4 @@
-"""The convex step of SCA in CVXPY: the cross-check of :mod:`.surrogate`, and the ``backend="cvxpy"``."""
+"""The convex step of SCA in CVXPY: the cross-check of :mod:`.primal_dual`, and the ``backend="cvxpy"``."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def _program(users: int, entries: int, logarithmic: tuple[bool, ...], free: bool
     return parts
 
 
-def maximise_surrogate(air: CellModel, at: Point, price: Array) -> Point:
-    """Same contract as :func:`.surrogate.maximise_surrogate`, one cell after the other; NumPy only."""
+def maximise_minorant(air: CellModel, at: Point, price: Array) -> Point:
+    """Same contract as :func:`.primal_dual.maximise_minorant`, one cell after the other; NumPy only."""
     tangent, offset = tangent_of(air, at.value)
     _, summed, band = gradients(air)
     value, share = np.array(at.value), np.array(at.share)

@@ -6,7 +6,11 @@ In units of a cell's budgets, with the interference plus noise of user j, affine
           R_j = B \ln(y_j / I_j) = B \ln(y_j / B) + B \ln(B / I_j)
 
 the first term is concave and the second convex, so that its tangent at the last point gives :math:`\hat R_j \le R_j`
-with equality there (spec multicell 4.5). :mod:`.primal_dual` maximises it.
+with equality there (spec multicell 4.5). It is computed relative to that point, with :math:`r = B_0/I_0` there,
+
+.. math:: \hat R = B \big(\ln(1 + \delta + x) - \delta\big), \qquad \delta = r I / B - 1, \qquad x = r S p / B
+
+so that no SNR is too small: the logarithms of y and of I would cancel. :mod:`.primal_dual` maximises it.
 """
 
 from __future__ import annotations
@@ -50,6 +54,27 @@ class Point(NamedTuple):
     """(n,): positioning share."""
     found: Array | None = None
     """(n,) bool: whether a step led here; None for a point that is given."""
+
+
+class Minorant(NamedTuple):
+    """The minorant that touches the utility at a point, less a linear price; flattened batch (n, ...)."""
+
+    weight: Array
+    """(n, 2, seats): a."""
+    price: Array
+    """(n, 2, entries): linear price."""
+    level_slope: Array
+    """(n, 1, seats, entries): gradient of I."""
+    constant: Array
+    """(n, 1, seats): e."""
+    own_slope: Array
+    """(n, 2, seats, entries): gradient of S p."""
+    band_slope: Array
+    """(n, 1, seats, entries): gradient of B."""
+    ratio: Array
+    """(n, 2, seats): r, B/I where the minorant touches."""
+    logarithmic: Array
+    """(n,) bool: form of the objective."""
 
 
 def interference_of(air: CellModel, value: Array) -> tuple[Array, Array, Array]:
@@ -110,3 +135,76 @@ def onto_budgets(air: CellModel, point: Point) -> Point:
         room = xp.clip(services - xp.sum(floor, axis=-1, keepdims=True), min=0.0)
         parts.append(floor + slack * room / xp.where(total > 0, total, 1.0))
     return Point(xp.concat(parts, axis=-1), point.share, point.found)
+
+
+def minorant_at(air: CellModel, at: Array, price: Array) -> Minorant:
+    """The minorant that touches at a point (n, 2, entries), less a price (n, entries) on both services."""
+    xp = array_namespace(at)
+    level, summed, band = gradients(air)
+    elements = at.shape[0]
+    return Minorant(
+        weight=air.weight,
+        price=xp.broadcast_to(price[:, None, :], at.shape),
+        level_slope=xp.broadcast_to(level, (elements, *level.shape[1:])),
+        constant=air.constant[:, None, :],
+        own_slope=summed - level,
+        band_slope=xp.broadcast_to(band, (elements, *band.shape[1:])),
+        ratio=band_per_level(air, at),
+        logarithmic=air.logarithmic,
+    )
+
+
+def minorant_rates(minorant: Minorant, point: Array) -> tuple[Array, Array, Array]:
+    r"""B, :math:`q - 1 = \delta + x` and :math:`\hat R` of each user, three (n, 2, seats); 1, 0 and 0 for padding."""
+    xp = array_namespace(point)
+    column = point[..., None]
+    band = (minorant.band_slope @ column)[..., 0]
+    level = (minorant.level_slope @ column)[..., 0] + minorant.constant
+    heard = (minorant.own_slope @ column)[..., 0]
+    good = (band > 0) & (level > 0)
+    band = xp.where(good, band, 1.0)
+    part, sounded = minorant.ratio * level / band, minorant.ratio * heard / band
+    excess = xp.where(good, part - 1.0, 0.0)
+    above = xp.where(good, excess + sounded, 0.0)
+    # Near -1 the difference has lost its digits, near 0 the sum would.
+    low = good & (above < -0.5)
+    log_of = xp.where(low, xp.log(xp.where(low, part + sounded, 1.0)), xp.log1p(xp.where(low, 0.0, above)))
+    return band, above, band * (log_of - excess)
+
+
+def in_domain(minorant: Minorant, point: Array) -> Array:
+    """Whether a point is in the domain of the objective, (n,) bool."""
+    xp = array_namespace(point)
+    _, _, rate = minorant_rates(minorant, point)
+    outside = (minorant.weight > 0) & (rate <= 0) & minorant.logarithmic[:, None, None]
+    return ~xp.any(outside, axis=(-2, -1))
+
+
+def curvature(minorant: Minorant, point: Array, scale: Array) -> tuple[Array, Array]:
+    r"""Gradient of -F, (n, 2, entries), and its Hessian scaled on both sides, (n, 2, entries, entries).
+
+    :math:`F = \sum_j a_j \hat R_j` or :math:`\sum_j a_j \ln \hat R_j`, less the price. With :math:`q = 1 + \delta + x`,
+
+    .. math:: \nabla \hat R = \frac{r}{q} \nabla (S p) - r \frac{q - 1}{q} \nabla I + \ln q\, \nabla B, \qquad
+              -\nabla^2 \hat R = \frac{\xi \xi^T}{B}, \quad \xi = \frac{r}{q} \nabla y - \nabla B
+
+    and a logarithm adds the outer product of :math:`\nabla \hat R` itself.
+    """
+    xp = array_namespace(scale)
+    band, above, rate = minorant_rates(minorant, point)
+    counts = minorant.logarithmic[:, None, None] & (minorant.weight > 0) & (rate > 0)
+    rate = xp.where(counts, rate, 1.0)  # who has no say may have no rate
+    marginal = minorant.weight / rate
+    sum_part = (minorant.ratio / (1.0 + above))[..., None]
+    level_part = (minorant.ratio * above / (1.0 + above))[..., None]
+    own = sum_part * minorant.own_slope
+    outer = own + sum_part * minorant.level_slope - minorant.band_slope
+    slope = own - level_part * minorant.level_slope + xp.log1p(above)[..., None] * minorant.band_slope
+    gradient = minorant.price - (marginal[..., None, :] @ slope)[..., 0, :]
+    rows = xp.sqrt(marginal / band)[..., None] * outer * scale[..., None, :]
+    hessian = rows.mT @ rows
+    if xp.any(minorant.logarithmic):
+        bend = xp.where(minorant.logarithmic[:, None, None], marginal / rate, 0.0)
+        rows = xp.sqrt(bend)[..., None] * slope * scale[..., None, :]
+        hessian = hessian + rows.mT @ rows
+    return gradient, hessian

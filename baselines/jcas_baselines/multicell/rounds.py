@@ -20,7 +20,7 @@ from .minorant import CellModel, Point, interference_of, onto_budgets, true_rate
 from .relaxed_solver import choose_candidate, share_interval
 
 Maximise: TypeAlias = Callable[[CellModel, Point, Array], Point]
-"""Maximiser of the minorant, :func:`.primal_dual.maximise_surrogate` or another of its contract."""
+"""Maximiser of the minorant, :func:`.primal_dual.maximise_minorant` or another of its contract."""
 
 STARTS = (0.02, 0.5, 0.98)
 """Positioning shares to start from where it is free, on the interval that the floors allow."""
