@@ -25,7 +25,7 @@ def flat_air(problem, share=0.5):
     scene = cell_models(problem, "cell")
     value = equal_point(scene, np.full((*problem.batch, problem.cells), share))
     lead = len(problem.batch) + 1
-    air = type(scene.air)(*(np.reshape(leaf, (-1, *leaf.shape[lead:])) for leaf in scene.air))
+    air = type(scene.model)(*(np.reshape(leaf, (-1, *leaf.shape[lead:])) for leaf in scene.model))
     return air, Point(np.reshape(value, (-1, *value.shape[lead:])), np.full(value[..., 0, 0].size, share))
 
 

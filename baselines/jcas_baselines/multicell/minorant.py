@@ -77,59 +77,59 @@ class Minorant(NamedTuple):
     """(n,) bool: form of the objective."""
 
 
-def interference_of(air: CellModel, value: Array) -> tuple[Array, Array, Array]:
+def interference_of(model: CellModel, value: Array) -> tuple[Array, Array, Array]:
     """Power and band of each user, and its interference plus noise, three arrays (n, 2, seats)."""
-    seats = air.signal.shape[-1]
-    power, band = value[..., :seats], value[..., seats:] @ air.member
-    heard = air.density[..., None, :] * band + air.constant[..., None, :]
-    return power, band, heard + power @ air.cross.mT
+    seats = model.signal.shape[-1]
+    power, band = value[..., :seats], value[..., seats:] @ model.member
+    heard = model.density[..., None, :] * band + model.constant[..., None, :]
+    return power, band, heard + power @ model.cross.mT
 
 
-def true_rates(air: CellModel, value: Array) -> Array:
+def true_rates(model: CellModel, value: Array) -> Array:
     """R of both services, (n, 2, seats) in natural logarithms per unit of band; 0 for padding."""
     xp = array_namespace(value)
-    power, band, level = interference_of(air, value)
-    return band * xp.log1p(air.signal * power / xp.where(level > 0, level, 1.0))
+    power, band, level = interference_of(model, value)
+    return band * xp.log1p(model.signal * power / xp.where(level > 0, level, 1.0))
 
 
-def gradients(air: CellModel) -> tuple[Array, Array, Array]:
+def gradients(model: CellModel) -> tuple[Array, Array, Array]:
     """Gradients of I, of y (n, 1 or 2, seats, entries) and of B, with respect to v."""
-    xp = array_namespace(air.signal)
-    seats = air.signal.shape[-1]
-    member = air.member.mT
-    level = xp.concat([air.cross, air.density[..., None] * member], axis=-1)[:, None]
-    own = air.signal[..., None] * xp.eye(seats, dtype=member.dtype, device=device(member))
+    xp = array_namespace(model.signal)
+    seats = model.signal.shape[-1]
+    member = model.member.mT
+    level = xp.concat([model.cross, model.density[..., None] * member], axis=-1)[:, None]
+    own = model.signal[..., None] * xp.eye(seats, dtype=member.dtype, device=device(member))
     blank = xp.zeros((*own.shape[:-1], member.shape[-1]), dtype=own.dtype, device=device(own))
     summed = level + xp.concat([own, blank], axis=-1)
-    band = xp.concat([xp.zeros_like(air.cross), member], axis=-1)[:, None]
+    band = xp.concat([xp.zeros_like(model.cross), member], axis=-1)[:, None]
     return level, summed, band
 
 
-def tangent_of(air: CellModel, at: Array) -> tuple[Array, Array]:
+def tangent_of(model: CellModel, at: Array) -> tuple[Array, Array]:
     r"""Tangent of :math:`B \ln(B/I)` at a point: gradient (n, 2, seats, entries) and constant (n, 2, seats)."""
     xp = array_namespace(at)
-    ratio, band = band_per_level(air, at), at[..., air.signal.shape[-1] :] @ air.member
-    level_slope, _, band_slope = gradients(air)
+    ratio, band = band_per_level(model, at), at[..., model.signal.shape[-1] :] @ model.member
+    level_slope, _, band_slope = gradients(model)
     slope = -ratio[..., None] * level_slope + (xp.log(ratio) + 1.0)[..., None] * band_slope
     return slope, band * xp.log(ratio) - (slope @ at[..., None])[..., 0]
 
 
-def band_per_level(air: CellModel, at: Array) -> Array:
+def band_per_level(model: CellModel, at: Array) -> Array:
     """Band over interference and noise at a point, r = B/I, (n, 2, seats); 1 for padding."""
     xp = array_namespace(at)
-    _, band, level = interference_of(air, at)
+    _, band, level = interference_of(model, at)
     there = (band > 0) & (level > 0)
     return xp.where(there, band / xp.where(there, level, 1.0), 1.0)
 
 
-def onto_budgets(air: CellModel, point: Point) -> Point:
+def onto_budgets(model: CellModel, point: Point) -> Point:
     """Scale the slacks above the floors so that powers and bands spend their budgets to rounding."""
     xp = array_namespace(point.value)
-    seats = air.signal.shape[-1]
+    seats = model.signal.shape[-1]
     services = xp.stack([1.0 - point.share, point.share], axis=-1)[..., None]
     parts = []
     for rows in (slice(None, seats), slice(seats, None)):
-        floor = air.floor[..., rows]
+        floor = model.floor[..., rows]
         slack = xp.clip(point.value[..., rows] - floor, min=0.0)
         total = xp.sum(slack, axis=-1, keepdims=True)
         room = xp.clip(services - xp.sum(floor, axis=-1, keepdims=True), min=0.0)
@@ -137,20 +137,20 @@ def onto_budgets(air: CellModel, point: Point) -> Point:
     return Point(xp.concat(parts, axis=-1), point.share, point.found)
 
 
-def minorant_at(air: CellModel, at: Array, price: Array) -> Minorant:
+def minorant_at(model: CellModel, at: Array, price: Array) -> Minorant:
     """The minorant that touches at a point (n, 2, entries), less a price (n, entries) on both services."""
     xp = array_namespace(at)
-    level, summed, band = gradients(air)
+    level, summed, band = gradients(model)
     elements = at.shape[0]
     return Minorant(
-        weight=air.weight,
+        weight=model.weight,
         price=xp.broadcast_to(price[:, None, :], at.shape),
         level_slope=xp.broadcast_to(level, (elements, *level.shape[1:])),
-        constant=air.constant[:, None, :],
+        constant=model.constant[:, None, :],
         own_slope=summed - level,
         band_slope=xp.broadcast_to(band, (elements, *band.shape[1:])),
-        ratio=band_per_level(air, at),
-        logarithmic=air.logarithmic,
+        ratio=band_per_level(model, at),
+        logarithmic=model.logarithmic,
     )
 
 

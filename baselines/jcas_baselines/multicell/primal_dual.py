@@ -60,7 +60,7 @@ class _Iterate(NamedTuple):
     """(n,) bool: whether the last step was not one."""
 
 
-def maximise_minorant(air: CellModel, at: Point, price: Array) -> Point:
+def maximise_minorant(model: CellModel, at: Point, price: Array) -> Point:
     """Maximise the minorant that touches the utility at a point; ``price`` (n, seats) per unit of power.
 
     Batched; elements stop on their own. The start must satisfy the floors; it is drawn inside. ``found`` is false where
@@ -68,18 +68,18 @@ def maximise_minorant(air: CellModel, at: Point, price: Array) -> Point:
     then the given one, or the last that was reached.
     """
     xp = array_namespace(at.value)
-    start = _begin(air, at, price)
+    start = _begin(model, at, price)
     state, _, _ = iterate(start, _newton, limit=LIMIT)
     outside = start.broken
     value = xp.where(outside[:, None, None], at.value, state.point)
     return Point(value, xp.where(outside, at.share, state.share), ~(outside | state.broken))
 
 
-def _begin(air: CellModel, at: Point, price: Array) -> _Iterate:
+def _begin(model: CellModel, at: Point, price: Array) -> _Iterate:
     """Data of the step, and a start drawn inside with multipliers on the central path of the floors."""
     xp = array_namespace(at.value)
-    present = xp.sum(air.member, axis=-2)  # 1 for users that exist
-    exists = xp.astype(xp.sum(air.member, axis=-1) > 0, present.dtype)
+    present = xp.sum(model.member, axis=-2)  # 1 for users that exist
+    exists = xp.astype(xp.sum(model.member, axis=-1) > 0, present.dtype)
     budgets = xp.stack(
         [
             xp.concat([present, xp.zeros_like(exists)], axis=-1),
@@ -89,16 +89,16 @@ def _begin(air: CellModel, at: Point, price: Array) -> _Iterate:
     )
     shares = xp.stack([1.0 - at.share, at.share], axis=-1)[..., None]  # (n, 2, 1)
     count = xp.clip(xp.sum(budgets, axis=-1), min=1.0)[:, None, :]  # (n, 1, 2)
-    room = shares - air.floor @ budgets.mT  # (n, 2, 2)
-    middle = air.floor + (room / count) @ budgets
+    room = shares - model.floor @ budgets.mT  # (n, 2, 2)
+    middle = model.floor + (room / count) @ budgets
     absent = 1.0 - xp.sum(budgets, axis=1, keepdims=True)
-    minorant = minorant_at(air, at.value, xp.concat([price, xp.zeros_like(exists)], axis=-1))
+    minorant = minorant_at(model, at.value, xp.concat([price, xp.zeros_like(exists)], axis=-1))
     start, inside = _drawn_inside(minorant, at.value, middle)
     _, _, rate = minorant_rates(minorant, start)
-    scale = xp.sum(air.weight * xp.where(air.logarithmic[:, None, None], 1.0, xp.abs(rate)), axis=(-2, -1))
+    scale = xp.sum(model.weight * xp.where(model.logarithmic[:, None, None], 1.0, xp.abs(rate)), axis=(-2, -1))
     scale = xp.where(scale > 0, scale, 1.0)
     inequalities = 2.0 * xp.clip(xp.sum(budgets, axis=(-2, -1)), min=1.0)
-    slack = xp.clip(start - air.floor, min=LEAST_SLACK) * (1.0 - absent) + absent
+    slack = xp.clip(start - model.floor, min=LEAST_SLACK) * (1.0 - absent) + absent
     multiplier = (START * scale / inequalities)[:, None, None] / slack
     return _Iterate(
         point=start,
@@ -107,10 +107,10 @@ def _begin(air: CellModel, at: Point, price: Array) -> _Iterate:
         last=GAP * scale,
         length=xp.ones_like(scale),
         minorant=minorant,
-        floor=air.floor,
+        floor=model.floor,
         absent=absent,
         budgets=budgets,
-        free=air.free,
+        free=model.free,
         broken=~inside,
     )
 

@@ -29,7 +29,7 @@ HALVINGS = 12
 
 
 class _Rounds(NamedTuple):
-    """Iterates and data: elements (n,) by blocks, the cells of an element; leaves of the scene likewise."""
+    """Iterates and data: elements (n,) by blocks, the cells of an element; leaves of the model likewise."""
 
     value: Array
     """(n, blocks, 2, entries)"""
@@ -43,7 +43,7 @@ class _Rounds(NamedTuple):
     """(n,) integer: rounds made."""
     stuck: Array
     """(n,) bool: whether the last convex step was none."""
-    air: CellModel
+    model: CellModel
     coupling: Array
     worth: Array
     factor: Array
@@ -54,8 +54,8 @@ def solve_by_rounds(
 ) -> Solution:
     """Run rounds from every start, and keep the best start of every unit; see :class:`jcas_baselines.SCA`."""
     xp = array_namespace(problem.gain)
-    scene = cell_models(problem, scope)
-    begin, units = _begin(problem, scene, scope, limit)
+    network = cell_models(problem, scope)
+    begin, units = _begin(problem, network, scope, limit)
     rounds, iterations, converged = iterate(begin, lambda rounds: _round(rounds, maximise, tolerance), limit=limit)
     status = xp.where(converged & ~rounds.stuck, int(Status.STATIONARY), int(Status.ITERATION_LIMIT))
     best = xp.argmax(xp.reshape(rounds.utility, units), axis=0)[None, ...]
@@ -75,7 +75,7 @@ def solve_by_rounds(
         status, iterations = xp.max(status, axis=-1), xp.max(iterations, axis=-1)
     figures["utility_trace"] = trace / problem.cells
     return Solution(
-        allocation_of(problem, scene, value, share),
+        allocation_of(problem, network, value, share),
         utility / problem.cells,
         xp.full_like(utility, inf),
         status,
@@ -84,7 +84,9 @@ def solve_by_rounds(
     ).struck(infeasible(problem), *figures)
 
 
-def _begin(problem: MultiCellProblem, scene: NetworkModel, scope: Scope, limit: int) -> tuple[_Rounds, tuple[int, ...]]:
+def _begin(
+    problem: MultiCellProblem, network: NetworkModel, scope: Scope, limit: int
+) -> tuple[_Rounds, tuple[int, ...]]:
     """EBPA at the given share or at the starting shares, and the shape of the units that improve on their own."""
     xp = array_namespace(problem.gain)
     share, cells = problem.share[None, ...], (*problem.batch, problem.cells)
@@ -92,7 +94,7 @@ def _begin(problem: MultiCellProblem, scene: NetworkModel, scope: Scope, limit: 
     if xp.any(free):
         low, _ = share_interval(problem)
         share = xp.stack([xp.where(free, low + s * (1.0 - 2.0 * low), problem.share) for s in STARTS])
-    value = equal_point(scene, share)
+    value = equal_point(network, share)
     units = (share.shape[0], *(cells if scope == "cell" else problem.batch))
     blocks = 1 if scope == "cell" else problem.cells
 
@@ -104,22 +106,22 @@ def _begin(problem: MultiCellProblem, scene: NetworkModel, scope: Scope, limit: 
     def rest(leaf: Array) -> int:
         return int(leaf.ndim) - len(cells)
 
-    air = tree_map(lambda leaf: lay(leaf, rest(leaf)), scene.air)
+    model = tree_map(lambda leaf: lay(leaf, rest(leaf)), network.model)
     shares = lay(share, 0)
-    rows = scene.coupling.shape[-1]
-    coupling = xp.reshape(xp.broadcast_to(scene.coupling, (*units, rows, rows)), (-1, rows, rows))
+    rows = network.coupling.shape[-1]
+    coupling = xp.reshape(xp.broadcast_to(network.coupling, (*units, rows, rows)), (-1, rows, rows))
     zero = xp.zeros(shares.shape[0], dtype=shares.dtype, device=device(shares))
     rounds = _Rounds(
-        lay(value, 2),
-        shares,
-        zero,
-        xp.zeros((shares.shape[0], limit + 1), dtype=shares.dtype, device=device(shares)),
-        xp.astype(zero, xp.int64),
-        zero > 0,
-        air,
-        coupling,
-        lay(scene.worth, 2),
-        lay(scene.factor, 2),
+        value=lay(value, 2),
+        share=shares,
+        utility=zero,
+        trace=xp.zeros((shares.shape[0], limit + 1), dtype=shares.dtype, device=device(shares)),
+        count=xp.astype(zero, xp.int64),
+        stuck=zero > 0,
+        model=model,
+        coupling=coupling,
+        worth=lay(network.worth, 2),
+        factor=lay(network.factor, 2),
     )
     utility = _utility(rounds, rounds.value)
     return rounds._replace(utility=utility, trace=rounds.trace + utility[:, None]), units
@@ -128,10 +130,10 @@ def _begin(problem: MultiCellProblem, scene: NetworkModel, scope: Scope, limit: 
 def _round(rounds: _Rounds, maximise: Maximise, tolerance: float) -> tuple[_Rounds, Array]:
     """One convex step, shortened until the utility does not fall."""
     xp = array_namespace(rounds.value)
-    air = _heard(rounds, rounds.value)
+    model = _heard(rounds, rounds.value)
     here = Point(_merged(rounds.value), _merged(rounds.share))
-    cells = tree_map(_merged, air)
-    there = onto_budgets(cells, maximise(cells, here, _merged(_prices(rounds, air))))
+    cells = tree_map(_merged, model)
+    there = onto_budgets(cells, maximise(cells, here, _merged(_prices(rounds, model))))
     change = xp.reshape(there.value, rounds.value.shape) - rounds.value
     turn = xp.reshape(there.share, rounds.share.shape) - rounds.share
     length = xp.ones_like(rounds.utility)
@@ -141,9 +143,9 @@ def _round(rounds: _Rounds, maximise: Maximise, tolerance: float) -> tuple[_Roun
         if xp.all(good):
             break
         length = xp.where(good, length, 0.5 * length)
-    length = xp.where(good, length, 0.0)
+    length = xp.where(good, length, 0.0)  # a step that loses at every length is none
     utility = xp.where(good, utility, rounds.utility)
-    size = xp.maximum(xp.abs(utility), xp.astype(rounds.air.logarithmic[:, 0], utility.dtype))
+    size = xp.maximum(xp.abs(utility), xp.astype(rounds.model.logarithmic[:, 0], utility.dtype))
     count = rounds.count + 1
     later = xp.arange(rounds.trace.shape[-1], device=device(count)) >= count[:, None]
     following = rounds._replace(
@@ -162,37 +164,37 @@ def _merged(value: Array) -> Array:
 
 
 def _heard(rounds: _Rounds, value: Array) -> CellModel:
-    """The air with the interference of the other cells at the powers of a point."""
+    """The cells with the interference of the other cells at the powers of a point."""
     xp = array_namespace(value)
-    density = rounds.air.density
+    density = rounds.model.density
     power = xp.sum(value[..., : density.shape[-1]], axis=-2)
     others = rounds.coupling @ xp.reshape(power, (power.shape[0], -1, 1))
-    return rounds.air._replace(density=density + xp.reshape(others, density.shape))
+    return rounds.model._replace(density=density + xp.reshape(others, density.shape))
 
 
 def _utility(rounds: _Rounds, value: Array) -> Array:
     """Utility summed over the blocks, (n,): the score of :meth:`MultiCellProblem.score` at the true rates."""
     xp = array_namespace(value)
     rate = rounds.factor * true_rates(_heard(rounds, value), value)
-    logarithmic = rounds.air.logarithmic[..., None, None]
+    logarithmic = rounds.model.logarithmic[..., None, None]
     earned = xp.where(logarithmic, xp.log(xp.clip(rate, min=LEAST_RATE)), rate)
     return xp.sum(rounds.worth * earned, axis=(-3, -2, -1))
 
 
-def _prices(rounds: _Rounds, air: CellModel) -> Array:
+def _prices(rounds: _Rounds, model: CellModel) -> Array:
     r"""What a unit of each user's power costs the other cells, at first order, (n, blocks, seats).
 
     .. math:: \pi_m = -\sum_{j, s} \mu_j^s \frac{\partial R_j^s}{\partial d_j} \frac{\partial d_j}{\partial p_m},
               \qquad -\frac{\partial R}{\partial d} = \frac{B^2 S p}{I (I + S p)}, \qquad \mu = a \text{ or } a / R
     """
     xp = array_namespace(rounds.value)
-    power, band, level = interference_of(air, rounds.value)
-    heard = air.signal * power
+    power, band, level = interference_of(model, rounds.value)
+    heard = model.signal * power
     loss = band**2 * heard / xp.where(level > 0, level * (level + heard), 1.0)
-    rate = true_rates(air, rounds.value)
-    logarithmic = air.logarithmic[..., None, None]
+    rate = true_rates(model, rounds.value)
+    logarithmic = model.logarithmic[..., None, None]
     counts = logarithmic & (rounds.factor * rate > LEAST_RATE)  # below, the utility is flat
-    marginal = xp.where(logarithmic & ~counts, 0.0, air.weight / xp.where(counts, rate, 1.0))
+    marginal = xp.where(logarithmic & ~counts, 0.0, model.weight / xp.where(counts, rate, 1.0))
     cost = xp.sum(marginal * loss, axis=-2)
     paid = xp.reshape(cost, (cost.shape[0], 1, -1)) @ rounds.coupling
     return xp.reshape(paid, cost.shape)
