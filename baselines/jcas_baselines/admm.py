@@ -9,6 +9,7 @@ from typing import Literal
 
 from array_api_compat import array_namespace, device
 
+from jcas_env.checks import require
 from jcas_env.scenarios.multicell import RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Status
 
@@ -23,7 +24,7 @@ from .multicell.augmented_lagrangian import (
 )
 from .multicell.convex_relaxed import admm_update as convex_update
 from .multicell.relaxed_solver import RelaxedResult, RelaxedSolver, canonical_groups
-from .solver import require_numpy
+from .solver import require_choice, require_numpy
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,9 @@ class ADMM(RelaxedSolver):
 
     def __post_init__(self) -> None:
         for name in ("penalty", "tolerance", "residual_tolerance"):
-            if not 0 < getattr(self, name) < inf:
-                raise ValueError(f"`{name}` must be positive, got {getattr(self, name)!r}")
-        if self.max_iterations < 1:
-            raise ValueError(f"`max_iterations` must be at least 1, got {self.max_iterations!r}")
-        if self.backend not in ("closed_form", "cvxpy"):
-            raise ValueError(f"`backend` must be closed_form or cvxpy, got {self.backend!r}")
+            require(0 < getattr(self, name) < inf, f"`{name}` must be positive, got {getattr(self, name)!r}")
+        require(self.max_iterations >= 1, f"`max_iterations` must be at least 1, got {self.max_iterations!r}")
+        require_choice("backend", self.backend, "closed_form", "cvxpy")
 
     def solve_relaxed(self, relaxed: RelaxedProblem, start: RelaxedAllocation | None = None) -> RelaxedResult:
         """Iterate a batch, each element until it has converged.

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from array_api_compat import array_namespace, device
 
+from jcas_env.checks import require
 from jcas_env.physics.water_filling import waterfill
 from jcas_env.scenarios.massive_mimo import MassiveMIMOProblem
 from jcas_env.scenarios.mesh import MeshProblem
@@ -25,7 +26,7 @@ from .multicell.relaxed_solver import (
     solve_cells,
     solve_services,
 )
-from .solver import Solution
+from .solver import Solution, require_choice
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,12 @@ class EqualAllocation(RelaxedSolver):
     """Massive MIMO: what is equal; None: equal-power."""
 
     def __post_init__(self) -> None:
-        if self.reading not in (None, *get_args(Reading)):
-            raise ValueError(f"`reading` must be one of {get_args(Reading)}, got {self.reading!r}")
-        if self.per not in (None, "user", "group"):
-            raise ValueError(f"`per` must be user or group, got {self.per!r}")
-        if self.power not in (None, "equal", "proposed"):
-            raise ValueError(f"`power` must be equal or proposed, got {self.power!r}")
+        require(
+            self.reading in (None, *get_args(Reading)),
+            f"`reading` must be one of {get_args(Reading)}, got {self.reading!r}",
+        )
+        require_choice("per", self.per, None, "user", "group")
+        require_choice("power", self.power, None, "equal", "proposed")
 
     def solve_relaxed(self, relaxed: RelaxedProblem) -> RelaxedResult:
         """Closed form, batched."""

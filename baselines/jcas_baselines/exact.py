@@ -27,7 +27,7 @@ from .multicell.relaxed_solver import (
     solve_services,
 )
 from .multicell.share_cuts import decompose_share
-from .solver import Solution
+from .solver import Solution, require_choice
 
 SHARE_TOLERANCE = 1e-5
 """Relative gap of the search over a free share, per-hertz form."""
@@ -58,8 +58,7 @@ class Exact(RelaxedSolver):
     """Multi-cell: form of the relaxed problem; None: constant."""
 
     def __post_init__(self) -> None:
-        if self.noise not in (None, "constant", "per_hertz"):
-            raise ValueError(f"`noise` must be constant or per_hertz, got {self.noise!r}")
+        require_choice("noise", self.noise, None, "constant", "per_hertz")
 
     @property
     def model(self) -> Noise:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from jcas_env.checks import require
 from jcas_env.scenarios.mesh import MeshProblem
 from jcas_env.scenarios.multicell import MultiCellProblem
 
@@ -12,7 +13,7 @@ from .mesh.cuts import Cuts
 from .mesh.solve import solve_gbd
 from .multicell.convex_relaxed import per_hertz_optima
 from .multicell.share_cuts import Split, solve_by_cuts
-from .solver import Method, Solution, double_precision, require_numpy
+from .solver import Method, Solution, double_precision, require_choice, require_numpy
 
 
 @dataclass(frozen=True)
@@ -69,18 +70,12 @@ class GBD(Method):
     (``details["relaxation"]``); None: True."""
 
     def __post_init__(self) -> None:
-        if self.split not in (None, "shared", "separate"):
-            raise ValueError(f"`split` must be shared or separate, got {self.split!r}")
-        if not 1e-7 <= self.tolerance < 1:
-            raise ValueError(f"`tolerance` must lie in [1e-7, 1), got {self.tolerance!r}")
-        if self.max_cuts is not None and self.max_cuts < 1:
-            raise ValueError(f"`max_cuts` must be at least 1, got {self.max_cuts!r}")
-        if self.backend not in ("closed_form", "cvxpy"):
-            raise ValueError(f"`backend` must be closed_form or cvxpy, got {self.backend!r}")
-        if self.cuts not in (None, "valid", "paper"):
-            raise ValueError(f"`cuts` must be valid or paper, got {self.cuts!r}")
-        if self.bins is not None and self.bins < 1:
-            raise ValueError(f"`bins` must be at least 1, got {self.bins!r}")
+        require_choice("split", self.split, None, "shared", "separate")
+        require(1e-7 <= self.tolerance < 1, f"`tolerance` must lie in [1e-7, 1), got {self.tolerance!r}")
+        require(self.max_cuts is None or self.max_cuts >= 1, f"`max_cuts` must be at least 1, got {self.max_cuts!r}")
+        require_choice("backend", self.backend, "closed_form", "cvxpy")
+        require_choice("cuts", self.cuts, None, "valid", "paper")
+        require(self.bins is None or self.bins >= 1, f"`bins` must be at least 1, got {self.bins!r}")
 
 
 @GBD.register(MultiCellProblem, split="shared")

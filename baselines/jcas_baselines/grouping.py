@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 from array_api_compat import array_namespace
 
+from jcas_env.checks import require
 from jcas_env.scenarios.multicell import MultiCellAllocation, MultiCellProblem
 from jcas_env.types import Array, Status, as_array, is_array
 
 from .multicell.relaxed_solver import choose_candidate
-from .solver import Method, Solution, Solver
+from .solver import Method, Solution, Solver, require_choice
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 1.01)
 """Correlations from which users of a cell are put into different groups (spec multicell 10.2)."""
@@ -41,12 +42,9 @@ class BestGrouping(Method):
 
     def __post_init__(self) -> None:
         for index, threshold in enumerate(self.thresholds):
-            if not 0 < threshold < inf:
-                raise ValueError(f"`thresholds` must be positive, got thresholds[{index}] = {threshold!r}")
-        if not self.thresholds:
-            raise ValueError("`thresholds` must hold at least one number, got none")
-        if self.judge not in ("relaxed", "utility"):
-            raise ValueError(f"`judge` must be relaxed or utility, got {self.judge!r}")
+            require(0 < threshold < inf, f"`thresholds` must be positive, got thresholds[{index}] = {threshold!r}")
+        require(len(self.thresholds) > 0, "`thresholds` must hold at least one number, got none")
+        require_choice("judge", self.judge, "relaxed", "utility")
 
 
 @BestGrouping.register(MultiCellProblem)

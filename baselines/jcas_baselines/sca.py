@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from jcas_env.checks import require
 from jcas_env.scenarios.massive_mimo import MassiveMIMOAllocation, MassiveMIMOProblem
 from jcas_env.scenarios.multicell import MultiCellProblem
 
@@ -14,7 +15,7 @@ from .massive_mimo.sca import Start, solve_sca
 from .multicell import convex_minorant, primal_dual
 from .multicell.cells import Scope
 from .multicell.rounds import solve_by_rounds
-from .solver import Method, Solution, double_precision, require_numpy
+from .solver import Method, Solution, double_precision, require_choice, require_numpy
 
 
 @dataclass(frozen=True)
@@ -53,14 +54,12 @@ class SCA(Method):
     """Massive MIMO: starting point, by name or given; None: full."""
 
     def __post_init__(self) -> None:
-        if self.scope not in (None, "cell", "network"):
-            raise ValueError(f"`scope` must be cell or network, got {self.scope!r}")
-        if self.backend not in ("closed_form", "cvxpy"):
-            raise ValueError(f"`backend` must be closed_form or cvxpy, got {self.backend!r}")
-        if not 0 < self.tolerance < 1:
-            raise ValueError(f"`tolerance` must lie in (0, 1), got {self.tolerance!r}")
-        if self.max_rounds is not None and self.max_rounds < 1:
-            raise ValueError(f"`max_rounds` must be at least 1, got {self.max_rounds!r}")
+        require_choice("scope", self.scope, None, "cell", "network")
+        require_choice("backend", self.backend, "closed_form", "cvxpy")
+        require(0 < self.tolerance < 1, f"`tolerance` must lie in (0, 1), got {self.tolerance!r}")
+        require(
+            self.max_rounds is None or self.max_rounds >= 1, f"`max_rounds` must be at least 1, got {self.max_rounds!r}"
+        )
         if not isinstance(self.start, MassiveMIMOAllocation) and self.start not in (None, *get_args(Start)):
             raise ValueError(f"`start` must be an allocation or one of {get_args(Start)}, got {self.start!r}")
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jcas_env.checks import require
+
 from .admm import ADMM
 from .equal import EqualAllocation
 from .exact import Exact
@@ -82,8 +84,10 @@ class Joint(AscentSearch):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.random_starts < 0 or self.random_starts + len(self.starts) < 1:
-            raise ValueError(f"`random_starts` must be at least 0, or 1 without `starts`, got {self.random_starts!r}")
+        require(
+            self.random_starts >= 0 and self.random_starts + len(self.starts) >= 1,
+            f"`random_starts` must be at least 0, or 1 without `starts`, got {self.random_starts!r}",
+        )
 
     def warm_starts(self) -> Sequence[Solver]:
         """Solvers whose allocations are starts."""

@@ -148,6 +148,12 @@ def _unsupported(problem: object, method: Method) -> Solution:
     raise TypeError(f"{type(method).__name__} solves {known}, got {type(problem).__name__}")
 
 
+def require_choice(name: str, value: object, *choices: str | None) -> None:
+    """Raise ``ValueError`` for an option that is none of its choices."""
+    *others, last = (choice for choice in choices if choice is not None)
+    require(value in choices, f"`{name}` must be {', '.join(others)} or {last}, got {value!r}")
+
+
 def require_numpy(backend: str, value: Array) -> None:
     """Raise ``TypeError`` where CVXPY is asked to work on the arrays of another library."""
     if backend == "cvxpy" and not isinstance(value, np.ndarray):

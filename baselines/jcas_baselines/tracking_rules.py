@@ -13,6 +13,7 @@ from typing import Literal, get_args
 
 from array_api_compat import array_namespace, device
 
+from jcas_env.checks import require
 from jcas_env.scenarios.massive_mimo import MassiveMIMOAllocation, MassiveMIMOProblem
 from jcas_env.scenarios.massive_mimo.action import most_informative, split
 from jcas_env.scenarios.massive_mimo.scenario import predicted_sigma
@@ -33,8 +34,10 @@ class FramePlanner(Method, ABC):
     """Beam error to plan with."""
 
     def __post_init__(self) -> None:
-        if self.beam_error not in get_args(BeamError):
-            raise ValueError(f"`beam_error` must be one of {get_args(BeamError)}, got {self.beam_error!r}")
+        require(
+            self.beam_error in get_args(BeamError),
+            f"`beam_error` must be one of {get_args(BeamError)}, got {self.beam_error!r}",
+        )
 
     def planned(self, problem: MassiveMIMOProblem) -> MassiveMIMOProblem:
         """The known problem with the target where it is assumed to be."""
@@ -117,8 +120,7 @@ class ConstantShare(FramePlanner):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0.0 <= self.share <= 1.0:
-            raise ValueError(f"`share` must lie in [0, 1], got {self.share!r}")
+        require(0.0 <= self.share <= 1.0, f"`share` must lie in [0, 1], got {self.share!r}")
 
     def allocate(self, problem: MassiveMIMOProblem) -> MassiveMIMOAllocation:
         """The share, whatever the frame."""

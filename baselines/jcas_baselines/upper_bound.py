@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from array_api_compat import array_namespace, device
 
+from jcas_env.checks import require
 from jcas_env.physics.rates import saturated_ratio
 from jcas_env.scenarios.multicell import MultiCellProblem
 from jcas_env.types import Status, as_array
@@ -97,10 +98,8 @@ class UpperBound(Method):
     """Gap up to which the allocation is called optimal."""
 
     def __post_init__(self) -> None:
-        if self.effort not in EFFORTS:
-            raise ValueError(f"`effort` must be one of {list(EFFORTS)}, got {self.effort!r}")
-        if not 0 <= self.tolerance < inf:
-            raise ValueError(f"`tolerance` must be at least 0, got {self.tolerance!r}")
+        require(self.effort in EFFORTS, f"`effort` must be one of {list(EFFORTS)}, got {self.effort!r}")
+        require(0 <= self.tolerance < inf, f"`tolerance` must be at least 0, got {self.tolerance!r}")
 
     def _certify(self, problem: MultiCellProblem) -> tuple[np.ndarray, np.ndarray]:
         """Bound and number of nodes of every element, (...,) each."""

@@ -16,12 +16,13 @@ from typing import Any, Literal
 import numpy as np
 from array_api_compat import array_namespace, device
 
+from jcas_env.checks import require
 from jcas_env.scenarios.multicell import MultiCellAllocation, MultiCellProblem
 from jcas_env.scenarios.multicell.action import action_size, decode, encode_allocation
 from jcas_env.types import Array, Status, as_array, is_array, rounding
 
 from ..engines.lbfgs import maximise
-from ..solver import Method, Solution, Solver, double_precision
+from ..solver import Method, Solution, Solver, double_precision, require_choice
 from .cells import infeasible
 from .relaxed_solver import choose_candidate, share_interval
 
@@ -42,13 +43,10 @@ class AscentSearch(Method, ABC):
     """``torch``: Adam; ``numpy``: L-BFGS with at most as many steps; ``auto``: torch where it is installed."""
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"`steps` must be at least 1, got {self.steps!r}")
+        require(self.steps >= 1, f"`steps` must be at least 1, got {self.steps!r}")
         for name in ("rate", "final_rate"):
-            if not 0 < getattr(self, name) < inf:
-                raise ValueError(f"`{name}` must be positive, got {getattr(self, name)!r}")
-        if self.backend not in ("auto", "torch", "numpy"):
-            raise ValueError(f"`backend` must be auto, torch or numpy, got {self.backend!r}")
+            require(0 < getattr(self, name) < inf, f"`{name}` must be positive, got {getattr(self, name)!r}")
+        require_choice("backend", self.backend, "auto", "torch", "numpy")
 
     @abstractmethod
     def warm_starts(self) -> Sequence[Solver]:
