@@ -35,7 +35,7 @@ DOORS = {
         "experiments/jcas_experiments/bench/environment.py",
     },
     "cvxpy": {f"baselines/jcas_baselines/{scenario}/convex" for scenario in ("multicell", "mesh", "massive_mimo")},
-    "torch": {"agents", "baselines/jcas_baselines/search.py"},
+    "torch": {"agents", "baselines/jcas_baselines/multicell/ascent.py"},
     "matplotlib": {"jcas_env/render/", "experiments"},
 }
 FILES = sorted(path for root in PACKAGES.values() for path in root.rglob("*.py"))

@@ -11,6 +11,7 @@ from .queue_rules import BacklogProportional, DrainSearch, MaxWeight
 from .sca import SCA
 from .search import GradientSearch, Joint
 from .solver import Solution, Solver
+from .tracking_rules import ConstantShare, ExactPerFrame, LeastSensing, Myopic
 from .upper_bound import UpperBound
 from .vertex_rules import BestVertex, ConstantRule
 
@@ -22,12 +23,16 @@ __all__ = [
     "BestGrouping",
     "BestVertex",
     "ConstantRule",
+    "ConstantShare",
     "DrainSearch",
     "EqualAllocation",
     "Exact",
+    "ExactPerFrame",
     "GradientSearch",
     "Joint",
+    "LeastSensing",
     "MaxWeight",
+    "Myopic",
     "Solution",
     "Solver",
     "UpperBound",

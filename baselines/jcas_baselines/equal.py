@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from array_api_compat import array_namespace, device
 
+from jcas_env.checks import require
+from jcas_env.physics.water_filling import waterfill
 from jcas_env.scenarios.massive_mimo import MassiveMIMOProblem
 from jcas_env.scenarios.mesh import MeshProblem
 from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
@@ -15,10 +17,15 @@ from jcas_env.types import Status
 
 from .massive_mimo import closed_form as massive_mimo
 from .massive_mimo.closed_form import Reading
-from .mesh import solve as mesh_solver
-from .multicell.relaxed_solver import RelaxedResult, RelaxedSolver, floors_of
-from .solver import Solution, unsupported
-from .water_filling import waterfill
+from .mesh import solve as mesh
+from .multicell.relaxed_solver import (
+    RelaxedResult,
+    RelaxedSolver,
+    floors_of,
+    solve_cells,
+    solve_services,
+)
+from .solver import Solution, require_choice
 
 
 @dataclass(frozen=True)
@@ -31,44 +38,33 @@ class EqualAllocation(RelaxedSolver):
     relaxed coefficients); a free positioning share is chosen on the relaxed utility like everybody else's. No
     claim, no bound (luo2023 Sec. V, spec multicell 4.8, 5.23).
 
-    On a :class:`MassiveMIMOProblem`: one of the readings of nguyen2024's benchmarks, :func:`.massive_mimo.solve_equal`.
+    On a :class:`MassiveMIMOProblem`: one of the readings of nguyen2024's benchmarks, :func:`.closed_form.solve_equal`.
 
     On a :class:`MeshProblem`: equal counts of subcarriers, and the best share for them in closed form; INFEASIBLE where
     equal counts keep the rate floors at no share.
     """
 
-    per: Literal["user", "group"] = "user"
-    """What gets equal bandwidth."""
-    power: Literal["equal", "proposed"] = "equal"
-    """Equal power, or water-filling at the equal bandwidth."""
-
-    reading: Reading = "equal-power"
-    """What is equal in the massive MIMO problem."""
+    per: Literal["user", "group"] | None = None
+    """Multi-cell: what gets equal bandwidth; None: user."""
+    power: Literal["equal", "proposed"] | None = None
+    """Multi-cell: equal power, or water-filling at the equal bandwidth; None: equal."""
+    reading: Reading | None = None
+    """Massive MIMO: what is equal; None: equal-power."""
 
     def __post_init__(self) -> None:
-        if self.reading not in get_args(Reading):
-            raise ValueError(f"`reading` must be one of {get_args(Reading)}, got {self.reading!r}")
-        if self.per not in ("user", "group"):
-            raise ValueError(f"`per` must be user or group, got {self.per!r}")
-        if self.power not in ("equal", "proposed"):
-            raise ValueError(f"`power` must be equal or proposed, got {self.power!r}")
-
-    def solve(self, problem: MultiCellProblem | RelaxedProblem | MeshProblem | MassiveMIMOProblem) -> Solution:
-        """Solve a batch; see :class:`Solution`."""
-        if isinstance(problem, MassiveMIMOProblem):
-            return massive_mimo.solve_equal(problem, self.reading)
-        if isinstance(problem, MeshProblem):
-            return mesh_solver.solve_equal(problem)
-        if isinstance(problem, MultiCellProblem | RelaxedProblem):
-            return super().solve(problem)
-        raise unsupported(self, problem, MultiCellProblem, RelaxedProblem, MeshProblem, MassiveMIMOProblem)
+        require(
+            self.reading in (None, *get_args(Reading)),
+            f"`reading` must be one of {get_args(Reading)}, got {self.reading!r}",
+        )
+        require_choice("per", self.per, None, "user", "group")
+        require_choice("power", self.power, None, "equal", "proposed")
 
     def solve_relaxed(self, relaxed: RelaxedProblem) -> RelaxedResult:
         """Closed form, batched."""
         xp = array_namespace(relaxed.coefficient)
         groups = relaxed.groups
         floors = floors_of(relaxed, groups)
-        parts = groups.size if self.per == "user" else xp.astype(groups.size > 0, groups.size.dtype)
+        parts = xp.astype(groups.size > 0, groups.size.dtype) if self.per == "group" else groups.size
         band = groups.spread(waterfill(parts, xp.full_like(parts, inf), floors.band))
         if self.power == "proposed":
             power = waterfill(relaxed.weight * band, relaxed.coefficient, floors.power)
@@ -83,3 +79,17 @@ class EqualAllocation(RelaxedSolver):
             xp.zeros(batch, dtype=xp.int64, device=device(power)),
             {},
         )
+
+
+EqualAllocation.register(MultiCellProblem, per="user", power="equal")(solve_cells)
+EqualAllocation.register(RelaxedProblem, per="user", power="equal")(solve_services)
+
+
+@EqualAllocation.register(MeshProblem)
+def _(problem: MeshProblem, method: EqualAllocation) -> Solution:  # noqa: ARG001
+    return mesh.solve_equal(problem)
+
+
+@EqualAllocation.register(MassiveMIMOProblem, reading="equal-power")
+def _(problem: MassiveMIMOProblem, method: Any) -> Solution:
+    return massive_mimo.solve_equal(problem, method.reading)

@@ -8,18 +8,25 @@ from math import inf
 from array_api_compat import array_namespace, device
 
 from jcas_env.physics.rates import Noise
+from jcas_env.physics.water_filling import waterfill
 from jcas_env.scenarios.massive_mimo import MassiveMIMOProblem
 from jcas_env.scenarios.mesh import MeshProblem
 from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Status
 
-from .gbd import decompose_share
 from .massive_mimo import closed_form as massive_mimo
-from .mesh import solve as mesh_solver
+from .mesh import solve as mesh
 from .multicell.interior_point import maximise_perspective
-from .multicell.relaxed_solver import AtShare, RelaxedResult, RelaxedSolver, floors_of
-from .solver import Solution, unsupported
-from .water_filling import waterfill
+from .multicell.relaxed_solver import (
+    AtShare,
+    RelaxedResult,
+    RelaxedSolver,
+    floors_of,
+    solve_cells,
+    solve_services,
+)
+from .multicell.share_cuts import decompose_share
+from .solver import Solution, require_choice
 
 SHARE_TOLERANCE = 1e-5
 """Relative gap of the search over a free share, per-hertz form."""
@@ -35,42 +42,32 @@ class Exact(RelaxedSolver):
     concave, solved by a batched interior-point method to a relative gap of 1e-6 (spec multicell 4.7).
 
     At a fixed share the status is OPTIMAL and the bound certifies it. At a free share the per-hertz form is one
-    concave program in share, power and band, whose optimum is found by cuts (:func:`.gbd.decompose_share`, on the whole
-    interval) and is OPTIMAL with a bound; the constant-noise form is not concave in the share, the search claims
-    STATIONARY and has no bound. This holds for the ``rate`` utility; for another there is no claim.
+    concave program in share, power and band, whose optimum is found by cuts on the whole interval
+    (:func:`.share_cuts.decompose_share`) and is OPTIMAL with a bound; the constant-noise form is not concave in the
+    share, the search claims STATIONARY and has no bound. This holds for the ``rate`` utility; for another there is no
+    claim.
 
-    On a :class:`MassiveMIMOProblem`: the global optimum of nguyen2024 eq. 19, :func:`.massive_mimo.solve_exact`.
+    On a :class:`MassiveMIMOProblem`: the global optimum of nguyen2024 eq. 19, :func:`.closed_form.solve_exact`.
 
     On a :class:`MeshProblem` with a flat channel: global optimum of its count model over share and counts in closed
     form (spec mesh 3.4), rounded to whole subcarriers like GBD's; OPTIMAL.
     """
 
-    noise: Noise = "constant"
-    """Form of the relaxed problem."""
+    noise: Noise | None = None
+    """Multi-cell: form of the relaxed problem; None: constant."""
 
     def __post_init__(self) -> None:
-        if self.noise not in ("constant", "per_hertz"):
-            raise ValueError(f"`noise` must be constant or per_hertz, got {self.noise!r}")
-
-    def solve(self, problem: MultiCellProblem | RelaxedProblem | MeshProblem | MassiveMIMOProblem) -> Solution:
-        """Solve a batch; see :class:`Solution`."""
-        if isinstance(problem, MassiveMIMOProblem):
-            return massive_mimo.solve_exact(problem)
-        if isinstance(problem, MeshProblem):
-            return mesh_solver.solve_exact(problem)
-        if isinstance(problem, MultiCellProblem | RelaxedProblem):
-            return super().solve(problem)
-        raise unsupported(self, problem, MultiCellProblem, RelaxedProblem, MeshProblem, MassiveMIMOProblem)
+        require_choice("noise", self.noise, None, "constant", "per_hertz")
 
     @property
     def model(self) -> Noise:
         """Form of the relaxed problem that the method works on."""
-        return self.noise
+        return self.noise or "constant"
 
     def _at_best_share(self, problem: MultiCellProblem) -> AtShare:
         xp = array_namespace(problem.gain)
         free = problem.share_is_free
-        if self.noise == "constant" or problem.reward != "rate" or not xp.any(free):
+        if self.model == "constant" or problem.reward != "rate" or not xp.any(free):
             return super()._at_best_share(problem)
         cells = (*problem.batch, problem.cells)
         found = decompose_share(problem, form="rate", tolerance=SHARE_TOLERANCE, limit=100, margin=1.0)
@@ -109,3 +106,17 @@ class Exact(RelaxedSolver):
             xp.astype(groups.count, xp.int64),
             {},
         )
+
+
+Exact.register(MultiCellProblem, noise="constant")(solve_cells)
+Exact.register(RelaxedProblem, noise="constant")(solve_services)
+
+
+@Exact.register(MeshProblem)
+def _(problem: MeshProblem, method: Exact) -> Solution:  # noqa: ARG001
+    return mesh.solve_exact(problem)
+
+
+@Exact.register(MassiveMIMOProblem)
+def _(problem: MassiveMIMOProblem, method: Exact) -> Solution:  # noqa: ARG001
+    return massive_mimo.solve_exact(problem)

@@ -9,18 +9,19 @@ from typing import Any, Literal
 
 from array_api_compat import array_namespace
 
+from jcas_env.checks import require
 from jcas_env.scenarios.multicell import MultiCellAllocation, MultiCellProblem
 from jcas_env.types import Array, Status, as_array, is_array
 
 from .multicell.relaxed_solver import choose_candidate
-from .solver import Solution, Solver, unsupported
+from .solver import Method, Solution, Solver, require_choice
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 1.01)
 """Correlations from which users of a cell are put into different groups (spec multicell 10.2)."""
 
 
 @dataclass(frozen=True)
-class BestGrouping:
+class BestGrouping(Method):
     r"""A solver that also chooses the grouping threshold of every cell (spec multicell 10.2).
 
     The problem is regrouped at all thresholds and solved in one batch; every cell keeps the threshold at which it
@@ -29,7 +30,7 @@ class BestGrouping:
     at the same threshold: what the solver knows, never the truth. A threshold at which the floors of some cell do not
     fit is left out for all of them. Objective and bound are the means of the chosen cells and of the cells' largest
     bounds, the status the weakest among the chosen thresholds. For solvers whose model separates the cells, i.e. all
-    but ``SCA(scope="network")``.
+    but ``SCA(scope="network")``. ``details["grouping_threshold"]`` (..., cells) says what was chosen.
     """
 
     solver: Solver
@@ -41,52 +42,48 @@ class BestGrouping:
 
     def __post_init__(self) -> None:
         for index, threshold in enumerate(self.thresholds):
-            if not 0 < threshold < inf:
-                raise ValueError(f"`thresholds` must be positive, got thresholds[{index}] = {threshold!r}")
-        if not self.thresholds:
-            raise ValueError("`thresholds` must hold at least one number, got none")
-        if self.judge not in ("relaxed", "utility"):
-            raise ValueError(f"`judge` must be relaxed or utility, got {self.judge!r}")
+            require(0 < threshold < inf, f"`thresholds` must be positive, got thresholds[{index}] = {threshold!r}")
+        require(len(self.thresholds) > 0, "`thresholds` must hold at least one number, got none")
+        require_choice("judge", self.judge, "relaxed", "utility")
 
-    def solve(self, problem: MultiCellProblem) -> Solution:
-        """Solve a batch; ``details["grouping_threshold"]`` (..., cells) says what was chosen."""
-        if not isinstance(problem, MultiCellProblem):
-            raise unsupported(self, problem, MultiCellProblem)
-        xp = array_namespace(problem.gain)
-        candidates = regrouped(problem, self.thresholds)
-        solution = self.solver.solve(candidates)
-        if "cell_objective" not in solution.details:
-            raise TypeError(f"BestGrouping needs a solver that treats cells separately, got {self.solver!r}")
-        objective = solution.details["cell_objective"]
-        lost = (solution.status == int(Status.INFEASIBLE))[..., None, None]
-        score = objective
-        if self.judge == "utility":
-            quiet = solution.allocation._replace(  # an answer that is not there earns nothing
-                power=xp.where(lost, 0.0, solution.allocation.power),
-                bandwidth=xp.where(lost, 0.0, solution.allocation.bandwidth),
-            )
-            score = candidates.score(*candidates.rates(quiet))
-        best = xp.argmax(xp.where(lost[..., 0] | xp.isnan(score), -inf, score), axis=0)[None, ...]  # (1, ..., cells)
-        user = problem.of_cell(best[0, ...])[None, ...]
-        services = xp.stack([user, user], axis=-2)
-        power, bandwidth, group = solution.allocation
-        allocation = MultiCellAllocation(
-            choose_candidate(power, services), choose_candidate(bandwidth, services), choose_candidate(group, user)
+
+@BestGrouping.register(MultiCellProblem)
+def _(problem: MultiCellProblem, method: BestGrouping) -> Solution:
+    xp = array_namespace(problem.gain)
+    candidates = regrouped(problem, method.thresholds)
+    solution = method.solver.solve(candidates)
+    if "cell_objective" not in solution.details:
+        raise TypeError(f"BestGrouping needs a solver that treats cells separately, got {method.solver!r}")
+    objective = solution.details["cell_objective"]
+    lost = (solution.status == int(Status.INFEASIBLE))[..., None, None]
+    score = objective
+    if method.judge == "utility":
+        quiet = solution.allocation._replace(  # an answer that is not there earns nothing
+            power=xp.where(lost, 0.0, solution.allocation.power),
+            bandwidth=xp.where(lost, 0.0, solution.allocation.bandwidth),
         )
-        threshold = as_array(list(self.thresholds), problem.gain)[best[0, ...]]
-        return Solution(
-            allocation,
-            xp.mean(choose_candidate(objective, best), axis=-1),
-            xp.mean(_largest_bound(solution, objective), axis=-1),
-            xp.max(choose_candidate(solution.status[..., None] + 0 * best, best), axis=-1),
-            xp.max(choose_candidate(solution.iterations[..., None] + 0 * best, best), axis=-1),
-            {
-                name: choose_candidate(value, best)
-                for name, value in solution.details.items()
-                if value.shape == objective.shape and name != "cell_bound"
-            }
-            | {"grouping_threshold": threshold},
-        )
+        score = candidates.score(*candidates.rates(quiet))
+    best = xp.argmax(xp.where(lost[..., 0] | xp.isnan(score), -inf, score), axis=0)[None, ...]  # (1, ..., cells)
+    user = problem.of_cell(best[0, ...])[None, ...]
+    services = xp.stack([user, user], axis=-2)
+    power, bandwidth, group = solution.allocation
+    allocation = MultiCellAllocation(
+        choose_candidate(power, services), choose_candidate(bandwidth, services), choose_candidate(group, user)
+    )
+    threshold = as_array(list(method.thresholds), problem.gain)[best[0, ...]]
+    return Solution(
+        allocation,
+        xp.mean(choose_candidate(objective, best), axis=-1),
+        xp.mean(_largest_bound(solution, objective), axis=-1),
+        xp.max(choose_candidate(solution.status[..., None] + 0 * best, best), axis=-1),
+        xp.max(choose_candidate(solution.iterations[..., None] + 0 * best, best), axis=-1),
+        {
+            name: choose_candidate(value, best)
+            for name, value in solution.details.items()
+            if value.shape == objective.shape and name != "cell_bound"
+        }
+        | {"grouping_threshold": threshold},
+    )
 
 
 def _largest_bound(solution: Solution, objective: Array) -> Array:

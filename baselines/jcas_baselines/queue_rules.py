@@ -14,27 +14,24 @@ from math import inf
 from array_api_compat import array_namespace
 
 from jcas_env.scenarios.multicell import MultiCellProblem
-from jcas_env.types import COMMUNICATION, Array, Status
+from jcas_env.types import COMMUNICATION, POSITIONING, Array, Status
 
 from .equal import EqualAllocation
-from .search import AscentSearch
-from .solver import Solution, Solver, unsupported
+from .multicell.ascent import AscentSearch, search
+from .solver import Method, Solution, Solver
 
 IDLE_WEIGHT = 0.01
 """Weight of a user without backlog in MaxWeight, in slots of its mean arrivals [-]."""
 
 
-def check_queues(solver: object, problem: object) -> MultiCellProblem:
-    """Raise ``TypeError`` for another problem type and ``ValueError`` for one without queues."""
-    if not isinstance(problem, MultiCellProblem):
-        raise unsupported(solver, problem, MultiCellProblem)
+def require_queues(problem: MultiCellProblem, method: Method) -> None:
+    """Raise ``ValueError`` for a problem without queues."""
     if problem.arrival_rate is None:
-        raise ValueError(f"{type(solver).__name__} needs a problem with queues, got `arrival_rate` = None")
-    return problem
+        raise ValueError(f"{type(method).__name__} needs a problem with queues, got `arrival_rate` = None")
 
 
 @dataclass(frozen=True)
-class MaxWeight:
+class MaxWeight(Method):
     r"""Band per user and water-filling power (EBA + PA) with the backlogs as weights.
 
     .. math:: a_u \propto q_u + 0.01\, \lambda_u \Delta t
@@ -43,21 +40,22 @@ class MaxWeight:
     FEASIBLE, no bound (spec multicell 4.8).
     """
 
-    def solve(self, problem: MultiCellProblem) -> Solution:
-        """Closed form, batched."""
-        problem = check_queues(self, problem)
-        xp = array_namespace(problem.gain)
-        weight = problem.queue + IDLE_WEIGHT * problem.mean_arrivals
-        most = xp.max(xp.where(problem.same_cell, weight[..., None, :], 0.0), axis=-1)
-        weight = weight / xp.where(most > 0, most, xp.ones_like(most))  # only ratios matter, and sums stay numbers
-        total = problem.of_cell(problem.cell_sum(weight))
-        busy = total > 0
-        weight = xp.where(busy, weight / xp.where(busy, total, xp.ones_like(total)), problem.weight)
-        return EqualAllocation(power="proposed").solve(replace(problem, weight=weight))
+
+@MaxWeight.register(MultiCellProblem)
+def _(problem: MultiCellProblem, method: MaxWeight) -> Solution:
+    require_queues(problem, method)
+    xp = array_namespace(problem.gain)
+    weight = problem.queue + IDLE_WEIGHT * problem.mean_arrivals
+    most = xp.max(xp.where(problem.same_cell, weight[..., None, :], 0.0), axis=-1)
+    weight = weight / xp.where(most > 0, most, xp.ones_like(most))  # only ratios matter, and sums stay numbers
+    total = problem.of_cell(problem.cell_sum(weight))
+    busy = total > 0
+    weight = xp.where(busy, weight / xp.where(busy, total, xp.ones_like(total)), problem.weight)
+    return EqualAllocation(power="proposed").solve(replace(problem, weight=weight))
 
 
 @dataclass(frozen=True)
-class BacklogProportional:
+class BacklogProportional(Method):
     r"""Equal power, and the communication band in proportion to what each group still needs.
 
     .. math:: n_g = \max_{u \in g} \frac{q_u}{e_u}, \qquad
@@ -66,31 +64,6 @@ class BacklogProportional:
     with :math:`e_u` the known spectral efficiency under the equal allocation per user. Where nothing waits in a cell,
     and for positioning, the band is the equal allocation's. Status FEASIBLE, no bound (spec multicell 4.8).
     """
-
-    def solve(self, problem: MultiCellProblem) -> Solution:
-        """Closed form, batched."""
-        problem = check_queues(self, problem)
-        xp = array_namespace(problem.gain)
-        equal = EqualAllocation().solve(problem)
-        band = equal.allocation.bandwidth
-        width, positioning = band[..., COMMUNICATION, :], band[..., 1 - COMMUNICATION, :]
-        budget = problem.of_cell(problem.cell_sum(width / problem.group_size))
-        need = self.need(problem, equal)
-        total = problem.of_cell(problem.cell_sum(need / problem.group_size))
-        waits = total > 0
-        floor = problem.per_user(problem.band_floor)
-        part = need / xp.where(waits, total, xp.ones_like(total))
-        width = xp.where(waits, floor + (budget - problem.groups * floor) * part, width)
-        allocation = equal.allocation._replace(bandwidth=xp.stack([width, positioning], axis=-2))
-        lost = equal.status == int(Status.INFEASIBLE)
-        objective = xp.where(lost, xp.nan, problem.utility(allocation))
-        return replace(
-            equal,
-            allocation=allocation,
-            objective=objective,
-            bound=xp.where(lost, xp.nan, xp.full_like(objective, inf)),
-            details={name: equal.details[name] for name in ("positioning_share", "least_share")},
-        )
 
     @staticmethod
     def need(problem: MultiCellProblem, equal: Solution) -> Array:
@@ -109,6 +82,27 @@ class BacklogProportional:
         most = xp.max(xp.where(problem.same_cell, level, -inf), axis=-1)
         level = xp.max(xp.where(problem.mates, level, -inf), axis=-1)
         return xp.exp(xp.where(most > -inf, level - xp.where(most > -inf, most, 0.0), -inf))
+
+
+@BacklogProportional.register(MultiCellProblem)
+def _(problem: MultiCellProblem, method: BacklogProportional) -> Solution:
+    require_queues(problem, method)
+    xp = array_namespace(problem.gain)
+    equal = EqualAllocation().solve(problem)
+    band = equal.allocation.bandwidth
+    width, positioning = band[..., COMMUNICATION, :], band[..., POSITIONING, :]
+    budget = problem.of_cell(problem.cell_sum(width / problem.group_size))
+    need = method.need(problem, equal)
+    total = problem.of_cell(problem.cell_sum(need / problem.group_size))
+    waits = total > 0
+    floor = problem.per_user(problem.band_floor)
+    part = need / xp.where(waits, total, xp.ones_like(total))
+    width = xp.where(waits, floor + (budget - problem.groups * floor) * part, width)
+    allocation = equal.allocation._replace(bandwidth=xp.stack([width, positioning], axis=-2))
+    objective = problem.utility(allocation)
+    figures = {name: equal.details[name] for name in ("positioning_share", "least_share")}
+    answer = Solution(allocation, objective, xp.full_like(objective, inf), equal.status, equal.iterations, figures)
+    return answer.struck(equal.status == int(Status.INFEASIBLE))
 
 
 @dataclass(frozen=True)
@@ -132,9 +126,12 @@ class DrainSearch(AscentSearch):
     starts: Sequence[Solver] = (EqualAllocation(), BacklogProportional())
     """Solvers whose allocations are starts."""
 
-    def _solvers(self) -> Sequence[Solver]:
+    def warm_starts(self) -> Sequence[Solver]:
+        """Solvers whose allocations are starts."""
         return self.starts
 
-    def solve(self, problem: MultiCellProblem) -> Solution:
-        """Search a problem, batched."""
-        return super().solve(replace(check_queues(self, problem), reward="drain"))
+
+@DrainSearch.register(MultiCellProblem)
+def _(problem: MultiCellProblem, method: DrainSearch) -> Solution:
+    require_queues(problem, method)
+    return search(replace(problem, reward="drain"), method)

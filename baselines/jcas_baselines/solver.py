@@ -1,20 +1,22 @@
-"""What a solver is, what it returns, and the loop that iterative methods share."""
+"""What a solver is and what it returns."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
-from functools import singledispatch
+from functools import singledispatch, wraps
 from math import inf
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace
 
-from jcas_env.tree import take, tree_map
+from jcas_env.checks import require
+from jcas_env.tree import tree_map
 from jcas_env.types import Array, Status, is_array
 
-T = TypeVar("T")
+P = TypeVar("P")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,19 +72,92 @@ class Solver(Protocol):
         ...
 
 
-def unsupported(solver: object, problem: object, *supported: type) -> TypeError:
-    """Error for a problem type that a solver does not know; names those it does."""
-    names = " and ".join(kind.__name__ for kind in supported)
-    return TypeError(f"{type(solver).__name__} solves {names}, got {type(problem).__name__}")
+class Method:
+    """Base of the solvers: a frozen dataclass of options whose ``solve`` dispatches on the type of the problem.
+
+    A scenario registers its answer, a function of the problem and the method, and with it the options that are the
+    scenario's own::
+
+        @GBD.register(MeshProblem, cuts="valid", bins=8, whole=True)
+        def _(problem: MeshProblem, method: Any) -> Solution: ...
+
+    An own option is None where it was not set; in the answer the default that was registered stands in its place.
+    Options that no registration names are for every type. A subclass starts with the answers that its base has when it
+    is defined.
+    """
+
+    _answers: ClassVar[Any]
+    """Single-dispatch function of a problem and a method."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        inherited = _registered(cls) if hasattr(cls, "_answers") else {}
+        cls._answers = singledispatch(_unsupported)
+        for kind, answer in inherited.items():
+            cls._answers.register(kind, answer)
+
+    @classmethod
+    def register(cls, kind: type, /, **own: Any) -> Callable[[F], F]:
+        """Decorator of the answer to problems of a type; ``own``: its own options, with their defaults."""
+
+        def add(answer: F) -> F:
+            cls._answers.register(kind, _Answer(answer, own))
+            return answer
+
+        return add
+
+    def solve(self, problem: Any) -> Solution:
+        """Solve a batch; see :class:`Solution`.
+
+        Raises ``TypeError`` for a problem type without an answer, which lists those that have one, and ``ValueError``
+        for an option that is another type's own.
+        """
+        solution: Solution = type(self)._answers(problem, self)
+        return solution
+
+
+class _Answer(NamedTuple):
+    """Answer of a method to a type of problem, and defaults of the options that are the type's own."""
+
+    solve: Callable[[Any, Any], Solution]
+    own: dict[str, Any]
+
+    def __call__(self, problem: Any, method: Any) -> Solution:
+        self._refuse_foreign(problem, method)
+        unset = {name: default for name, default in self.own.items() if getattr(method, name) is None}
+        return self.solve(problem, replace(method, **unset) if unset else method)
+
+    def _refuse_foreign(self, problem: Any, method: Any) -> None:
+        for kind, answer in _registered(type(method)).items():
+            for name in answer.own.keys() - self.own.keys():
+                value = getattr(method, name)
+                require(
+                    value is None,
+                    f"`{name}` = {value!r} is an option of {type(method).__name__} for {kind.__name__}, "
+                    f"got {type(problem).__name__}",
+                )
+
+
+def _registered(method: type[Method]) -> dict[type, _Answer]:
+    return {kind: answer for kind, answer in method._answers.registry.items() if kind is not object}
+
+
+def _unsupported(problem: object, method: Method) -> Solution:
+    """Answer to a problem type that a method does not know; names those it does."""
+    known = " and ".join(kind.__name__ for kind in _registered(type(method)))
+    raise TypeError(f"{type(method).__name__} solves {known}, got {type(problem).__name__}")
+
+
+def require_choice(name: str, value: object, *choices: str | None) -> None:
+    """Raise ``ValueError`` for an option that is none of its choices."""
+    *others, last = (choice for choice in choices if choice is not None)
+    require(value in choices, f"`{name}` must be {', '.join(others)} or {last}, got {value!r}")
 
 
 def require_numpy(backend: str, value: Array) -> None:
     """Raise ``TypeError`` where CVXPY is asked to work on the arrays of another library."""
     if backend == "cvxpy" and not isinstance(value, np.ndarray):
         raise TypeError(f"`backend` cvxpy works on NumPy arrays, got {type(value).__name__}")
-
-
-P = TypeVar("P")
 
 
 @singledispatch
@@ -124,48 +199,17 @@ def in_double_precision(solve: Callable[[P], Solution], problem: P, dtype: Any) 
     )
 
 
-def iterate(state: T, step: Callable[[T], tuple[T, Array]], *, limit: int) -> tuple[T, Array, Array]:
-    """Run a batched fixed-point iteration in which every element stops on its own.
+def double_precision(leaf: str) -> Callable[[Callable[..., Solution]], Callable[..., Solution]]:
+    """Decorator of an answer, by :func:`in_double_precision` where the problem's array ``leaf`` is not yet double."""
 
-    Elements that are done leave the batch, so that a straggler does not hold up the others; nothing is
-    written in place.
+    def decorate(solve: Callable[..., Solution]) -> Callable[..., Solution]:
+        @wraps(solve)
+        def wide(problem: Any, *args: Any, **options: Any) -> Solution:
+            value = getattr(problem, leaf)
+            if value.dtype == array_namespace(value).float64:
+                return solve(problem, *args, **options)
+            return in_double_precision(lambda wider: solve(wider, *args, **options), problem, value.dtype)
 
-    Parameters
-    ----------
-    state : NamedTuple of arrays, shape (batch, ...)
-        Iterates and the data that the step needs.
-    step : function
-        Maps a state to the next one and a (batch,) bool of the elements that are done with it.
-    limit : int
-        Most iterations.
+        return wide
 
-    Returns
-    -------
-    state : NamedTuple of arrays
-        Last iterate of every element, in the order given.
-    iterations : Array, shape (batch,), int64
-    converged : Array, shape (batch,), bool
-        Whether an element was done before the limit.
-    """
-    leaf = _first_leaf(state)
-    xp = array_namespace(leaf)
-    index = xp.arange(leaf.shape[0], device=device(leaf))
-    retired: list[tuple[Array, T, int, bool]] = []
-    for iteration in range(1, limit + 1):
-        if index.shape[0] == 0:
-            break
-        state, done = step(state)
-        if xp.any(done):
-            retired.append((index[done], take(state, done), iteration, True))
-            index, state = index[~done], take(state, ~done)
-    if index.shape[0] or not retired:
-        retired.append((index, state, limit, False))
-    order = xp.argsort(xp.concat([piece[0] for piece in retired]))
-    merged = tree_map(lambda *leaves: xp.concat(leaves)[order], *(piece[1] for piece in retired))
-    iterations = xp.concat([xp.full_like(piece[0], piece[2]) for piece in retired])[order]
-    converged = xp.concat([xp.astype(xp.full_like(piece[0], piece[3]), xp.bool) for piece in retired])[order]
-    return merged, iterations, converged
-
-
-def _first_leaf(tree: Any) -> Array:
-    return _first_leaf(tree[0]) if isinstance(tree, tuple) else tree
+    return decorate

@@ -7,43 +7,36 @@ All of them know gains, echo noise, predicted angle and variance, not the target
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from array_api_compat import array_namespace, device
 
+from jcas_env.checks import require
 from jcas_env.scenarios.massive_mimo import MassiveMIMOAllocation, MassiveMIMOProblem
 from jcas_env.scenarios.massive_mimo.action import most_informative, split
 from jcas_env.scenarios.massive_mimo.scenario import predicted_sigma
-from jcas_env.types import Array, Status
+from jcas_env.types import Status
 
-from .massive_mimo.closed_form import answer, at_sensing_power
-from .solver import Solution, in_double_precision, unsupported
+from .massive_mimo.closed_form import GRID, answer, at_sensing_power, share_grid
+from .solver import Method, Solution, double_precision
 
 BeamError = Literal["none", "sigma"]
 """Beam error that a rule plans with: none, or one predicted standard deviation (at most 0.5 rad)."""
 
-GRID = 30
-"""Points of the grid of sensing shares from 0.02 to 1, beside 0."""
-
-
-def share_grid(like: Array) -> Array:
-    """Grid of sensing shares: 0, and 30 points from .02 to 1, (31,)."""
-    xp = array_namespace(like)
-    points = xp.linspace(0.02, 1.0, GRID, dtype=like.dtype, device=device(like))
-    return xp.concat([xp.zeros_like(points[:1]), points])
-
 
 @dataclass(frozen=True)
-class FramePlanner(ABC):
+class FramePlanner(Method, ABC):
     """Base of the rules; FEASIBLE keeps the budget and claims nothing. The objective is the planned frame's utility."""
 
     beam_error: BeamError = "none"
     """Beam error to plan with."""
 
     def __post_init__(self) -> None:
-        if self.beam_error not in get_args(BeamError):
-            raise ValueError(f"`beam_error` must be one of {get_args(BeamError)}, got {self.beam_error!r}")
+        require(
+            self.beam_error in get_args(BeamError),
+            f"`beam_error` must be one of {get_args(BeamError)}, got {self.beam_error!r}",
+        )
 
     def planned(self, problem: MassiveMIMOProblem) -> MassiveMIMOProblem:
         """The known problem with the target where it is assumed to be."""
@@ -52,29 +45,20 @@ class FramePlanner(ABC):
             return known
         return known.with_beam_error(predicted_sigma(problem.prior_variance))
 
-    def solve(self, problem: MassiveMIMOProblem) -> Solution:
-        """Plan a batch of frames; see :class:`Solution`."""
-        if not isinstance(problem, MassiveMIMOProblem):
-            raise unsupported(self, problem, MassiveMIMOProblem)
-        xp = array_namespace(problem.large_scale_gain)
-        if problem.large_scale_gain.dtype == xp.float32:
-            return in_double_precision(self.solve, problem, problem.large_scale_gain.dtype)
-        planned = self.planned(problem)
-        allocation = self.allocate(planned)
-        everywhere = xp.ones(problem.batch, dtype=xp.bool, device=device(problem.large_scale_gain))
-        solution = answer(planned, allocation, status=int(Status.FEASIBLE), feasible=everywhere)
-        return Solution(
-            solution.allocation,
-            planned.utility(allocation),
-            solution.bound,
-            solution.status,
-            solution.iterations,
-            solution.details,
-        )
-
     @abstractmethod
     def allocate(self, problem: MassiveMIMOProblem) -> MassiveMIMOAllocation:
         """Allocation for a planned problem."""
+
+
+@FramePlanner.register(MassiveMIMOProblem)
+@double_precision("large_scale_gain")
+def _(problem: MassiveMIMOProblem, method: FramePlanner) -> Solution:
+    xp = array_namespace(problem.large_scale_gain)
+    planned = method.planned(problem)
+    allocation = method.allocate(planned)
+    everywhere = xp.ones(problem.batch, dtype=xp.bool, device=device(problem.large_scale_gain))
+    solution = answer(planned, allocation, status=int(Status.FEASIBLE), feasible=everywhere)
+    return replace(solution, objective=planned.utility(allocation))
 
 
 @dataclass(frozen=True)
@@ -130,8 +114,7 @@ class ConstantShare(FramePlanner):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0.0 <= self.share <= 1.0:
-            raise ValueError(f"`share` must lie in [0, 1], got {self.share!r}")
+        require(0.0 <= self.share <= 1.0, f"`share` must lie in [0, 1], got {self.share!r}")
 
     def allocate(self, problem: MassiveMIMOProblem) -> MassiveMIMOAllocation:
         """The share, whatever the frame."""

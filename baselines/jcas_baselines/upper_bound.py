@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Literal, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace, device
 
+from jcas_env.checks import require
 from jcas_env.physics.rates import saturated_ratio
 from jcas_env.scenarios.multicell import MultiCellProblem
 from jcas_env.types import Status, as_array
@@ -18,9 +19,10 @@ from .bounding.descent import lowest
 from .bounding.prices import Budgets, UnitPrices, clear_market, ground, losers, room, winners
 from .bounding.tree import Effort
 from .bounding.units import Units, numpy_of, take_apart
+from .multicell.ascent import without_floors
 from .multicell.cells import infeasible
-from .search import Joint, without_floors
-from .solver import Solution, Solver, unsupported
+from .search import Joint
+from .solver import Method, Solution, Solver
 
 ROUNDING = 1e-9
 """Share by which the bound is raised against rounding in the last sums."""
@@ -55,7 +57,7 @@ EFFORTS = {
 
 
 @dataclass(frozen=True)
-class UpperBound:
+class UpperBound(Method):
     r"""Certified upper bound on the ``rate`` utility of every feasible allocation of a slot.
 
     The rates have interference in them and are not concave; the bound holds nevertheless, for the problem's
@@ -96,43 +98,8 @@ class UpperBound:
     """Gap up to which the allocation is called optimal."""
 
     def __post_init__(self) -> None:
-        if self.effort not in EFFORTS:
-            raise ValueError(f"`effort` must be one of {list(EFFORTS)}, got {self.effort!r}")
-        if not 0 <= self.tolerance < inf:
-            raise ValueError(f"`tolerance` must be at least 0, got {self.tolerance!r}")
-
-    def solve(self, problem: MultiCellProblem) -> Solution:
-        """Bound a problem, batched; raises ``TypeError`` for another type."""
-        if not isinstance(problem, MultiCellProblem):
-            raise unsupported(self, problem, MultiCellProblem)
-        xp = array_namespace(problem.gain)
-        known = self.search.solve(problem)
-        fits = ~infeasible(problem)
-        # A search may hold floors to be too large that fill the budget up to rounding; the bound stands nevertheless.
-        answered = fits & (known.status != int(Status.INFEASIBLE))
-        blank = as_array(xp.where(answered, 0.0, float("nan")), problem.gain)
-        allocation = known.allocation._replace(
-            power=known.allocation.power + blank[..., None, None],
-            bandwidth=known.allocation.bandwidth + blank[..., None, None],
-        )
-        objective = problem.utility(known.allocation) + blank
-        if problem.reward == "rate" and not problem.subcarrier_spacing:
-            certificate, nodes = self._certify(without_floors(problem, ~fits))
-            bound = xp.where(fits, as_array(certificate, problem.gain), float("nan"))
-        else:
-            bound, nodes = xp.where(fits, inf, objective), np.zeros(problem.batch, dtype=np.int64)
-        closed = bound <= objective * (1.0 + self.tolerance)
-        status = xp.where(closed, int(Status.OPTIMAL), int(Status.FEASIBLE))
-        known_gap = saturated_ratio(xp.clip(bound - objective, min=0.0), objective)
-        gap = xp.where(objective > 0, xp.where(bound < inf, known_gap, inf), float("nan"))
-        return Solution(
-            allocation,
-            objective,
-            bound,
-            xp.where(answered, status, int(Status.INFEASIBLE)),
-            xp.asarray(nodes, device=device(problem.gain)),
-            {"gap": gap, "least_share": problem.least_share},
-        )
+        require(self.effort in EFFORTS, f"`effort` must be one of {list(EFFORTS)}, got {self.effort!r}")
+        require(0 <= self.tolerance < inf, f"`tolerance` must be at least 0, got {self.tolerance!r}")
 
     def _certify(self, problem: MultiCellProblem) -> tuple[np.ndarray, np.ndarray]:
         """Bound and number of nodes of every element, (...,) each."""
@@ -173,6 +140,33 @@ class UpperBound:
             some = slice(begin, min(begin + CHUNK, count))
             parts.append(price_units(units.part(some.start, some.stop), Budgets(*(x[some] for x in plan)), setting))
         return UnitPrices(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+
+@UpperBound.register(MultiCellProblem)
+def _(problem: MultiCellProblem, method: UpperBound) -> Solution:
+    xp = array_namespace(problem.gain)
+    known = method.search.solve(problem)
+    lost = infeasible(problem)
+    objective = problem.utility(known.allocation)
+    bound, nodes = xp.full_like(objective, inf), np.zeros(problem.batch, dtype=np.int64)
+    if problem.reward == "rate" and not problem.subcarrier_spacing:
+        certificate, nodes = method._certify(without_floors(problem, lost))
+        bound = as_array(certificate, problem.gain)
+    closed = bound <= objective * (1.0 + method.tolerance)
+    known_gap = saturated_ratio(xp.clip(bound - objective, min=0.0), objective)
+    found = Solution(
+        known.allocation,
+        objective,
+        bound,
+        xp.where(closed, int(Status.OPTIMAL), int(Status.FEASIBLE)),
+        xp.asarray(nodes, device=device(problem.gain)),
+        {
+            "gap": xp.where(objective > 0, xp.where(bound < inf, known_gap, inf), float("nan")),
+            "least_share": problem.least_share,
+        },
+    ).struck(lost | (known.status == int(Status.INFEASIBLE)), "gap")
+    # A search may hold floors to be too large that fill the budget up to rounding; the bound stands nevertheless.
+    return replace(found, bound=xp.where(lost, float("nan"), bound))
 
 
 def coupled(network: Network, known: np.ndarray) -> np.ndarray:

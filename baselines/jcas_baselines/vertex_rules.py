@@ -8,12 +8,18 @@ from math import inf
 from array_api_compat import array_namespace, device
 
 from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
-from jcas_env.types import Array, Status, as_array
+from jcas_env.types import Array, Status
 
+from .multicell.ascent import without_floors
 from .multicell.cells import infeasible
-from .multicell.relaxed_solver import LEAST_SHARE, RelaxedResult, RelaxedSolver, floors_of
-from .search import without_floors
-from .solver import Solution, unsupported
+from .multicell.relaxed_solver import (
+    RelaxedResult,
+    RelaxedSolver,
+    floors_of,
+    share_candidates,
+    share_interval,
+)
+from .solver import Method, Solution
 
 SHARES = 9
 """Positioning shares that are tried where the share is free, both ends among them."""
@@ -54,7 +60,7 @@ class ConstantRule(RelaxedSolver):
 
 
 @dataclass(frozen=True)
-class BestVertex:
+class BestVertex(Method):
     """Equal power, and all slack band of each cell and service to the one group with which it earns most.
 
     With equal power everywhere the interference of the other cells is the same at all vertices, so the best group
@@ -63,52 +69,37 @@ class BestVertex:
     (spec learning 6).
     """
 
-    def solve(self, problem: MultiCellProblem) -> Solution:
-        """Try every vertex, batched; raises ``TypeError`` for another type."""
-        if not isinstance(problem, MultiCellProblem):
-            raise unsupported(self, problem, MultiCellProblem)
-        xp = array_namespace(problem.gain)
-        fits = ~infeasible(problem)
-        solvable = without_floors(problem, ~fits)
-        shares = _shares(solvable)
-        relaxed = solvable.relaxed(positioning_share=shares)
-        groups = relaxed.groups.size.shape[-1]
-        batch = relaxed.coefficient.shape[:-1]
-        values = []
-        for k in range(groups):
-            winner = xp.full(batch, k, dtype=xp.int64, device=device(shares))
-            rates = solvable.rates(solvable.assemble(vertex(relaxed, winner), shares))
-            silent = xp.zeros_like(rates[0])
-            # Services add up in every reward of rates, so each is judged with the other one silent.
-            values.append(xp.stack([solvable.score(rates[0], silent), solvable.score(silent, rates[1])], axis=-1))
-        value = xp.stack(values)  # (groups, shares, ..., cells, 2)
-        best = xp.argmax(xp.sum(xp.max(value, axis=0), axis=-1), axis=0)[None, ...]
-        share = xp.take_along_axis(shares, best, axis=0)[0, ...]
-        winner = xp.argmax(value, axis=0)
-        winner = xp.take_along_axis(winner, xp.broadcast_to(best[..., None], (1, *winner.shape[1:])), axis=0)[0, ...]
-        allocation = solvable.assemble(vertex(solvable.relaxed(positioning_share=share), winner), share)
-        struck = as_array(xp.where(fits, 0.0, float("nan")), problem.gain)
-        allocation = allocation._replace(
-            power=allocation.power + struck[..., None, None], bandwidth=allocation.bandwidth + struck[..., None, None]
-        )
-        objective = problem.utility(allocation)
-        return Solution(
-            allocation,
-            objective,
-            xp.where(fits, inf, struck),
-            xp.where(fits, int(Status.FEASIBLE), int(Status.INFEASIBLE)),
-            xp.full(problem.batch, groups, dtype=xp.int64, device=device(objective)),
-            {"positioning_share": share, "least_share": problem.least_share},
-        )
 
-
-def _shares(problem: MultiCellProblem) -> Array:
-    """Positioning shares to try, (shares, ..., cells)."""
+@BestVertex.register(MultiCellProblem)
+def _(problem: MultiCellProblem, method: BestVertex) -> Solution:  # noqa: ARG001
     xp = array_namespace(problem.gain)
-    free = problem.share_is_free
-    if not xp.any(free):
-        return problem.share[None, ...]
-    low = xp.where(free, xp.clip(problem.least_share, min=LEAST_SHARE), problem.share)
-    high = xp.where(free, 1.0 - low, problem.share)
-    step = xp.linspace(0.0, 1.0, SHARES, dtype=low.dtype, device=device(low))
-    return low + (high - low) * xp.reshape(step, (SHARES, *(1,) * low.ndim))
+    lost = infeasible(problem)
+    solvable = without_floors(problem, lost)
+    fixed = not xp.any(solvable.share_is_free)
+    shares = solvable.share[None, ...] if fixed else share_candidates(*share_interval(solvable), SHARES)
+    relaxed = solvable.relaxed(positioning_share=shares)
+    groups = relaxed.groups.size.shape[-1]
+    batch = relaxed.coefficient.shape[:-1]
+    values = []
+    for k in range(groups):
+        winner = xp.full(batch, k, dtype=xp.int64, device=device(shares))
+        rates = solvable.rates(solvable.assemble(vertex(relaxed, winner), shares))
+        silent = xp.zeros_like(rates[0])
+        # Services add up in every reward of rates, so each is judged with the other one silent.
+        values.append(xp.stack([solvable.score(rates[0], silent), solvable.score(silent, rates[1])], axis=-1))
+    value = xp.stack(values)  # (groups, shares, ..., cells, 2)
+    best = xp.argmax(xp.sum(xp.max(value, axis=0), axis=-1), axis=0)[None, ...]
+    share = xp.take_along_axis(shares, best, axis=0)[0, ...]
+    winner = xp.argmax(value, axis=0)
+    winner = xp.take_along_axis(winner, xp.broadcast_to(best[..., None], (1, *winner.shape[1:])), axis=0)[0, ...]
+    allocation = solvable.assemble(vertex(solvable.relaxed(positioning_share=share), winner), share)
+    objective = problem.utility(allocation)
+    nothing = xp.zeros(problem.batch, dtype=xp.int64, device=device(objective))
+    return Solution(
+        allocation,
+        objective,
+        xp.full_like(objective, inf),
+        nothing + int(Status.FEASIBLE),
+        nothing + groups,
+        {"positioning_share": share, "least_share": problem.least_share},
+    ).struck(lost)

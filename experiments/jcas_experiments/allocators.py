@@ -16,16 +16,19 @@ from jcas_baselines import (
     BestGrouping,
     BestVertex,
     ConstantRule,
+    ConstantShare,
     DrainSearch,
     EqualAllocation,
     Exact,
+    ExactPerFrame,
     GradientSearch,
     Joint,
+    LeastSensing,
     MaxWeight,
+    Myopic,
     Solution,
     UpperBound,
 )
-from jcas_baselines.tracking_rules import ConstantShare, ExactPerFrame, LeastSensing, Myopic
 
 from jcas_env import MeshProblem
 from jcas_env.checks import require, suggest

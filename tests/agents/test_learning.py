@@ -24,9 +24,8 @@ from jcas_agents.training.multicell import (
     equal_utility,
     utility_of,
 )
-from jcas_baselines import ADMM, SCA, BestVertex, ConstantRule, EqualAllocation, Exact
+from jcas_baselines import ADMM, SCA, BestVertex, ConstantRule, EqualAllocation, Exact, Myopic
 from jcas_baselines.massive_mimo.clairvoyant import clairvoyant
-from jcas_baselines.tracking_rules import Myopic
 from jcas_experiments.score.scores import RIVALS, scores, table, write_card
 
 from jcas_env import make_scenario

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from jcas_baselines import GBD, Exact
-from jcas_baselines.gbd import LEAST_SHARE, MARGIN, _Inner, cells_of
 from jcas_baselines.multicell.convex_relaxed import shared_optimum
+from jcas_baselines.multicell.relaxed_solver import LEAST_SHARE
+from jcas_baselines.multicell.share_cuts import MARGIN, ShareSubproblem, cells_of
 from support.backends import BACKENDS, to_numpy
 from support.problems import CORNERS, mixed_problem, random_problem
 from support.scenes import static
@@ -203,7 +204,7 @@ def test_other_problem_types_are_refused_by_name():
 def test_a_cut_is_nowhere_below_the_value(form, split, rng):
     """Weak duality: the cut of any share bounds the value at every other, whatever the accuracy of the subproblem."""
     problem = random_problem(rng, 2, crowd=5, reward="rate" if form == "rate" else "fair")
-    loose, exact = (_Inner(cells_of(problem), form, gap, "closed_form") for gap in (0.1, 1e-7))
+    loose, exact = (ShareSubproblem(cells_of(problem), form, gap) for gap in (0.1, 1e-7))
     index = np.arange(4)
     for _ in range(10):
         here, there = rng.uniform(0.1, 0.9, (2, 4, split))

@@ -8,7 +8,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from jcas_baselines import ADMM, SCA, EqualAllocation, Exact
-from jcas_baselines.massive_mimo.sca import first_point, linear_demand, surrogate
+from jcas_baselines.massive_mimo.minorant import surrogate
+from jcas_baselines.massive_mimo.sca import first_point, linear_demand
 from scipy.optimize import minimize
 from support.mimo import GAIN, case, layouts, part, random_problem
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from jcas_baselines import ADMM, GBD, SCA, EqualAllocation
 from jcas_baselines.multicell import convex_minorant as convex_sca
 from jcas_baselines.multicell.cells import allocation_of, cell_models, equal_point
-from jcas_baselines.multicell.minorant import Point, maximise_surrogate, onto_budgets, tangent_of, true_rates
+from jcas_baselines.multicell.minorant import Point, onto_budgets, tangent_of, true_rates
+from jcas_baselines.multicell.primal_dual import maximise_minorant
 from support.backends import BACKENDS, to_numpy
 from support.problems import CORNERS, mixed_problem, random_problem
 from support.scenes import static
@@ -24,7 +25,7 @@ def flat_air(problem, share=0.5):
     scene = cell_models(problem, "cell")
     value = equal_point(scene, np.full((*problem.batch, problem.cells), share))
     lead = len(problem.batch) + 1
-    air = type(scene.air)(*(np.reshape(leaf, (-1, *leaf.shape[lead:])) for leaf in scene.air))
+    air = type(scene.model)(*(np.reshape(leaf, (-1, *leaf.shape[lead:])) for leaf in scene.model))
     return air, Point(np.reshape(value, (-1, *value.shape[lead:])), np.full(value[..., 0, 0].size, share))
 
 
@@ -72,8 +73,8 @@ class TestSurrogate:
         problem = random_problem(rng, 2, crowd=6, reward=reward, share=share)
         air, at = flat_air(problem)
         price = 0.1 * rng.random((4, 6)) * air.weight.sum(axis=(-2, -1))[:, None]
-        fast = onto_budgets(air, maximise_surrogate(air, at, price))
-        cone = onto_budgets(air, convex_sca.maximise_surrogate(air, at, price))
+        fast = onto_budgets(air, maximise_minorant(air, at, price))
+        cone = onto_budgets(air, convex_sca.maximise_minorant(air, at, price))
 
         def earned(point):
             return minorant(air, at, point.value) - (price[:, None] * point.value[..., :6]).sum(axis=(-2, -1))
@@ -85,7 +86,7 @@ class TestSurrogate:
 
     def test_floors_and_budgets_hold(self, rng):
         air, at = flat_air(random_problem(rng, 10, share=0.4), 0.4)
-        point = onto_budgets(air, maximise_surrogate(air, at, np.zeros((20, 12))))
+        point = onto_budgets(air, maximise_minorant(air, at, np.zeros((20, 12))))
         assert (point.value >= air.floor - 1e-15).all()
         np.testing.assert_allclose(point.value[..., :12].sum(axis=-1), [[0.6, 0.4]] * 20, rtol=1e-14)
         np.testing.assert_allclose(point.value[..., 12:].sum(axis=-1), [[0.6, 0.4]] * 20, rtol=1e-14)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..solver import iterate
+from ..engines.iterate import iterate
 from .coupling import Network, Tariff, advantage, certificate, charge
 
 START, END, COOLING = 1e-2, 1e-5, 0.1

@@ -12,7 +12,7 @@ from jcas_env.scenarios.massive_mimo.action import split
 from jcas_env.scenarios.massive_mimo.state import State
 from jcas_env.tree import stack
 
-from ..tracking_rules import share_grid
+from .closed_form import share_grid
 
 VARIANCES = 120
 """Points of the grid of variances, log-spaced in [V_max / 100, 30 V_max] (spec mimo 7)."""
@@ -51,7 +51,7 @@ def clairvoyant(scenario: MassiveMIMO, *, episodes: int, seed: int, grid: int = 
     .. math:: J_t(V) = \max_{T/S} \big\{ r_t(V, T/S) + J_{t+1}\big(V_t(V, T/S)\big) \big\}
 
     over the variance V after a frame, on a logarithmic grid with linear interpolation, and the sensing shares of
-    :func:`.massive_mimo_policies.share_grid`, at full power with water-filled streams. The beam is taken to be one
+    :func:`.closed_form.share_grid`, at full power with water-filled streams. The beam is taken to be one
     predicted standard deviation off the target in every frame, which makes V a deterministic function of the plan; it
     bounds policies in an environment with ``tracker="one-sigma"``.
 

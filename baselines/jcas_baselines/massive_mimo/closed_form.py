@@ -18,6 +18,9 @@ from ..solver import Solution, in_double_precision
 Reading = Literal["equal-power", "equal-stream", "equal-full", "equal-half"]
 """Equal allocations: what the paper's two benchmarks may mean (spec mimo 3, 6.16)."""
 
+GRID = 30
+"""Points of the grid of sensing shares from 0.02 to 1, beside 0."""
+
 
 def answer(
     problem: MassiveMIMOProblem,
@@ -123,3 +126,10 @@ def solve_equal(problem: MassiveMIMOProblem, reading: Reading) -> Solution:
     power = (total - sensing)[..., None] * part / xp.sum(part, axis=-1, keepdims=True)
     allocation = MassiveMIMOAllocation(power, sensing)
     return answer(problem, allocation, status=int(Status.FEASIBLE), feasible=everywhere)
+
+
+def share_grid(like: Array) -> Array:
+    """Grid of sensing shares: 0, and 30 points from .02 to 1, (31,)."""
+    xp = array_namespace(like)
+    points = xp.linspace(0.02, 1.0, GRID, dtype=like.dtype, device=device(like))
+    return xp.concat([xp.zeros_like(points[:1]), points])

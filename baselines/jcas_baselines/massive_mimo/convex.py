@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from jcas_env.types import Array
 
-if TYPE_CHECKING:
-    from .sca import Iterate
+from .minorant import Iterate
 
 
 @lru_cache(maxsize=16)
@@ -73,7 +72,7 @@ def _solve_frame(
 def conic_update(point: Iterate) -> tuple[Array, Array]:
     """Maximiser of the surrogate by a conic solver, one element after the other.
 
-    Same contract as :func:`.massive_mimo_sca.update`; NumPy only.
+    Same contract as :func:`.minorant.update`; NumPy only.
     """
     batch = point.power.shape[0]
     total = np.sum(point.power, axis=-1) + point.sensing

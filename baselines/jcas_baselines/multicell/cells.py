@@ -18,12 +18,12 @@ from typing import Literal, NamedTuple
 from array_api_compat import array_namespace, device
 
 from jcas_env.physics.rates import intercell_density
+from jcas_env.physics.water_filling import waterfill
 from jcas_env.scenarios.multicell import MultiCellAllocation, MultiCellProblem, RelaxedAllocation
 from jcas_env.scenarios.multicell.problem.problem import LEAST_RATE
 from jcas_env.types import Array
 from jcas_env.units import MEGA
 
-from ..water_filling import waterfill
 from .minorant import CellModel, Point, onto_budgets
 
 Scope = Literal["cell", "network"]
@@ -35,7 +35,7 @@ SLACK = 1e-7
 class NetworkModel(NamedTuple):
     """Leaves (..., cells, ...) but for the coupling."""
 
-    air: CellModel
+    model: CellModel
     coupling: Array
     """(..., rows, rows): d of a user per unit of power of another cell's user; rows are the seats of one cell, where it
     is zero, or of all cells."""
@@ -80,7 +80,7 @@ def cell_models(problem: MultiCellProblem, scope: Scope) -> NetworkModel:
     factor = xp.stack([unit, 0.5 * unit], axis=-1)[..., None]
     worth = problem.service_weight[:, None] * (membership.gather(problem.weight) * taken)[..., None, :]
     logarithmic = problem.reward == "fair"
-    air = CellModel(
+    model = CellModel(
         signal,
         _cross(problem, gain, power),
         fixed,
@@ -91,7 +91,7 @@ def cell_models(problem: MultiCellProblem, scope: Scope) -> NetworkModel:
         xp.full(problem.share.shape, logarithmic, device=device(taken)),
         problem.share_is_free,
     )
-    return NetworkModel(air, _coupling(problem, gain, power, band, scope), worth, factor, floor, groups.size)
+    return NetworkModel(model, _coupling(problem, gain, power, band, scope), worth, factor, floor, groups.size)
 
 
 def _reachable(signal: Array, fixed: Array, constant: Array, factor: Array) -> Array:
@@ -147,27 +147,27 @@ def _loosened(problem: MultiCellProblem, floor: Array, seats: int) -> Array:
     return xp.concat(parts, axis=-1)
 
 
-def equal_point(scene: NetworkModel, share: Array) -> Array:
+def equal_point(network: NetworkModel, share: Array) -> Array:
     """EBPA at a share (..., cells), in units of the budgets: (..., cells, 2, entries) (spec multicell 4.8)."""
     xp = array_namespace(share)
-    seats = scene.air.signal.shape[-1]
+    seats = network.model.signal.shape[-1]
     services = xp.stack([1.0 - share, share], axis=-1)[..., None]
-    present = xp.sum(scene.air.member, axis=-2)
+    present = xp.sum(network.model.member, axis=-2)
     power = present / xp.clip(xp.sum(present, axis=-1, keepdims=True), min=1.0)
-    size = scene.size[..., None, :] + 0.0 * services
-    band = waterfill(size, xp.full_like(size, xp.inf), scene.air.floor[..., seats:] / services)
+    size = network.size[..., None, :] + 0.0 * services
+    band = waterfill(size, xp.full_like(size, xp.inf), network.model.floor[..., seats:] / services)
     return services * xp.concat([power[..., None, :] + xp.zeros_like(band[..., :1]), band], axis=-1)
 
 
-def allocation_of(problem: MultiCellProblem, scene: NetworkModel, value: Array, share: Array) -> MultiCellAllocation:
+def allocation_of(problem: MultiCellProblem, network: NetworkModel, value: Array, share: Array) -> MultiCellAllocation:
     """Physical allocation of points (..., cells, 2, entries), on the floors as they are and within the budgets."""
     xp = array_namespace(value)
-    seats = scene.air.signal.shape[-1]
-    above = value - scene.air.floor + scene.floor[..., None, :]
-    point = onto_budgets(scene.air._replace(floor=scene.floor[..., None, :]), Point(above, share))
+    seats = network.model.signal.shape[-1]
+    above = value - network.model.floor + network.floor[..., None, :]
+    point = onto_budgets(network.model._replace(floor=network.floor[..., None, :]), Point(above, share))
     normalised = point.value / xp.stack([1.0 - share, share], axis=-1)[..., None]
     return problem.assemble(
-        RelaxedAllocation(normalised[..., :seats], normalised[..., seats:] @ scene.air.member), share
+        RelaxedAllocation(normalised[..., :seats], normalised[..., seats:] @ network.model.member), share
     )
 
 

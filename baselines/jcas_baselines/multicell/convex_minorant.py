@@ -1,4 +1,4 @@
-"""The convex step of SCA in CVXPY: the cross-check of :mod:`.surrogate`, and the ``backend="cvxpy"``."""
+"""The convex step of SCA in CVXPY: the cross-check of :mod:`.primal_dual`, and the ``backend="cvxpy"``."""
 
 from __future__ import annotations
 
@@ -59,24 +59,24 @@ def _program(users: int, entries: int, logarithmic: tuple[bool, ...], free: bool
     return parts
 
 
-def maximise_surrogate(air: CellModel, at: Point, price: Array) -> Point:
-    """Same contract as :func:`.surrogate.maximise_surrogate`, one cell after the other; NumPy only."""
-    tangent, offset = tangent_of(air, at.value)
-    _, summed, band = gradients(air)
+def maximise_minorant(model: CellModel, at: Point, price: Array) -> Point:
+    """Same contract as :func:`.primal_dual.maximise_minorant`, one cell after the other; NumPy only."""
+    tangent, offset = tangent_of(model, at.value)
+    _, summed, band = gradients(model)
     value, share = np.array(at.value), np.array(at.share)
     found = np.ones(share.shape, dtype=bool)
     for i in range(value.shape[0]):
-        here, exists = air.member[i].sum(axis=0) > 0, air.member[i].sum(axis=1) > 0
+        here, exists = model.member[i].sum(axis=0) > 0, model.member[i].sum(axis=1) > 0
         if not here.any():
             continue
         kept = np.concatenate([here, exists])
         users, groups = int(here.sum()), int(exists.sum())
-        weight = air.weight[i][:, here]
-        kind = tuple(bool(w > 0) for w in weight.ravel()) if air.logarithmic[i] else ()
-        program = _program(users, users + groups, kind, bool(air.free[i]))
-        if not air.free[i]:
+        weight = model.weight[i][:, here]
+        kind = tuple(bool(w > 0) for w in weight.ravel()) if model.logarithmic[i] else ()
+        program = _program(users, users + groups, kind, bool(model.free[i]))
+        if not model.free[i]:
             program["share"].value = share[i]
-        scale = 1.0 + air.signal[i][:, here] / users
+        scale = 1.0 + model.signal[i][:, here] / users
         for service in range(2):
             lines = np.ix_(here, kept)
             factor = scale[service]
@@ -84,11 +84,11 @@ def maximise_surrogate(air: CellModel, at: Point, price: Array) -> Point:
                 "weight": weight[service],
                 "price": np.concatenate([price[i][here], np.zeros(groups)]),
                 "summed": summed[i, service][lines] / factor[:, None],
-                "level": air.constant[i][here] / factor,
+                "level": model.constant[i][here] / factor,
                 "band": band[i, 0][lines],
                 "linear": tangent[i, service][lines] + np.log(factor)[:, None] * band[i, 0][lines],
                 "offset": offset[i, service][here],
-                "floor": air.floor[i, service][kept],
+                "floor": model.floor[i, service][kept],
                 "budgets": np.repeat([[1.0, 0.0], [0.0, 1.0]], [users, groups], axis=1),
             }
             for name, entry in given.items():

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import log
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from jcas_env.scenarios.multicell import RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Array
 
-if TYPE_CHECKING:
-    from ..admm import AugmentedState
-    from .duality import Form
+from .augmented_lagrangian import AugmentedState
+from .duality import Form
 
 PRECISE = {"solver": "CLARABEL", "tol_gap_abs": 1e-10, "tol_gap_rel": 1e-10, "tol_feas": 1e-10}
 """Settings of the cross-checks."""
@@ -163,6 +162,20 @@ def per_hertz_optimum(relaxed: RelaxedProblem, form: Form = "rate") -> RelaxedAl
     ]
     cp.Problem(cp.Maximize(earned), constraints).solve(**PRECISE)
     return RelaxedAllocation(np.asarray(power.value), np.asarray(band.value)[index])
+
+
+def per_hertz_optima(relaxed: RelaxedProblem, form: Form) -> RelaxedAllocation:
+    """Per-hertz optima of a batch, one after the other; padding is left out. NumPy only."""
+    power, band = np.zeros(relaxed.coefficient.shape), np.zeros(relaxed.coefficient.shape)
+    for i in np.ndindex(relaxed.coefficient.shape[:-1]):
+        here = relaxed.group[i] >= 0
+        if not here.any():
+            continue
+        parts = (relaxed.weight[i][here], relaxed.coefficient[i][here], relaxed.group[i][here])
+        floors = np.asarray(relaxed.power_floor)[i], np.asarray(relaxed.band_floor)[i]
+        answer = per_hertz_optimum(RelaxedProblem(*parts, *floors), form)
+        power[i][here], band[i][here] = answer
+    return RelaxedAllocation(power, band)
 
 
 def _earned(relaxed: RelaxedProblem, power: Any, width: Any, form: Form) -> Any:

@@ -20,17 +20,15 @@ For logarithms, :math:`\ln R \le \ln R_0 + R/R_0 - 1` reduces the problem to wei
 from __future__ import annotations
 
 from math import e
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from array_api_compat import array_namespace
 
 from jcas_env.scenarios.multicell import RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Array, as_array
 
-if TYPE_CHECKING:
-    from jcas_env.physics.membership import Groups
-
-    from .relaxed_solver import Floors
+from ...jcas_env.physics.membership import Groups
+from .relaxed_solver import Floors
 
 Form = Literal["rate", "log"]
 """Weighted sum of the rates, or of their logarithms."""

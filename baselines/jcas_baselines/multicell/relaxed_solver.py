@@ -10,17 +10,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from math import inf
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from array_api_compat import array_namespace, device
 
 from jcas_env.physics.membership import Groups
 from jcas_env.physics.rates import Noise
 from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
+from jcas_env.tree import tree_map
 from jcas_env.types import COMMUNICATION, POSITIONING, Array, Status, rounding
 from jcas_env.units import MEGA
 
-from ..solver import Solution, in_double_precision, unsupported, widened
+from ..solver import Method, Solution, double_precision, widened
 
 LEAST_SHARE = 1e-6
 """Least share of a service where there are no floors."""
@@ -93,7 +94,7 @@ class RelaxedResult(NamedTuple):
     details: dict[str, Array]
 
 
-class RelaxedSolver(ABC):
+class RelaxedSolver(Method, ABC):
     r"""Solver of relaxed problems, lifted to the multi-cell problem.
 
     On a :class:`MultiCellProblem` the objective is the configured utility of the relaxed rates (Mbit/s, or its
@@ -121,22 +122,6 @@ class RelaxedSolver(ABC):
         """What the search over the share evaluates; another solver where an equivalent is cheaper."""
         return self
 
-    def solve(self, problem: Any) -> Solution:
-        """Solve a batch; see :class:`Solution`."""
-        if isinstance(problem, RelaxedProblem | MultiCellProblem):
-            leaf = problem.gain if isinstance(problem, MultiCellProblem) else problem.coefficient
-            if leaf.dtype != array_namespace(leaf).float64:
-                return in_double_precision(self.solve, problem, leaf.dtype)
-        if isinstance(problem, RelaxedProblem):
-            result = self._checked(problem, feasible(problem))
-            objective = problem.objective(result.allocation, self.model)
-            return Solution(
-                result.allocation, objective, result.bound, result.status, result.iterations, result.details
-            )
-        if isinstance(problem, MultiCellProblem):
-            return self._solve_cells(problem)
-        raise unsupported(self, problem, MultiCellProblem, RelaxedProblem)
-
     def _checked(self, relaxed: RelaxedProblem, fits: Array) -> RelaxedResult:
         """Solve, and mark the elements whose floors do not fit into the budgets; ``fits`` broadcasts to the batch."""
         xp = array_namespace(relaxed.coefficient)
@@ -150,38 +135,6 @@ class RelaxedSolver(ABC):
             result.details,
         )
 
-    def _solve_cells(self, problem: MultiCellProblem) -> Solution:
-        xp = array_namespace(problem.gain)
-        best = self._at_best_share(problem)
-        result = best.result
-        status = xp.max(result.status, axis=(-2, -1))
-        infeasible = status == int(Status.INFEASIBLE)
-        if problem.reward != "rate":  # the methods maximise the sum rate of each service: no claim on another utility
-            status = xp.where(status < int(Status.FEASIBLE), int(Status.FEASIBLE), status)
-        elif not best.certified:
-            free = xp.any(problem.share_is_free, axis=-1)
-            status = xp.where(free & (status == int(Status.OPTIMAL)), int(Status.STATIONARY), status)
-        allocation = problem.assemble(result.allocation, best.share)
-        nan = xp.asarray(float("nan"), dtype=problem.gain.dtype)
-        lost = infeasible[..., None, None]
-        allocation = allocation._replace(
-            power=xp.where(lost, nan, allocation.power), bandwidth=xp.where(lost, nan, allocation.bandwidth)
-        )
-        return Solution(
-            allocation,
-            xp.where(infeasible, nan, xp.mean(best.score, axis=-1)),
-            xp.where(infeasible, nan, xp.mean(best.bound, axis=-1)),
-            status,
-            xp.max(result.iterations, axis=(-2, -1)),
-            {
-                "positioning_share": best.share,
-                "least_share": problem.least_share,
-                "cell_objective": best.score,
-                "cell_bound": best.bound,
-            }
-            | {name: xp.max(value, axis=(-2, -1)) for name, value in result.details.items()},
-        )
-
     def _at_best_share(self, problem: MultiCellProblem) -> AtShare:
         """Solve at the stated share, or at the best one that the search finds where it is free."""
         xp = array_namespace(problem.gain)
@@ -189,12 +142,10 @@ class RelaxedSolver(ABC):
         if not xp.any(free):
             return self._at_share(problem, problem.share)
         searcher = self.searcher
-        least = xp.where(free, xp.clip(problem.least_share, min=LEAST_SHARE, max=0.5), problem.share)
-        low, high = least, xp.where(free, 1.0 - least, problem.share)
+        low, high = share_interval(problem)
         settled = problem.reward == "rate" and self.model == "constant"  # convex: an end that is best stays best
         for count in self.SHARES:
-            step = xp.linspace(0.0, 1.0, count, dtype=least.dtype, device=device(least))
-            shares = low + (high - low) * xp.reshape(step, (count, *(1,) * least.ndim))
+            shares = share_candidates(low, high, count)
             tried = searcher._at_share(problem, shares)
             best = xp.argmax(xp.where(xp.isnan(tried.score), -inf, tried.score), axis=0)[None, ...]
             low, high = (choose_candidate(shares, xp.clip(best + turn, min=0, max=count - 1)) for turn in (-1, 1))
@@ -203,18 +154,20 @@ class RelaxedSolver(ABC):
                 break
         if searcher is not self:
             return self._at_share(problem, share)
+
+        def choose(value: Array) -> Array:
+            return choose_candidate(value, best)
+
         result = tried.result
         chosen = RelaxedResult(
-            RelaxedAllocation(
-                choose_candidate(result.allocation.power, best), choose_candidate(result.allocation.bandwidth, best)
-            ),
-            choose_candidate(result.bound, best),
-            choose_candidate(result.status, best),
-            choose_candidate(result.iterations, best),
-            {name: choose_candidate(value, best) for name, value in result.details.items()},
+            tree_map(choose, result.allocation),
+            choose(result.bound),
+            choose(result.status),
+            choose(result.iterations),
+            {name: choose(value) for name, value in result.details.items()},
         )
-        bound = xp.where(xp.any(free, axis=-1)[..., None], inf, choose_candidate(tried.bound, best))
-        return AtShare(share, choose_candidate(tried.score, best), bound, chosen)
+        bound = xp.where(xp.any(free, axis=-1)[..., None], inf, choose(tried.bound))
+        return AtShare(share, choose(tried.score), bound, chosen)
 
     def _at_share(self, problem: MultiCellProblem, share: Array) -> AtShare:
         """Solve at shares (..., cells); leading axes beyond the problem's are candidates."""
@@ -237,6 +190,45 @@ class RelaxedSolver(ABC):
         return total
 
 
+@RelaxedSolver.register(MultiCellProblem)
+@double_precision("gain")
+def solve_cells(problem: MultiCellProblem, method: RelaxedSolver) -> Solution:
+    """Solve both services of all cells at the best positioning share."""
+    xp = array_namespace(problem.gain)
+    best = method._at_best_share(problem)
+    result = best.result
+    status = xp.max(result.status, axis=(-2, -1))
+    infeasible = status == int(Status.INFEASIBLE)
+    if problem.reward != "rate":  # the methods maximise the sum rate of each service: no claim on another utility
+        status = xp.where(status < int(Status.FEASIBLE), int(Status.FEASIBLE), status)
+    elif not best.certified:
+        free = xp.any(problem.share_is_free, axis=-1)
+        status = xp.where(free & (status == int(Status.OPTIMAL)), int(Status.STATIONARY), status)
+    figures = {
+        "positioning_share": best.share,
+        "least_share": problem.least_share,
+        "cell_objective": best.score,
+        "cell_bound": best.bound,
+    }
+    return Solution(
+        problem.assemble(result.allocation, best.share),
+        xp.mean(best.score, axis=-1),
+        xp.mean(best.bound, axis=-1),
+        status,
+        xp.max(result.iterations, axis=(-2, -1)),
+        figures | {name: xp.max(value, axis=(-2, -1)) for name, value in result.details.items()},
+    ).struck(infeasible)
+
+
+@RelaxedSolver.register(RelaxedProblem)
+@double_precision("coefficient")
+def solve_services(problem: RelaxedProblem, method: RelaxedSolver) -> Solution:
+    """Solve a batch of relaxed problems as they are."""
+    result = method._checked(problem, feasible(problem))
+    objective = problem.objective(result.allocation, method.model)
+    return Solution(result.allocation, objective, result.bound, result.status, result.iterations, result.details)
+
+
 class AtShare(NamedTuple):
     """What a method makes of a problem at a positioning share, or at candidates of it on leading axes."""
 
@@ -250,6 +242,21 @@ class AtShare(NamedTuple):
     """Batch axes (..., cells, 2)."""
     certified: bool = False
     """Whether the bound holds for every share, where the share is free."""
+
+
+def share_interval(problem: MultiCellProblem) -> tuple[Array, Array]:
+    """Least and largest positioning share that keep the floors, (..., cells) each; twice the share that is given."""
+    xp = array_namespace(problem.gain)
+    free = problem.share_is_free
+    low = xp.where(free, xp.clip(problem.least_share, min=LEAST_SHARE, max=0.5), problem.share)
+    return low, xp.where(free, 1.0 - low, problem.share)
+
+
+def share_candidates(low: Array, high: Array, count: int) -> Array:
+    """Shares at equal distances from ``low`` to ``high`` (..., cells), (count, ..., cells)."""
+    xp = array_namespace(low)
+    step = xp.linspace(0.0, 1.0, count, dtype=low.dtype, device=device(low))
+    return low + (high - low) * xp.reshape(step, (count, *(1,) * low.ndim))
 
 
 def choose_candidate(value: Array, index: Array) -> Array:

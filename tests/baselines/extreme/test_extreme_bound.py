@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from jcas_baselines import EqualAllocation, Exact, UpperBound
-from jcas_baselines.search import without_floors
+from jcas_baselines.multicell.ascent import without_floors
 from support.bounds import random_allocations
 from support.extreme import FEASIBLE, assert_answered, extreme_multicell
 

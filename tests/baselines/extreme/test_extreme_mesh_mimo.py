@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from jcas_baselines import GBD, SCA, EqualAllocation, Exact
-from jcas_baselines.tracking_rules import ConstantShare, ExactPerFrame, LeastSensing, Myopic
+from jcas_baselines import GBD, SCA, ConstantShare, EqualAllocation, Exact, ExactPerFrame, LeastSensing, Myopic
 from support.extreme import assert_answered, demanding_mimo, extreme_mesh, extreme_mimo
 
 from jcas_env import MassiveMIMOProblem, MeshProblem, Status

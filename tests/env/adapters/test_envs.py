@@ -13,8 +13,7 @@ import pytest
 from gymnasium.spaces import flatten
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
-from jcas_baselines import ADMM, GBD, EqualAllocation
-from jcas_baselines.tracking_rules import Myopic
+from jcas_baselines import ADMM, GBD, EqualAllocation, Myopic
 
 import jcas_env
 from jcas_env.render import slot_figure

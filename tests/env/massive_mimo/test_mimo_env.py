@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from jcas_agents import evaluate
-from jcas_baselines import SCA, EqualAllocation, Exact
+from jcas_baselines import SCA, ConstantShare, EqualAllocation, Exact, ExactPerFrame, LeastSensing, Myopic
 from jcas_baselines.massive_mimo.clairvoyant import clairvoyant
-from jcas_baselines.tracking_rules import ConstantShare, ExactPerFrame, LeastSensing, Myopic, share_grid
+from jcas_baselines.massive_mimo.closed_form import share_grid
 from support.mimo import case, frames, layouts, random_problem
 
 from jcas_env import MassiveMIMO, MassiveMIMOAllocation, MassiveMIMOConfig, MassiveMIMOProblem

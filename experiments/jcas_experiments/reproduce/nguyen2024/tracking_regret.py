@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jcas_agents import evaluate
+from jcas_baselines import ConstantShare, ExactPerFrame, LeastSensing, Myopic
 from jcas_baselines.massive_mimo.clairvoyant import clairvoyant
-from jcas_baselines.tracking_rules import ConstantShare, ExactPerFrame, LeastSensing, Myopic
 
 from jcas_env.scenarios.massive_mimo import MassiveMIMO, MassiveMIMOConfig
 
