@@ -95,12 +95,12 @@ class PolicyAgent:
 
 def as_allocator(candidate: Any) -> Allocator:
     """Wrap a solver or a policy; raises ``TypeError`` for anything that neither solves nor acts nor decides."""
+    if isinstance(candidate, Agent):  # asked first: what a policy's `decide` takes is a problem
+        return PolicyAgent(candidate)
     if hasattr(candidate, "decide"):
         return candidate
     if isinstance(candidate, SolverLike):
         return SolverAgent(candidate)
-    if isinstance(candidate, Agent):
-        return PolicyAgent(candidate)
     raise TypeError(
         f"an allocator has `solve(problem)`, `act(observation)` or `decide(env, observation)`, got {candidate!r}"
     )

@@ -12,18 +12,13 @@ import torch
 from jcas_agents import checkpoint, evaluate
 from jcas_agents.checkpoint import load_policy, pretrained, read, save_policy
 from jcas_agents.data.evaluation_sets import SETS, evaluation_scenes
-from jcas_agents.data.scenes import draw_scenes, to_torch
+from jcas_agents.data.scenes import draw_scenes
+from jcas_agents.data.tensors import to_torch
 from jcas_agents.learned import LearnedAllocator
 from jcas_agents.policies.equivariant import action
 from jcas_agents.policies.multicell import EquivariantPolicy, membership
-from jcas_agents.training.multicell import (
-    BadGradientError,
-    GradientTrainer,
-    TrainingRecipe,
-    draw_bank,
-    equal_utility,
-    utility_of,
-)
+from jcas_agents.training.multicell import MultiCellTrainer, draw_bank, equal_utility, utility_of
+from jcas_agents.training.trainer import BadGradientError, TrainingRecipe
 from jcas_baselines import ADMM, SCA, BestVertex, ConstantRule, EqualAllocation, Exact
 from jcas_baselines.massive_mimo.clairvoyant import clairvoyant
 from jcas_baselines.tracking_rules import Myopic
@@ -80,7 +75,7 @@ def test_numpy_decides_what_torch_was_trained_for(cells):
     """The same function on both libraries; in a single cell nobody has partners in another one."""
     known = draw_scenes(config(cells=cells, positioning_share=None, users_per_cell=5), 3, split="validation").known
     policy = stirred()
-    trained = policy.of_problem(to_torch(known, torch.float32)).detach().numpy()
+    trained = policy.action_for(to_torch(known, torch.float32)).detach().numpy()
     decided = action(policy.arrays(), structured(known), membership(known))
     assert np.abs(decided).max() > 0.01
     np.testing.assert_allclose(decided, trained, atol=2e-5)
@@ -92,7 +87,7 @@ def test_renaming_cells_renames_their_shares():
     last = order.argsort()[known.cell]
 
     def action(problem):
-        return policy.of_problem(to_torch(problem)).detach().numpy()
+        return policy.action_for(to_torch(problem)).detach().numpy()
 
     np.testing.assert_allclose(action(replace(known, cell=last))[:, -3:], action(known)[:, -3:][:, order], atol=1e-5)
 
@@ -132,19 +127,19 @@ def curve(trainer, until=None):
 
 def test_the_same_seed_gives_the_same_curve_and_another_seed_another(bank):
     recipe = TrainingRecipe(steps=6, batch=8)
-    first = curve(GradientTrainer(bank, recipe))
-    assert curve(GradientTrainer(bank, recipe)) == first
-    assert curve(GradientTrainer(bank, replace(recipe, seed=1))) != first
+    first = curve(MultiCellTrainer(bank, recipe))
+    assert curve(MultiCellTrainer(bank, recipe)) == first
+    assert curve(MultiCellTrainer(bank, replace(recipe, seed=1))) != first
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(bank, tmp_path):
     recipe = TrainingRecipe(steps=12, batch=8)
-    whole = GradientTrainer(bank, recipe)
+    whole = MultiCellTrainer(bank, recipe)
     expected = curve(whole)
-    cut = GradientTrainer(bank, recipe)
+    cut = MultiCellTrainer(bank, recipe)
     curve(cut, until=5)
     cut.save(tmp_path / "state.safetensors")
-    resumed = GradientTrainer(bank, recipe)
+    resumed = MultiCellTrainer(bank, recipe)
     resumed.load(*read(tmp_path / "state.safetensors"))
     np.testing.assert_allclose(curve(resumed), expected[5:], atol=1e-6)
     for one, two in zip(whole.policy.parameters(), resumed.policy.parameters(), strict=True):
@@ -152,14 +147,14 @@ def test_a_resumed_run_equals_an_uninterrupted_one(bank, tmp_path):
 
 
 def test_a_run_is_not_resumed_with_another_recipe(bank, tmp_path):
-    trainer = GradientTrainer(bank, TrainingRecipe(steps=3, batch=4))
+    trainer = MultiCellTrainer(bank, TrainingRecipe(steps=3, batch=4))
     trainer.save(tmp_path / "state.safetensors")
     with pytest.raises(ValueError, match="another recipe"):
-        GradientTrainer(bank, TrainingRecipe(steps=4, batch=4)).load(*read(tmp_path / "state.safetensors"))
+        MultiCellTrainer(bank, TrainingRecipe(steps=4, batch=4)).load(*read(tmp_path / "state.safetensors"))
 
 
 def test_training_stops_at_a_gradient_that_is_not_finite_and_saves_the_batch(bank, tmp_path):
-    trainer = GradientTrainer(bank, TrainingRecipe(steps=3, batch=4))
+    trainer = MultiCellTrainer(bank, TrainingRecipe(steps=3, batch=4))
     with torch.no_grad():
         trainer.policy.mix[0, 0] = torch.nan
     with pytest.raises(BadGradientError, match="not finite"):
@@ -173,7 +168,7 @@ def test_training_stops_at_a_gradient_that_is_not_finite_and_saves_the_batch(ban
 @pytest.mark.slow
 def test_a_short_run_clears_the_constant_rule_by_five_percent():
     settings = config(users_per_cell=8)
-    trainer = GradientTrainer(draw_bank([settings], 256), TrainingRecipe(steps=250, batch=32))
+    trainer = MultiCellTrainer(draw_bank([settings], 256), TrainingRecipe(steps=250, batch=32))
     curve(trainer)
     held_out = draw_scenes(settings, 64, split="validation")
     learned = held_out.truth.utility(LearnedAllocator(trainer.policy).allocate(held_out.known)).mean()
@@ -183,7 +178,7 @@ def test_a_short_run_clears_the_constant_rule_by_five_percent():
 
 @pytest.mark.slow
 def test_a_minute_of_training_comes_near_sca():
-    trainer = GradientTrainer(draw_bank([config()], 1024), TrainingRecipe(steps=600))
+    trainer = MultiCellTrainer(draw_bank([config()], 1024), TrainingRecipe(steps=600))
     curve(trainer)
     held_out = evaluation_scenes("n4", 64)
     learned = held_out.truth.utility(LearnedAllocator(trainer.policy).allocate(held_out.known)).mean()
@@ -244,7 +239,7 @@ def test_wrong_files_are_refused_in_one_line(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="for scenario 'multicell', not for 'mesh'"):
         load_policy(file, scenario="mesh")
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "FEATURE_VERSION", "users:other")
+        patch.setattr("jcas_agents.policies.multicell.FEATURE_VERSION", "users:other")
         with pytest.raises(ValueError, match="reads features 'users:signal.*this version has 'users:other'"):
             load_policy(file)
     whole = file.read_bytes()

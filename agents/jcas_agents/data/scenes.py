@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ import torch
 from jcas_env.checks import require
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig, MultiCellProblem
 from jcas_env.tree import stack, tree_map
+
+from .tensors import to_torch
 
 SPLITS = {"train": 10_000_000, "validation": 20_000_000, "test": 30_000_000}
 """First seed of each split: scene i of a split is drawn with this seed + i."""
@@ -63,18 +65,6 @@ def _each(problem: MultiCellProblem, function: Any) -> MultiCellProblem:
         value = getattr(problem, name)
         if np.ndim(value) == 2:
             changes[name] = function(value)
-    return replace(problem, **changes)
-
-
-def to_torch(problem: MultiCellProblem, dtype: torch.dtype = torch.float64) -> MultiCellProblem:
-    """A problem in torch arrays: the same functions then carry gradients."""
-    changes: dict[str, Any] = {}
-    for item in fields(problem):
-        value = getattr(problem, item.name)
-        if isinstance(value, np.ndarray):
-            array = torch.from_numpy(np.array(value))
-            kind = dtype if array.is_floating_point() else array.dtype
-            changes[item.name] = array.to(dtype.to_complex() if array.is_complex() else kind)
     return replace(problem, **changes)
 
 

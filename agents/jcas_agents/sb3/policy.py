@@ -1,8 +1,8 @@
 """The equivariant network as a policy of Stable-Baselines3, on the dict observation: for PPO and for SAC.
 
 Weights are shared by all users and cells, so what one user's luck teaches holds for all of them; an MLP on the flat
-view learns each entry of an action alone. The deterministic action is that of the :class:`.networks.EquivariantPolicy`
-inside, which :func:`trained_policy` takes out: it is saved, loaded and compared like one of the analytic gradient.
+view learns each entry of an action alone. The deterministic action is that of the :class:`.EquivariantPolicy` inside,
+which :func:`trained_policy` takes out: it is saved, loaded and compared like one of the analytic gradient.
 """
 
 from __future__ import annotations
