@@ -32,7 +32,7 @@ from jcas_env.tree import tree_map
 from ..data.episodes import Episodes
 from ..policies.equivariant import LOGIT_SCALE
 from ..policies.multicell import EquivariantPolicy, PolicyShape
-from .trainer import BadGradientError, Trainer, TrainingRecipe, new_policy
+from .trainer import Trainer, TrainingRecipe, finite, new_policy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +98,7 @@ def play(
     }
     known = replace(scenes.known, arrivals=traffic.rate * config.slot, **queues)
     truth = replace(scenes.truth, arrivals=traffic.arrivals, **queues)
-    action = policy(known)
-    if not torch.isfinite(action).all():
-        raise BadGradientError("the policy's action is not finite")
-    allocation = decode(action, known, logit_scale=LOGIT_SCALE)
+    allocation = decode(finite(policy(known)), known, logit_scale=LOGIT_SCALE)
     queue, served = truth.serve(truth.rates(allocation)[0])
     coming = next_traffic(config, traffic, lanes.queue + traffic.arrivals, served, uniform)
     after = lanes._replace(slot=lanes.slot + 1, queue=queue, traffic=coming, last_power=allocation.power.detach())

@@ -26,7 +26,7 @@ from ..data.relative import relative_reward
 from ..data.scenes import Scenes, draw_scenes, join
 from ..policies.equivariant import LOGIT_SCALE
 from ..policies.multicell import EquivariantPolicy, PolicyShape
-from .trainer import BadGradientError, Trainer, TrainingRecipe, new_policy
+from .trainer import Trainer, TrainingRecipe, finite, new_policy
 
 
 def mixed_configs(**fields: Any) -> list[MultiCellConfig]:
@@ -84,11 +84,7 @@ def _with_shares(scenes: Scenes, rng: np.random.Generator) -> Scenes:
 
 def utility_of(policy: EquivariantPolicy, scenes: Scenes) -> Tensor:
     """True utility of the policy's allocations, (scenes,); raises :class:`BadGradientError` for NaN weights."""
-    action = policy.action_for(scenes.known)
-    # The decoder refuses such an action as a user's mistake; here it is the training that has failed.
-    if not torch.isfinite(action).all():
-        raise BadGradientError("the policy's action is not finite")
-    allocation = decode(action, scenes.known, logit_scale=LOGIT_SCALE)
+    allocation = decode(finite(policy.action_for(scenes.known)), scenes.known, logit_scale=LOGIT_SCALE)
     return scenes.truth.utility(allocation)
 
 

@@ -19,7 +19,7 @@ from ..data.tensors import to_torch
 from ..policies.sets import SetShape
 from ..policies.tracking import TrackingPolicy
 from .frames import FrameTrainer
-from .trainer import TrainingRecipe, new_policy
+from .trainer import TrainingRecipe, finite, new_policy
 
 TRACKERS = ("kalman", "one-sigma")
 """Trackers of the training episodes, in turn: the environment's own, and the one of the clairvoyant bound."""
@@ -83,7 +83,7 @@ class TrackingTrainer(FrameTrainer):
         total = torch.zeros(len(index), dtype=state.angle.dtype)
         for innovation in self.draws.innovations:
             problem = scenario.problem(state)
-            allocation = split(problem, self.policy.share_for(problem))
+            allocation = split(problem, finite(self.policy.share_for(problem)))
             total = total + scenario.reward(state, allocation)
             state = scenario.transition(state, allocation, take(innovation, chosen))
         return total / len(self.draws.innovations)

@@ -55,6 +55,16 @@ class BadGradientError(RuntimeError):
     """A gradient or an objective is not finite; the message says where step and batch were saved."""
 
 
+def finite(output: Tensor) -> Tensor:
+    """The same output of a policy; raises :class:`BadGradientError` unless all of it is finite.
+
+    Decoders and problems refuse such numbers too, but as a user's mistake: here it is the training that has failed.
+    """
+    if not torch.isfinite(output).all():
+        raise BadGradientError("what the policy gives is not finite")
+    return output
+
+
 def new_policy(kind: type[P], shape: Any, seed: int) -> P:
     """A policy whose weights follow from the seed alone; torch's own generator is left as it was."""
     with torch.random.fork_rng():
