@@ -53,7 +53,10 @@ def jain_index(rates: np.ndarray) -> np.ndarray:
 
 
 def lane_means(info: dict[str, np.ndarray], lanes: int) -> dict[str, np.ndarray]:
-    """Mean of every entry over what it has beyond lanes, (lanes,) each, and the spread of the rates over users."""
+    """Means (lanes,) of every entry (lanes, ...) over what it has beyond lanes, and the spread of rates over users.
+
+    Names with an underscore in front are masks of a vector environment's ``info`` and are left out.
+    """
     own = {name: value for name, value in info.items() if not name.startswith("_")}
     means = {name: np.asarray(value, dtype=float).reshape(lanes, -1) for name, value in own.items()}
     metrics = {name: finite_mean(value) for name, value in means.items()}
@@ -136,9 +139,14 @@ def evaluate(
             if on_slot is not None:
                 on_slot(lanes)
         chunks.append({name: np.stack([slot[name] for slot in slots]) for name in slots[0]})
-    merged = {name: np.concatenate([chunk[name] for chunk in chunks], axis=1) for name in chunks[0]}
-    violation, status, user_rates = (merged.pop(name) for name in ("violation", "status", "user_rates"))
-    means = {name: finite_mean(value, axis=0) for name, value in merged.items()}
+    return summary({name: np.concatenate([chunk[name] for chunk in chunks], axis=1) for name in chunks[0]})
+
+
+def summary(records: dict[str, np.ndarray]) -> Evaluation:
+    """Evaluation of the records of :func:`rollout`, stacked to (slots, episodes, ...) each."""
+    records = dict(records)
+    violation, status, user_rates = (records.pop(name) for name in ("violation", "status", "user_rates"))
+    means = {name: finite_mean(value, axis=0) for name, value in records.items()}
     return Evaluation(
         utility=means.pop("utility"),
         objective=means.pop("objective"),
@@ -146,12 +154,12 @@ def evaluate(
         violation=float(violation.max()),
         status=status_counts(status),
         user_rates=user_rates,
-        slot_utility=merged["utility"],
+        slot_utility=records["utility"],
     )
 
 
 def decision_time(scenario: Scenario, allocator: Any, *, seed: int, decisions: int = 21) -> float:
-    """Median wall time of a single decision, one scene at a time, without warm-up [s]."""
+    """Median wall time of a single decision, one scene at a time [s]; the first one, which warms up, is left out."""
     allocator = as_allocator(allocator)
     env = JCASEnv(scenario)
     observation, _ = env.reset(seed=seed)

@@ -53,7 +53,9 @@ _SCENE_FIELDS = (
     "gain", "leakage", "sensing_gain", "cell", "group", "last_power", "weight", "queue", "csi_error",
     "arrival_rate", "arrivals", "waited",
 )  # fmt: skip
+"""Fields with an axis of scenes, where they are not None."""
 _NUMBERS = ("power_budget", "power_floor", "band_budget", "band_floor", "positioning_share")
+"""Fields that may be one number for all scenes."""
 DROPPED: dict[str, Any] = {"correlation": None, "beam_channel": None, "air_channel": None}
 """What only a regrouping needs, and what a bank leaves out."""
 
@@ -103,7 +105,7 @@ def join(parts: Sequence[Scenes]) -> Scenes:
 
 
 def digest(config: MultiCellConfig, count: int, *, split: str) -> str:
-    """SHA-256 of the randomness of the first scenes of a split: exact, whatever the rounding of a library."""
+    """SHA-256 of the randomness of the first ``count`` scenes of a split: exact, whatever the rounding of a library."""
     scenario, sha = MultiCell(config), hashlib.sha256()
     for lane in range(count):
         drawn = scenario.draw_initial(np.random.default_rng(SPLITS[split] + lane))
@@ -112,6 +114,9 @@ def digest(config: MultiCellConfig, count: int, *, split: str) -> str:
 
 
 def level(scenes: Scenes) -> float:
-    """Mean of log10 of all gains and positioning factors, known and true: what the physics made of the randomness."""
+    """Mean of log10 of all gains and positioning factors, known and true: what the physics made of the randomness.
+
+    1e-20, far below the noise, stands in for gains that zero forcing has made zero or mere rounding.
+    """
     parts = [getattr(side, name) for side in (scenes.known, scenes.truth) for name in ("gain", "sensing_gain")]
     return float(np.mean([np.mean(np.log10(part + 1e-20)) for part in parts]))

@@ -13,7 +13,7 @@ from jcas_env import MeshAllocation, MeshProblem
 from jcas_env.scenarios.mesh.action import decode
 from jcas_env.scenarios.mesh.observation import FEATURES, FRAME_FEATURES, structured
 
-from .equivariant import LOGIT_SCALE
+from .policy import LOGIT_SCALE
 from .sets import SetNetwork
 
 

@@ -15,8 +15,8 @@ from jcas_env import MultiCellAllocation, MultiCellProblem
 from jcas_env.scenarios.multicell.action import decode
 from jcas_env.scenarios.multicell.observation import FEATURES, QUEUE_FEATURES, structured
 
-from .equivariant import LOGIT_SCALE, Affine, Parameters, Perceptron, Round, action
-from .policy import Policy
+from .equivariant import Affine, Parameters, Perceptron, Round, action
+from .policy import LOGIT_SCALE, Policy
 
 FEATURE_VERSION = "users:" + ",".join(FEATURES)
 """What a policy reads; a policy made for other features is refused."""

@@ -9,6 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import nn
 
+LOGIT_SCALE = 5.0
+"""Logits per unit of action that policies are made for, the environments' default [-]."""
+
 
 class Policy(nn.Module, ABC):
     """A network that decides for one scenario: from an observation, or from the known problem it is made of.

@@ -17,7 +17,7 @@ from jcas_env.scenarios.massive_mimo.action import split
 from jcas_env.scenarios.massive_mimo.observation import FRAME_FEATURES, USER_FEATURES, structured
 from jcas_env.types import Array
 
-from .equivariant import LOGIT_SCALE
+from .policy import LOGIT_SCALE
 from .sets import SetNetwork
 
 LEAST_SHARE = FRAME_FEATURES.index("least_share")

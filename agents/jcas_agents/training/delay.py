@@ -30,8 +30,8 @@ from jcas_env.scenarios.multicell.state import Traffic
 from jcas_env.tree import tree_map
 
 from ..data.episodes import Episodes
-from ..policies.equivariant import LOGIT_SCALE
 from ..policies.multicell import EquivariantPolicy, PolicyShape
+from ..policies.policy import LOGIT_SCALE
 from .trainer import Trainer, TrainingRecipe, finite, new_policy
 
 

@@ -17,8 +17,8 @@ from jcas_env.tree import stack
 
 from ..data.scenes import SPLITS
 from ..data.tensors import to_torch
-from ..policies.equivariant import LOGIT_SCALE
 from ..policies.mesh import MeshPolicy
+from ..policies.policy import LOGIT_SCALE
 from ..policies.sets import SetShape
 from .frames import FrameTrainer
 from .trainer import TrainingRecipe, new_policy

@@ -24,8 +24,8 @@ from jcas_env.scenarios.multicell.action import action_size, decode
 
 from ..data.relative import relative_reward
 from ..data.scenes import Scenes, draw_scenes, join
-from ..policies.equivariant import LOGIT_SCALE
 from ..policies.multicell import EquivariantPolicy, PolicyShape
+from ..policies.policy import LOGIT_SCALE
 from .trainer import Trainer, TrainingRecipe, finite, new_policy
 
 
