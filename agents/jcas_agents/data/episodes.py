@@ -59,7 +59,7 @@ def draw_episodes(
 def _record(
     config: MultiCellConfig, seeds: range, slots: int, advance: Callable[[int], None]
 ) -> tuple[Scenes, np.ndarray]:
-    """Scenes of the episodes of some seeds, slot after slot of one after the other, and their equal rates."""
+    """Episodes of some seeds: scenes in the order of :attr:`Episodes.scenes`, and equal rates (seeds, users)."""
     scenario, count = MultiCell(config.with_fields({"reward": "rate", "queues": False})), len(seeds)
     generators = [np.random.default_rng(seed) for seed in seeds]
     state = scenario.initial(stack([scenario.draw_initial(rng) for rng in generators]))
@@ -71,5 +71,6 @@ def _record(
         innovation = stack([scenario.draw(rng, state) for rng in generators])
         state = scenario.transition(state, allocation, innovation)
         advance(count)
+    # Joined slot by slot, (slots, count); wanted episode by episode.
     order = np.arange(slots * count).reshape(slots, count).T.reshape(-1)
     return join(parts).take(order), rate

@@ -48,7 +48,7 @@ class MeshTrainer(FrameTrainer):
 
     .. math:: n_u = n_\min + (N - U n_\min)\, \mathrm{softmax}(z)_u
 
-    The rest is the problem's own score on its count model, penalty included.
+    The rest is the problem's own score on its count model, penalty included: whole counts would have no gradient.
     """
 
     policy: MeshPolicy

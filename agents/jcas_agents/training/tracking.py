@@ -65,7 +65,10 @@ def draw_tracking(config: MassiveMIMOConfig, count: int, *, progress: Callable[[
 
 
 class TrackingTrainer(FrameTrainer):
-    """Trains through whole episodes: the gradient runs through the tracker's variance and the beam's error."""
+    """Trains through whole episodes: the gradient runs through the tracker's variance and the beam's error.
+
+    What is sensed now is paid now and helps the frames that follow, which the reward of a single frame does not see.
+    """
 
     policy: TrackingPolicy
 

@@ -28,7 +28,7 @@ class TrainingRecipe:
     steps: int = 6000
     """Updates."""
     batch: int = 64
-    """Scenes of an update with up to 36 users; fewer where a scene has more, in proportion to its pairs."""
+    """Scenes or frames of an update; of scenes with more than 36 users fewer, in proportion to their pairs."""
     rate: float = 3e-3
     """Largest learning rate of AdamW."""
     final_rate: float = 0.02
@@ -45,7 +45,12 @@ class TrainingRecipe:
             require(getattr(self, name) > 0, f"`{name}` must be positive, got {getattr(self, name)!r}")
 
     def learning_rate(self, step: int) -> float:
-        """Learning rate of a step: linear warm-up, then a cosine."""
+        r"""Learning rate of a step: linear warm-up, then a cosine.
+
+        .. math:: \eta \min\Big(1, \frac{t + 1}{t_0}\Big) \Big(f + (1 - f) \frac{1 + \cos(\pi t/T)}{2}\Big)
+
+        with the largest rate eta, the last one over it f, T steps and :math:`t_0` of them to warm up.
+        """
         warm = max(1, min(self.warm_up, self.steps // 10))
         wave = 0.5 * (1.0 + cos(pi * step / self.steps))
         return self.rate * min(1.0, (step + 1) / warm) * (self.final_rate + (1.0 - self.final_rate) * wave)
