@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from .agent import Agent, Decision, Evaluation, PolicyAgent, SolverAgent, decision_time, evaluate
+from .agent import Agent, Decision, PolicyAgent, SolverAgent
+from .evaluation import Evaluation, decision_time, evaluate
 
 __all__ = ["Agent", "Decision", "Evaluation", "PolicyAgent", "SolverAgent", "decision_time", "evaluate"]

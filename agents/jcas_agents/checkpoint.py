@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +16,16 @@ from safetensors.torch import save
 from torch import Tensor
 
 from jcas_env.checks import require
-from jcas_env.scenarios.multicell.observation import FEATURES, QUEUE_FEATURES
 
-from .policies.multicell import EquivariantPolicy, PolicyShape
-from .policies.sets import MeshPolicy, SetShape, TrackingPolicy
+from .policies.mesh import MeshPolicy
+from .policies.multicell import EquivariantPolicy
+from .policies.policy import Policy
+from .policies.tracking import TrackingPolicy
 
 FORMAT = "jcas-policy-2"
 """Kind and version of the file."""
-FEATURE_VERSION = "users:" + ",".join(FEATURES)
-"""What a policy reads; a policy made for other features is refused."""
-QUEUE_VERSION = "," + ",".join(QUEUE_FEATURES)
-"""What a policy of the delay task reads beside it."""
-POLICIES: dict[str, tuple[Any, Any]] = {
-    "multicell": (PolicyShape, EquivariantPolicy),
-    "mesh": (SetShape, MeshPolicy),
-    "massive-mimo": (SetShape, TrackingPolicy),
-}
-"""Shape and network by scenario."""
+POLICIES: dict[str, type[Policy]] = {kind.scenario: kind for kind in (EquivariantPolicy, MeshPolicy, TrackingPolicy)}
+"""Kinds of policies by scenario; a further one is one name more."""
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"
 """Policies that ship with the package."""
 
@@ -69,20 +63,13 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise ValueError(f"{path} is no whole checkpoint of this project: {error}") from None
 
 
-def features_of(policy: Any) -> str:
-    """Features that a policy reads, as its card states them."""
-    if isinstance(policy, EquivariantPolicy):
-        return FEATURE_VERSION + (QUEUE_VERSION if policy.shape.queues else "")
-    return str(policy.features())
-
-
-def save_policy(path: Path, policy: Any, card: dict[str, Any]) -> None:
+def save_policy(path: Path, policy: Policy, card: dict[str, Any]) -> None:
     """Write a policy and, beside it, its card as JSON."""
     card = {
         "format": FORMAT,
         "scenario": policy.scenario,
-        "features": features_of(policy),
-        "shape": policy.shape.as_dict(),
+        "features": policy.features(),
+        "shape": asdict(policy.shape),
         "parameters": sum(value.numel() for value in policy.parameters()),
         **card,
     }
@@ -105,7 +92,7 @@ def policy_file(path: Path | str) -> Path:
     return Path(path) if Path(path).suffix else PRETRAINED / f"{path}.safetensors"
 
 
-def load_policy(path: Path | str, *, scenario: str | None = None) -> Any:
+def load_policy(path: Path | str, *, scenario: str | None = None) -> Policy:
     """Load a policy; ``path`` is a file or the name of a shipped one, ``scenario`` the one that it must be for.
 
     Raises ``ValueError`` for a broken file, and for a policy of another scenario or feature version (both are named).
@@ -116,9 +103,9 @@ def load_policy(path: Path | str, *, scenario: str | None = None) -> Any:
     made_for = str(card.get("scenario"))
     fits = made_for == scenario if scenario else made_for in POLICIES
     require(fits, f"{file} is a policy for scenario {made_for!r}, not for {scenario or list(POLICIES)!r}")
-    shape, kind = POLICIES[made_for]
-    policy = kind(shape(**card["shape"]))
-    version, here = card.get("features"), features_of(policy)
+    kind = POLICIES[made_for]
+    policy = kind(kind.shape_type(**card["shape"]))
+    version, here = card.get("features"), policy.features()
     require(version == here, f"{file} reads features {version!r}, this version has {here!r}")
     try:
         policy.load_state_dict(tensors)

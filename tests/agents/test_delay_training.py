@@ -9,11 +9,12 @@ import pytest
 import torch
 from jcas_agents import evaluate
 from jcas_agents.checkpoint import load_policy, read, save_policy
+from jcas_agents.data.episodes import draw_episodes
 from jcas_agents.data.scenes import SPLITS, draw_scenes
 from jcas_agents.learned import LearnedAllocator
 from jcas_agents.policies.multicell import EquivariantPolicy, PolicyShape
 from jcas_agents.sb3.adapter import SB3VectorAdapter
-from jcas_agents.training.delay import DelayRecipe, DelayTrainer, begin, draw_episodes, play
+from jcas_agents.training.delay import DelayRecipe, DelayTrainer, begin, play
 from jcas_baselines import BacklogProportional, DrainSearch
 
 from jcas_env import JCASVectorEnv, MultiCell, MultiCellConfig
@@ -87,7 +88,7 @@ def test_training_plays_the_same_queues_as_the_environment(episodes):
         innovation = stack([scenario.draw(rng, state) for rng in generators])
         allocation = LearnedAllocator(policy.eval()).allocate(scenario.problem(state))
         state = scenario.transition(state, allocation, innovation)
-        lanes, slots = play(policy.of_problem, episodes, lanes, torch.from_numpy(innovation.arrivals))
+        lanes, slots = play(policy.action_for, episodes, lanes, torch.from_numpy(innovation.arrivals))
         np.testing.assert_allclose(lanes.traffic.arrivals.numpy(), state.traffic.arrivals)
         np.testing.assert_allclose(lanes.queue.detach().numpy(), state.queue, atol=30.0)  # of 1e5 bit a slot
     assert slots.max() > 0.5

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from jcas_agents.data.relative import relative_reward
 from jcas_agents.data.scene_env import SceneVectorEnv
-from jcas_agents.relative import relative_reward
 from jcas_agents.sb3.adapter import SB3VectorAdapter
 from jcas_experiments.compare.regret import shortfall
 from jcas_experiments.statistics import paired_ratio

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from jcas_agents import PolicyAgent, SolverAgent, decision_time, evaluate
-from jcas_agents.agent import as_allocator, jain_index
+from jcas_agents.agent import as_allocator
+from jcas_agents.evaluation import jain_index
 from jcas_baselines import ADMM, EqualAllocation, Exact, Solution
 from jcas_experiments import bench, cli
 from jcas_experiments.allocators import ROSTERS
@@ -55,7 +56,7 @@ class TestEvaluation:
     def test_chunks_do_not_change_the_result(self, monkeypatch):
         scenario = make_scenario("multicell", **SMALL)
         whole = evaluate(scenario, ADMM(), episodes=5, seed=0)
-        monkeypatch.setattr("jcas_agents.agent.LANES", 2)
+        monkeypatch.setattr("jcas_agents.evaluation.LANES", 2)
         steps = []
         parts = evaluate(scenario, ADMM(), episodes=5, seed=0, on_slot=steps.append)
         np.testing.assert_allclose(parts.utility, whole.utility, rtol=1e-9)

@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 from jcas_agents import evaluate
-from jcas_agents.agent import as_allocator, rollout
+from jcas_agents.agent import as_allocator
+from jcas_agents.evaluation import rollout
 from jcas_baselines import ADMM, EqualAllocation
 from jcas_experiments import cli
 from jcas_experiments.compare.latency import Latency, parse_latency

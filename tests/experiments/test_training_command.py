@@ -10,9 +10,9 @@ from jcas_agents import evaluate
 from jcas_agents.checkpoint import PRETRAINED, load_policy
 from jcas_agents.learned import LearnedAllocator
 from jcas_agents.sb3.adapter import RECIPES
+from jcas_agents.training.multicell import MultiCellTrainer
 from jcas_experiments.allocators import ROSTERS
 from jcas_experiments.cli import app
-from jcas_experiments.train import gradient as training
 from jcas_experiments.train import sb3 as train_sb3
 from jcas_experiments.train import tasks
 from typer.testing import CliRunner
@@ -92,7 +92,7 @@ def test_stable_baselines3_trains_on_frozen_scenes_and_goes_on(tmp_path, monkeyp
 def test_an_interrupted_run_goes_on_and_ends_like_an_uninterrupted_one(tmp_path, monkeypatch):
     arguments = ("--steps", "30", "--scenes", "8")
     assert call(*arguments, "--out", str(tmp_path / "whole")).exit_code == 0
-    update = training.GradientTrainer.update
+    update = MultiCellTrainer.update
 
     def interrupted(trainer):
         if trainer.step == 12:
@@ -100,7 +100,7 @@ def test_an_interrupted_run_goes_on_and_ends_like_an_uninterrupted_one(tmp_path,
         return update(trainer)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.GradientTrainer, "update", interrupted)
+        patch.setattr(MultiCellTrainer, "update", interrupted)
         result = call(*arguments, "--out", str(tmp_path / "cut"))
         assert result.exit_code == 130
         assert "interrupted after step 12" in result.output

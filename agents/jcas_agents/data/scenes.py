@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ import torch
 from jcas_env.checks import require
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig, MultiCellProblem
 from jcas_env.tree import tree_map
+
+from .tensors import to_torch
 
 SPLITS = {"train": 10_000_000, "validation": 20_000_000, "test": 30_000_000}
 """First seed of each split: scene i of a split is drawn with this seed + i."""
@@ -51,7 +53,9 @@ _SCENE_FIELDS = (
     "gain", "leakage", "sensing_gain", "cell", "group", "last_power", "weight", "queue", "csi_error",
     "arrival_rate", "arrivals", "waited",
 )  # fmt: skip
+"""Fields with an axis of scenes, where they are not None."""
 _NUMBERS = ("power_budget", "power_floor", "band_budget", "band_floor", "positioning_share")
+"""Fields that may be one number for all scenes."""
 DROPPED: dict[str, Any] = {"correlation": None, "beam_channel": None, "air_channel": None}
 """What only a regrouping needs, and what a bank leaves out."""
 
@@ -63,18 +67,6 @@ def _each(problem: MultiCellProblem, function: Any) -> MultiCellProblem:
         value = getattr(problem, name)
         if np.ndim(value) == 2:
             changes[name] = function(value)
-    return replace(problem, **changes)
-
-
-def to_torch(problem: MultiCellProblem, dtype: torch.dtype = torch.float64) -> MultiCellProblem:
-    """A problem in torch arrays: the same functions then carry gradients."""
-    changes: dict[str, Any] = {}
-    for item in fields(problem):
-        value = getattr(problem, item.name)
-        if isinstance(value, np.ndarray):
-            array = torch.from_numpy(np.array(value))
-            kind = dtype if array.is_floating_point() else array.dtype
-            changes[item.name] = array.to(dtype.to_complex() if array.is_complex() else kind)
     return replace(problem, **changes)
 
 
@@ -113,7 +105,7 @@ def join(parts: Sequence[Scenes]) -> Scenes:
 
 
 def digest(config: MultiCellConfig, count: int, *, split: str) -> str:
-    """SHA-256 of the randomness of the first scenes of a split: exact, whatever the rounding of a library."""
+    """SHA-256 of the randomness of the first ``count`` scenes of a split: exact, whatever the rounding of a library."""
     scenario, sha = MultiCell(config), hashlib.sha256()
     for lane in range(count):
         drawn = scenario.draw_initial(np.random.default_rng(SPLITS[split] + lane))
@@ -122,6 +114,9 @@ def digest(config: MultiCellConfig, count: int, *, split: str) -> str:
 
 
 def level(scenes: Scenes) -> float:
-    """Mean of log10 of all gains and positioning factors, known and true: what the physics made of the randomness."""
+    """Mean of log10 of all gains and positioning factors, known and true: what the physics made of the randomness.
+
+    1e-20, far below the noise, stands in for gains that zero forcing has made zero or mere rounding.
+    """
     parts = [getattr(side, name) for side in (scenes.known, scenes.truth) for name in ("gain", "sensing_gain")]
     return float(np.mean([np.mean(np.log10(part + 1e-20)) for part in parts]))

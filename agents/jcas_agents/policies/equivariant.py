@@ -19,15 +19,17 @@ from jcas_env.physics.membership import one_hot
 from jcas_env.types import Array
 
 from .backlog import backlog_logits
+from .policy import LOGIT_SCALE
 
-LOGIT_SCALE = 5.0
-"""Logits per unit of action that the policy is made for, the environment's default [-]."""
 BARRED = 1e9
 """What a score loses outside of a mask: its weight is zero."""
 
 
 class NumpyFunctional:
-    """What the network needs of ``torch.nn.functional``, for NumPy arrays; the same names and arguments."""
+    """What the network needs of ``torch.nn.functional``, for NumPy arrays; the same names and arguments.
+
+    Arrays that are made here are written in place, which spares new ones: a decision is many small operations.
+    """
 
     @staticmethod
     def linear(value: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
@@ -47,7 +49,7 @@ class NumpyFunctional:
 
     @staticmethod
     def layer_norm(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """Zero mean and unit variance over the last axis, of length ``shape[0]``."""
+        """Zero mean and unit variance over the last axis, of length ``shape[0]``; 1e-5 is torch's own guard."""
         centred = value - value.sum(-1, keepdims=True) / shape[0]
         centred /= np.sqrt(np.vecdot(centred, centred)[..., None] / shape[0] + 1e-5)
         return centred
@@ -122,17 +124,19 @@ class Pairs(NamedTuple):
 def relate(observation: Mapping[str, Array], parameters: Parameters) -> Pairs:
     r"""Masks, means and, for every head, scores :math:`a\, G_{jm} + b\, G_{mj}` with (a, b) a row of ``mix``.
 
-    G is the log-scaled gain, receiver first.
+    G is the log-scaled gain, receiver first; ``observation`` as in :func:`propose`. Gains and masks are stacked as four
+    layers, of which every score is a linear combination: one product makes those of all rounds and heads.
     """
     gains, mates, neighbours = (observation[name] for name in ("gains", "group", "cell"))
     xp, users, rounds = array_namespace(gains), gains.shape[-1], len(parameters.rounds)
     heads, batch = parameters.mix.shape[0] // (2 * rounds), gains.shape[:-2]
     layers = xp.reshape(xp.stack([gains.mT, gains, 1.0 - mates, neighbours], axis=-3), (*batch, 4, users * users))
+    # The first half of the heads loses 1 - mates, pairs in different groups; the second one neighbours, the own cell.
     barred = xp.asarray([[[-BARRED, 0.0]], [[0.0, -BARRED]]], dtype=gains.dtype, device=device(gains))
     barred = xp.reshape(xp.broadcast_to(barred, (rounds, 2, heads, 2)), (-1, 2))
     scores = xp.concat([parameters.mix, barred], axis=-1) @ layers
     crowd = xp.sum(neighbours, axis=-1, keepdims=True)
-    others = xp.astype(crowd < users, crowd.dtype).mT
+    others = xp.astype(crowd < users, crowd.dtype).mT  # in a single cell the softmax would run over barred pairs alone
     return Pairs(
         xp.reshape(scores, (*batch, rounds, 2 * heads, users, users)),
         xp.stack([xp.ones_like(others)] * heads + [others] * heads, axis=-3),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,18 @@ import torch
 from array_api_compat import array_namespace
 from torch import Tensor, nn
 
+from jcas_env import MultiCellAllocation, MultiCellProblem
 from jcas_env.physics.membership import one_hot
-from jcas_env.scenarios.multicell import MultiCellProblem
+from jcas_env.scenarios.multicell.action import decode
 from jcas_env.scenarios.multicell.observation import FEATURES, QUEUE_FEATURES, structured
 
 from .equivariant import Affine, Parameters, Perceptron, Round, action
+from .policy import LOGIT_SCALE, Policy
+
+FEATURE_VERSION = "users:" + ",".join(FEATURES)
+"""What a policy reads; a policy made for other features is refused."""
+QUEUE_VERSION = "," + ",".join(QUEUE_FEATURES)
+"""What a policy of the delay task reads beside it."""
 
 CELL_FEATURES = 3
 """Columns of the observation's ``cells``."""
@@ -46,12 +53,8 @@ class PolicyShape:
         """Numbers of a head, so that all heads together have the width."""
         return self.width // (2 * self.heads)
 
-    def as_dict(self) -> dict[str, int]:
-        """Fields by name, for a checkpoint's card."""
-        return asdict(self)
 
-
-class EquivariantPolicy(nn.Module):
+class EquivariantPolicy(Policy):
     r"""Observation to action: a permutation-equivariant residual around the zero action.
 
     A user's features are embedded; rounds of attention biased by the pairwise gains follow, over the members of the own
@@ -70,7 +73,8 @@ class EquivariantPolicy(nn.Module):
     """
 
     scenario = "multicell"
-    """Scenario that the policy is for."""
+    problem_type = MultiCellProblem
+    shape_type = PolicyShape
 
     def __init__(self, shape: PolicyShape | None = None) -> None:
         super().__init__()
@@ -89,6 +93,8 @@ class EquivariantPolicy(nn.Module):
             self._perceptron("cell_head", width + CELL_FEATURES, HEAD_WIDTH, 1, zero=True),
             shape.queues,
         )
+        self._leaves = tuple(self.parameters())
+        self._copied: tuple[Any, Any] = None, None
 
     def _round(self, index: int, width: int, inner: int) -> Round:
         """Register a round; queries start as in standard attention, which divides scores by the root of the size."""
@@ -114,18 +120,35 @@ class EquivariantPolicy(nn.Module):
         """Action of a structured observation in tensors: see :func:`.equivariant.action`."""
         return action(self.parts, observation, members)
 
+    def action_for(self, problem: MultiCellProblem) -> Tensor:
+        """Action for a known problem in torch arrays, users in any order, with its gradient."""
+        return self(structured(problem), membership(problem))
+
+    # ---------------------------------------------------------------- decisions, in NumPy
+
+    def features(self) -> str:
+        """Names of the features of a user, those of queues among them where the policy reads them."""
+        return FEATURE_VERSION + (QUEUE_VERSION if self.shape.queues else "")
+
     def arrays(self) -> Parameters:
-        """A copy of the parameters as NumPy arrays, laid out for the products in which they stand."""
-        return _as_numpy(self.parts)
+        """The parameters as NumPy arrays, laid out for the products in which they stand.
+
+        A copy is kept until a parameter changes: a decision takes a few operations, copying all parameters dozens.
+        """
+        state = tuple((value.data_ptr(), value._version) for value in self._leaves)  # `_version` counts writes in place
+        if state != self._copied[0]:
+            self._copied = state, _as_numpy(self.parts)
+        return self._copied[1]
 
     def act(self, observation: Mapping[str, Any]) -> np.ndarray:
-        """Action of a structured observation as the environment gives it, in NumPy."""
+        """Action (..., 4 users + cells) for a structured observation as the environment gives it, cell by cell."""
         parts = {name: np.asarray(value, dtype=np.float32) for name, value in observation.items()}
         return action(self.arrays(), parts)
 
-    def of_problem(self, problem: MultiCellProblem) -> Tensor:
-        """Action for a known problem in torch arrays, users in any order."""
-        return self(structured(problem), membership(problem))
+    def decide(self, problem: MultiCellProblem) -> MultiCellAllocation:
+        """Allocation for a known problem in NumPy arrays, users in any order."""
+        chosen = action(self.arrays(), structured(problem), membership(problem))
+        return decode(chosen, problem, logit_scale=LOGIT_SCALE)
 
 
 def membership(problem: MultiCellProblem) -> Any:

@@ -12,8 +12,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from jcas_env import JCASVectorEnv
 from jcas_env.checks import require
 
+from ..data.relative import relative_reward
 from ..data.scene_env import SceneVectorEnv
-from ..relative import relative_reward
 from .policy import EquivariantActorCritic, EquivariantSACPolicy
 
 _MLP_PPO: dict[str, Any] = {

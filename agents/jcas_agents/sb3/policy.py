@@ -1,8 +1,8 @@
 """The equivariant network as a policy of Stable-Baselines3, on the dict observation: for PPO and for SAC.
 
 Weights are shared by all users and cells, so what one user's luck teaches holds for all of them; an MLP on the flat
-view learns each entry of an action alone. The deterministic action is that of the :class:`.networks.EquivariantPolicy`
-inside, which :func:`trained_policy` takes out: it is saved, loaded and compared like one of the analytic gradient.
+view learns each entry of an action alone. The deterministic action is that of the :class:`.EquivariantPolicy` inside,
+which :func:`trained_policy` takes out: it is saved, loaded and compared like one of the analytic gradient.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class EquivariantExtractor(BaseFeaturesExtractor):
 
 
 class Split(nn.Module):
-    """Features to what actor and critic read: the proposal, and a layer on the scene's mean.
+    """Features (batch, entries + width) to what actor and critic read: the proposal, and a layer on the users' mean.
 
-    The critic does not train what makes the mean.
+    The critic's gradient stops at the mean: a value that fits poorly at first would otherwise move the actor's network.
     """
 
     def __init__(self, entries: int, width: int, hidden: int = 64) -> None:
@@ -56,15 +56,15 @@ class Split(nn.Module):
         self.value = nn.Sequential(nn.Linear(width, hidden), nn.Tanh())
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Both."""
+        """What the actor reads, (batch, entries), and what the critic reads, (batch, hidden)."""
         return self.forward_actor(features), self.forward_critic(features)
 
     def forward_actor(self, features: Tensor) -> Tensor:
-        """The proposal."""
+        """The proposal, (batch, entries)."""
         return features[..., : self.entries]
 
     def forward_critic(self, features: Tensor) -> Tensor:
-        """What the value is a linear function of."""
+        """What the value is a linear function of, (batch, hidden)."""
         return self.value(features[..., self.entries :].detach())
 
 
@@ -139,7 +139,7 @@ class SceneCritic(BaseModel):
         self.critics = nn.ModuleList(critic() for _ in range(n_critics))
 
     def forward(self, obs: dict[str, Tensor], actions: Tensor) -> tuple[Tensor, ...]:
-        """(batch, 1) of each critic."""
+        """Values (batch, 1), one of each critic, of observations and actions (batch, 4 users + cells)."""
         users, mates, neighbours = (obs[name].float() for name in ("users", "group", "cell"))
         count, cells = users.shape[-2], obs["cells"].shape[-2]
         logits = actions[..., : KINDS * count].reshape(-1, count, KINDS)
@@ -156,24 +156,24 @@ class EquivariantSACPolicy(MultiInputPolicy):
         super().__init__(*arguments, **(keywords | {"features_extractor_class": EquivariantExtractor}))
 
     def make_actor(self, features_extractor: Any = None) -> Actor:
-        """The actor."""
+        """Called by SB3 when it builds the policy."""
         keywords = self._update_features_extractor(self.actor_kwargs, features_extractor)
         return EquivariantActor(**keywords).to(self.device)
 
     def make_critic(self, features_extractor: Any = None) -> Any:  # noqa: ARG002
-        """Two critics."""
+        """Called by SB3 when it builds the policy, once for the critics and once for their targets."""
         count = cast(int, self.critic_kwargs["n_critics"])
         return SceneCritic(self.observation_space, self.action_space, count).to(self.device)
 
 
 def spread_out(kinds: Tensor, users: int, entries: int) -> Tensor:
-    """Numbers of the four kinds of a user's logits and of the shares, (..., 5), for all entries of an action."""
+    """Numbers of the four kinds of a user's logits and of the shares, (..., 5), repeated to (..., entries)."""
     batch = (1,) * (kinds.ndim - 1)
     own, share = kinds[..., :KINDS].repeat(*batch, users), kinds[..., KINDS:].repeat(*batch, entries - KINDS * users)
     return torch.cat([own, share], dim=-1)
 
 
 def trained_policy(model: Any) -> EquivariantPolicy:
-    """The network of a model that was trained with one of these policies."""
+    """The network of an SB3 model that was trained with one of these policies: PPO's own, or that of SAC's actor."""
     part = getattr(model.policy, "actor", model.policy)
     return part.features_extractor.network

@@ -14,10 +14,8 @@ played anew on them. The recursion and the rates are the scenario's own function
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,18 +23,17 @@ import torch
 from torch import Tensor
 
 from jcas_env.checks import require
-from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig, MultiCellProblem
+from jcas_env.scenarios.multicell import MultiCellProblem
 from jcas_env.scenarios.multicell.action import decode
 from jcas_env.scenarios.multicell.network.traffic import arrival_rates, begin_traffic, next_traffic
 from jcas_env.scenarios.multicell.problem.backlog import slots_of_arrivals
 from jcas_env.scenarios.multicell.state import Traffic
-from jcas_env.tree import stack, tree_map
+from jcas_env.tree import tree_map
 
-from ..checkpoint import write_atomically
-from ..data.scenes import DROPPED, SPLITS, Scenes, join
-from ..policies.equivariant import LOGIT_SCALE
+from ..data.episodes import Episodes
 from ..policies.multicell import EquivariantPolicy, PolicyShape
-from .multicell import BadGradientError, GradientTrainer, TrainingRecipe
+from ..policies.policy import LOGIT_SCALE
+from .trainer import Trainer, TrainingRecipe, finite, new_policy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,65 +56,6 @@ class DelayRecipe(TrainingRecipe):
         require(self.window > 0, f"`window` must be positive, got {self.window!r}")
         low, high = self.load
         require(0 < low <= high, f"`load` must be two positive numbers in order, got {self.load!r}")
-
-
-@dataclass(frozen=True, eq=False)
-class Episodes:
-    """Channels of many episodes of one size of network."""
-
-    scenes: Scenes
-    """Known and true problems without queues, (episodes * slots,): slot t of episode i at index i * slots + t."""
-    slots: int
-    """Slots of an episode."""
-    equal_rate: Tensor
-    """(episodes, users): data rates under equal allocation in the first slot [bit/s]."""
-    config: MultiCellConfig
-    """Where they come from, the first of several; what queues need of it is the same in all."""
-
-    def __len__(self) -> int:
-        return len(self.scenes) // self.slots
-
-
-def draw_episodes(
-    configs: Sequence[MultiCellConfig],
-    count: int,
-    slots: int,
-    *,
-    split: str = "train",
-    progress: Callable[[int], None] | None = None,
-) -> Episodes:
-    """Play ``count`` episodes of each configuration with the zero action and keep their channels.
-
-    As tensors of single precision. The configurations have the same numbers of users and cells; no two episodes share a
-    seed. ``progress`` is called with the number of slots that are new. Queues and arrivals are left to the training.
-    """
-    require(split in SPLITS, f"`split` must be one of {list(SPLITS)}, got {split!r}")
-    advance = (lambda _: None) if progress is None else progress
-    parts = [
-        _record(config, range(SPLITS[split] + k * count, SPLITS[split] + (k + 1) * count), slots, advance)
-        for k, config in enumerate(configs)
-    ]
-    rate = torch.from_numpy(np.concatenate([rate for _, rate in parts])).to(torch.float32)
-    return Episodes(join([scenes for scenes, _ in parts]).torch(torch.float32), slots, rate, configs[0])
-
-
-def _record(
-    config: MultiCellConfig, seeds: range, slots: int, advance: Callable[[int], None]
-) -> tuple[Scenes, np.ndarray]:
-    """Scenes of the episodes of some seeds, slot after slot of one after the other, and their equal rates."""
-    scenario, count = MultiCell(config.with_fields({"reward": "rate", "queues": False})), len(seeds)
-    generators = [np.random.default_rng(seed) for seed in seeds]
-    state = scenario.sample(generators)
-    rate, parts = scenario.equal_rate(state), []
-    for _ in range(slots):
-        problem = scenario.problem(state)
-        parts.append(Scenes(replace(problem, **DROPPED), replace(scenario.truth(state), **DROPPED)))
-        allocation = scenario.decode(np.zeros((count, scenario.action_size)), problem)
-        innovation = stack([scenario.draw(rng, state) for rng in generators])
-        state = scenario.transition(state, allocation, innovation)
-        advance(count)
-    order = np.arange(slots * count).reshape(slots, count).T.reshape(-1)
-    return join(parts).take(order), rate
 
 
 class Lanes(NamedTuple):
@@ -161,10 +99,7 @@ def play(
     }
     known = replace(scenes.known, arrivals=traffic.rate * config.slot, **queues)
     truth = replace(scenes.truth, arrivals=traffic.arrivals, **queues)
-    action = policy(known)
-    if not torch.isfinite(action).all():
-        raise BadGradientError("the policy's action is not finite")
-    allocation = decode(action, known, logit_scale=LOGIT_SCALE)
+    allocation = decode(finite(policy(known)), known, logit_scale=LOGIT_SCALE)
     queue, served = truth.serve(truth.rates(allocation)[0])
     coming = next_traffic(config, traffic, lanes.queue + traffic.arrivals, served, uniform)
     after = lanes._replace(slot=lanes.slot + 1, queue=queue, traffic=coming, last_power=allocation.power.detach())
@@ -176,13 +111,14 @@ def restarted(lanes: Lanes, fresh: Lanes, where: Tensor) -> Lanes:
     return tree_map(lambda new, old: torch.where(where.reshape(-1, *(1,) * (old.ndim - 1)), new, old), fresh, lanes)
 
 
-class DelayTrainer(GradientTrainer):
+class DelayTrainer(Trainer):
     """Trains a policy window by window; lanes go on where the last window ended, until their episode is over.
 
     In the beginning the lanes stand at different windows of their first episode, so that every update sees short and
     long backlogs. Its whole state, the lanes included, can be saved and put back.
     """
 
+    policy: EquivariantPolicy
     recipe: DelayRecipe
 
     def __init__(self, episodes: Episodes, recipe: DelayRecipe, shape: PolicyShape | None = None) -> None:
@@ -190,12 +126,9 @@ class DelayTrainer(GradientTrainer):
             episodes.slots % recipe.window == 0,
             f"`window` must divide the {episodes.slots} slots of an episode, got {recipe.window}",
         )
-        self.recipe, self.episodes = recipe, episodes
-        with torch.random.fork_rng():
-            torch.manual_seed(recipe.seed)
-            self.policy = EquivariantPolicy(PolicyShape(queues=True) if shape is None else shape)
-        self.optimiser = torch.optim.AdamW(self.policy.parameters(), lr=recipe.rate)
-        self.step = 0
+        shape = PolicyShape(queues=True) if shape is None else shape
+        super().__init__(new_policy(EquivariantPolicy, shape, recipe.seed), recipe)
+        self.episodes = episodes
         lanes = self._fresh(np.random.default_rng([recipe.seed, recipe.steps]))
         offset = torch.arange(recipe.batch) * recipe.window % episodes.slots
         self.lanes = lanes._replace(slot=offset)
@@ -216,7 +149,7 @@ class DelayTrainer(GradientTrainer):
         scale = 1.0 + slots.mean(-1)
         cost, backlog = torch.zeros(()), 0.0
         for _ in range(self.recipe.window):
-            lanes, slots = play(self.policy.of_problem, self.episodes, lanes, _uniform(rng, *lanes.queue.shape))
+            lanes, slots = play(self.policy.action_for, self.episodes, lanes, _uniform(rng, *lanes.queue.shape))
             cost = cost + ((slots + self.recipe.square * slots**2).mean(-1) / scale).mean()
             backlog += float(slots.detach().mean()) / self.recipe.window
         self.descend(cost)
@@ -233,18 +166,13 @@ class DelayTrainer(GradientTrainer):
 
     def load(self, tensors: dict[str, Tensor], card: dict[str, Any]) -> None:
         """Continue from a saved state; raises ``ValueError`` if it was made with another recipe."""
-        recipe = {name: tuple(value) if isinstance(value, list) else value for name, value in card["recipe"].items()}
-        super().load(tensors, card | {"recipe": recipe})
+        super().load(tensors, card)
         episode, slot, queue, rate, arrivals, waited, power = (tensors[f"lanes.{name}"] for name in _LANES)
         self.lanes = Lanes(episode, slot, queue, Traffic(rate, arrivals, waited), power)
 
-    def save_bad_batch(self, folder: Path) -> Path:
-        """Write step and episodes of the current window as JSON, and the state, which holds the lanes, beside it."""
-        self.save(folder / "bad-step.safetensors")
-        path = folder / "bad-batch.json"
-        content = {"step": self.step, "episodes": self.lanes.episode.tolist(), "slots": self.lanes.slot.tolist()}
-        write_atomically(path, json.dumps(content).encode())
-        return path
+    def batch_record(self) -> dict[str, Any]:
+        """Episodes and slots at which the lanes stand; the saved state holds the lanes whole."""
+        return {"episodes": self.lanes.episode.tolist(), "slots": self.lanes.slot.tolist()}
 
 
 _LANES = ("episode", "slot", "queue", "rate", "arrivals", "waited", "last_power")

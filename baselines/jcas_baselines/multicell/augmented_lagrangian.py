@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from array_api_compat import array_namespace, device
 
+from jcas_env.physics.membership import Groups
 from jcas_env.physics.rates import spectral_efficiency
 from jcas_env.physics.water_filling import penalised_waterfill
 from jcas_env.scenarios.multicell import RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Array, rounding
 
-from ...jcas_env.physics.membership import Groups
 from .relaxed_solver import floors_of
 
 

@@ -24,10 +24,10 @@ from typing import Literal, NamedTuple
 
 from array_api_compat import array_namespace
 
+from jcas_env.physics.membership import Groups
 from jcas_env.scenarios.multicell import RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Array, as_array
 
-from ...jcas_env.physics.membership import Groups
 from .relaxed_solver import Floors
 
 Form = Literal["rate", "log"]

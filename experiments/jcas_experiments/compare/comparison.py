@@ -10,7 +10,7 @@ from traceback import extract_tb, format_exception
 from typing import Any
 
 from jcas_agents import Evaluation, decision_time, evaluate
-from jcas_agents.agent import finite_mean
+from jcas_agents.evaluation import finite_mean
 from jcas_baselines import BestGrouping
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn

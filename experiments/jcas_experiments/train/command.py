@@ -40,7 +40,7 @@ def train(
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write curves and cards as JSON.")] = None,
 ) -> None:
     """Train a policy; state and policy are saved every few seconds, and Ctrl-C keeps them."""
-    from jcas_agents.training.multicell import BadGradientError
+    from jcas_agents.training.trainer import BadGradientError
 
     from ..files import require_writable, write_json
     from .gradient import Run

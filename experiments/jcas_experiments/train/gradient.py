@@ -11,7 +11,7 @@ from typing import Any
 
 from jcas_agents.checkpoint import read, save_policy, write_atomically
 from jcas_agents.training.curves import write_tensorboard
-from jcas_agents.training.multicell import BadGradientError, GradientTrainer, TrainingRecipe
+from jcas_agents.training.trainer import BadGradientError, Trainer, TrainingRecipe
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -108,7 +108,7 @@ def train(run: Run, console: Console, *, resume: bool = False) -> bool:
     return trainer.step >= run.end
 
 
-def _prepare(run: Run, console: Console, resume: bool) -> tuple[GradientTrainer, list[tuple[int, float]]]:
+def _prepare(run: Run, console: Console, resume: bool) -> tuple[Trainer, list[tuple[int, float]]]:
     """Scenes and trainer, continued from the saved state on request."""
     state = read(run.state_file) if resume else None
     with Progress(TextColumn("drawing scenes"), BarColumn(), console=console, transient=True) as progress:
@@ -121,7 +121,7 @@ def _prepare(run: Run, console: Console, resume: bool) -> tuple[GradientTrainer,
     return trainer, curve
 
 
-def _save(run: Run, trainer: GradientTrainer, curve: list[tuple[int, float]]) -> None:
+def _save(run: Run, trainer: Trainer, curve: list[tuple[int, float]]) -> None:
     """State, curve and policy, each atomically."""
     write_atomically(run.folder / "curve.json", json.dumps(curve).encode())
     save_policy(run.policy_file, trainer.policy, run.card(curve))

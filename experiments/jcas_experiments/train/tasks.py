@@ -7,16 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from jcas_agents.training.delay import DelayRecipe, DelayTrainer, draw_episodes
-from jcas_agents.training.frames import (
-    MeshRecipe,
-    MeshTrainer,
-    TrackingRecipe,
-    TrackingTrainer,
-    draw_frames,
-    draw_tracking,
-)
-from jcas_agents.training.multicell import GradientTrainer, TrainingRecipe, draw_bank, mixed_configs
+from jcas_agents.data.episodes import draw_episodes
+from jcas_agents.training.delay import DelayRecipe, DelayTrainer
+from jcas_agents.training.mesh import MeshRecipe, MeshTrainer, draw_frames
+from jcas_agents.training.multicell import MultiCellTrainer, draw_bank, mixed_configs
+from jcas_agents.training.tracking import TrackingRecipe, TrackingTrainer, draw_tracking
+from jcas_agents.training.trainer import Trainer, TrainingRecipe
 
 from jcas_env.checks import require, suggest
 from jcas_env.scenarios.massive_mimo import MassiveMIMOConfig
@@ -42,7 +38,7 @@ class Task:
     """How it is trained unless it is told otherwise."""
     scenes: int
     """Scenes of each configuration, or episodes, likewise."""
-    trainer: Callable[[Any, int, Advance], GradientTrainer]
+    trainer: Callable[[Any, int, Advance], Trainer]
     """Draws what a run is trained on, from recipe and scenes, and sets it up."""
     data: Callable[[int], dict[str, Any]]
     """What it is trained on, for the card."""
@@ -55,15 +51,15 @@ def delay_configs() -> list[MultiCellConfig]:
     return [MultiCellConfig.preset("delay", estimator=name) for name in ("perfect", "crb")]
 
 
-def _mixture(reward: str, recipe: TrainingRecipe, scenes: int, advance: Advance) -> GradientTrainer:
-    return GradientTrainer(draw_bank(mixed_configs(reward=reward), scenes, progress=advance), recipe)
+def _mixture(reward: str, recipe: TrainingRecipe, scenes: int, advance: Advance) -> Trainer:
+    return MultiCellTrainer(draw_bank(mixed_configs(reward=reward), scenes, progress=advance), recipe)
 
 
 def _mixture_data(reward: str, scenes: int) -> dict[str, Any]:
     return {"scenes_per_configuration": scenes, "configurations": len(mixed_configs(reward=reward))}
 
 
-def _delay(recipe: DelayRecipe, scenes: int, advance: Advance) -> GradientTrainer:
+def _delay(recipe: DelayRecipe, scenes: int, advance: Advance) -> Trainer:
     return DelayTrainer(draw_episodes(delay_configs(), scenes, EPISODE, progress=advance), recipe)
 
 
@@ -72,11 +68,11 @@ def _delay_data(scenes: int) -> dict[str, Any]:
     return {"preset": "delay", "estimators": names, "episodes_of_each": scenes, "slots_of_an_episode": EPISODE}
 
 
-def _mesh(recipe: MeshRecipe, scenes: int, advance: Advance) -> GradientTrainer:
+def _mesh(recipe: MeshRecipe, scenes: int, advance: Advance) -> Trainer:
     return MeshTrainer(draw_frames(MeshConfig(), scenes, progress=advance), recipe)
 
 
-def _tracking(recipe: TrackingRecipe, scenes: int, advance: Advance) -> GradientTrainer:
+def _tracking(recipe: TrackingRecipe, scenes: int, advance: Advance) -> Trainer:
     config = MassiveMIMOConfig()
     return TrackingTrainer(config, draw_tracking(config, scenes, progress=advance), recipe)
 

@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from jcas_agents.data.scenes import to_torch
+from jcas_agents.data.tensors import to_torch
 from jcas_baselines import BacklogProportional, DrainSearch, EqualAllocation, MaxWeight
 from jcas_experiments.allocators import ROSTERS
 from jcas_experiments.cli import app

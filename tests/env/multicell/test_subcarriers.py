@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jcas_agents.agent import evaluate
+from jcas_agents.evaluation import evaluate
 from jcas_baselines import (
     ADMM,
     GBD,
