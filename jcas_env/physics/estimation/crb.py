@@ -67,10 +67,11 @@ def crb(
     .. math:: (v', w') = (v, w) + C^{-T} n, \qquad J = C C^T, \qquad
               g'_t = (B'^H B' + \Lambda)^{-1} \big(B'^H B g_t + \sigma C_2 n'_t\big), \qquad B'^H B' = C_2 C_2^H
 
-    with the information J of :func:`angle_information_matrix`, :math:`\Lambda = 0.1 \sigma^2 \operatorname{diag}(1/p_l)`, p_l
-    the mean power of a path, and B' the atoms at the drawn angles. Errors are joint over all angles of a link, and the
-    channel is rebuilt from the drawn paths: its error has the structure that combiners and beams meet in practice. The
-    part of the noise that moves the angles and the part that moves the gains are independent, hence so are the draws.
+    with the information J of :func:`angle_information_matrix`,
+    :math:`\Lambda = 0.1 \sigma^2 \operatorname{diag}(1/p_l)`, p_l the mean power of a path, and B' the atoms at the
+    drawn angles. Errors are joint over all angles of a link, and the channel is rebuilt from the drawn paths: its error
+    has the structure that combiners and beams meet in practice. The part of the noise that moves the angles and the
+    part that moves the gains are independent, hence so are the draws.
 
     Parameters
     ----------

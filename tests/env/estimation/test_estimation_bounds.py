@@ -9,7 +9,14 @@ from jcas_experiments.reproduce.luo2023.accuracy import ratios, separated
 from jcas_experiments.reproduce.luo2023.links import complex_normal, decibel, draw_links, error, run
 
 from jcas_env.physics.arrays import steering_derivative, steering_vector
-from jcas_env.physics.estimation import angle_covariance_bound, angle_information_matrix, crb, crb_normals, nmse, pilot_beams
+from jcas_env.physics.estimation import (
+    angle_covariance_bound,
+    angle_information_matrix,
+    crb,
+    crb_normals,
+    nmse,
+    pilot_beams,
+)
 
 
 class TestBound:

@@ -6,24 +6,23 @@ gains alone; the others estimate anew from one frame, and positions stay as they
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable
+from math import prod
+from typing import Any, NamedTuple
 
 from array_api_compat import array_namespace, device
 from scipy import stats
 
-from ....physics.estimation import ESTIMATORS, Estimate, asks_for, grid_variance, keeps_angles
+from ....batching import merge, retire, rows, unrows
+from ....physics.estimation import ESTIMATORS, Estimate, Start
 from ....physics.estimation.bounds import angle_covariance_bound
 from ....physics.estimation.known_angles import gains_on_known_angles
-from ....physics.estimation.spomp import Start
 from ....physics.localisation import locate
-from ....tree import tree_map
 from ....types import Array
 from ..config import MultiCellConfig
 from ..network.layout import Layout
 from ..state import Air, ChannelNoise, Memory, PositionFix
 from .sounding import amplitude, frame_gains, pilot_noise_power, sound_antennas, sound_beams
-
-T = TypeVar("T")
 
 MISFIT_TAIL = 2e-4
 """Probability with which a user that is where its bearings say is not located (spec multicell 2.7)."""
@@ -55,18 +54,11 @@ def estimate_links(
         return _measure(config, place, air, noise, memory)
     if not bool(xp.any(due)):
         return _hold(config, air, noise, memory)
-    measured, held = (xp.nonzero(xp.reshape(mask, (-1,)))[0] for mask in (due, ~due))
-    order = xp.argsort(xp.concat([measured, held]))
-    lanes = order.shape[0]
-
-    def some(tree: T, index: Array) -> T:
-        return tree_map(lambda leaf: xp.take(xp.reshape(leaf, (lanes, *leaf.shape[due.ndim :])), index, axis=0), tree)
-
-    return tree_map(
-        lambda a, b: xp.reshape(xp.take(xp.concat([a, b]), order, axis=0), (*due.shape, *a.shape[1:])),
-        _measure(config, place, some(air, measured), some(noise, measured), some(memory, measured)),
-        _hold(config, some(air, held), some(noise, held), some(memory, held)),
-    )
+    lanes, shape = xp.arange(prod(due.shape), device=device(due)), due.shape
+    parts = (rows(part, shape) for part in (air, noise, memory))
+    (measured, *measurable), (held, *holdable) = retire(rows(due, shape), lanes, *parts)
+    found = _measure(config, place, *measurable), _hold(config, *holdable)
+    return unrows(merge(found, (measured, held)), shape)
 
 
 def _measure(
@@ -87,7 +79,7 @@ def _measure(
 def _hold(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Memory) -> LinkEstimate:
     """Estimate gains on the angles that are known, or everything from this slot alone; positions stay."""
     memory = memory._replace(age=memory.age + 1)
-    if not keeps_angles(config.estimator):
+    if not ESTIMATORS[config.estimator].keeps_angles:
         estimate = _estimate(config, air, noise, None)
         memory = memory._replace(aod_cos=estimate.aod_cos, aoa_cos=estimate.aoa_cos, active=estimate.active)
         return LinkEstimate(_of_this_slot(config, air, estimate, noise), _expected_error(config, air, estimate), memory)
@@ -102,35 +94,24 @@ def _hold(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Memory
 
 def _estimate(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Memory | None) -> Estimate:
     """Run the configured estimator on what it asks for, all links scaled to unit large-scale gain."""
-    name = config.estimator
-    asks = {argument for argument in _ARGUMENTS if asks_for(name, argument)}
-    offer: dict[str, Any] = {
-        "aod_cos": air.aod_cos,
-        "aoa_cos": air.aoa_cos,
-        "paths": config.total_paths,
-        "grid": config.grid,
-        "tx_antennas": config.bs_antennas,
-        "rx_antennas": config.ue_antennas,
-        "noise_power": pilot_noise_power(config, air),
-        "beams": None,
-        "normals": noise.surrogate,
-        "start": None if memory is None else Start(memory.aod_cos, memory.aoa_cos, memory.active),
-    }
+    estimator = ESTIMATORS[config.estimator]
     scale = amplitude(air)[..., None, None]
-    if "received" in asks:
-        offer["received"] = sound_antennas(config, air, noise).received
-    if "channel" in asks:
-        offer["channel"] = (air.channel / scale)[..., None, :, :]
-    if "gains" in asks:
-        offer["gains"] = frame_gains(config, air, noise) if "normals" in asks else air.gains[..., None, :] / scale
-    return ESTIMATORS[name](**{argument: offer[argument] for argument in asks})
-
-
-_ARGUMENTS = (
-    "received", "beams", "noise_power", "paths", "grid", "start",
-    "channel", "gains", "aod_cos", "aoa_cos", "tx_antennas", "rx_antennas", "normals",
-)  # fmt: skip
-"""What a scenario supplies to an estimator that asks for it by name."""
+    offers: dict[str, Callable[[], Any]] = {
+        "received": lambda: sound_antennas(config, air, noise).received,
+        "beams": lambda: None,
+        "noise_power": lambda: pilot_noise_power(config, air),
+        "paths": lambda: config.total_paths,
+        "grid": lambda: config.grid,
+        "start": lambda: None if memory is None else Start(memory.aod_cos, memory.aoa_cos, memory.active),
+        "channel": lambda: (air.channel / scale)[..., None, :, :],
+        "gains": lambda: frame_gains(config, air, noise) if estimator.surrogate else air.gains[..., None, :] / scale,
+        "aod_cos": lambda: air.aod_cos,
+        "aoa_cos": lambda: air.aoa_cos,
+        "normals": lambda: noise.surrogate,
+        "tx_antennas": lambda: config.bs_antennas,
+        "rx_antennas": lambda: config.ue_antennas,
+    }
+    return estimator(**{need: offers[need]() for need in estimator.needs})
 
 
 def _of_this_slot(config: MultiCellConfig, air: Air, estimate: Estimate, noise: ChannelNoise) -> Estimate:
@@ -205,7 +186,8 @@ def _locate(config: MultiCellConfig, place: Layout, air: Air, estimate: Estimate
     strongest = xp.argmax(xp.where(estimate.active, power, -xp.ones_like(power)), axis=-1, keepdims=True)
     cosine = xp.take_along_axis(estimate.aod_cos, strongest, axis=-1)[..., 0]
     spread = xp.linalg.diagonal(covariance)[..., : power.shape[-1]]
-    variance = xp.take_along_axis(spread, strongest, axis=-1)[..., 0] + grid_variance(config.estimator, config.grid)
+    variance = xp.take_along_axis(spread, strongest, axis=-1)[..., 0]
+    variance = variance + ESTIMATORS[config.estimator].grid_variance(config.grid)
     freedom = max(config.cells - 2, 1)
     found = locate(
         xp.matrix_transpose(cosine),
