@@ -17,7 +17,7 @@ from .allocation import MeshAllocation, MeshOutcome
 from .checks import check_problem
 from .config import Objective
 from .counts import LEAST_VALUE, CountModel
-from .subcarriers import comb_placement, largest_remainder, sums_per_user
+from .subcarriers import comb_placement, proportional_counts, sums_per_user
 
 
 class Tones(NamedTuple):
@@ -257,7 +257,7 @@ class MeshProblem:
         if xp.any(known != whole):
             held = xp.sum(known, axis=-1, keepdims=True)
             parts = xp.concat([known, xp.clip(self.subcarriers - held, min=0.0)], axis=-1) / self.subcarriers
-            whole = largest_remainder(parts, total=self.subcarriers, least=0)[..., :-1]
+            whole = proportional_counts(parts, total=self.subcarriers, least=0)[..., :-1]
         return allocation._replace(counts=whole, assignment=comb_placement(whole, total=self.subcarriers))
 
     def performance(self, allocation: MeshAllocation) -> tuple[Array, Array]:

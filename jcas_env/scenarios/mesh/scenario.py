@@ -21,7 +21,7 @@ from .config import MeshConfig
 from .motion import fold_into_sector, reflect
 from .problem import MeshProblem
 from .state import Initial, Innovation, State
-from .subcarriers import comb_placement, largest_remainder
+from .subcarriers import comb_placement, proportional_counts
 
 
 class Mesh:
@@ -184,7 +184,7 @@ class Mesh:
         xp = array_namespace(problem.distance)
         slowness = 1.0 / problem.count_model.rate
         weight = slowness / xp.sum(slowness, axis=-1, keepdims=True)
-        counts = largest_remainder(weight, total=problem.subcarriers, least=problem.least_subcarriers)
+        counts = proportional_counts(weight, total=problem.subcarriers, least=problem.least_subcarriers)
         share = xp.full(problem.batch, problem.share_min, dtype=counts.dtype, device=device(counts))
         return MeshAllocation(counts, comb_placement(counts, total=problem.subcarriers), share)
 

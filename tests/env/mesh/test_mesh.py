@@ -17,7 +17,13 @@ from jcas_env import Mesh, MeshAllocation, MeshConfig, MeshProblem, make_scenari
 from jcas_env.physics.information.position import Reason
 from jcas_env.scenarios.mesh.action import decode
 from jcas_env.scenarios.mesh.motion import fold_into_sector, reflect
-from jcas_env.scenarios.mesh.subcarriers import assigned_counts, comb_placement, largest_remainder, ranks, sums_per_user
+from jcas_env.scenarios.mesh.subcarriers import (
+    assigned_counts,
+    comb_placement,
+    proportional_counts,
+    ranks,
+    sums_per_user,
+)
 from jcas_env.tree import stack, take, tree_map
 
 
@@ -109,7 +115,7 @@ class TestPhysicsOfAnAllocation:
     def test_bounds_fall_with_the_root_of_the_share(self):
         """Spec mesh check 5."""
         problem = numbered("A", 0.5, 1)
-        counts = largest_remainder(np.full(30, 1 / 30), total=6666, least=0)
+        counts = proportional_counts(np.full(30, 1 / 30), total=6666, least=0)
         few, many = (problem.bounds(MeshAllocation(counts, None, np.asarray(share))) for share in (0.1, 0.4))
         np.testing.assert_allclose(few.position, 2 * many.position, rtol=1e-10)
         np.testing.assert_allclose(few.orientation, 2 * many.orientation, rtol=1e-10)
@@ -185,7 +191,7 @@ class TestSubcarriers:
     def test_largest_remainder_by_hand(self, backend):
         """Quotas of 8 beside one each are rounded down; the last goes to the largest remainder, ties to the left."""
         weight = np.array([[3.4, 2.3, 2.3], [2.5, 2.5, 3.0]]) / 8
-        counts = backend.numpy(largest_remainder(backend.asarray(weight), total=11, least=1))
+        counts = backend.numpy(proportional_counts(backend.asarray(weight), total=11, least=1))
         np.testing.assert_array_equal(counts, [[5, 3, 3], [4, 3, 4]])
 
     def test_comb_by_hand(self, backend):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from array_api_compat import array_namespace, device
 
 from ....physics.beamforming import same_group
-from ....types import ROUNDING, Array, rounding
+from ....physics.rounding import largest_remainder
+from ....types import Array, rounding
 
 
 def whole_floor(floor: Array, /, *, spacing: float) -> Array:
@@ -47,9 +48,8 @@ def whole_subcarriers(bandwidth: Array, cell: Array, group: Array, /, *, spacing
     """
     xp = array_namespace(bandwidth, cell, group)
     index = xp.arange(cell.shape[-1], device=device(cell))
-    lower = index[None, :] < index[:, None]
     mates = same_group(cell, group)
-    leads = ~xp.any(mates & lower, axis=-1)  # the first user of a group stands for it
+    leads = ~xp.any(mates & (index[None, :] < index[:, None]), axis=-1)  # the first user of a group stands for it
     rivals = ((cell[..., :, None] == cell[..., None, :]) & leads[..., None, :])[..., None, :, :]
 
     def cell_sum(value: Array) -> Array:
@@ -65,12 +65,7 @@ def whole_subcarriers(bandwidth: Array, cell: Array, group: Array, /, *, spacing
     demand = cell_sum(above)
     groups = cell_sum(xp.ones_like(carriers))
     quota = left * xp.where(demand > 0, above / xp.where(demand > 0, demand, 1.0), 1.0 / groups)
-    whole = xp.floor(quota + ROUNDING)
-    remainder, left = quota - whole, left - cell_sum(whole)
-    larger = remainder[..., None, :] > remainder[..., :, None]
-    tied = remainder[..., None, :] == remainder[..., :, None]
-    rank = xp.sum(xp.astype(rivals & (larger | (tied & lower)), carriers.dtype), axis=-1)
-    chosen = spacing * (least + whole + xp.astype(rank < left - 0.5, carriers.dtype))
+    chosen = spacing * (least + largest_remainder(quota, left, rivals))
     # Followers take the band of the user that leads their group.
     lead = xp.astype(mates & leads[..., None, :], bandwidth.dtype)
     return chosen @ xp.matrix_transpose(lead)
