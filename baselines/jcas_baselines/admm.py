@@ -9,13 +9,13 @@ from typing import Literal, NamedTuple
 from array_api_compat import array_namespace, device
 
 from jcas_env.physics.rates import spectral_efficiency
+from jcas_env.physics.water_filling import penalised_waterfill
 from jcas_env.scenarios.multicell import RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Array, Status, rounding
 
 from .multicell.convex_relaxed import admm_update as convex_update
 from .multicell.relaxed_solver import Groups, RelaxedResult, RelaxedSolver, canonical_groups, floors_of
 from .solver import iterate, require_numpy
-from .water_filling import penalised_waterfill
 
 
 class AugmentedState(NamedTuple):

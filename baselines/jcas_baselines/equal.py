@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from array_api_compat import array_namespace, device
 
+from jcas_env.physics.water_filling import waterfill
 from jcas_env.scenarios.massive_mimo import MassiveMIMOProblem
 from jcas_env.scenarios.mesh import MeshProblem
 from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
@@ -18,7 +19,6 @@ from .massive_mimo.closed_form import Reading
 from .mesh import solve as mesh_solver
 from .multicell.relaxed_solver import RelaxedResult, RelaxedSolver, canonical_groups, floors_of
 from .solver import Solution, unsupported
-from .water_filling import waterfill
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from math import inf
 from array_api_compat import array_namespace, device
 
 from jcas_env.physics.rates import Noise
+from jcas_env.physics.water_filling import waterfill
 from jcas_env.scenarios.massive_mimo import MassiveMIMOProblem
 from jcas_env.scenarios.mesh import MeshProblem
 from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
@@ -19,7 +20,6 @@ from .mesh import solve as mesh_solver
 from .multicell.interior_point import maximise_perspective
 from .multicell.relaxed_solver import AtShare, RelaxedResult, RelaxedSolver, canonical_groups, floors_of
 from .solver import Solution, unsupported
-from .water_filling import waterfill
 
 SHARE_TOLERANCE = 1e-5
 """Relative gap of the search over a free share, per-hertz form."""

@@ -13,11 +13,11 @@ from jcas_baselines import ADMM, EqualAllocation, Exact
 from jcas_baselines.admm import stationarity
 from jcas_baselines.multicell.convex_relaxed import constant_noise_optimum, per_hertz_optimum
 from jcas_baselines.multicell.relaxed_solver import canonical_groups
-from jcas_baselines.water_filling import penalised_waterfill, waterfill
 from support.backends import BACKENDS, to_numpy
 from support.scenes import static
 
 from jcas_env import RelaxedAllocation, RelaxedProblem, Status
+from jcas_env.physics.water_filling import penalised_waterfill, waterfill
 
 CHECK_14 = RelaxedProblem(
     weight=[0.25] * 4, coefficient=[100.0, 50.0, 200.0, 20.0], group=[0, 0, 1, 1], power_floor=0.02, band_floor=0.1

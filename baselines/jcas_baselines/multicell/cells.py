@@ -19,12 +19,12 @@ from array_api_compat import array_namespace, device
 
 from jcas_env.physics.beamforming import same_group
 from jcas_env.physics.rates import intercell_density
+from jcas_env.physics.water_filling import waterfill
 from jcas_env.scenarios.multicell import MultiCellAllocation, MultiCellProblem, RelaxedAllocation, RelaxedProblem
 from jcas_env.scenarios.multicell.problem.problem import LEAST_RATE
 from jcas_env.types import Array
 from jcas_env.units import MEGA
 
-from ..water_filling import waterfill
 from .minorant import CellModel, Point, onto_budgets
 from .relaxed_solver import Groups, canonical_groups
 

@@ -7,8 +7,9 @@ from math import log
 
 import numpy as np
 import pytest
-from jcas_baselines.water_filling import penalised_waterfill, waterfill
 from support.extreme import powers_of_ten
+
+from jcas_env.physics.water_filling import penalised_waterfill, waterfill
 
 ROUNDING = {"float64": 1e-9, "float32": 1e-5}
 
