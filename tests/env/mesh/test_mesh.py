@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from jcas_baselines import GBD
+from support import reference
 from support.instances import identical, numbered
 
 from jcas_env import Mesh, MeshAllocation, MeshConfig, MeshProblem, make_scenario
@@ -88,7 +89,6 @@ class TestKnownValues:
         """The problem's closed form against 5x5 inversion over every tone of both beams."""
         from jcas_env.physics.information import line_of_sight as fisher
         from jcas_env.physics.information.angle import array_sensitivity
-        from jcas_env.physics.information.position import bounds_by_inversion
 
         problem, allocation = anchor_problem(), MeshAllocation(np.array([222.0]), comb_of_222(), np.asarray(0.35))
         theta = problem.aod[0]
@@ -97,7 +97,7 @@ class TestKnownValues:
             np.repeat(problem.omega[0:6631:30], 2), gain, slope, np.full(444, 0.5 * 0.35 * 1500), snr=problem.snr[0],
             arrival_sensitivity=array_sensitivity(np.sin(problem.aoa[0]) ** 2, antennas=30),
         )  # fmt: skip
-        full = bounds_by_inversion(information, np.asarray(10.0), theta)
+        full = reference.bounds_by_inversion(information, np.asarray(10.0), theta)
         ours = problem.bounds(allocation)
         assert ours.position[0] == pytest.approx(full.position, rel=1e-9)
         assert ours.orientation[0] == pytest.approx(full.orientation, rel=1e-9)
