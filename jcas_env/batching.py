@@ -71,13 +71,13 @@ def retire(done: Array, *trees: Any) -> tuple[list[Any], list[Any]]:
     """Part each tree in two: the elements that are ``done``, (elements,) bool, and those that go on.
 
     For a loop in which every element stops on its own, so that a straggler does not hold up the others: carry the
-    elements' index as one of the trees, keep what is done, and :func:`merge` the pieces at the end.
+    elements' index as one of the trees, keep what is done, and :func:`reassemble` the pieces at the end.
     """
     leaving, going = indices(done), indices(~done)
     return [gather(tree, leaving) for tree in trees], [gather(tree, going) for tree in trees]
 
 
-def merge(pieces: Sequence[T], index: Sequence[Array]) -> T:
+def reassemble(pieces: Sequence[T], index: Sequence[Array]) -> T:
     """Join pieces that left a batch at different times, in the order of their elements, ``index`` (elements,) each."""
     xp = array_namespace(index[0])
     order = xp.argsort(xp.concat(list(index)))

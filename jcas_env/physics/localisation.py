@@ -61,7 +61,7 @@ def bearing(point: Array, stations: Array, axes: Array, /) -> tuple[Array, Array
     cosine : Array, shape (..., cells)
         [-]
     gradient : Array, shape (..., cells, 2)
-        [1/m]
+        [1/m] (spec multicell 2.7)
     """
     xp = array_namespace(point, stations, axes)
     cosine, east, north = _bearing(
@@ -116,7 +116,8 @@ def ray_intersections(cosine: Array, stations: Array, axes: Array, /) -> tuple[A
     """Points where rays of two stations meet, for every pair of stations and both signs of each angle.
 
     ``cosine`` (..., cells) [-]; ``stations`` (cells, 2) [m]; ``axes`` (cells,) [rad]. Returns points (..., candidates,
-    2) [m] with 4 candidates a pair, and which of them lie ahead on both rays, (..., candidates) bool.
+    2) [m] with 4 candidates a pair, and which of them lie ahead on both rays, (..., candidates) bool
+    (spec multicell 2.7).
     """
     xp = array_namespace(cosine, stations, axes)
     angle = xp.acos(xp.clip(cosine, min=-1.0, max=1.0))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jcas_env import batching
-from jcas_env.batching import blocks, gather, indices, joined, merge, retire, rows, scatter, unrows
+from jcas_env.batching import blocks, gather, indices, joined, reassemble, retire, rows, scatter, unrows
 
 
 class Pair(NamedTuple):
@@ -61,7 +61,7 @@ def test_a_loop_whose_elements_stop_on_their_own_gives_them_back_in_order(backen
         count += 1
         (left, done, _), (index, tree, goal) = retire(goal <= count, index, tree, goal)
         pieces.append((left, Pair(done, left * 0 + count)))
-    back = merge([piece for _, piece in pieces], [left for left, _ in pieces])
+    back = reassemble([piece for _, piece in pieces], [left for left, _ in pieces])
     equal(backend, back.one, nest(backend))
     np.testing.assert_array_equal(backend.numpy(back.two), [4, 3, 2, 2, 2])
 

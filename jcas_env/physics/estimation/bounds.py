@@ -16,8 +16,8 @@ COINCIDENT = 1e-12
 def nmse(estimated: Array, channel: Array) -> Array:
     r"""Squared error of each link, :math:`\sum_t \lVert \hat H_t - H_t \rVert^2 / \sum_t \lVert H_t \rVert^2`.
 
-    Both (..., snapshots, rx_antennas, tx_antennas). The NMSE of a set of links is the mean of these ratios (spec
-    estimation 1.8), which lies 0.2 to 0.3 dB above the ratio of the means.
+    Both (..., snapshots, rx_antennas, tx_antennas) complex [-] -> (...,) [-]. The NMSE of a set of links is the mean of
+    these ratios (spec estimation 1.8), which lies 0.2 to 0.3 dB above the ratio of the means.
     """
     xp = array_namespace(estimated, channel)
     return xp.sum(xp.abs(estimated - channel) ** 2, axis=(-3, -2, -1)) / _energy(channel)
@@ -29,6 +29,7 @@ def nmse_bound(channel: Array, noise_power: Array, *, paths: int) -> Array:
     .. math:: \frac{\sigma^2 (T L + n_a/2)}{\sum_t \lVert H_t \rVert^2}, \qquad
               n_a = L \text{ for } N = 1, \text{ else } 2 L
 
+    ``channel`` (..., snapshots, rx_antennas, tx_antennas) complex, ``noise_power`` sigma^2 (...,) -> (...,), all [-].
     It counts the real unknowns; shrinkage may pass below it.
     """
     snapshots, rx = channel.shape[-3:-1]
@@ -77,7 +78,7 @@ def angle_covariance_bound(
     Returns
     -------
     Array, shape (..., angles, angles)
-        v of all paths, then w of all paths (only v for one receive antenna). For a single path and P = M the first
+        v of all paths, then w of all paths (only v for one receive antenna) [-]. For a single path and P = M the first
         entry is :math:`6 \sigma^2 / (\pi^2 (M^2-1) \sum_t |g_t|^2)`. Angles that the data do not determine, those of an
         inactive path among them, have infinite variance and no covariance.
     """

@@ -46,7 +46,10 @@ class Paths(NamedTuple):
 
 
 def crb_normals(*, paths: int, snapshots: int, tx_antennas: int, rx_antennas: int) -> int:
-    """Standard normal numbers that :func:`crb` uses per link: ``2 L + 2 T L + 2 T N M``."""
+    """Number of standard normal numbers that :func:`crb` uses per link, a scalar [-]: ``2 L + 2 T L + 2 T N M``.
+
+    For the angles, the gains and the channel of a link without a path (spec estimation 7, steps 4, 5 and 7).
+    """
     return 2 * paths + 2 * snapshots * (paths + tx_antennas * rx_antennas)
 
 
@@ -153,7 +156,8 @@ def angle_information_matrix(
     Returns
     -------
     Array, shape (..., angles, angles)
-        v of all paths, then w of all paths (only v for one receive antenna). Parameters as for :func:`crb`.
+        v of all paths, then w of all paths (only v for one receive antenna) [-] (spec estimation 7, step 3). Parameters
+        as for :func:`crb`.
     """
     xp = array_namespace(aod_cos, gains)
     aperture = Aperture(tx_antennas, rx_antennas, _flat(beams))

@@ -71,7 +71,7 @@ def spomp(
     beams : Array, shape (..., snapshots, tx_antennas, pilots), complex, or None
         Pilot beams F with orthonormal columns; None for one pilot per antenna.
     noise_power : Array, shape (...,)
-        sigma^2 of a complex measurement.
+        sigma^2 of a complex measurement [-].
     paths : int
         Number of paths L, or an upper bound of it (then with ``Refinement(prune=2.5)``).
     grid : int
@@ -183,8 +183,8 @@ def detection_level(entries: int, snapshots: int, pfa: float) -> float:
     .. math:: 2 M N\, \Pr\big(\Gamma(T, 1)/T > x\big) = p_{fa}, \qquad
               \Pr(\Gamma(T, 1) > z) = e^{-z} \sum_{k < T} \frac{z^k}{k!}
 
-    2 M N is about the number of independent directions; ``entries`` is M N. For T = 6 and pfa = 1e-3, x = 3.514 for
-    2 M N = 32. Found by bisection.
+    A scalar [-]. 2 M N is about the number of independent directions; ``entries`` is M N. For T = 6 and pfa = 1e-3,
+    x = 3.514 for 2 M N = 32. Found by bisection.
     """
     low, high = 0.0, 1e3
 

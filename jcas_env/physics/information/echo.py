@@ -127,7 +127,7 @@ def echo_information(power: Array, sensing_power: Array, gains: EchoGains, /) ->
     -------
     Array, shape (...,)
         [W/rad^2]; zero where nothing reaches the target (G = 0). Homogeneous of degree one in the powers and
-        concave.
+        concave (nguyen2024 Theorem 2, spec mimo 1.2).
     """
     xp = array_namespace(power, sensing_power)
     lit = gains.antennas * power + gains.pattern * sensing_power
@@ -146,7 +146,7 @@ def most_informative_share(gains: EchoGains, /) -> Array:
     Returns
     -------
     Array, shape (...,)
-        In [0, 1]. Aligned: 1 where b > a, else 0 (spec mimo 1.2, 3).
+        In [0, 1] [-]. Aligned: 1 where b > a, else 0 (spec mimo 1.2, 3).
     """
     xp = array_namespace(gains.pattern)
     n, k = gains.antennas, gains.slope

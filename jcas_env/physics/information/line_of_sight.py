@@ -125,7 +125,10 @@ def channel_information(
 
 
 def zero_if_rounding(value: Array, noise: Array) -> Array:
-    """``value`` where it exceeds what rounding leaves of a zero, else zero."""
+    """``value`` where it exceeds ``noise``, what rounding leaves of a zero, else zero (spec mesh 7.3).
+
+    Both (...,) and of one unit, e.g. [1/rad^2].
+    """
     xp = array_namespace(value)
     return xp.where(value > noise, value, xp.zeros_like(value))
 

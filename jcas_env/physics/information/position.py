@@ -1,8 +1,8 @@
 r"""Position and orientation error bounds from Fisher information (lu2022 eq. 4-8, spec mesh 1.3).
 
-The information of :mod:`.fisher` is about delay, angles and complex gain; here it becomes bounds of a position in the
-plane (the anchor at the origin, its array along x) and of the user's orientation, by inverting the full matrix or in
-closed form. Singular information is an infinite bound with a :class:`Reason`, never a large number.
+The information of :mod:`.line_of_sight` about delay and angles becomes bounds of a position in the plane (the anchor at
+the origin, its array along x) and of the user's orientation, in closed form. Singular information is an infinite bound
+with a :class:`Reason`, never a large number.
 """
 
 from __future__ import annotations
@@ -48,7 +48,10 @@ class ErrorBounds(NamedTuple):
 
 
 def reason_of(angular: AngularInformation, distance: Array, regular: Array, /) -> Array:
-    """First :class:`Reason` that applies to each element, (...,) int64; REGULAR where ``regular``."""
+    """First :class:`Reason` that applies to each element, (...,) int64; REGULAR where ``regular``, (...,) bool.
+
+    ``distance`` (...,) [m] (spec mesh 7.3).
+    """
     xp = array_namespace(distance)
     blank = xp.zeros(regular.shape, dtype=xp.int64, device=device(distance))
     reason = xp.where(regular, blank, blank + int(Reason.COUPLED))

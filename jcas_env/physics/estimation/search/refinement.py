@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, get_args
 
 from array_api_compat import array_namespace, device
 
-from ....batching import gather, indices, merge, retire, scatter
+from ....batching import gather, indices, reassemble, retire, scatter
 from ....checks import require
 from ....types import Array
 from ..pilots import Pilots
@@ -96,7 +96,10 @@ class Track(NamedTuple):
 
 
 def fresh(found: Fit, active: Array | None = None) -> Track:
-    """Track that begins at a fit; all paths are kept unless ``active`` (links, paths) says otherwise."""
+    """Track that begins at a fit; all paths are kept unless ``active`` (links, paths) says otherwise.
+
+    The rate [-] of a gradient step is fixed here (spec estimation 0, 2.6).
+    """
     xp = array_namespace(found.cost)
     where = {"device": device(found.cost)}
     links = found.cost.shape
@@ -112,7 +115,10 @@ def fresh(found: Fit, active: Array | None = None) -> Track:
 
 
 def excess(pilots: Pilots, state: Fit) -> Array:
-    r"""Whether a link's residual is more than noise: :math:`S > \sigma^2 (n + 3 \sqrt{n})`, n = T P N, (links,)."""
+    r"""Whether a link's residual is more than noise: :math:`S > \sigma^2 (n + 3 \sqrt{n})`, (links,) bool.
+
+    n = T P N [-] (spec estimation 2.6).
+    """
     n = pilots.measurements
     return state.cost > pilots.noise_power * (n + 3.0 * sqrt(n))
 
@@ -121,7 +127,8 @@ def refine(pilots: Pilots, track: Track, plan: Refinement, grid: int) -> Track:
     """Iterate until every link has settled; links that have are set aside.
 
     A link whose residual is still more than noise does not settle: the gains of close paths may change little while
-    the angles are still far from their place. ``grid`` is the number of grid points per side of the coarse stage.
+    the angles are still far from their place. ``grid`` is the number of grid points per side of the coarse stage [-];
+    shapes (links, ...) are in :class:`Track` (spec estimation 2.6).
     """
     xp = array_namespace(pilots.data)
     rescue = plan.rescue_below(pilots, grid)
@@ -142,7 +149,7 @@ def refine(pilots: Pilots, track: Track, plan: Refinement, grid: int) -> Track:
             (which, piece, _), (live, track, pilots) = retire(settled, live, track, pilots)
             pieces.append(piece)
             index.append(which)
-    return merge([*pieces, track], [*index, live]) if pieces else track
+    return reassemble([*pieces, track], [*index, live]) if pieces else track
 
 
 def _rescue(pilots: Pilots, track: Track, stuck: Array, grid: int) -> Track:
@@ -162,7 +169,10 @@ def _settled(before: Array, track: Track) -> Array:
 
 
 def iterate(pilots: Pilots, track: Track, plan: Refinement) -> Track:
-    """One iteration: weights (luo2023 eqs. 23, 24), angles, gains (eq. 25), pruning (spec estimation 2.6)."""
+    """One iteration: weights (luo2023 eqs. 23, 24), angles, gains (eq. 25), pruning (spec estimation 2.6).
+
+    Shapes (links, ...) and units [-] are in :class:`Track`.
+    """
     xp = array_namespace(pilots.data)
     state, active = track.fit, track.active
     paths, antennas = active.shape[-1], pilots.tx_antennas * pilots.rx_antennas
@@ -190,7 +200,8 @@ def rescued(pilots: Pilots, track: Track, points: int) -> Track:
     """Take out each path in turn and pick it again from the residual on a fine grid; keep what lowers S clearly.
 
     Both sides of the comparison use the ridge of the first fits, which does not know the powers of the paths: the
-    weight of the path that is taken out says nothing about the one that is found.
+    weight of the path that is taken out says nothing about the one that is found. ``points`` [-] per side of the grid;
+    shapes (links, ...) are in :class:`Track` (spec estimation 2.6).
     """
     xp = array_namespace(pilots.data)
     paths = track.active.shape[-1]

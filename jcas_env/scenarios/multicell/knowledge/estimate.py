@@ -7,22 +7,23 @@ gains alone; the others estimate anew from one frame, and positions stay as they
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from array_api_compat import array_namespace, device
 from scipy import stats
 
-from ....batching import merge, retire, rows, unrows
 from ....physics.estimation import ESTIMATORS, Estimate, Start
 from ....physics.estimation.bounds import angle_covariance_bound
 from ....physics.estimation.known_angles import gains_on_known_angles
 from ....physics.localisation import locate
+from ....tree import tree_map
 from ....types import Array
 from ..config import MultiCellConfig
 from ..network.layout import Layout
 from ..state import Air, ChannelNoise, Memory, PositionFix
 from .sounding import amplitude, frame_gains, pilot_noise_power, sound_antennas, sound_beams
+
+T = TypeVar("T")
 
 MISFIT_TAIL = 2e-4
 """Probability with which a user that is where its bearings say is not located (spec multicell 2.7)."""
@@ -54,11 +55,18 @@ def estimate_links(
         return _measure(config, place, air, noise, memory)
     if not bool(xp.any(due)):
         return _hold(config, air, noise, memory)
-    lanes, shape = xp.arange(prod(due.shape), device=device(due)), due.shape
-    parts = (rows(part, shape) for part in (air, noise, memory))
-    (measured, *measurable), (held, *holdable) = retire(rows(due, shape), lanes, *parts)
-    found = _measure(config, place, *measurable), _hold(config, *holdable)
-    return unrows(merge(found, (measured, held)), shape)
+    measured, held = (xp.nonzero(xp.reshape(mask, (-1,)))[0] for mask in (due, ~due))
+    order = xp.argsort(xp.concat([measured, held]))
+    lanes = order.shape[0]
+
+    def some(tree: T, index: Array) -> T:
+        return tree_map(lambda leaf: xp.take(xp.reshape(leaf, (lanes, *leaf.shape[due.ndim :])), index, axis=0), tree)
+
+    return tree_map(
+        lambda a, b: xp.reshape(xp.take(xp.concat([a, b]), order, axis=0), (*due.shape, *a.shape[1:])),
+        _measure(config, place, some(air, measured), some(noise, measured), some(memory, measured)),
+        _hold(config, some(air, held), some(noise, held), some(memory, held)),
+    )
 
 
 def _measure(
