@@ -89,22 +89,36 @@ def angle_covariance_bound(
     aperture = Aperture(tx_antennas, rx_antennas, flat_beams)
     known = jet_gram(aperture, xp.reshape(aod_cos, (-1, paths)), xp.reshape(aoa_cos, (-1, paths)))
     on = xp.ones_like(aod_cos, dtype=xp.bool) if active is None else active
-    on = xp.reshape(on, (-1, paths))
+    g = groups_first(xp.reshape(gains, (-1, *gains.shape[-2:])), flat_beams)
+    inverse = _inverse(_angle_information(known, g, xp.reshape(on, (-1, paths))))
+    inverse = xp.reshape(inverse, (*links, *inverse.shape[-2:]))
+    return 0.5 * as_array(noise_power, aod_cos)[..., None, None] * inverse
+
+
+def _angle_information(known: Array, gains: Array, on: Array) -> Array:
+    """J from the Gram matrices of atoms and derivatives; rows and columns of paths that are not ``on`` are zero."""
+    xp = array_namespace(known)
+    paths = on.shape[-1]
     rows = xp.concat([on] * (known.shape[-1] // paths), axis=-1)[:, None]
     known = xp.where(rows[..., :, None] & rows[..., None, :], known, xp.zeros_like(known))
     # Absent paths get a unit of their own; the floor keeps coincident ones regular.
-    least = max(COINCIDENT, ridge_floor(known))
-    lift = xp.where(on, least, 1.0)[:, None]
+    lift = xp.where(on, _least(known), 1.0)[:, None]
     kernel = known[..., :paths, :paths] + diagonal(xp.astype(lift, known.dtype))
-    pulled = xp.linalg.solve(kernel, known[..., :paths, paths:])
-    j = projected_curvature(known, pulled, groups_first(xp.reshape(gains, (-1, *gains.shape[-2:])), flat_beams))
-    own = xp.linalg.diagonal(j)
+    return projected_curvature(known, xp.linalg.solve(kernel, known[..., :paths, paths:]), gains)
+
+
+def _inverse(information: Array) -> Array:
+    """Inverse of J; infinite variance and no covariance for what has no information."""
+    xp = array_namespace(information)
+    own = xp.linalg.diagonal(information)
     seen = own > 0
     # The curvatures in v and w differ by orders of magnitude: invert at unit diagonal.
     scale = xp.where(seen, 1.0 / xp.sqrt(xp.where(seen, own, 1.0)), 0.0)
     scale = scale[..., :, None] * scale[..., None, :]
-    inverse = scale * xp.linalg.inv(scale * j + diagonal(xp.astype(xp.where(seen, least, 1.0), own.dtype)))
-    blind = diagonal(xp.astype(~seen, own.dtype)) > 0
-    inverse = xp.where(blind, xp.inf, inverse)
-    inverse = xp.reshape(inverse, (*links, *j.shape[-2:]))
-    return 0.5 * as_array(noise_power, aod_cos)[..., None, None] * inverse
+    lift = xp.astype(xp.where(seen, _least(information), 1.0), own.dtype)
+    inverse = scale * xp.linalg.inv(scale * information + diagonal(lift))
+    return xp.where(diagonal(xp.astype(~seen, own.dtype)) > 0, xp.inf, inverse)
+
+
+def _least(like: Array) -> float:
+    return max(COINCIDENT, ridge_floor(like))

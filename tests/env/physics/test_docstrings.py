@@ -14,7 +14,7 @@ ROOT = Path(jcas_env.physics.__file__).parent
 UNIT = r"(?:Mbit|bit|rad|Hz|dB|km|m|s|W)(?:\^-?\d(?:/\d)?)?"
 FACTS = {
     "shape": re.compile(r"\((?:\.\.\.|\*?[a-z]\w*)(?:, [^()]*|,)\)|\bscalar\b"),
-    "unit": re.compile(rf"\[(?:-|(?:1|{UNIT})(?:/(?:{UNIT}|\({UNIT} {UNIT}\)))*)\]|\bbool\b"),
+    "unit": re.compile(rf"\[(?:-|(?:1|{UNIT})(?:/(?:{UNIT}|\({UNIT} {UNIT}\)))*)\]"),
     "source": re.compile(r"[Ss]pec \w+ \d|(?:luo2023|nguyen2024) (?:eq|Sec|Alg|Theorem)|lu2022 eq|3GPP|DESIGN \d"),
 }
 REFERENCE = re.compile(r"\b(?:as|As) (?:for|in)\s+:func:`~?(?:[\w.]+\.)?(\w+)`")
