@@ -1,8 +1,13 @@
-"""Work on some links of a batch: gather them, and put them back without writing in place."""
+"""Work on some elements of a batch: take them out, put them back in order, and lay all batch axes in one.
+
+Trees are nested NamedTuples of arrays (elements, ...), or single arrays; where a tree holds None, it stays None.
+Nothing is written in place.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any, TypeVar
 
 from array_api_compat import array_namespace
@@ -14,15 +19,15 @@ T = TypeVar("T")
 
 
 BLOCK = 1024
-"""Links that a search works on at a time: bounds memory where many environments run in parallel."""
+"""Elements that a search works on at a time: bounds memory where many environments run in parallel."""
 
 
 def blocks(tree: T, count: int) -> list[T]:
-    """Cut the ``count`` links of a nested NamedTuple into blocks of at most BLOCK links; None stays None."""
+    """Cut the ``count`` elements of a tree into blocks of at most BLOCK elements."""
     if count <= BLOCK:
         return [tree]
     edges = range(0, count, BLOCK)
-    return [tree_map(lambda x: None if x is None else x[a : a + BLOCK, ...], tree) for a in edges]  # noqa: B023
+    return [tree_map(lambda x: None if x is None else x[a : min(a + BLOCK, count), ...], tree) for a in edges]  # noqa: B023
 
 
 def joined(pieces: Sequence[T]) -> T:
@@ -35,12 +40,12 @@ def joined(pieces: Sequence[T]) -> T:
 
 
 def indices(mask: Array) -> Array:
-    """Positions at which a mask (links,) is true."""
+    """Positions at which a mask (elements,) is true."""
     return array_namespace(mask).nonzero(mask)[0]
 
 
 def gather(tree: T, index: Array) -> T:
-    """Links ``index`` of every array of a nested NamedTuple; None stays None."""
+    """Elements ``index`` of every array of a tree."""
     xp = array_namespace(index)
 
     def leaf(value: Any) -> Any:
@@ -50,7 +55,7 @@ def gather(tree: T, index: Array) -> T:
 
 
 def scatter(tree: T, mask: Array, values: T) -> T:
-    """``tree`` with the links of a mask replaced, in order, by those of ``values``."""
+    """``tree`` with the elements of a mask replaced, in order, by those of ``values``."""
     xp = array_namespace(mask)
     position = xp.clip(xp.cumulative_sum(xp.astype(mask, xp.int64)) - 1, min=0)
 
@@ -62,8 +67,18 @@ def scatter(tree: T, mask: Array, values: T) -> T:
     return tree_map(leaf, tree, values)
 
 
+def retire(done: Array, *trees: Any) -> tuple[list[Any], list[Any]]:
+    """Part each tree in two: the elements that are ``done``, (elements,) bool, and those that go on.
+
+    For a loop in which every element stops on its own, so that a straggler does not hold up the others: carry the
+    elements' index as one of the trees, keep what is done, and :func:`reassemble` the pieces at the end.
+    """
+    leaving, going = indices(done), indices(~done)
+    return [gather(tree, leaving) for tree in trees], [gather(tree, going) for tree in trees]
+
+
 def reassemble(pieces: Sequence[T], index: Sequence[Array]) -> T:
-    """Join pieces of a batch that finished at different times, in the order of their links."""
+    """Join pieces that left a batch at different times, in the order of their elements, ``index`` (elements,) each."""
     xp = array_namespace(index[0])
     order = xp.argsort(xp.concat(list(index)))
 
@@ -71,3 +86,22 @@ def reassemble(pieces: Sequence[T], index: Sequence[Array]) -> T:
         return None if parts[0] is None else xp.take(xp.concat(list(parts)), order, axis=0)
 
     return tree_map(leaf, *pieces)
+
+
+def rows(tree: T, batch: tuple[int, ...], trailing: int | None = None) -> T:
+    """All batch axes in one: arrays (*batch, ...) as (elements, ...).
+
+    With ``trailing``, the number of axes that are an array's own, the others are broadcast to the batch first.
+    """
+
+    def leaf(value: Any) -> Any:
+        xp = array_namespace(value)
+        tail = value.shape[len(batch) if trailing is None else value.ndim - trailing :]
+        return xp.reshape(xp.broadcast_to(value, (*batch, *tail)), (prod(batch), *tail))
+
+    return tree_map(leaf, tree)
+
+
+def unrows(tree: T, batch: tuple[int, ...]) -> T:
+    """Inverse of :func:`rows`: (elements, ...) to (*batch, ...)."""
+    return tree_map(lambda value: array_namespace(value).reshape(value, (*batch, *value.shape[1:])), tree)

@@ -45,7 +45,7 @@ def update_variance(variance: Array, sensitivity: Array, snr: Array, symbols: Ar
     variance : Array, shape (...,)
         Before the measurement [rad^2].
     sensitivity : Array, shape (...,)
-        :math:`v^2`, see :func:`.bounds.angle_information` [1/rad^2].
+        :math:`v^2`, see :func:`.information.angle.angle_information` [1/rad^2].
     snr, symbols : Array, shape (...,)
         SINR x of the positioning service and number n of its symbols in the slot [-].
 

@@ -10,7 +10,7 @@ from ..types import Array
 
 
 def element_positions(like: Array, antennas: int) -> Array:
-    """Element positions ``m - (M-1)/2`` of a centred ULA, in units of the spacing, ``(antennas,)``."""
+    """Element positions ``m - (M-1)/2`` of a centred ULA, (antennas,), in spacings [-] (spec estimation 1.1)."""
     xp = array_namespace(like)
     return xp.arange(antennas, dtype=like.dtype, device=device(like)) - (antennas - 1) / 2
 
@@ -72,7 +72,7 @@ def steering_derivative(u: Array, /, *, antennas: int) -> Array:
     Returns
     -------
     Array, shape (..., antennas), complex
-        Orthogonal to ``steering_vector(u)`` [-].
+        Orthogonal to ``steering_vector(u)`` [-] (spec estimation 1.10).
     """
     return 1j * pi * element_positions(u, antennas) * steering_vector(u, antennas=antennas)
 
@@ -98,7 +98,7 @@ def steering_correlation(delta: Array, /, *, antennas: int, derivatives: int = 0
     Returns
     -------
     list of Array, shape (...,)
-        D, then D', then D''. Delta = 2 is the same direction up to the sign (-1)^(M-1).
+        D, then D', then D'' [-]. Delta = 2 is the same direction up to the sign (-1)^(M-1) (spec estimation 3.4, 3.5).
     """
     return _few(delta, antennas, derivatives) if antennas <= 4 else _many(delta, antennas, derivatives)
 

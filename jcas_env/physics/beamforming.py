@@ -44,7 +44,8 @@ def serving_link(links: Array, cell: Array) -> Array:
 def interference_covariance(channel: Array, cell: Array) -> Array:
     r"""Gram matrix of the joint interference channel, :math:`T_j^H T_j = \sum_{n \ne i} H_{n,j} H_{n,j}^H`.
 
-    ``channel`` (..., cells, users, rx, tx), ``cell`` (..., users) -> (..., users, rx, rx), Hermitian.
+    ``channel`` (..., cells, users, rx, tx) complex [-], ``cell`` (..., users) -> (..., users, rx, rx), Hermitian [-]
+    (spec multicell 2.3).
     """
     xp = array_namespace(channel, cell)
     gram = channel @ xp.conj(xp.matrix_transpose(channel))
@@ -69,7 +70,7 @@ def interference_spectrum(channel: Array, cell: Array) -> tuple[Array, Array]:
     values : Array, shape (..., users, rx_antennas)
         Singular values in descending order [-].
     vectors : Array, shape (..., users, rx_antennas, rx_antennas), complex
-        Right singular vectors in columns, a full unitary matrix.
+        Right singular vectors in columns, a full unitary matrix [-] (luo2023 Sec. III-A, spec multicell 2.3).
     """
     xp = array_namespace(channel, cell)
     *batch, cells, users, rx, tx = channel.shape
@@ -84,7 +85,10 @@ def interference_spectrum(channel: Array, cell: Array) -> tuple[Array, Array]:
 
 
 def dominant_eigenvector(matrix: Array) -> Array:
-    """Unit eigenvector of the largest eigenvalue of Hermitian ``(..., n, n)`` matrices, ``(..., n)``."""
+    """Unit eigenvector of the largest eigenvalue of Hermitian matrices (spec multicell 2.3).
+
+    (..., n, n) of any unit -> (..., n) [-].
+    """
     xp = array_namespace(matrix)
     return xp.linalg.eigh(matrix)[1][..., :, -1]
 
@@ -92,7 +96,8 @@ def dominant_eigenvector(matrix: Array) -> Array:
 def normalise(vector: Array) -> Array:
     """Scale to unit norm along the last axis; a zero vector becomes the first unit vector e_1.
 
-    Zero links are legal (spec multicell 6.11): they get a valid direction and a gain of exactly zero.
+    (..., n) of any unit -> (..., n) [-]. Zero links are legal (spec multicell 6.11): they get a valid direction and a
+    gain of exactly zero.
     """
     xp = array_namespace(vector)
     norm = xp.linalg.vector_norm(vector, axis=-1, keepdims=True)
@@ -103,7 +108,10 @@ def normalise(vector: Array) -> Array:
 
 
 def constant_modulus(vector: Array) -> Array:
-    r"""Phase-only version of a beam or combiner, :math:`e^{j \angle v_n}/\sqrt{n}` (spec multicell 5.28)."""
+    r"""Phase-only version of a beam or combiner, :math:`e^{j \angle v_k}/\sqrt{n}`.
+
+    (..., n) complex -> (..., n) complex, of unit norm [-]; a zero entry gets the phase 0 (spec multicell 5.28).
+    """
     xp = array_namespace(vector)
     modulus = xp.abs(vector)
     phase = xp.where(modulus > 0, vector / xp.where(modulus > 0, modulus, 1.0), xp.ones_like(vector))
@@ -114,7 +122,7 @@ def svd_combiner(channel: Array, cell: Array) -> Array:
     """Receive vector that hears least of the other cells: the last right singular vector of T_j.
 
     luo2023 Sec. III-A with one stream (spec multicell 2.3, 5.6). Arbitrary where the interference leaves
-    a null space of several dimensions; ``null_mrc_combiner`` is the choice there. Shapes as in
+    a null space of several dimensions; ``null_mrc_combiner`` is the choice there. Shapes and units as in
     :func:`combiner`.
     """
     return interference_spectrum(channel, cell)[1][..., :, -1]
@@ -128,7 +136,7 @@ def null_mrc_combiner(channel: Array, cell: Array) -> Array:
 
     and ``V_0`` is the last right singular vector alone where the null space is empty. Computed with the
     projector on ``V_0``, so that users with null spaces of different dimensions share one batch.
-    Shapes as in :func:`combiner` (spec multicell 2.3).
+    Shapes and units as in :func:`combiner` (spec multicell 2.3).
     """
     xp = array_namespace(channel, cell)
     values, vectors = interference_spectrum(channel, cell)
@@ -147,7 +155,7 @@ def gev_combiner(channel: Array, cell: Array, *, power: Array | float, noise_pow
               {w^H \big( \tfrac{P}{M} T_j^H T_j + \sigma^2 I \big) w}
 
     by whitening with the Cholesky factor of the denominator. Other cells are taken to radiate ``power``
-    isotropically. Shapes as in :func:`combiner` (spec multicell 2.3).
+    isotropically. Shapes and units as in :func:`combiner` (spec multicell 2.3).
     """
     xp = array_namespace(channel, cell)
     covariance = power / channel.shape[-1] * interference_covariance(channel, cell)
@@ -179,7 +187,7 @@ def combiner(
     Returns
     -------
     Array, shape (..., users, rx_antennas), complex
-        Unit norm. A user whose serving link is zero gets e_1.
+        Unit norm [-]. A user whose serving link is zero gets e_1 (spec multicell 2.3, 6.11).
     """
     xp = array_namespace(channel, cell)
     if kind == "svd":
@@ -198,7 +206,7 @@ def effective_channel(channel: Array, combiner: Array, /) -> Array:
     """Channel behind the combiner, ``h_{n,j} = H_{n,j}^H w_j``.
 
     ``channel`` (..., cells, users, rx, tx) and ``combiner`` (..., users, rx) give
-    (..., cells, users, tx), complex [-].
+    (..., cells, users, tx), complex [-] (spec multicell 2.4).
     """
     xp = array_namespace(channel, combiner)
     return xp.conj((xp.conj(combiner)[..., None, :, None, :] @ channel)[..., 0, :])
@@ -207,7 +215,7 @@ def effective_channel(channel: Array, combiner: Array, /) -> Array:
 def leakage(effective: Array, cell: Array, /) -> Array:
     r"""What the combiner lets through of the other cells, :math:`\lambda_j^2 = \lVert T_j w_j \rVert^2`.
 
-    ``effective`` (..., cells, users, tx), ``cell`` (..., users) -> (..., users) [-].
+    ``effective`` (..., cells, users, tx), ``cell`` (..., users) -> (..., users) [-] (spec multicell 2.3, 4.1).
     """
     xp = array_namespace(effective, cell)
     energy = xp.sum(xp.abs(effective) ** 2, axis=-1)

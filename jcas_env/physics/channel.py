@@ -86,7 +86,7 @@ def snapshot_channels(gains: Array, aoa_cos: Array, aod_cos: Array, /, *, rx_ant
     Returns
     -------
     Array, shape (..., snapshots, rx_antennas, tx_antennas), complex
-        One matrix product per link, for all snapshots together.
+        Amplitude ratio [-]; one matrix product per link, for all snapshots together (spec estimation 1.1).
     """
     xp = array_namespace(gains, aoa_cos, aod_cos)
     rx = steering_vector(aoa_cos, antennas=rx_antennas)

@@ -16,7 +16,7 @@ LAYOUTS = (1, 3, 7)
 
 
 def cell_centres(cells: int, radius: float) -> list[tuple[float, float]]:
-    """Base station positions [m], one ``(x, y)`` per cell.
+    """Base station positions, (cells, 2) [m]: one ``(x, y)`` per cell.
 
     Three cells share the corner (60, 60): ``(60, 60) + R (cos a, sin a)``, a = 90, 210, 330 degrees.
     Seven cells are a centre and its six neighbours at ``sqrt(3) R``; one cell is the centre alone
@@ -34,7 +34,7 @@ def cell_centres(cells: int, radius: float) -> list[tuple[float, float]]:
 
 
 def array_axes(cells: int) -> list[float]:
-    """Azimuth of each base station's array axis [rad]: 0, 120, 240 degrees in turn."""
+    """Azimuth of each base station's array axis, (cells,) [rad]: 0, 120, 240 degrees in turn (spec multicell 2.2)."""
     return [radians(120.0 * (cell % 3)) for cell in range(cells)]
 
 
@@ -53,6 +53,7 @@ def in_hexagon(offset: Array, /, *, radius: float) -> Array:
     Returns
     -------
     Array, shape (...,), bool
+        The edge is inside (spec multicell 2.1).
     """
     xp = array_namespace(offset)
     x, y = xp.abs(offset[..., 0]), xp.abs(offset[..., 1])

@@ -61,7 +61,7 @@ def bearing(point: Array, stations: Array, axes: Array, /) -> tuple[Array, Array
     cosine : Array, shape (..., cells)
         [-]
     gradient : Array, shape (..., cells, 2)
-        [1/m]
+        [1/m] (spec multicell 2.7)
     """
     xp = array_namespace(point, stations, axes)
     cosine, east, north = _bearing(
@@ -116,7 +116,8 @@ def ray_intersections(cosine: Array, stations: Array, axes: Array, /) -> tuple[A
     """Points where rays of two stations meet, for every pair of stations and both signs of each angle.
 
     ``cosine`` (..., cells) [-]; ``stations`` (cells, 2) [m]; ``axes`` (cells,) [rad]. Returns points (..., candidates,
-    2) [m] with 4 candidates a pair, and which of them lie ahead on both rays, (..., candidates) bool.
+    2) [m] with 4 candidates a pair, and which of them lie ahead on both rays, (..., candidates) bool
+    (spec multicell 2.7).
     """
     xp = array_namespace(cosine, stations, axes)
     angle = xp.acos(xp.clip(cosine, min=-1.0, max=1.0))
@@ -190,6 +191,26 @@ def _inside(point: Array, stations: Array, radius: float) -> Array:
     return xp.any(in_hexagon(point[..., None, :] - stations, radius=radius + 2.0 / sqrt(3.0) * MARGIN), axis=-1)
 
 
+def _best_candidate(cosine: Array, weight: Array, stations: Array, axes: Array, radius: float) -> tuple[Array, Array]:
+    """Point (..., 2) inside the cells that explains the bearings best, and its misfit (...,); infinite without any."""
+    xp = array_namespace(cosine)
+    data = (xp.moveaxis(cosine, -1, 0)[..., None], xp.moveaxis(weight, -1, 0)[..., None], stations, axes)
+    point, ahead = ray_intersections(cosine, stations, axes)
+    usable = ahead & _inside(point, stations, radius)
+    start = xp.where(usable[..., None], point, xp.mean(stations, axis=0))
+    fit = _fit(start[..., 0], start[..., 1], *data)
+    best = xp.argsort(xp.where(usable, fit.cost, xp.inf), axis=-1)[..., :KEPT]
+    usable = xp.take_along_axis(usable, best, axis=-1)
+    x, y = (xp.take_along_axis(value, best, axis=-1) for value in (fit.x, fit.y))
+    fit = _refine(_fit(x, y, *data), *data)
+    # Bearings that nearly cross far away are explained there as well as in the cells.
+    inside = _inside(xp.stack([fit.x, fit.y], axis=-1), stations, radius)
+    cost = xp.where(usable & inside, fit.cost, xp.inf)
+    winner = xp.argmin(cost, axis=-1, keepdims=True)
+    x, y = (xp.take_along_axis(value, winner, axis=-1)[..., 0] for value in (fit.x, fit.y))
+    return xp.stack([x, y], axis=-1), xp.min(cost, axis=-1)
+
+
 def locate(
     cosine: Array, variance: Array, reported: Array, stations: Array, axes: Array, /, *, radius: float, limit: float
 ) -> Position:
@@ -234,22 +255,7 @@ def locate(
     heard = xp.all(reported & xp.isfinite(cosine) & (variance > 0), axis=-1)
     cosine = xp.where(heard[..., None], cosine, 0.5)
     weight = xp.where(heard[..., None], 1.0 / xp.where(heard[..., None], variance, 1.0), 1.0)
-    data = (xp.moveaxis(cosine, -1, 0)[..., None], xp.moveaxis(weight, -1, 0)[..., None], stations, axes)
-
-    point, ahead = ray_intersections(cosine, stations, axes)
-    usable = ahead & _inside(point, stations, radius)
-    start = xp.where(usable[..., None], point, xp.mean(stations, axis=0))
-    fit = _fit(start[..., 0], start[..., 1], *data)
-    best = xp.argsort(xp.where(usable, fit.cost, xp.inf), axis=-1)[..., :KEPT]
-    usable = xp.take_along_axis(usable, best, axis=-1)
-    x, y = (xp.take_along_axis(value, best, axis=-1) for value in (fit.x, fit.y))
-    fit = _refine(_fit(x, y, *data), *data)
-    point = xp.stack([fit.x, fit.y], axis=-1)
-    # Bearings that nearly cross far away are explained there as well as in the cells.
-    cost = xp.where(usable & _inside(point, stations, radius), fit.cost, xp.inf)
-    winner = xp.argmin(cost, axis=-1, keepdims=True)
-    point = xp.stack([xp.take_along_axis(value, winner, axis=-1)[..., 0] for value in (fit.x, fit.y)], axis=-1)
-
-    located = heard & (xp.min(cost, axis=-1) <= limit)
+    point, misfit = _best_candidate(cosine, weight, stations, axes, radius)
+    located = heard & (misfit <= limit)
     bound = position_error_bound(bearing(point, stations, axes)[1], xp.where(heard[..., None], variance, 1.0))
     return Position(xp.where(located[..., None], point, nan), xp.where(located, bound, nan), located)

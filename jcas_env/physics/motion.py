@@ -100,7 +100,7 @@ def clarke_correlation(interval: float, /, *, speed: float, carrier_hz: float) -
     Returns
     -------
     float
-        In [-0.41, 1] [-].
+        A scalar in [-0.41, 1] [-].
 
     References
     ----------
@@ -130,9 +130,9 @@ def two_state_chain(state: Array, uniform: Array, /, *, enter: float, leave: flo
     state : Array, shape (...,), bool
         Whether a link is blocked.
     uniform : Array, shape (...,)
-        Uniforms in [0, 1).
+        Uniforms in [0, 1) [-].
     enter, leave : float
-        Probabilities of clear -> blocked and blocked -> clear; the blocked share is
+        Probabilities [-] of clear -> blocked and blocked -> clear; the blocked share is
         ``enter / (enter + leave)`` in the long run (spec multicell 8.5).
 
     Returns

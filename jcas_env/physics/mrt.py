@@ -84,37 +84,6 @@ class MrtTerms(NamedTuple):
     """(..., users, users): E|UI_kj|^2, stream j at user k; zero on the diagonal."""
 
 
-def mrt_terms(power: Array, sensing: Array, gain: Array, estimate_variance: Array, /, *, antennas: int) -> MrtTerms:
-    r"""Desired signal, beamforming uncertainty and inter-user interference with orthonormal pilots.
-
-    .. math:: |DS_k|^2 = N_t^2 \xi_k p_k, \quad E|BU_k|^2 = N_t \beta_k (p_k + \eta_k), \quad
-              E|UI_{kj}|^2 = N_t \beta_k (p_j + \eta_j)
-
-    Parameters
-    ----------
-    power, sensing : Array, shape (..., users)
-        Power of each stream p and of the sensing beam in it eta, per transmit antenna [W].
-    gain, estimate_variance : Array, shape (..., users)
-        beta and xi [-].
-    antennas : int
-        N_t.
-
-    Returns
-    -------
-    MrtTerms
-        nguyen2024 eq. 29-35, spec mimo 1.1.
-    """
-    xp = array_namespace(power, gain)
-    index = xp.arange(gain.shape[-1], device=device(gain))
-    spread = antennas * gain[..., :, None] * (power + sensing)[..., None, :]
-    own = index[:, None] == index[None, :]
-    return MrtTerms(
-        antennas**2 * estimate_variance * power,
-        antennas * gain * (power + sensing),
-        xp.where(own, xp.zeros_like(spread), spread),
-    )
-
-
 def pilot_contamination(
     power: Array, gain: Array, estimate_variance: Array, overlap: Array, /, *, antennas: int
 ) -> Array:

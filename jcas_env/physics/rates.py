@@ -94,7 +94,7 @@ def sinr(power: Array, gain: Array, interference: Array, /) -> Array:
 
     ``power`` and ``interference`` (..., 2, users) [W], ``gain`` (..., users, users) [-] ->
     (..., 2, users) [-]. Zero where the denominator is zero, which a band of zero width brings about; the largest
-    number of the precision where the ratio is above it, which in single precision is 385 dB.
+    number of the precision where the ratio is above it, which in single precision is 385 dB (spec multicell 2.5).
     """
     xp = array_namespace(power, gain, interference)
     signal = power * xp.linalg.diagonal(gain)[..., None, :]
@@ -102,9 +102,10 @@ def sinr(power: Array, gain: Array, interference: Array, /) -> Array:
 
 
 def saturated_ratio(part: Array, whole: Array, /) -> Array:
-    """``part / whole`` of numbers that are not negative, any shape; the precision's largest number where it is above.
+    """``part / whole``, both (...,) of one unit and not negative; the precision's largest number where it is above [-].
 
-    0 / 0 is 0. No warning, and nothing infinite or NaN, whatever the numbers are; a negative whole counts as 0.
+    0 / 0 is 0. No warning, and nothing infinite or NaN, whatever the numbers are; a negative whole counts as 0
+    (spec multicell 2.5).
     """
     xp = array_namespace(part, whole)
     most = xp.finfo(part.dtype).max
@@ -115,7 +116,7 @@ def saturated_ratio(part: Array, whole: Array, /) -> Array:
 
 
 def spectral_efficiency(snr: Array, /) -> Array:
-    r""":math:`\log_2(1 + x)` of any shape [bit/s/Hz], accurate for small x."""
+    r""":math:`\log_2(1 + x)` (...,) of any shape [bit/s/Hz], accurate for small x (spec multicell 2.5)."""
     xp = array_namespace(snr)
     return xp.log1p(snr) / log(2.0)
 

@@ -12,7 +12,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 
 from jcas_env.scenarios.mesh import MeshAllocation, MeshProblem
-from jcas_env.scenarios.mesh.subcarriers import largest_remainder
+from jcas_env.scenarios.mesh.subcarriers import proportional_counts
 from jcas_env.types import Array, Status
 
 from ..solver import Solution, in_double_precision
@@ -188,7 +188,7 @@ def solve_equal(problem: MeshProblem) -> Solution:
         return in_single(solve_equal, problem)
     model = problem.count_model
     weight = xp.full_like(model.rate, 1.0 / problem.users)
-    counts = largest_remainder(weight, total=problem.subcarriers, least=0)
+    counts = proportional_counts(weight, total=problem.subcarriers, least=0)
     rate = counts * model.rate / model.rate_scale[..., None]
     positioning = xp.min(counts * model.information, axis=-1)
     floor = model.rate_floor / model.rate_scale

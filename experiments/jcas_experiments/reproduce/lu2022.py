@@ -17,7 +17,7 @@ import numpy as np
 from jcas_baselines.mesh.cuts import Cuts, decompose_counts
 
 from jcas_env.scenarios.mesh import CountModel, Mesh, MeshAllocation, MeshConfig, MeshProblem
-from jcas_env.scenarios.mesh.subcarriers import largest_remainder
+from jcas_env.scenarios.mesh.subcarriers import proportional_counts
 from jcas_env.units import MEGA, db_to_linear
 
 from .figure import Effort, FigureRecipe, Table
@@ -42,7 +42,7 @@ def instance(plan: Effort, preset: str = "A", **fields: Any) -> MeshProblem:
 def equal_share(problem: MeshProblem, share: float) -> MeshAllocation:
     """Equal whole counts at a positioning share."""
     weight = np.full(problem.users, 1.0 / problem.users)
-    counts = largest_remainder(weight, total=problem.subcarriers, least=0)
+    counts = proportional_counts(weight, total=problem.subcarriers, least=0)
     return problem.on_air(MeshAllocation(counts, None, np.asarray(share)))
 
 

@@ -16,8 +16,8 @@ COINCIDENT = 1e-12
 def nmse(estimated: Array, channel: Array) -> Array:
     r"""Squared error of each link, :math:`\sum_t \lVert \hat H_t - H_t \rVert^2 / \sum_t \lVert H_t \rVert^2`.
 
-    Both (..., snapshots, rx_antennas, tx_antennas). The NMSE of a set of links is the mean of these ratios (spec
-    estimation 1.8), which lies 0.2 to 0.3 dB above the ratio of the means.
+    Both (..., snapshots, rx_antennas, tx_antennas) complex [-] -> (...,) [-]. The NMSE of a set of links is the mean of
+    these ratios (spec estimation 1.8), which lies 0.2 to 0.3 dB above the ratio of the means.
     """
     xp = array_namespace(estimated, channel)
     return xp.sum(xp.abs(estimated - channel) ** 2, axis=(-3, -2, -1)) / _energy(channel)
@@ -29,6 +29,7 @@ def nmse_bound(channel: Array, noise_power: Array, *, paths: int) -> Array:
     .. math:: \frac{\sigma^2 (T L + n_a/2)}{\sum_t \lVert H_t \rVert^2}, \qquad
               n_a = L \text{ for } N = 1, \text{ else } 2 L
 
+    ``channel`` (..., snapshots, rx_antennas, tx_antennas) complex, ``noise_power`` sigma^2 (...,) -> (...,), all [-].
     It counts the real unknowns; shrinkage may pass below it.
     """
     snapshots, rx = channel.shape[-3:-1]
@@ -77,7 +78,7 @@ def angle_covariance_bound(
     Returns
     -------
     Array, shape (..., angles, angles)
-        v of all paths, then w of all paths (only v for one receive antenna). For a single path and P = M the first
+        v of all paths, then w of all paths (only v for one receive antenna) [-]. For a single path and P = M the first
         entry is :math:`6 \sigma^2 / (\pi^2 (M^2-1) \sum_t |g_t|^2)`. Angles that the data do not determine, those of an
         inactive path among them, have infinite variance and no covariance.
     """
@@ -88,22 +89,36 @@ def angle_covariance_bound(
     aperture = Aperture(tx_antennas, rx_antennas, flat_beams)
     known = jet_gram(aperture, xp.reshape(aod_cos, (-1, paths)), xp.reshape(aoa_cos, (-1, paths)))
     on = xp.ones_like(aod_cos, dtype=xp.bool) if active is None else active
-    on = xp.reshape(on, (-1, paths))
+    g = groups_first(xp.reshape(gains, (-1, *gains.shape[-2:])), flat_beams)
+    inverse = _inverse(_angle_information(known, g, xp.reshape(on, (-1, paths))))
+    inverse = xp.reshape(inverse, (*links, *inverse.shape[-2:]))
+    return 0.5 * as_array(noise_power, aod_cos)[..., None, None] * inverse
+
+
+def _angle_information(known: Array, gains: Array, on: Array) -> Array:
+    """J from the Gram matrices of atoms and derivatives; rows and columns of paths that are not ``on`` are zero."""
+    xp = array_namespace(known)
+    paths = on.shape[-1]
     rows = xp.concat([on] * (known.shape[-1] // paths), axis=-1)[:, None]
     known = xp.where(rows[..., :, None] & rows[..., None, :], known, xp.zeros_like(known))
     # Absent paths get a unit of their own; the floor keeps coincident ones regular.
-    least = max(COINCIDENT, ridge_floor(known))
-    lift = xp.where(on, least, 1.0)[:, None]
+    lift = xp.where(on, _least(known), 1.0)[:, None]
     kernel = known[..., :paths, :paths] + diagonal(xp.astype(lift, known.dtype))
-    pulled = xp.linalg.solve(kernel, known[..., :paths, paths:])
-    j = projected_curvature(known, pulled, groups_first(xp.reshape(gains, (-1, *gains.shape[-2:])), flat_beams))
-    own = xp.linalg.diagonal(j)
+    return projected_curvature(known, xp.linalg.solve(kernel, known[..., :paths, paths:]), gains)
+
+
+def _inverse(information: Array) -> Array:
+    """Inverse of J; infinite variance and no covariance for what has no information."""
+    xp = array_namespace(information)
+    own = xp.linalg.diagonal(information)
     seen = own > 0
     # The curvatures in v and w differ by orders of magnitude: invert at unit diagonal.
     scale = xp.where(seen, 1.0 / xp.sqrt(xp.where(seen, own, 1.0)), 0.0)
     scale = scale[..., :, None] * scale[..., None, :]
-    inverse = scale * xp.linalg.inv(scale * j + diagonal(xp.astype(xp.where(seen, least, 1.0), own.dtype)))
-    blind = diagonal(xp.astype(~seen, own.dtype)) > 0
-    inverse = xp.where(blind, xp.inf, inverse)
-    inverse = xp.reshape(inverse, (*links, *j.shape[-2:]))
-    return 0.5 * as_array(noise_power, aod_cos)[..., None, None] * inverse
+    lift = xp.astype(xp.where(seen, _least(information), 1.0), own.dtype)
+    inverse = scale * xp.linalg.inv(scale * information + diagonal(lift))
+    return xp.where(diagonal(xp.astype(~seen, own.dtype)) > 0, xp.inf, inverse)
+
+
+def _least(like: Array) -> float:
+    return max(COINCIDENT, ridge_floor(like))

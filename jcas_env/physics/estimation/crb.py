@@ -46,7 +46,10 @@ class Paths(NamedTuple):
 
 
 def crb_normals(*, paths: int, snapshots: int, tx_antennas: int, rx_antennas: int) -> int:
-    """Standard normal numbers that :func:`crb` uses per link: ``2 L + 2 T L + 2 T N M``."""
+    """Number of standard normal numbers that :func:`crb` uses per link, a scalar [-]: ``2 L + 2 T L + 2 T N M``.
+
+    For the angles, the gains and the channel of a link without a path (spec estimation 7, steps 4, 5 and 7).
+    """
     return 2 * paths + 2 * snapshots * (paths + tx_antennas * rx_antennas)
 
 
@@ -67,10 +70,11 @@ def crb(
     .. math:: (v', w') = (v, w) + C^{-T} n, \qquad J = C C^T, \qquad
               g'_t = (B'^H B' + \Lambda)^{-1} \big(B'^H B g_t + \sigma C_2 n'_t\big), \qquad B'^H B' = C_2 C_2^H
 
-    with the information J of :func:`angle_information`, :math:`\Lambda = 0.1 \sigma^2 \operatorname{diag}(1/p_l)`, p_l
-    the mean power of a path, and B' the atoms at the drawn angles. Errors are joint over all angles of a link, and the
-    channel is rebuilt from the drawn paths: its error has the structure that combiners and beams meet in practice. The
-    part of the noise that moves the angles and the part that moves the gains are independent, hence so are the draws.
+    with the information J of :func:`angle_information_matrix`,
+    :math:`\Lambda = 0.1 \sigma^2 \operatorname{diag}(1/p_l)`, p_l the mean power of a path, and B' the atoms at the
+    drawn angles. Errors are joint over all angles of a link, and the channel is rebuilt from the drawn paths: its error
+    has the structure that combiners and beams meet in practice. The part of the noise that moves the angles and the
+    part that moves the gains are independent, hence so are the draws.
 
     Parameters
     ----------
@@ -152,7 +156,8 @@ def angle_information_matrix(
     Returns
     -------
     Array, shape (..., angles, angles)
-        v of all paths, then w of all paths (only v for one receive antenna). Parameters as for :func:`crb`.
+        v of all paths, then w of all paths (only v for one receive antenna) [-] (spec estimation 7, step 3). Parameters
+        as for :func:`crb`.
     """
     xp = array_namespace(aod_cos, gains)
     aperture = Aperture(tx_antennas, rx_antennas, _flat(beams))
@@ -216,7 +221,7 @@ def _paths(aperture: Aperture, aod_cos: Array, aoa_cos: Array, gains: Array, noi
 
 
 def _information(aperture: Aperture, truth: Paths) -> Array:
-    """J of :func:`angle_information`, (links, angles, angles)."""
+    """J of :func:`angle_information_matrix`, (links, angles, angles)."""
     xp = array_namespace(truth.ridge)
     paths = truth.ridge.shape[-1]
     known = jet_gram(aperture, truth.aod_cos, truth.aoa_cos)

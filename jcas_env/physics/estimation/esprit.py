@@ -31,7 +31,7 @@ def esprit(received: Array, beams: Array | None, noise_power: Array, *, paths: i
     Returns
     -------
     Estimate
-        Gains by least squares with a relative cut-off of 1e-6 of the singular values.
+        Gains by least squares with a relative cut-off of 1e-6 of the singular values [-].
 
     Raises
     ------

@@ -40,7 +40,10 @@ class Estimate(NamedTuple):
 
 
 def report(estimate: Estimate, links: tuple[int, ...]) -> Estimate:
-    """Blank the bad links of a flat estimate and give it the batch axes ``links`` back (spec estimation 6.8)."""
+    """Blank the bad links of a flat estimate and give it the batch axes ``links`` back.
+
+    Fields of shape (links, ...) become (*links, ...), in the units [-] of :class:`Estimate` (spec estimation 6.8).
+    """
     xp = array_namespace(estimate.channel)
     good, all_good = estimate.ok, bool(xp.all(estimate.ok))
     if all_good and len(links) == 1:
@@ -58,7 +61,8 @@ def report(estimate: Estimate, links: tuple[int, ...]) -> Estimate:
 def without_paths(estimate: Estimate, data: Array, noise_power: Array) -> Estimate:
     r"""Clear what is not active; a link without an active path gets the flat estimate :math:`Z F^H/(1 + \sigma^2)`.
 
-    ``data`` is Z F^H, (links, snapshots, rx_antennas, tx_antennas), ``noise_power`` (links,).
+    ``data`` is Z F^H, (links, snapshots, rx_antennas, tx_antennas) complex, ``noise_power`` sigma^2, (links,) [-]
+    (spec estimation 2.6).
     """
     xp = array_namespace(data)
     active = estimate.active

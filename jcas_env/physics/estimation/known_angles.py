@@ -7,7 +7,7 @@ from array_api_compat import array_namespace
 from ...types import Array, as_array
 from ..channel import snapshot_channels
 from .estimate import Estimate, report, without_paths
-from .pilots import identifiable, prepare
+from .pilots import Pilots, identifiable, prepare
 from .search.atoms import columns, correlation, diagonal, factors, project, snapshots_first
 
 
@@ -52,16 +52,7 @@ def gains_on_known_angles(
     aod, aoa = (xp.reshape(xp.broadcast_to(u, (*links, paths)), (-1, paths)) for u in (aod_cos, aoa_cos))
     on = xp.ones_like(aod, dtype=xp.bool) if active is None else xp.reshape(active, (-1, paths))
     rho = xp.reshape(xp.broadcast_to(as_array(ridge, aod), links), (-1, 1))
-    matched = columns(project(pilots.data, *factors(pilots.aperture, aod, aoa)), pilots.beams)
-    matched = xp.where(on[:, None, :, None], matched, xp.zeros_like(matched))
-    gram = correlation(pilots.aperture, (aod, aoa), (aod, aoa))
-    pair = (on[:, :, None] & on[:, None, :])[:, None]
-    lift = xp.astype(rho + xp.where(on, xp.zeros_like(aod), xp.ones_like(aod)), gram.dtype)
-    k = xp.where(pair, gram, xp.zeros_like(gram)) + diagonal(lift)[:, None]
-    identity = xp.broadcast_to(diagonal(xp.ones_like(k[0, 0, 0])), k.shape)
-    solved = xp.linalg.solve(k, xp.concat([matched, identity], axis=-1))
-    gains = snapshots_first(solved[..., :-paths])
-    spread = xp.mean(xp.real(xp.linalg.diagonal(solved[..., -paths:])), axis=1)
+    gains, spread = _least_squares(pilots, aod, aoa, on, rho)
     rx, tx = pilots.rx_antennas, pilots.tx_antennas
     channel = snapshot_channels(gains, aoa, aod, rx_antennas=rx, tx_antennas=tx)
     estimate = Estimate(
@@ -78,3 +69,20 @@ def gains_on_known_angles(
     if not bool(xp.all(on)):
         estimate = without_paths(estimate, pilots.matrices, pilots.noise_power)
     return report(estimate, links)
+
+
+def _least_squares(pilots: Pilots, aod: Array, aoa: Array, on: Array, rho: Array) -> tuple[Array, Array]:
+    """Gains (links, snapshots, paths), and the diagonal of the inverse of B^H B + rho I, (links, paths)."""
+    xp = array_namespace(aod)
+    paths = aod.shape[-1]
+    matched = columns(project(pilots.data, *factors(pilots.aperture, aod, aoa)), pilots.beams)
+    matched = xp.where(on[:, None, :, None], matched, xp.zeros_like(matched))
+    gram = correlation(pilots.aperture, (aod, aoa), (aod, aoa))
+    # A path that is not used gets a unit of its own: its gain is 0, and the others do not notice.
+    pair = (on[:, :, None] & on[:, None, :])[:, None]
+    lift = xp.astype(rho + xp.where(on, xp.zeros_like(aod), xp.ones_like(aod)), gram.dtype)
+    k = xp.where(pair, gram, xp.zeros_like(gram)) + diagonal(lift)[:, None]
+    identity = xp.broadcast_to(diagonal(xp.ones_like(k[0, 0, 0])), k.shape)
+    solved = xp.linalg.solve(k, xp.concat([matched, identity], axis=-1))
+    spread = xp.mean(xp.real(xp.linalg.diagonal(solved[..., -paths:])), axis=1)
+    return snapshots_first(solved[..., :-paths]), spread

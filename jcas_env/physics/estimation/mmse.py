@@ -17,13 +17,13 @@ AngleLaw = Literal["theta", "cosine"]
 
 
 def angle_covariance(like: Array, antennas: int, law: AngleLaw = "theta") -> Array:
-    r"""Covariance of the entries of :math:`\sqrt{M} a_M` over the angle law, (antennas, antennas).
+    r"""Covariance of the entries of :math:`\sqrt{M} a_M` over the angle law, (antennas, antennas) [-].
 
     .. math:: R_{mm'} = J_0(\pi (m - m')) = \frac{1}{\pi} \int_0^{\pi} \cos(\pi (m-m') \cos\theta)\, d\theta
 
     for theta uniform, the identity for its cosine uniform. The integrand is periodic, so the midpoint sum converges
     faster than any power once its step resolves the fastest oscillation; dtype and device are those of the real
-    array ``like``.
+    array ``like`` (spec estimation 2.3).
     """
     xp = array_namespace(like)
     kind = {"dtype": like.dtype, "device": device(like)}

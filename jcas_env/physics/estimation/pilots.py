@@ -60,6 +60,11 @@ def measure(channel: Array, beams: Array | None, noise_power: Array, noise: Arra
         sigma^2 [-].
     noise : Array, shape (..., snapshots, rx_antennas, pilots), complex
         CN(0, 1) samples [-].
+
+    Returns
+    -------
+    Array, shape (..., snapshots, rx_antennas, pilots), complex
+        Z [-].
     """
     xp = array_namespace(channel, noise)
     clean = channel if beams is None else channel @ beams
@@ -122,7 +127,8 @@ class Pilots(NamedTuple):
 def prepare(received: Array, beams: Array | None, noise_power: Array, paths: int) -> Pilots:
     """Check the arguments of an estimator, flatten its links and replace bad ones by harmless numbers.
 
-    A square F is unitary and is undone at once (spec estimation 1.5).
+    Arguments as for :func:`~jcas_env.physics.estimation.ls.ls`. A square F is unitary and is undone at once
+    (spec estimation 1.5).
 
     Raises
     ------
@@ -191,9 +197,9 @@ def _check_beams(received: Array, beams: Array) -> None:
 
 
 def identifiable(pilots: Pilots, paths: int) -> Array:
-    r"""Whether measurements support the unknowns: :math:`L \le PN/2` and :math:`L + n_a/(2T) < PN`, (links,).
+    r"""Whether measurements support the unknowns: :math:`L \le PN/2` and :math:`L + n_a/(2T) < PN`, (links,) bool.
 
-    n_a = L angles for N = 1, else 2L (spec estimation 6.5).
+    L, P, N, T and n_a are counts [-], n_a = L angles for N = 1, else 2L (spec estimation 6.5).
     """
     xp = array_namespace(pilots.data)
     per_snapshot = pilots.data.shape[2] * pilots.rx_antennas
@@ -203,7 +209,10 @@ def identifiable(pilots: Pilots, paths: int) -> Array:
 
 
 def pathless(channel: Array, pilots: Pilots, paths: int) -> Estimate:
-    """Flat estimate of a channel without a statement about its paths."""
+    """Flat estimate of a channel without a statement about its paths (spec estimation 2.2, 2.3).
+
+    ``channel`` (links, snapshots, rx_antennas, tx_antennas) complex [-].
+    """
     xp = array_namespace(channel)
     links = channel.shape[0]
     where = {"device": device(channel)}

@@ -46,12 +46,3 @@ def angle_information(aod_cos: Array, /, *, antennas: int) -> Array:
     xp = array_namespace(aod_cos)
     sine_squared = xp.clip(1.0 - aod_cos**2, min=MIN_SINE_SQUARED)
     return array_sensitivity(sine_squared, antennas=antennas)
-
-
-def angle_crb(aod_cos: Array, snr: Array, /, *, antennas: int) -> Array:
-    r"""Single-snapshot bound of the angle's variance, :math:`1/(2 M v^2 \varrho)` [rad^2].
-
-    ``snr`` is the signal to noise ratio per element [-], of the shape of ``aod_cos``; v^2 as in
-    :func:`angle_information`.
-    """
-    return 1.0 / (2.0 * antennas * angle_information(aod_cos, antennas=antennas) * snr)

@@ -127,7 +127,7 @@ def echo_information(power: Array, sensing_power: Array, gains: EchoGains, /) ->
     -------
     Array, shape (...,)
         [W/rad^2]; zero where nothing reaches the target (G = 0). Homogeneous of degree one in the powers and
-        concave.
+        concave (nguyen2024 Theorem 2, spec mimo 1.2).
     """
     xp = array_namespace(power, sensing_power)
     lit = gains.antennas * power + gains.pattern * sensing_power
@@ -146,7 +146,7 @@ def most_informative_share(gains: EchoGains, /) -> Array:
     Returns
     -------
     Array, shape (...,)
-        In [0, 1]. Aligned: 1 where b > a, else 0 (spec mimo 1.2, 3).
+        In [0, 1] [-]. Aligned: 1 where b > a, else 0 (spec mimo 1.2, 3).
     """
     xp = array_namespace(gains.pattern)
     n, k = gains.antennas, gains.slope
@@ -165,8 +165,12 @@ def most_informative_share(gains: EchoGains, /) -> Array:
 def least_sensing_share(gains: EchoGains, demand: Array, /) -> Array:
     r"""Smallest share of the sensing beam at which a unit of radiated power brings the demanded information.
 
-    :math:`G(t) (I(t) - d) = 0` is a quadratic in t, so no search is needed. Aligned it is
-    :math:`t = (d - a)/(b - a)` (spec mimo 3).
+    No search is needed, for :math:`G(t) (I(t) - d) = 0` is a quadratic :math:`q t^2 + l t + c = 0` with
+
+    .. math:: c = N_t (D_r N_t + N_r D_t - d), \quad l = 2 D_r N_t g + N_r D_t (g - N_t) + k - d g, \quad
+              q = D_r g^2 - N_r D_t g - k
+
+    and g and k as in :func:`most_informative_share`. Aligned it is :math:`t = (d - a)/(b - a)` (spec mimo 3).
 
     Parameters
     ----------
@@ -190,7 +194,7 @@ def least_sensing_share(gains: EchoGains, demand: Array, /) -> Array:
     linear = 2.0 * receive * n * g + transmit * (g - n) + k - d * g
     square = receive * g**2 - transmit * g - k
     discriminant = linear**2 - 4.0 * square * constant
-    below = linear + xp.sqrt(xp.clip(discriminant, min=0.0))
+    below = linear + xp.sqrt(xp.clip(discriminant, min=0.0))  # the root -2c / (l + ...) does not cancel as q -> 0
     reached = finite & (discriminant >= 0) & (below > 0)
     root = -2.0 * constant / xp.where(reached, below, xp.ones_like(below))
     share = xp.where(reached, xp.minimum(root, peak), peak)

@@ -18,7 +18,6 @@ from typing import NamedTuple
 from array_api_compat import array_namespace
 
 from ...types import Array
-from ...units import SPEED_OF_LIGHT
 from ..arrays import steering_derivative, steering_vector
 
 SINGULAR = 1e-10
@@ -125,64 +124,13 @@ def channel_information(
     return 2.0 * snr[..., None, None] * information
 
 
-def eliminate_gain(information: Array, /) -> AngularInformation:
-    r"""Schur complement of the complex gain: what is left about (tau, theta, phi) from J, (..., 5, 5).
-
-    Re h and Im h carry the same information and are uncorrelated, :math:`J_{hh} = 2\,\mathrm{snr}\,\mathcal G I`, so
-    :math:`\Phi_{ab} = J_{ab} - J_{ah} J_{hb} / (2\,\mathrm{snr}\,\mathcal G)` (spec mesh 1.3).
-    """
-    xp = array_namespace(information)
-    energy = information[..., 3, 3]
-    safe = xp.where(energy > 0, energy, xp.ones_like(energy))
-
-    def left(a: int, b: int) -> Array:
-        shared = information[..., a, 3] * information[..., b, 3] + information[..., a, 4] * information[..., b, 4]
-        return information[..., a, b] - shared / safe
-
-    delay, departure = (zero_if_rounding(left(k, k), SINGULAR * information[..., k, k]) for k in (0, 1))
-    return AngularInformation(delay, departure, information[..., 2, 2], left(0, 1))
-
-
 def zero_if_rounding(value: Array, noise: Array) -> Array:
-    """``value`` where it exceeds what rounding leaves of a zero, else zero."""
+    """``value`` where it exceeds ``noise``, what rounding leaves of a zero, else zero (spec mesh 7.3).
+
+    Both (...,) and of one unit, e.g. [1/rad^2].
+    """
     xp = array_namespace(value)
     return xp.where(value > noise, value, xp.zeros_like(value))
-
-
-def tone_information(
-    omega: Array, gain: Array, slope: Array, weight: Array, /, *, snr: Array, arrival_sensitivity: Array
-) -> AngularInformation:
-    r"""Closed form of :func:`eliminate_gain` for any beams and tones; arguments as :func:`channel_information`.
-
-    With :math:`\mathcal G = \sum y|g|^2`, :math:`\bar\omega = \sum y\,\omega|g|^2/\mathcal G` and
-    :math:`\bar s = \sum y\,g^*\dot g/\mathcal G`, all centred so that nothing cancels,
-
-    .. math::
-        \Phi_{\tau\tau} &= 2\,\mathrm{snr} \sum y (\omega-\bar\omega)^2 |g|^2, &
-        \Phi_{\theta\theta} &= 2\,\mathrm{snr} \sum y\, |\dot g - \bar s g|^2, \\
-        \Phi_{\phi\phi} &= 2\,\mathrm{snr}\, \lVert\dot a_r\rVert^2 \mathcal G, &
-        \Phi_{\tau\theta} &= -2\,\mathrm{snr} \sum y (\omega-\bar\omega)\, \mathrm{Im}(g^*\dot g)
-
-    (lu2022 eq. 8 with the missing Schur term, spec mesh 1.3, 5.12).
-    """
-    xp = array_namespace(omega, gain, slope, weight)
-    power = weight * xp.abs(gain) ** 2
-    energy = xp.sum(power, axis=-1)
-    safe = xp.where(energy > 0, energy, xp.ones_like(energy))
-    centred = omega - (xp.sum(power * omega, axis=-1) / safe)[..., None]
-    product = xp.conj(gain) * slope
-    mean_slope = xp.sum(xp.astype(weight, gain.dtype) * product, axis=-1) / xp.astype(safe, gain.dtype)
-    residual = slope - mean_slope[..., None] * gain
-    rounding = (100.0 * float(xp.finfo(omega.dtype).eps)) ** 2
-    delay = zero_if_rounding(xp.sum(power * centred**2, axis=-1), rounding * xp.sum(power * omega**2, axis=-1))
-    departure = xp.sum(weight * xp.abs(residual) ** 2, axis=-1)
-    departure = zero_if_rounding(departure, rounding * xp.sum(weight * xp.abs(slope) ** 2, axis=-1))
-    return AngularInformation(
-        2.0 * snr * delay,
-        2.0 * snr * departure,
-        2.0 * snr * arrival_sensitivity * energy,
-        -2.0 * snr * xp.sum(weight * centred * xp.imag(product), axis=-1),
-    )
 
 
 def pair_information(
@@ -222,31 +170,3 @@ def pair_information(
         2.0 * snr * (1.0 - split) * arrival_sensitivity * count,
         xp.zeros_like(spread),
     )
-
-
-def sensing_split(
-    distance: Array, mean_square_omega: Array, departure: Array, arrival: Array, /, *, uniformity: float
-) -> Array:
-    r"""Share eta of the power on the slope beam that minimises the equivalent error, positioning alone.
-
-    .. math:: \frac{\eta}{1-\eta} = \sqrt{\frac{(d^2+\gamma)/\lVert\dot a_t\rVert^2}
-              {c^2/\Omega_2 + \gamma/\lVert\dot a_r\rVert^2}}
-
-    Parameters
-    ----------
-    distance, mean_square_omega : Array, shape (...,)
-        d [m] and the mean squared centred angular frequency Omega_2 [rad^2/s^2].
-    departure, arrival : Array, shape (...,)
-        Squared norms of the derivatives of both arrays [1/rad^2].
-    uniformity : float
-        gamma [m^2/rad^2].
-
-    Returns
-    -------
-    Array, shape (...,)
-        eta in (0, 1) (spec mesh 1.4). The default stays 1/4, for the same beams carry data.
-    """
-    xp = array_namespace(distance, mean_square_omega)
-    ratio = ((distance**2 + uniformity) / departure) / (SPEED_OF_LIGHT**2 / mean_square_omega + uniformity / arrival)
-    root = xp.sqrt(ratio)
-    return root / (1.0 + root)

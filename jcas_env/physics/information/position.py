@@ -1,8 +1,8 @@
 r"""Position and orientation error bounds from Fisher information (lu2022 eq. 4-8, spec mesh 1.3).
 
-The information of :mod:`.fisher` is about delay, angles and complex gain; here it becomes bounds of a position in the
-plane (the anchor at the origin, its array along x) and of the user's orientation, by inverting the full matrix or in
-closed form. Singular information is an infinite bound with a :class:`Reason`, never a large number.
+The information of :mod:`.line_of_sight` about delay and angles becomes bounds of a position in the plane (the anchor at
+the origin, its array along x) and of the user's orientation, in closed form. Singular information is an infinite bound
+with a :class:`Reason`, never a large number.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from array_api_compat import array_namespace, device
 
 from ...types import Array
 from ...units import SPEED_OF_LIGHT
-from .line_of_sight import SINGULAR, AngularInformation, eliminate_gain
+from .line_of_sight import SINGULAR, AngularInformation
 
 
 class Reason(IntEnum):
@@ -47,82 +47,11 @@ class ErrorBounds(NamedTuple):
     """(...,) integer: :class:`Reason`."""
 
 
-def position_jacobian(distance: Array, aod: Array, /) -> Array:
-    r"""Derivatives of the channel parameters with respect to (p_x, p_y, alpha, Re h, Im h).
-
-    With :math:`u = (\cos\theta, \sin\theta)` and :math:`u_\perp = (-\sin\theta, \cos\theta)`,
-
-    .. math:: \frac{\partial\tau}{\partial p} = \frac{u}{c}, \quad
-              \frac{\partial\theta}{\partial p} = \frac{\partial\phi}{\partial p} = \frac{u_\perp}{d}, \quad
-              \frac{\partial\phi}{\partial\alpha} = -1
-
-    Returns T, (..., 5, 5), :math:`T_{ij} = \partial\eta_j/\partial\mu_i`, so that
-    :math:`J_\mu = T J T^T` (lu2022 eq. 4, spec mesh 1.3). ``distance`` [m] and ``aod`` [rad] (...,).
-    """
-    xp = array_namespace(distance, aod)
-    zero, one = xp.zeros_like(distance), xp.ones_like(distance)
-    cos, sin = xp.cos(aod), xp.sin(aod)
-    rows = [
-        [cos / SPEED_OF_LIGHT, -sin / distance, -sin / distance, zero, zero],
-        [sin / SPEED_OF_LIGHT, cos / distance, cos / distance, zero, zero],
-        [zero, zero, -one, zero, zero],
-        [zero, zero, zero, one, zero],
-        [zero, zero, zero, zero, one],
-    ]
-    return xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2)
-
-
-def unit_diagonal(information: Array, /) -> tuple[Array, Array]:
-    """Scale a symmetric matrix (..., n, n) to unit diagonal; also the scale (..., n), zero where the diagonal is."""
-    xp = array_namespace(information)
-    diagonal = xp.linalg.diagonal(information)
-    scale = xp.where(diagonal > 0, xp.sqrt(1.0 / xp.where(diagonal > 0, diagonal, 1.0)), 0.0)
-    return information * scale[..., :, None] * scale[..., None, :], scale
-
-
-def is_regular(information: Array, /) -> Array:
-    """Whether the smallest eigenvalue of the unit-diagonal matrix exceeds ``SINGULAR``, (...,) bool.
-
-    In single precision rounding alone makes eigenvalues of some 1e-6, which is then the limit.
-    """
-    xp = array_namespace(information)
-    scaled, _ = unit_diagonal(information)
-    limit = max(SINGULAR, 10.0 * float(xp.finfo(information.dtype).eps))
-    return xp.min(xp.linalg.eigvalsh(scaled), axis=-1) > limit
-
-
-def bounds_by_inversion(information: Array, distance: Array, aod: Array, /) -> ErrorBounds:
-    r"""Bounds from the full 5x5 information by inverting :math:`J_\mu = T J T^T`, exact for any beams and tones.
-
-    .. math:: \mathrm{PEB}^2 = \mathrm{tr}\,[J_\mu^{-1}]_{1:2,1:2}, \qquad \mathrm{OEB}^2 = [J_\mu^{-1}]_{33}
-
-    Parameters
-    ----------
-    information : Array, shape (..., 5, 5)
-        Of (tau, theta, phi, Re h, Im h), for the symbols that are observed.
-    distance, aod : Array, shape (...,)
-        d [m] and theta [rad].
-
-    Returns
-    -------
-    ErrorBounds
-        lu2022 eq. 6, 7 with the square root over everything (spec mesh 1.3, 5.8).
-    """
-    xp = array_namespace(information, distance)
-    regular = is_regular(information) & (distance > 0)
-    eye = xp.eye(5, dtype=information.dtype, device=device(information))
-    safe = xp.where(regular[..., None, None], information, eye)
-    jacobian = position_jacobian(xp.where(regular, distance, xp.ones_like(distance)), aod)
-    scaled, scale = unit_diagonal(jacobian @ safe @ xp.matrix_transpose(jacobian))
-    inverse = xp.linalg.solve(scaled, xp.broadcast_to(eye, scaled.shape))
-    variance = xp.linalg.diagonal(inverse) * scale**2
-    position = xp.sqrt(variance[..., 0] + variance[..., 1])
-    reason = reason_of(eliminate_gain(information), distance, regular)
-    return _infinite_where_singular(position, xp.sqrt(variance[..., 2]), reason)
-
-
 def reason_of(angular: AngularInformation, distance: Array, regular: Array, /) -> Array:
-    """First :class:`Reason` that applies to each element, (...,) int64; REGULAR where ``regular``."""
+    """First :class:`Reason` that applies to each element, (...,) int64; REGULAR where ``regular``, (...,) bool.
+
+    ``distance`` (...,) [m] (spec mesh 7.3).
+    """
     xp = array_namespace(distance)
     blank = xp.zeros(regular.shape, dtype=xp.int64, device=device(distance))
     reason = xp.where(regular, blank, blank + int(Reason.COUPLED))

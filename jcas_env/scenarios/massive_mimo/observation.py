@@ -71,41 +71,6 @@ def structured(problem: MassiveMIMOProblem) -> dict[str, Array]:
     xp = array_namespace(problem.large_scale_gain)
     known, gain = problem.aligned(), problem.large_scale_gain
     users = [(xp.log10(gain) + 1.5) / 2.0, problem.estimate_variance / gain]
-    seen = xp.concat([*users, xp.stack(scalars, axis=-1)], axis=-1)
-    return xp.clip(xp.astype(seen, xp.float32), min=-LIMIT, max=LIMIT)
-
-
-def spec(config: MassiveMIMOConfig) -> ArraySpec:
-    """Shape and bounds of the observation."""
-    return ArraySpec((2 * config.users + 5,), -LIMIT, LIMIT)
-
-
-def structured(problem: MassiveMIMOProblem) -> dict[str, Array]:
-    r"""What a known problem says to a policy of the tracking task, in the problem's precision.
-
-    ``users`` (..., users, 2) and ``frame`` (..., 5), scaled to roughly [-1, 1]:
-
-    =========== ========================================================================================
-    gain        :math:`(\log_{10} \beta_k + 1.5)/2`
-    estimate    :math:`\xi_k/\beta_k`
-    sine        :math:`\sin\hat\theta`
-    prior       :math:`\tfrac12 \log_{10}(V^-/V_{max})`, of the predicted angle
-    echo, snr   power budget over the noise of the echo, and of the users, in decades over 3
-    least_share least :math:`T/S` with which :math:`1/(1/V^- + I) \le V_{max}`, the target where the beam points;
-                the most informative one if none does
-    =========== ========================================================================================
-
-    The vector of :func:`observe` holds V instead of V^- and not the numbers of antennas, from which the last one
-    follows (spec learning 3).
-    """
-    xp = array_namespace(problem.large_scale_gain)
-    known, gain = problem.aligned(), problem.large_scale_gain
-    prior, limit = problem.prior_variance, problem.variance_limit
-    lacking = prior > limit
-    room = xp.where(lacking, 1.0 - limit / xp.where(lacking, prior, xp.ones_like(prior)), xp.ones_like(prior))
-    # A demand of 1e9 rad^2 asks for nothing, as inf would, through which no gradient passes.
-    demand = xp.where(lacking, limit / room, 1e9 * xp.ones_like(prior))
-    users = [(xp.log10(gain) + 1.5) / 2.0, problem.estimate_variance / gain]
     frame = [
         xp.sin(problem.beam_angle),
         0.5 * xp.log10(problem.prior_variance / problem.variance_limit),

@@ -8,7 +8,7 @@ from ...types import Array, as_array
 from ..decoding import check_action, simplex_logits, simplex_share, unit_interval, unit_logit
 from .allocation import MeshAllocation
 from .problem import MeshProblem
-from .subcarriers import comb_placement, largest_remainder
+from .subcarriers import comb_placement, proportional_counts
 
 
 def action_size(users: int) -> int:
@@ -48,7 +48,7 @@ def decode(action: Array, problem: MeshProblem, *, logit_scale: float) -> MeshAl
     action = xp.clip(action, min=-1.0, max=1.0)
     everyone = xp.ones((problem.users, problem.users), dtype=xp.bool, device=device(action))
     weight = simplex_share(logit_scale * action[..., :-1], everyone)
-    counts = largest_remainder(weight, total=problem.subcarriers, least=problem.least_subcarriers)
+    counts = proportional_counts(weight, total=problem.subcarriers, least=problem.least_subcarriers)
     width = 1.0 - 2.0 * problem.share_min
     share = problem.share_min + width * unit_interval(logit_scale * action[..., -1], logit_scale)
     return MeshAllocation(counts, comb_placement(counts, total=problem.subcarriers), share)
@@ -74,6 +74,6 @@ def fallback(problem: MeshProblem) -> MeshAllocation:
     xp = array_namespace(problem.distance)
     slowness = 1.0 / problem.count_model.rate
     weight = slowness / xp.sum(slowness, axis=-1, keepdims=True)
-    counts = largest_remainder(weight, total=problem.subcarriers, least=problem.least_subcarriers)
+    counts = proportional_counts(weight, total=problem.subcarriers, least=problem.least_subcarriers)
     share = xp.full(problem.batch, problem.share_min, dtype=counts.dtype, device=device(counts))
     return MeshAllocation(counts, comb_placement(counts, total=problem.subcarriers), share)

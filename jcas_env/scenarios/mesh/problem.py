@@ -17,7 +17,7 @@ from . import checks
 from .allocation import MeshAllocation, MeshOutcome
 from .config import Objective
 from .counts import LEAST_VALUE, CountModel
-from .subcarriers import comb_placement, largest_remainder
+from .subcarriers import comb_placement, proportional_counts
 from .tones import Tones, tones_of_band, tones_of_users
 
 
@@ -217,7 +217,7 @@ class MeshProblem(CheckedFields):
             # What the counts leave of the band is rounded along as one more user, so that the others keep their parts.
             held = xp.sum(known, axis=-1, keepdims=True)
             parts = xp.concat([known, xp.clip(self.subcarriers - held, min=0.0)], axis=-1) / self.subcarriers
-            whole = largest_remainder(parts, total=self.subcarriers, least=0)[..., :-1]
+            whole = proportional_counts(parts, total=self.subcarriers, least=0)[..., :-1]
         return allocation._replace(counts=whole, assignment=comb_placement(whole, total=self.subcarriers))
 
     def performance(self, allocation: MeshAllocation) -> tuple[Array, Array]:

@@ -6,14 +6,14 @@ from math import prod
 
 from array_api_compat import array_namespace, device
 
+from ...physics.rounding import largest_remainder
 from ...types import Array
 
 
-def largest_remainder(weight: Array, /, *, total: int, least: int) -> Array:
+def proportional_counts(weight: Array, /, *, total: int, least: int) -> Array:
     r"""Whole counts that sum to ``total``, at least ``least`` each, the rest in proportion to weights.
 
-    Quotas :math:`w_u (N - U n_\min)` are rounded down, and what is left goes one each to the largest remainders,
-    ties to the lower index (spec mesh 6).
+    Quotas :math:`w_u (N - U n_\min)` are rounded by the largest remainder (spec mesh 6).
 
     Parameters
     ----------
@@ -27,13 +27,8 @@ def largest_remainder(weight: Array, /, *, total: int, least: int) -> Array:
     Array, shape (..., users)
         Whole numbers in the precision of ``weight``; their sum is N exactly.
     """
-    xp = array_namespace(weight)
-    quota = weight * (total - weight.shape[-1] * least)
-    whole = xp.floor(quota * (1.0 + 4.0 * float(xp.finfo(weight.dtype).eps)))  # 3.9999... is 4 in disguise
-    left = (total - weight.shape[-1] * least) - xp.sum(whole, axis=-1, keepdims=True)
-    order = xp.argsort(quota - whole, axis=-1, descending=True, stable=True)
-    rank = xp.argsort(order, axis=-1, stable=True)
-    return least + whole + xp.astype(xp.astype(rank, weight.dtype) < left - 0.5, weight.dtype)
+    spare = total - weight.shape[-1] * least
+    return least + largest_remainder(weight * spare, spare)
 
 
 def comb_placement(counts: Array, /, *, total: int) -> Array:

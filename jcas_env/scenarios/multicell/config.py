@@ -10,7 +10,7 @@ import numpy as np
 
 from ...checks import require
 from ...physics.beamforming import Combiner, Precoder
-from ...physics.estimation import ESTIMATORS, keeps_angles, pilot_frames
+from ...physics.estimation import ESTIMATORS
 from ...physics.geometry import LAYOUTS
 from ...physics.motion import clarke_correlation
 from ...physics.rates import Noise, PositioningGain
@@ -232,9 +232,9 @@ class MultiCellConfig(Configuration):
         symbols = self.slot * self.subcarrier_spacing
         if self.estimator == "perfect":
             return 0.0
-        frames = pilot_frames(self.estimator, self.snapshots)
-        beams = frames * self.bs_antennas
-        if keeps_angles(self.estimator) and not measures_angles:
+        estimator = ESTIMATORS[self.estimator]
+        beams = estimator.pilot_frames(self.snapshots) * self.bs_antennas
+        if estimator.keeps_angles and not measures_angles:
             beams = min(self.pilots, self.bs_antennas)
         return beams * (1 if self.pilot_reuse else self.cells) / symbols
 

@@ -9,7 +9,14 @@ from jcas_experiments.reproduce.luo2023.accuracy import ratios, separated
 from jcas_experiments.reproduce.luo2023.links import complex_normal, decibel, draw_links, error, run
 
 from jcas_env.physics.arrays import steering_derivative, steering_vector
-from jcas_env.physics.estimation import angle_covariance_bound, angle_information, crb, crb_normals, nmse, pilot_beams
+from jcas_env.physics.estimation import (
+    angle_covariance_bound,
+    angle_information_matrix,
+    crb,
+    crb_normals,
+    nmse,
+    pilot_beams,
+)
 
 
 class TestBound:
@@ -138,7 +145,7 @@ class TestSurrogate:
         options = {} if pilots is None else {"beams": wide.beams}
         estimate = surrogate(wide, 6, **options)
         truth = (drawn.aod_cos, drawn.aoa_cos, drawn.gains, drawn.noise_power)
-        j = angle_information(*truth, **drawn.sizes, beams=drawn.beams)[0]
+        j = angle_information_matrix(*truth, **drawn.sizes, beams=drawn.beams)[0]
         errors = np.concatenate([estimate.aod_cos - wide.aod_cos, estimate.aoa_cos - wide.aoa_cos], axis=-1)
         errors = (errors + 1.0) % 2.0 - 1.0
         white = errors @ np.linalg.cholesky(j)
@@ -148,10 +155,10 @@ class TestSurrogate:
         """Far above the noise the prior and the ridge vanish against the data: J -> CRB^-1."""
         drawn = separated(np.random.default_rng(7), 20, rx=2, snr_db=80.0)
         truth = (drawn.aod_cos, drawn.aoa_cos, drawn.gains, drawn.noise_power)
-        j = angle_information(*truth, **drawn.sizes)
+        j = angle_information_matrix(*truth, **drawn.sizes)
         eye = np.broadcast_to(np.eye(6), j.shape)
         np.testing.assert_allclose(j @ angle_covariance_bound(*truth, **drawn.sizes), eye, atol=1e-4)
-        silent = angle_information(*truth[:3], 1e12, **drawn.sizes)
+        silent = angle_information_matrix(*truth[:3], 1e12, **drawn.sizes)
         prior = np.diag([4.0 * 16**2] * 3 + [4.0 * 2**2] * 3)
         np.testing.assert_allclose(silent, np.broadcast_to(prior, silent.shape), atol=1e-6)
 

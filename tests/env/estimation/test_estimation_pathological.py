@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jcas_experiments.reproduce.luo2023.links import bound, complex_normal, decibel, draw_links, error, run
 
-from jcas_env.physics.estimation import ESTIMATORS, gains_on_known_angles, spomp
+from jcas_env.physics.estimation import ESTIMATORS, Refinement, gains_on_known_angles, spomp
 
 DATA_DRIVEN = ["ls", "mmse", "omp", "esprit", "spomp"]
 
@@ -233,10 +233,6 @@ class TestMalformedArguments:
         [
             ("omp", {"grid": 1}, "`grid`"),
             ("spomp", {"grid": 1}, "`grid`"),
-            ("spomp", {"weight": "l1"}, "`weight`"),
-            ("spomp", {"polish": -1}, "`polish`"),
-            ("spomp", {"iterations": 0}, "`iterations`"),
-            ("spomp", {"prune": -1.0}, "`prune`"),
             ("spomp", {"pfa": 0.0}, "`pfa`"),
             ("mmse", {"angle_law": "phi"}, "`angle_law`"),
             ("esprit", {}, "`received` must have 1 receive antenna"),
@@ -245,6 +241,11 @@ class TestMalformedArguments:
     def test_row_13_options(self, name, options, named):
         with pytest.raises(ValueError, match=named):
             ESTIMATORS[name](self.Z, None, 0.1, paths=3, **options)
+
+    @pytest.mark.parametrize("setting", [{"weight": "l1"}, {"polish": -1}, {"iterations": 0}, {"prune": -1.0}])
+    def test_row_13_settings_of_the_refinement(self, setting):
+        with pytest.raises(ValueError, match=f"`{next(iter(setting))}`"):
+            Refinement(**setting)
 
     def test_esprit_needs_all_antennas_and_fewer_paths(self):
         drawn = links(18, 2, rx=1, pilots=8)

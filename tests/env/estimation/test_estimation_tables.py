@@ -16,6 +16,8 @@ from jcas_experiments.reproduce.luo2023.links import (
     snr_rows,
 )
 
+from jcas_env.physics.estimation import Refinement
+
 FIG3 = {
     0: {
         "mmse": -3.19,
@@ -57,7 +59,7 @@ def measured(name, drawn, **options):
     if name == "genie":
         return decibel(error(genie(drawn), drawn))
     if name == "log":
-        return decibel(error(run("spomp", drawn, weight="log"), drawn))
+        return decibel(error(run("spomp", drawn, refinement=Refinement(weight="log")), drawn))
     return decibel(error(run(name, drawn, **options), drawn))
 
 
@@ -121,16 +123,17 @@ class TestPathsAndGrids:
     def test_three_paths(self):
         drawn = links(5, 600, rx=2, snr_db=5)
         assert measured("genie", drawn) == pytest.approx(-15.07, abs=0.5)
+        again = Refinement(rescue=True)
         for grid, omp, spomp in ((10, -3.89, -13.86), (80, -12.54, -14.24), (300, -13.28, -14.24)):
             assert measured("omp", drawn, grid=grid) == pytest.approx(omp, abs=0.5)
-            assert measured("spomp", drawn, grid=grid, rescue=True) == pytest.approx(spomp, abs=0.5)
+            assert measured("spomp", drawn, grid=grid, refinement=again) == pytest.approx(spomp, abs=0.5)
 
     @pytest.mark.slow
     def test_sixteen_paths(self):
         drawn = links(6, 100, rx=2, snr_db=5, paths=16)
         assert measured("mmse", drawn) == pytest.approx(-6.30, abs=0.5)
         assert measured("genie", drawn) == pytest.approx(-9.36, abs=0.5)
-        plain = {"polish": 0, "iterations": 8, "rescue": False}
+        plain = {"refinement": Refinement(polish=0, iterations=8, rescue=False)}
         for grid, omp, spomp in ((10, -2.92, -7.62), (80, -6.21, -8.06), (300, -6.25, -8.05)):
             assert measured("omp", drawn, grid=grid) == pytest.approx(omp, abs=0.5)
             assert measured("spomp", drawn, grid=grid, **plain) == pytest.approx(spomp, abs=0.5)

@@ -11,13 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from jcas_baselines import GBD
+from support import reference
 from support.instances import identical, numbered
 
 from jcas_env import Mesh, MeshAllocation, MeshConfig, MeshProblem, make_scenario
 from jcas_env.physics.information.position import Reason
 from jcas_env.scenarios.mesh.action import decode
 from jcas_env.scenarios.mesh.motion import fold_into_sector, reflect
-from jcas_env.scenarios.mesh.subcarriers import assigned_counts, comb_placement, largest_remainder, ranks, sums_per_user
+from jcas_env.scenarios.mesh.subcarriers import (
+    assigned_counts,
+    comb_placement,
+    proportional_counts,
+    ranks,
+    sums_per_user,
+)
 from jcas_env.tree import stack, take, tree_map
 
 
@@ -82,7 +89,6 @@ class TestKnownValues:
         """The problem's closed form against 5x5 inversion over every tone of both beams."""
         from jcas_env.physics.information import line_of_sight as fisher
         from jcas_env.physics.information.angle import array_sensitivity
-        from jcas_env.physics.information.position import bounds_by_inversion
 
         problem, allocation = anchor_problem(), MeshAllocation(np.array([222.0]), comb_of_222(), np.asarray(0.35))
         theta = problem.aod[0]
@@ -91,7 +97,7 @@ class TestKnownValues:
             np.repeat(problem.omega[0:6631:30], 2), gain, slope, np.full(444, 0.5 * 0.35 * 1500), snr=problem.snr[0],
             arrival_sensitivity=array_sensitivity(np.sin(problem.aoa[0]) ** 2, antennas=30),
         )  # fmt: skip
-        full = bounds_by_inversion(information, np.asarray(10.0), theta)
+        full = reference.bounds_by_inversion(information, np.asarray(10.0), theta)
         ours = problem.bounds(allocation)
         assert ours.position[0] == pytest.approx(full.position, rel=1e-9)
         assert ours.orientation[0] == pytest.approx(full.orientation, rel=1e-9)
@@ -109,7 +115,7 @@ class TestPhysicsOfAnAllocation:
     def test_bounds_fall_with_the_root_of_the_share(self):
         """Spec mesh check 5."""
         problem = numbered("A", 0.5, 1)
-        counts = largest_remainder(np.full(30, 1 / 30), total=6666, least=0)
+        counts = proportional_counts(np.full(30, 1 / 30), total=6666, least=0)
         few, many = (problem.bounds(MeshAllocation(counts, None, np.asarray(share))) for share in (0.1, 0.4))
         np.testing.assert_allclose(few.position, 2 * many.position, rtol=1e-10)
         np.testing.assert_allclose(few.orientation, 2 * many.orientation, rtol=1e-10)
@@ -185,7 +191,7 @@ class TestSubcarriers:
     def test_largest_remainder_by_hand(self, backend):
         """Quotas of 8 beside one each are rounded down; the last goes to the largest remainder, ties to the left."""
         weight = np.array([[3.4, 2.3, 2.3], [2.5, 2.5, 3.0]]) / 8
-        counts = backend.numpy(largest_remainder(backend.asarray(weight), total=11, least=1))
+        counts = backend.numpy(proportional_counts(backend.asarray(weight), total=11, least=1))
         np.testing.assert_array_equal(counts, [[5, 3, 3], [4, 3, 4]])
 
     def test_comb_by_hand(self, backend):

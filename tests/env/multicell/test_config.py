@@ -144,7 +144,7 @@ def test_every_field_is_explained_with_a_string_beneath_it():
     assert explained == {item.name for item in fields(MultiCellConfig)}
 
 
-def test_a_new_estimator_needs_nothing_but_its_function(monkeypatch):
+def test_a_new_estimator_needs_its_function_and_a_row_that_names_its_arguments(monkeypatch):
     """The seam for estimators that see pilots only: arguments are supplied by name, and noise is drawn for them."""
     import numpy as np
 
@@ -156,7 +156,7 @@ def test_a_new_estimator_needs_nothing_but_its_function(monkeypatch):
         seen.update(noise=noise_power, beams=beams, paths=paths, frames=received.shape[-3])
         return ls(received, beams, noise_power, paths=paths)
 
-    monkeypatch.setitem(estimation.ESTIMATORS, "own", own)
+    monkeypatch.setitem(estimation.ESTIMATORS, "own", estimation.Estimator(own, estimation.DATA))
     scenario = make_scenario("multicell", estimator="own", csi_delay=0, users_per_cell=3)
     state = scenario.sample(0)
     assert seen["beams"] is None

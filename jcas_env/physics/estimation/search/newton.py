@@ -11,7 +11,7 @@ derivatives of the atoms,
           c = \operatorname{Re} \sum_t G_t^H D_t^H (y_t - B_t g_t) = -\tfrac12 \nabla S, \qquad
           Q = \operatorname{Re} \sum_t G_t^H \big[D_t^H D_t - D_t^H B_t K_t^{-1} B_t^H D_t\big] G_t
 
-(luo2023 eqs. 25-27 repaired, spec estimation 2.6).
+(luo2023 eqs. 25-27 repaired, spec estimation 2.6). All quantities are numbers [-]; their shapes are in :class:`Fit`.
 """
 
 from __future__ import annotations
@@ -51,17 +51,23 @@ class Fit(NamedTuple):
 
 
 def ridge_floor(like: Array) -> float:
-    """Least ridge: keeps K regular where two paths coincide, far below any noise that matters."""
+    """Least ridge, a scalar [-], far below the noise: keeps K regular where paths coincide (spec estimation 2.6)."""
     return 64.0 * float(array_namespace(like).finfo(like.dtype).eps)
 
 
 def fit(pilots: Pilots, aod_cos: Array, aoa_cos: Array, ridge: Array, active: Array) -> Fit:
-    """Best gains at given angles with a positive ridge; arrays are (links, paths). Inactive paths get no gain."""
+    """Best gains at given angles with a positive ridge; arrays are (links, paths) [-]. Inactive paths get no gain.
+
+    luo2023 eq. 25, spec estimation 2.6.
+    """
     return refit(pilots, aod_cos, aoa_cos, jets(pilots.aperture, pilots.data, aod_cos, aoa_cos, active), ridge)
 
 
 def refit(pilots: Pilots, aod_cos: Array, aoa_cos: Array, known: Jets, ridge: Array) -> Fit:
-    """:func:`fit` where the correlations of the active paths at these angles are known."""
+    """As :func:`fit` where the correlations of the active paths at these angles are known; (links, paths) [-].
+
+    luo2023 eq. 25, spec estimation 2.6.
+    """
     xp = array_namespace(known.gram)
     paths = ridge.shape[-1]
     matched, cross = known.projection[..., :paths, :], known.gram[..., :paths, paths:]
@@ -82,7 +88,10 @@ def refit(pilots: Pilots, aod_cos: Array, aoa_cos: Array, known: Jets, ridge: Ar
 
 
 def slope(state: Fit) -> Array:
-    """c, (links, angles): v of all paths and then w of all paths (v alone for one receive antenna)."""
+    """Slope c, (links, angles) [-]: v of all paths and then w of all paths (v alone for one receive antenna).
+
+    Minus half the gradient of S (luo2023 eq. 26, spec estimation 2.6).
+    """
     xp = array_namespace(state.gains)
     paths, angles = state.pulled.shape[-2:]
     known = state.jets
@@ -92,18 +101,24 @@ def slope(state: Fit) -> Array:
 
 
 def curvature(state: Fit) -> Array:
-    """Q, (links, angles, angles)."""
+    """Curvature Q, (links, angles, angles) [-] (spec estimation 2.6)."""
     return projected_curvature(state.jets.gram, state.pulled, state.gains)
 
 
 def residual_energy(state: Fit) -> Array:
-    r""":math:`r = \sum_t \lVert y_t - B_t g_t \rVert^2 = S - \sum_t g_t^H \Lambda g_t`, (links,)."""
+    r""":math:`r = \sum_t \lVert y_t - B_t g_t \rVert^2 = S - \sum_t g_t^H \Lambda g_t`, (links,) [-].
+
+    Spec estimation 2.6.
+    """
     xp = array_namespace(state.cost)
     return state.cost - xp.sum(state.ridge * path_power(state.gains, 1), axis=-1)
 
 
 def newton_step(state: Fit, damping: Array) -> Array:
-    """Solution of ``(Q + mu diag Q + 1e-9 max diag Q) step = c``, (links, angles)."""
+    """Solution of ``(Q + mu diag Q + 1e-9 max diag Q) step = c``, (links, angles) [-], ``damping`` mu (links,).
+
+    The third term keeps a flat direction from exploding (spec estimation 2.6).
+    """
     xp = array_namespace(damping)
     q = curvature(state)
     scale = xp.linalg.diagonal(q)
@@ -113,7 +128,7 @@ def newton_step(state: Fit, damping: Array) -> Array:
 
 
 def clipped(pilots: Pilots, step: Array, paths: int) -> Array:
-    """A step of the angles limited to half a beam width over pi: 0.5/M for v, 0.5/N for w."""
+    """A step of the angles, (links, angles) [-], limited to 0.5/M for v and 0.5/N for w (spec estimation 0, 2.6)."""
     xp = array_namespace(step)
     index = xp.arange(step.shape[-1], device=device(step))
     limit = xp.where(index < paths, 0.5 / pilots.tx_antennas, 0.5 / pilots.rx_antennas)
@@ -122,13 +137,13 @@ def clipped(pilots: Pilots, step: Array, paths: int) -> Array:
 
 
 def wrap(u: Array) -> Array:
-    """Direction cosine in [-1, 1); the sign (-1)^(M-1) of a wrap is absorbed by the gain (spec estimation 1.1)."""
+    """Direction cosine (...,) in [-1, 1) [-]; the gain absorbs the sign (-1)^(M-1) of a wrap (spec estimation 1.1)."""
     xp = array_namespace(u)
     return u - 2.0 * xp.floor((u + 1.0) / 2.0)
 
 
 def moved(pilots: Pilots, state: Fit, step: Array, active: Array) -> Fit:
-    """Fit after a step of the angles."""
+    """Fit after a step of the angles, (links, angles) [-] (spec estimation 2.6)."""
     paths = state.ridge.shape[-1]
     aod = wrap(state.aod_cos + step[:, :paths])
     aoa = state.aoa_cos if pilots.rx_antennas == 1 else wrap(state.aoa_cos + step[:, paths:])
@@ -136,7 +151,10 @@ def moved(pilots: Pilots, state: Fit, step: Array, active: Array) -> Fit:
 
 
 def damped_step(pilots: Pilots, state: Fit, damping: Array, active: Array) -> tuple[Fit, Array]:
-    """One Gauss-Newton step of every link, kept where S does not rise, with the damping of the next one."""
+    """One Gauss-Newton step of every link, kept where S does not rise, with the damping of the next one.
+
+    ``damping`` (links,) [-], ``active`` (links, paths) bool (spec estimation 0, 2.6).
+    """
     xp = array_namespace(damping)
     step = clipped(pilots, newton_step(state, damping), state.ridge.shape[-1])
     trial = moved(pilots, state, step, active)
@@ -147,7 +165,7 @@ def damped_step(pilots: Pilots, state: Fit, damping: Array, active: Array) -> tu
 
 
 def choose(condition: Array, yes: Fit, no: Fit) -> Fit:
-    """Link by link one of two fits."""
+    """Link by link one of two fits, by a condition (links,) bool; units [-] of :class:`Fit` (spec estimation 2.6)."""
     xp = array_namespace(condition)
     if bool(xp.all(condition)):
         return yes

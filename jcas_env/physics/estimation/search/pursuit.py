@@ -19,9 +19,9 @@ def matching_pursuit(pilots: Pilots, grid: Grid, paths: int) -> tuple[Array, Arr
     Returns
     -------
     aod_cos, aoa_cos : Array, shape (links, paths)
-        Direction cosines of the picks.
+        Direction cosines of the picks [-].
     gains : Array, shape (links, groups, paths, columns)
-        Least squares; the ridge at the level of round-off matters only where picks are linearly dependent.
+        Least squares [-]; the ridge at the level of round-off matters only where picks are linearly dependent.
     """
     xp = array_namespace(pilots.data)
     image, picks = grid.image, []
@@ -39,14 +39,20 @@ def matching_pursuit(pilots: Pilots, grid: Grid, paths: int) -> tuple[Array, Arr
 
 
 def start_ridge(pilots: Pilots, paths: int | Array) -> Array:
-    r"""Ridge of the first fits, before powers are known: :math:`\max(10^{-6}, 0.1 \sigma^2 k/(MN))`, (links, 1)."""
+    r"""Ridge of the first fits, before powers are known: :math:`\max(10^{-6}, 0.1 \sigma^2 k/(MN))`.
+
+    (links, 1) [-], after k = ``paths`` picks (spec estimation 2.6).
+    """
     xp = array_namespace(pilots.noise_power)
     antennas = pilots.tx_antennas * pilots.rx_antennas
     return xp.maximum(0.1 * pilots.noise_power * paths / antennas, max(1e-6, ridge_floor(pilots.noise_power)))[:, None]
 
 
 def polished_pursuit(pilots: Pilots, grid: Grid, paths: int, polish: int) -> Fit:
-    """Stage 1 of SPOMP: after every pick, damped Gauss-Newton steps on the angles of all picks so far (2.6)."""
+    """Stage 1 of SPOMP: after every pick, ``polish`` damped Gauss-Newton steps on the angles of all picks so far.
+
+    The fit has (links, paths) direction cosines [-] (spec estimation 2.6).
+    """
     xp = array_namespace(pilots.data)
     image = grid.image
     state: Fit | None = None

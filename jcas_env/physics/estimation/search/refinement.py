@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from math import sqrt
-from typing import NamedTuple
+from dataclasses import dataclass
+from math import inf, sqrt
+from typing import Literal, NamedTuple, get_args
 
 from array_api_compat import array_namespace, device
 
-from ....batching import gather, indices, reassemble, scatter
+from ....batching import gather, indices, reassemble, retire, scatter
+from ....checks import require
 from ....types import Array
 from ..pilots import Pilots
 from .atoms import factors, path_power
@@ -35,25 +37,45 @@ RESCUE_AFTER = (1, 3)
 """Iterations after which links with too large a residual look for their paths again."""
 RESCUE_STEPS = 6
 """Angle steps for a path that has been picked again."""
+CLEAN = 1e-6
+"""Noise over data power below which stuck links are always rescued: there, one local minimum outweighs all noise."""
 GRADIENT_RATE = 0.3
 """eta of the gradient step, in units of the largest curvature at the start."""
 
 
-class Refinement(NamedTuple):
-    """How to refine."""
+Weight = Literal["eb", "log"]
+"""Weights of the paths: ``eb`` counts the posterior variance of the gain, ``log`` is luo2023 eq. 23."""
 
-    evidence: bool
-    """Weights count the posterior variance of the gains."""
-    prune: float
-    """Drop a path below this many noise powers."""
-    iterations: int
-    """Most iterations."""
-    gradient: bool
-    """One gradient step of fixed length per iteration instead of the damped Gauss-Newton steps."""
-    rescue: float
-    """Pick paths again where the residual is too large and the noise is below this fraction of the data's power."""
-    grid: int
-    """Grid points per side of the coarse stage."""
+
+@dataclass(frozen=True)
+class Refinement:
+    """How SPOMP polishes, refines and prunes (spec estimation 2.6). Raises ``ValueError`` on malformed values."""
+
+    weight: Weight = "eb"
+    """Weights of the paths; ``log`` leaves the posterior variance of the gains out of D."""
+    polish: int = 1
+    """Joint angle steps after every pick of stage 1."""
+    rescue: bool | None = None
+    """Whether links whose residual stays above the noise look for each of their paths again on a fine grid. None:
+    where the coarse stage may fail, that is for ``grid < 2 M``, P < M, and links of more than 60 dB."""
+    prune: float = 1.0
+    """Drop a path when its power falls below this many noise powers; 2.5 where ``paths`` is an upper bound."""
+    iterations: int = 12
+    """Most iterations of stage 2, of two angle steps each."""
+    gradient: bool = False
+    """One gradient step of fixed length per iteration, as luo2023 eq. 27, instead of the damped Gauss-Newton steps."""
+
+    def __post_init__(self) -> None:
+        require(self.weight in get_args(Weight), f"`weight` must be one of {get_args(Weight)}, got {self.weight!r}")
+        require(self.polish >= 0, f"`polish` must not be negative, got {self.polish!r}")
+        require(self.iterations >= 1, f"`iterations` must be at least 1, got {self.iterations!r}")
+        require(self.prune >= 0.0, f"`prune` must not be negative, got {self.prune!r}")
+
+    def rescue_below(self, pilots: Pilots, grid: int) -> float:
+        """Noise over data power below which stuck links look for their paths again [-]."""
+        if self.rescue is None and (grid < 2 * pilots.tx_antennas or pilots.beams is not None):
+            return inf
+        return {None: CLEAN, True: inf, False: 0.0}[self.rescue]
 
 
 class Track(NamedTuple):
@@ -74,7 +96,10 @@ class Track(NamedTuple):
 
 
 def fresh(found: Fit, active: Array | None = None) -> Track:
-    """Track that begins at a fit; all paths are kept unless ``active`` (links, paths) says otherwise."""
+    """Track that begins at a fit; all paths are kept unless ``active`` (links, paths) says otherwise.
+
+    The rate [-] of a gradient step is fixed here (spec estimation 0, 2.6).
+    """
     xp = array_namespace(found.cost)
     where = {"device": device(found.cost)}
     links = found.cost.shape
@@ -90,45 +115,49 @@ def fresh(found: Fit, active: Array | None = None) -> Track:
 
 
 def excess(pilots: Pilots, state: Fit) -> Array:
-    r"""Whether a link's residual is more than noise: :math:`S > \sigma^2 (n + 3 \sqrt{n})`, n = T P N, (links,)."""
+    r"""Whether a link's residual is more than noise: :math:`S > \sigma^2 (n + 3 \sqrt{n})`, (links,) bool.
+
+    n = T P N [-] (spec estimation 2.6).
+    """
     n = pilots.measurements
     return state.cost > pilots.noise_power * (n + 3.0 * sqrt(n))
 
 
-def refine(pilots: Pilots, track: Track, plan: Refinement) -> Track:
+def refine(pilots: Pilots, track: Track, plan: Refinement, grid: int) -> Track:
     """Iterate until every link has settled; links that have are set aside.
 
     A link whose residual is still more than noise does not settle: the gains of close paths may change little while
-    the angles are still far from their place.
+    the angles are still far from their place. ``grid`` is the number of grid points per side of the coarse stage [-];
+    shapes (links, ...) are in :class:`Track` (spec estimation 2.6).
     """
     xp = array_namespace(pilots.data)
+    rescue = plan.rescue_below(pilots, grid)
     live = xp.arange(pilots.ok.shape[0], device=device(pilots.data))
     pieces: list[Track] = []
-    order: list[Array] = []
+    index: list[Array] = []
     for iteration in range(1, plan.iterations + 1):
         before = track.fit.gains
         track = iterate(pilots, track, plan)
         stuck = excess(pilots, track.fit)
         settled = _settled(before, track) & (plan.gradient | ~stuck)
-        if plan.rescue and iteration in RESCUE_AFTER:
-            stuck = stuck & (pilots.noise_power * pilots.measurements < plan.rescue * pilots.energy)
-            track = _rescue(pilots, track, stuck, plan)
+        if rescue and iteration in RESCUE_AFTER:
+            stuck = stuck & (pilots.noise_power * pilots.measurements < rescue * pilots.energy)
+            track = _rescue(pilots, track, stuck, grid)
         if iteration == plan.iterations or bool(xp.all(settled)):
             break
         if bool(xp.any(settled)):
-            done, going = indices(settled), indices(~settled)
-            pieces.append(gather(track, done))
-            order.append(xp.take(live, done, axis=0))
-            live, pilots, track = xp.take(live, going, axis=0), gather(pilots, going), gather(track, going)
-    return reassemble([*pieces, track], [*order, live]) if pieces else track
+            (which, piece, _), (live, track, pilots) = retire(settled, live, track, pilots)
+            pieces.append(piece)
+            index.append(which)
+    return reassemble([*pieces, track], [*index, live]) if pieces else track
 
 
-def _rescue(pilots: Pilots, track: Track, stuck: Array, plan: Refinement) -> Track:
+def _rescue(pilots: Pilots, track: Track, stuck: Array, grid: int) -> Track:
     """Apply :func:`rescued` to the links of a mask."""
     if not bool(array_namespace(stuck).any(stuck)):
         return track
     index = indices(stuck)
-    return scatter(track, stuck, rescued(gather(pilots, index), gather(track, index), plan))
+    return scatter(track, stuck, rescued(gather(pilots, index), gather(track, index), grid))
 
 
 def _settled(before: Array, track: Track) -> Array:
@@ -140,14 +169,17 @@ def _settled(before: Array, track: Track) -> Array:
 
 
 def iterate(pilots: Pilots, track: Track, plan: Refinement) -> Track:
-    """One iteration: weights (luo2023 eqs. 23, 24), angles, gains (eq. 25), pruning (spec estimation 2.6)."""
+    """One iteration: weights (luo2023 eqs. 23, 24), angles, gains (eq. 25), pruning (spec estimation 2.6).
+
+    Shapes (links, ...) and units [-] are in :class:`Track`.
+    """
     xp = array_namespace(pilots.data)
     state, active = track.fit, track.active
     paths, antennas = active.shape[-1], pilots.tx_antennas * pilots.rx_antennas
     # 1/lambda = max(r/d, sigma^2) with d = T P N
     level = xp.maximum(residual_energy(state) / pilots.measurements, pilots.noise_power)[:, None]
     power = path_power(state.gains, pilots.snapshots) + 1e-6 * antennas / paths
-    ridge = level / (power + track.variance if plan.evidence else power)
+    ridge = level / (power + track.variance if plan.weight == "eb" else power)
     ridge = xp.maximum(ridge, ridge_floor(ridge))
     state = refit(pilots, state.aod_cos, state.aoa_cos, state.jets, ridge)
     damping = track.damping
@@ -164,15 +196,16 @@ def iterate(pilots: Pilots, track: Track, plan: Refinement) -> Track:
     return track._replace(fit=state, active=kept, variance=variance, damping=damping, iterations=track.iterations + 1)
 
 
-def rescued(pilots: Pilots, track: Track, plan: Refinement) -> Track:
+def rescued(pilots: Pilots, track: Track, points: int) -> Track:
     """Take out each path in turn and pick it again from the residual on a fine grid; keep what lowers S clearly.
 
     Both sides of the comparison use the ridge of the first fits, which does not know the powers of the paths: the
-    weight of the path that is taken out says nothing about the one that is found.
+    weight of the path that is taken out says nothing about the one that is found. ``points`` [-] per side of the grid;
+    shapes (links, ...) are in :class:`Track` (spec estimation 2.6).
     """
     xp = array_namespace(pilots.data)
     paths = track.active.shape[-1]
-    grid = make_grid(pilots, max(plan.grid, 2 * pilots.tx_antennas), max(plan.grid, 2 * pilots.rx_antennas))
+    grid = make_grid(pilots, max(points, 2 * pilots.tx_antennas), max(points, 2 * pilots.rx_antennas))
     ridge = xp.broadcast_to(start_ridge(pilots, paths), track.active.shape)
     best, active = track.fit, track.active
     cost = fit(pilots, best.aod_cos, best.aoa_cos, ridge, active).cost

@@ -6,16 +6,16 @@ gains alone; the others estimate anew from one frame, and positions stay as they
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from array_api_compat import array_namespace, device
 from scipy import stats
 
 from ....batching import gather, indices, reassemble
-from ....physics.estimation import ESTIMATORS, Estimate, asks_for, grid_variance, keeps_angles
+from ....physics.estimation import ESTIMATORS, Estimate, Start
 from ....physics.estimation.bounds import angle_covariance_bound
 from ....physics.estimation.known_angles import gains_on_known_angles
-from ....physics.estimation.spomp import Start
 from ....physics.localisation import locate
 from ....tree import tree_map
 from ....types import Array
@@ -92,7 +92,7 @@ def _hold(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Memory
     """Estimate gains on the angles that are known, or everything from this slot alone; positions stay."""
     memory = memory._replace(age=memory.age + 1)
     scale, noise_power = amplitude(air.path_loss_db), pilot_noise_power(config, air.path_loss_db)
-    known = keeps_angles(config.estimator)
+    known = ESTIMATORS[config.estimator].keeps_angles
     if known:
         heard = sound_beams(config, air, noise)
         estimate = gains_on_known_angles(
@@ -110,35 +110,24 @@ def _hold(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Memory
 
 def _estimate(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Memory | None) -> Estimate:
     """Run the configured estimator on what it asks for, all links scaled to unit large-scale gain."""
-    name = config.estimator
-    asks = {argument for argument in _ARGUMENTS if asks_for(name, argument)}
-    offer: dict[str, Any] = {
-        "aod_cos": air.aod_cos,
-        "aoa_cos": air.aoa_cos,
-        "paths": config.total_paths,
-        "grid": config.grid,
-        "tx_antennas": config.bs_antennas,
-        "rx_antennas": config.ue_antennas,
-        "noise_power": pilot_noise_power(config, air.path_loss_db),
-        "beams": None,
-        "normals": noise.surrogate,
-        "start": None if memory is None else Start(memory.aod_cos, memory.aoa_cos, memory.active),
-    }
+    estimator = ESTIMATORS[config.estimator]
     scale = amplitude(air.path_loss_db)[..., None, None]
-    if "received" in asks:
-        offer["received"] = sound_antennas(config, air, noise).received
-    if "channel" in asks:
-        offer["channel"] = (air.channel / scale)[..., None, :, :]
-    if "gains" in asks:
-        offer["gains"] = frame_gains(config, air, noise) if "normals" in asks else air.gains[..., None, :] / scale
-    return ESTIMATORS[name](**{argument: offer[argument] for argument in asks})
-
-
-_ARGUMENTS = (
-    "received", "beams", "noise_power", "paths", "grid", "start",
-    "channel", "gains", "aod_cos", "aoa_cos", "tx_antennas", "rx_antennas", "normals",
-)  # fmt: skip
-"""What a scenario supplies to an estimator that asks for it by name."""
+    offers: dict[str, Callable[[], Any]] = {
+        "received": lambda: sound_antennas(config, air, noise).received,
+        "beams": lambda: None,
+        "noise_power": lambda: pilot_noise_power(config, air.path_loss_db),
+        "paths": lambda: config.total_paths,
+        "grid": lambda: config.grid,
+        "start": lambda: None if memory is None else Start(memory.aod_cos, memory.aoa_cos, memory.active),
+        "channel": lambda: (air.channel / scale)[..., None, :, :],
+        "gains": lambda: frame_gains(config, air, noise) if estimator.surrogate else air.gains[..., None, :] / scale,
+        "aod_cos": lambda: air.aod_cos,
+        "aoa_cos": lambda: air.aoa_cos,
+        "normals": lambda: noise.surrogate,
+        "tx_antennas": lambda: config.bs_antennas,
+        "rx_antennas": lambda: config.ue_antennas,
+    }
+    return estimator(**{need: offers[need]() for need in estimator.needs})
 
 
 def _in_true_scale(config: MultiCellConfig, estimate: Estimate, scale: Array, channel: Array, error: Array) -> Estimate:
@@ -213,7 +202,8 @@ def _locate(
     strongest = xp.argmax(xp.where(estimate.active, power, -xp.ones_like(power)), axis=-1, keepdims=True)
     cosine = xp.take_along_axis(estimate.aod_cos, strongest, axis=-1)[..., 0]
     spread = xp.linalg.diagonal(covariance)[..., : power.shape[-1]]
-    variance = xp.take_along_axis(spread, strongest, axis=-1)[..., 0] + grid_variance(config.estimator, config.grid)
+    variance = xp.take_along_axis(spread, strongest, axis=-1)[..., 0]
+    variance = variance + ESTIMATORS[config.estimator].grid_variance(config.grid)
     freedom = max(config.cells - 2, 1)
     found = locate(
         xp.matrix_transpose(cosine),

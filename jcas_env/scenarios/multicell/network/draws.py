@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ....physics.estimation import asks_for, keeps_angles, pilot_frames
+from ....physics.estimation import ESTIMATORS
 from ....physics.estimation.crb import crb_normals
 from ..config import MultiCellConfig
 from ..state import ChannelNoise, Initial, Innovation
@@ -30,24 +30,24 @@ def _path_cosines(config: MultiCellConfig, rng: np.random.Generator) -> np.ndarr
 def _channel_noise(config: MultiCellConfig, rng: np.random.Generator) -> ChannelNoise:
     """Randomness of one estimate, in the order in which the configuration asks for it."""
     links = (config.cells, config.users)
-    frames = pilot_frames(config.estimator, config.snapshots)
-    held = keeps_angles(config.estimator) and config.angle_coherence > 1
-    surrogate = asks_for(config.estimator, "normals")
-    heard = asks_for(config.estimator, "received") or held
+    estimator = ESTIMATORS[config.estimator]
+    frames = estimator.pilot_frames(config.snapshots)
+    held = estimator.keeps_angles and config.angle_coherence > 1
+    on_data = "received" in estimator.needs
     antennas = (config.ue_antennas, config.bs_antennas)
-    received = (*links, frames if asks_for(config.estimator, "received") else 1, *antennas)
+    received = (*links, frames if on_data else 1, *antennas)
     earlier = max(frames - 1, 0)
     normals = crb_normals(
         paths=config.total_paths, snapshots=frames, tx_antennas=config.bs_antennas, rx_antennas=config.ue_antennas
     )
     real, unused = np.zeros(0), np.zeros(0, dtype=complex)
     return ChannelNoise(
-        pilots=complex_normal(rng, *received) if heard else unused,
+        pilots=complex_normal(rng, *received) if on_data or held else unused,
         frame_scatter=complex_normal(rng, *links, earlier, _fading_paths(config)) if frames else unused,
         frame_phase=rng.standard_normal((*links, earlier)) if frames else real,
         beam_order=rng.random((*links, config.bs_antennas)) if held else real,
         beam_phase=rng.random((*links, config.bs_antennas)) if held else real,
-        surrogate=rng.standard_normal((*links, normals)) if surrogate else real,
+        surrogate=rng.standard_normal((*links, normals)) if estimator.surrogate else real,
         error=complex_normal(rng, *links, *antennas) if config.csi_nmse else unused,
     )
 

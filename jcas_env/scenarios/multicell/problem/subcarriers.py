@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace
 
 from ....physics.membership import opens_group, same_group, same_label
-from ....types import ROUNDING, Array, rounding
+from ....physics.rounding import largest_remainder
+from ....types import Array, rounding
 
 
 def whole_floor(floor: Array, /, *, spacing: float) -> Array:
@@ -46,8 +47,6 @@ def whole_subcarriers(bandwidth: Array, cell: Array, group: Array, /, *, spacing
         (spec multicell 0).
     """
     xp = array_namespace(bandwidth, cell, group)
-    index = xp.arange(cell.shape[-1], device=device(cell))
-    lower = index[None, :] < index[:, None]
     mates = same_group(cell, group)
     leads = opens_group(mates)  # the first user of a group stands for it
     rivals = (same_label(cell) & leads[..., None, :])[..., None, :, :]
@@ -67,13 +66,7 @@ def whole_subcarriers(bandwidth: Array, cell: Array, group: Array, /, *, spacing
     demand = cell_sum(above)  # zero where all groups sit on their floors: what is left is shared equally
     groups = cell_sum(xp.ones_like(carriers))
     quota = left * xp.where(demand > 0, above / xp.where(demand > 0, demand, 1.0), 1.0 / groups)
-    whole = xp.floor(quota + ROUNDING)
-    remainder, left = quota - whole, left - cell_sum(whole)
-    # Who is better placed for one of the subcarriers that the whole parts leave: a larger remainder, or a lower index.
-    larger = remainder[..., None, :] > remainder[..., :, None]
-    tied = remainder[..., None, :] == remainder[..., :, None]
-    rank = xp.sum(xp.astype(rivals & (larger | (tied & lower)), carriers.dtype), axis=-1)
-    chosen = spacing * (least + whole + xp.astype(rank < left - 0.5, carriers.dtype))
+    chosen = spacing * (least + largest_remainder(quota, left, rivals))
     # Followers take the band of the user that leads their group.
     lead = xp.astype(mates & leads[..., None, :], bandwidth.dtype)
     return chosen @ xp.matrix_transpose(lead)
