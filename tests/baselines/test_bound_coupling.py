@@ -27,7 +27,7 @@ def network_of(problem, spend_all=False):
     free, share = numpy_of(problem.share_is_free), numpy_of(problem.share)
     least = np.minimum(numpy_of(problem.least_share), 0.5)
     ends = np.where(free, least, share), np.where(free, 1.0 - least, share)
-    return couple(problem, *(end.reshape(-1, problem.cells) for end in ends), spend_all=spend_all)
+    return couple(slots_of(problem), *(end.reshape(-1, problem.cells) for end in ends), spend_all=spend_all)
 
 
 def random_tariff(rng, network):
@@ -116,7 +116,7 @@ class TestTightness:
         def refuse(network):
             raise AssertionError("sought")
 
-        monkeypatch.setattr("jcas_baselines.upper_bound.lowest", refuse)
+        monkeypatch.setattr("jcas_baselines.bounding.certificate.lowest", refuse)
         for fields in ({"ue_antennas": 18}, {"ue_antennas": 4}, {"ue_antennas": 18, "precoder": "zf"}):
             ROOT.solve(static(2, **fields).truth)
         with pytest.raises(AssertionError, match="sought"):
