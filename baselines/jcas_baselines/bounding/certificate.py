@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from jcas_env.tree import take
+
 from .coupling import Network, attained, couple
 from .descent import lowest
 from .prices import Setting, UnitPrices, UnitShares, price_units
@@ -63,8 +65,7 @@ def _price_in_chunks(units: Units, shares: UnitShares, setting: Setting) -> Unit
     parts = []
     for begin in range(0, count, CHUNK):
         some = slice(begin, min(begin + CHUNK, count))
-        few = UnitShares(*(share[some] for share in shares))
-        parts.append(price_units(units.part(some.start, some.stop), few, setting))
+        parts.append(price_units(units.part(some.start, some.stop), take(shares, some), setting))
     return UnitPrices(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
 
@@ -76,7 +77,7 @@ def coupling_bound(network: Network, known: np.ndarray) -> np.ndarray:
     count = max(1, HESSIANS // prices**2)
     for begin in range(0, len(useful), count):
         some = useful[begin : begin + count]
-        bound[some] = lowest(Network(*(part[some] for part in network)))
+        bound[some] = lowest(take(network, some))
     return bound
 
 
