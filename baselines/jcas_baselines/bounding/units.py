@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jcas_env.scenarios.multicell import MultiCellProblem
+from jcas_env.tree import take
 from jcas_env.types import COMMUNICATION, POSITIONING
 from jcas_env.units import MEGA
 
@@ -57,7 +58,7 @@ class Units(NamedTuple):
             self.groups[begin:end],
             self.unit[here] - begin,
             self.size[here],
-            Group(*(value[here] for value in self.data)),
+            take(self.data, here),
         )
 
 
