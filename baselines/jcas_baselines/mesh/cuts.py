@@ -18,10 +18,11 @@ from typing import Literal, NamedTuple
 from array_api_compat import array_namespace, device
 
 from jcas_env.scenarios.mesh import CountModel
+from jcas_env.tree import take
 from jcas_env.types import Array, Status
 
 from ..engines.benders import Cut, Decomposition, Proposal, decompose, interval_master
-from .counts import CountAnswer, Frontier, frontier_of, select, solve_counts
+from .counts import CountAnswer, Frontier, frontier_of, solve_counts
 
 Cuts = Literal["valid", "paper"]
 
@@ -69,7 +70,7 @@ class CountSubproblem:
     def __call__(self, point: Array, index: Array) -> tuple[Cut, CountAnswer]:
         """Solve at points (n, 1) of the instances ``index``."""
         xp = array_namespace(point)
-        frontier = select(self.frontier, index)
+        frontier = take(self.frontier, index)
         found = solve_counts(frontier, self.model, point[:, 0])
         return Cut(
             point=point,

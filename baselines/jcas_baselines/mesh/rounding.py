@@ -10,9 +10,10 @@ from array_api_compat import array_namespace, device
 
 from jcas_env.scenarios.mesh import CountModel, MeshAllocation, MeshProblem
 from jcas_env.scenarios.mesh.subcarriers import assigned_counts, comb_placement
+from jcas_env.tree import take
 from jcas_env.types import Array
 
-from .counts import Frontier, best_level, select, unsorted
+from .counts import Frontier, best_level, unsorted
 
 SHARES = 41
 """Shares around the relaxed optimum at which counts are rounded."""
@@ -46,7 +47,7 @@ def _counts_at(frontier: Frontier, model: CountModel, share: Array, *, least: in
     xp = array_namespace(share)
     total, shape = model.subcarriers, share.shape
     index = xp.reshape(xp.broadcast_to(xp.arange(shape[0], device=device(share))[:, None], shape), (-1,))
-    high = xp.reshape(best_level(select(frontier, index), model, xp.reshape(share, (-1,))).value, shape)
+    high = xp.reshape(best_level(take(frontier, index), model, xp.reshape(share, (-1,))).value, shape)
     slope, rate = 1.0 / frontier.information[:, None, :], frontier.rate[:, None, :]
     floor = frontier.floor[:, None, None] / (1.0 - share[..., None])
     base = xp.maximum(xp.ceil(floor / rate * (1.0 - 1e-12)), float(least))
