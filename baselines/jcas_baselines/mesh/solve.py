@@ -18,7 +18,7 @@ from jcas_env.types import Array, Status
 from ..solver import Solution, in_double_precision
 from .bins import BinSolution, solve_with_bins
 from .counts import Frontier, frontier_of, unsorted
-from .cuts import Cuts, decompose_counts, interval_of, relieved
+from .cuts import Cuts, decompose_counts, interval_of, without_unmet_floors
 from .exact import exact_share
 from .rounding import SMALL_BAND, as_allocation, best_share, needed_counts, round_counts
 
@@ -49,7 +49,7 @@ def solve_exact(problem: MeshProblem, *, whole: bool = True) -> Solution:
     if problem.distance.dtype == xp.float32:
         return in_single(partial(solve_exact, whole=whole), problem)
     interval = interval_of(problem.count_model)
-    frontier = relieved(frontier_of(problem.count_model), interval.feasible)
+    frontier = without_unmet_floors(frontier_of(problem.count_model), interval.feasible)
     found = exact_share(frontier, problem.count_model, interval)
     status = xp.full_like(frontier.order[:, 0], int(Status.OPTIMAL))
     count = xp.full_like(status, 1)
