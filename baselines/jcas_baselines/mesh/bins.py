@@ -21,7 +21,7 @@ from ..engines.benders import Cut, Decomposition, decompose
 from .convex import ToneInformation, bins_of, fairest, solve_bins, tones_of
 from .convex_program import Accuracy, Bins
 from .cuts import TAIL, sigma_master, tangent_master
-from .rounding import SMALL_BAND, best_share, polish
+from .rounding import DOWN, SMALL_BAND, performance_at_best_share, polish
 
 STARTS = 10
 """Most rotations of a comb from which a small band is searched."""
@@ -172,7 +172,7 @@ def _small_band_starts(problem: MeshProblem, assignment: np.ndarray) -> list[np.
     total, users = problem.subcarriers, problem.users
     model = problem.count_model
     counts = np.bincount(assignment, minlength=users).astype(float)
-    need = np.ceil(model.rate_floor / ((1.0 - problem.share_min) * model.rate) * (1.0 - 1e-12))
+    need = np.ceil(model.rate_floor / ((1.0 - problem.share_min) * model.rate) * DOWN)
     need[np.argmax(model.rate)] += max(total - need.sum(), 0.0)
     corner = [comb_placement(need, total=total)] if need.sum() == total else []
     comb = comb_placement(counts, total=total)
@@ -202,11 +202,7 @@ def repaired(problem: MeshProblem, assignment: np.ndarray) -> np.ndarray:
 def _timed(problem: MeshProblem, assignment: np.ndarray) -> MeshAllocation:
     """An assignment with its counts and the share that suits it."""
     counts = np.bincount(assignment, minlength=problem.users).astype(float)
-    model = problem.count_model
-    positioning, rate = problem.performance(MeshAllocation(counts, assignment, np.asarray(0.0)))
-    share = best_share(
-        model, model.positioning_weight, model.rate_floor / model.rate_scale, positioning, rate / model.rate_scale
-    )
+    share = performance_at_best_share(problem, assignment)[-1]
     return MeshAllocation(counts, assignment, np.asarray(share))
 
 
