@@ -13,7 +13,7 @@ is a maximum of affine functions, hence convex along the straight line between t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from array_api_compat import array_namespace, device
 
@@ -21,10 +21,12 @@ from jcas_env.scenarios.mesh import CountModel
 from jcas_env.tree import take
 from jcas_env.types import Array, Status
 
-from ..engines.benders import Cut, Decomposition, Proposal, decompose, interval_master
+from ..engines.benders import Cut, Decomposition, Proposal, Subproblem, decompose, interval_master
 from .counts import CountAnswer, Frontier, frontier_of, solve_counts
 
 Cuts = Literal["valid", "paper"]
+"""Cuts that hold for the sum as well, or the tangents of lu2022 eq. 18."""
+Watch: TypeAlias = Callable[[Cut, Proposal], None]
 
 TAIL = 1e-6
 """The last share that is solved lies this part of the interval before beta_max."""
@@ -158,24 +160,53 @@ def decompose_counts(
     cuts: Cuts,
     tolerance: float,
     limit: int,
-    watch: Callable[[Cut, Proposal], None] | None = None,
+    watch: Watch | None = None,
 ) -> tuple[Decomposition, Frontier, Array]:
-    """Optimal share of the count model for all instances, flattened.
+    """Optimal share of the count model for all instances, flattened, by :func:`decompose_by_cuts`.
 
-    ``cuts="valid"``: :func:`sigma_master`; for the ``log`` objective, whose value is concave in the share, tangents
-    and :func:`tangent_master`. ``cuts="paper"``: tangents whatever the objective, started at half of
-    beta_max (lu2022 Table 1); their bound is NOT valid for the ``sum``. Returns the sorted users and the feasibility of
-    the instances (n,) beside the result, whose counts are those of the sorted users. ``watch`` is shown all cuts and
-    the master's proposal in every iteration.
+    Returns the sorted users and the feasibility of the instances (n,) beside the result, whose counts are those of the
+    sorted users; INFEASIBLE and NaN where no share keeps the floors.
     """
-    xp = array_namespace(model.rate)
     interval = interval_of(model)
     frontier = without_unmet_floors(frontier_of(model), interval.feasible)
-    low, high = interval.low[:, None], interval.high[:, None]
-    concave = model.objective == "log"
+    found = decompose_by_cuts(
+        CountSubproblem(frontier, model, interval),
+        interval.low[:, None],
+        interval.high[:, None],
+        cuts=cuts,
+        concave=model.objective == "log",
+        half=0.5 * interval.limit[:, None],
+        tolerance=tolerance,
+        limit=limit,
+        watch=watch,
+    )
+    return _marked(found, interval.feasible), frontier, interval.feasible
+
+
+def decompose_by_cuts(
+    subproblem: Subproblem,
+    low: Array,
+    high: Array,
+    *,
+    cuts: Cuts,
+    concave: bool,
+    half: Array,
+    tolerance: float,
+    limit: int,
+    watch: Watch | None = None,
+) -> Decomposition:
+    """Benders over the share between ``low`` and ``high``, (n, 1) each (lu2022 eq. 16-18, spec mesh 3.3).
+
+    ``cuts="valid"``: :func:`sigma_master`; where the value is ``concave`` in the share, tangents and
+    :func:`tangent_master`. ``cuts="paper"``: tangents whatever the objective, started at ``half`` of beta_max (lu2022
+    Table 1); their bound is NOT valid for the ``sum``. ``watch`` is shown all cuts and the master's proposal in
+    every iteration.
+    """
+    xp = array_namespace(low)
     if cuts == "paper":
-        start = [xp.clip(0.5 * interval.limit[:, None], min=low, max=high)]
+        start = [xp.clip(half, min=low, max=high)]
     else:
+        # A logarithm has its optimum inside, the sum mostly at an end.
         start = [low, 0.5 * (low + high), high] if concave else [low, high]
     ask = tangent_master if concave or cuts == "paper" else sigma_master
 
@@ -185,8 +216,8 @@ def decompose_counts(
             watch(solved, proposal)
         return proposal
 
-    found = decompose(
-        CountSubproblem(frontier, model, interval),
+    return decompose(
+        subproblem,
         master,
         low,
         high,
@@ -195,7 +226,6 @@ def decompose_counts(
         scale=1.0 if concave else 0.0,
         limit=limit,
     )
-    return _marked(found, interval.feasible), frontier, interval.feasible
 
 
 def _marked(found: Decomposition, feasible: Array) -> Decomposition:

@@ -136,7 +136,7 @@ def in_single(solve: Callable[[MeshProblem], Solution], problem: MeshProblem) ->
 
 def _by_bins(problem: MeshProblem, *, bins: int, cuts: Cuts, tolerance: float, limit: int) -> Solution:
     """Instances one after the other, in NumPy; the answer is in the problem's library."""
-    options: dict[str, Any] = {"bins": bins, "paper": cuts == "paper", "tolerance": tolerance, "limit": limit}
+    options: dict[str, Any] = {"bins": bins, "cuts": cuts, "tolerance": tolerance, "limit": limit}
     solved = [solve_with_bins(one, **options) for one in _instances(problem)]
 
     xp = array_namespace(problem.distance)
