@@ -222,31 +222,47 @@ def interval_master(cuts: Cut, low: Array, high: Array) -> Proposal:
     Arguments and result as in :data:`Master`, with one dimension.
     """
     xp = array_namespace(low)
-    slope, sets = cuts.slope[..., 0], ~cuts.feasible
-    rising, falling = slope > 0, slope < 0
-    wall = cuts.point[..., 0] - cuts.level / xp.where(slope == 0, 1.0, slope)
-    left = xp.maximum(low[:, 0], xp.max(xp.where(sets & falling, wall, -inf), axis=1))
-    right = xp.minimum(high[:, 0], xp.min(xp.where(sets & rising, wall, inf), axis=1))
-    possible = (left <= right) & ~xp.any(sets & (slope == 0) & (cuts.level > 0), axis=1)
+    left, right, possible = _interval_left(cuts, low[:, 0], high[:, 0])
     width = xp.clip(right - left, min=0.0)
+    bounds, offsets = _basic_solutions(cuts, left, width)
+    chosen = xp.argmin(bounds, axis=1)[:, None]
+    bound = xp.take_along_axis(bounds, chosen, axis=1)[:, 0]
+    offset = xp.clip(xp.take_along_axis(offsets, chosen, axis=1)[:, 0], min=0.0)
+    # Without an optimality cut nothing is known but the interval: its middle halves it.
+    offset = xp.where(xp.isfinite(bound), xp.minimum(offset, width), 0.5 * width)
+    return Proposal((left + offset)[:, None], bound, possible)
 
+
+def _interval_left(cuts: Cut, low: Array, high: Array) -> tuple[Array, Array, Array]:
+    """Ends of the interval that the feasibility cuts leave, and whether they leave any, (batch,) each."""
+    xp = array_namespace(low)
+    slope, sets = cuts.slope[..., 0], ~cuts.feasible
+    wall = cuts.point[..., 0] - cuts.level / xp.where(slope == 0, 1.0, slope)
+    left = xp.maximum(low, xp.max(xp.where(sets & (slope < 0), wall, -inf), axis=1))
+    right = xp.minimum(high, xp.min(xp.where(sets & (slope > 0), wall, inf), axis=1))
+    # A level cut that is violated somewhere is violated everywhere.
+    return left, right, (left <= right) & ~xp.any(sets & (slope == 0) & (cuts.level > 0), axis=1)
+
+
+def _basic_solutions(cuts: Cut, left: Array, width: Array) -> tuple[Array, Array]:
+    """Values of the dual's basic solutions and their places right of ``left``, (batch, cuts + pairs of cuts) each.
+
+    Heights are measured from the left end of the interval, where differences of nearly equal cuts cancel least.
+    """
+    xp = array_namespace(left)
+    slope, batch = cuts.slope[..., 0], left.shape[0]
+    rising, falling = slope > 0, slope < 0
     at_left = cuts.level + slope * (left[:, None] - cuts.point[..., 0])
     alone = xp.where(cuts.feasible, xp.maximum(at_left, at_left + slope * width[:, None]), inf)
+    end = xp.where(rising, width[:, None], 0.0)
+
     pair = (cuts.feasible & rising)[:, :, None] & (cuts.feasible & falling)[:, None, :]
     up, down = slope[:, :, None], slope[:, None, :]
     share = up / xp.where(pair, up - down, 1.0)
     crossing = xp.where(pair, share * at_left[:, None, :] + (1.0 - share) * at_left[:, :, None], inf)
     where = (at_left[:, None, :] - at_left[:, :, None]) / xp.where(pair, up - down, 1.0)
-
-    batch = slope.shape[0]
-    end = xp.where(rising, width[:, None], 0.0)
     bounds = xp.concat([alone, xp.reshape(crossing, (batch, -1))], axis=1)
-    offsets = xp.concat([end, xp.reshape(where, (batch, -1))], axis=1)
-    chosen = xp.argmin(bounds, axis=1)[:, None]
-    bound = xp.take_along_axis(bounds, chosen, axis=1)[:, 0]
-    offset = xp.clip(xp.take_along_axis(offsets, chosen, axis=1)[:, 0], min=0.0)
-    offset = xp.where(xp.isfinite(bound), xp.minimum(offset, width), 0.5 * width)
-    return Proposal((left + offset)[:, None], bound, possible)
+    return bounds, xp.concat([end, xp.reshape(where, (batch, -1))], axis=1)
 
 
 def polyhedral_master(cuts: Cut, low: Array, high: Array) -> Proposal:
