@@ -12,8 +12,8 @@ import numpy as np
 
 from jcas_env.tree import take
 
-from .coupling import Network, attained, couple
-from .descent import lowest
+from .coupling import Network, couple, equal_split
+from .descent import lowest_bound
 from .prices import Setting, UnitPrices, UnitShares, price_units
 from .units import ShareRange, Slots, Units, units_of
 
@@ -72,12 +72,13 @@ def _price_in_chunks(units: Units, shares: UnitShares, setting: Setting) -> Unit
 def coupling_bound(network: Network, known: np.ndarray) -> np.ndarray:
     """Bound with prices of interference [Mbit/s], or inf where it cannot be less than a ``known`` one, (elements,)."""
     bound = np.full_like(known, np.inf)
-    useful = np.flatnonzero((network.coupling > 0).any(axis=(-2, -1)) & (attained(network) * network.scale < known))
+    coupled = (network.coupling > 0).any(axis=(-2, -1))
+    useful = np.flatnonzero(coupled & (equal_split(network) * network.scale < known))
     prices = 2 * (2 * network.worth.shape[-1] + 2 * network.cell.shape[1])
     count = max(1, HESSIANS // prices**2)
     for begin in range(0, len(useful), count):
         some = useful[begin : begin + count]
-        bound[some] = lowest(take(network, some))
+        bound[some] = lowest_bound(take(network, some))
     return bound
 
 

@@ -147,7 +147,7 @@ def charge(network: Network, power: np.ndarray, heard: np.ndarray) -> np.ndarray
 
 
 def surplus(worth: np.ndarray, level: np.ndarray, paid: np.ndarray) -> np.ndarray:
-    """phi: what a user's rate in the whole band is worth above its power, at best."""
+    """phi: what a user's rate in the whole band is worth above its power, at best; any shape, in units of ``scale``."""
     ahead = advantage(worth, level, paid)
     return worth * (ahead + np.expm1(-ahead))
 
@@ -158,8 +158,11 @@ def advantage(worth: np.ndarray, level: np.ndarray, paid: np.ndarray) -> np.ndar
     return np.where(alive, np.maximum(np.log(np.where(alive, worth, 1.0) / level) - np.log(paid), 0.0), 0.0)
 
 
-def certificate(network: Network, tariff: Tariff) -> np.ndarray:
-    """The bound in units of ``scale``, (n,); valid at any prices, ``paid`` being cut where it exceeds the charge."""
+def priced_bound(network: Network, tariff: Tariff) -> np.ndarray:
+    """The bound of the module's first formula in units of ``scale``, (n,), at any nonnegative prices.
+
+    ``paid`` is cut where it exceeds the charge: the credit of a floor is not negative.
+    """
     paid = np.minimum(tariff.paid, charge(network, tariff.power, tariff.heard))
     income = (network.power * tariff.power[:, None] + network.band * tariff.band[:, None]).sum(axis=2).max(axis=1)
     quiet = surplus(network.worth, network.level, paid)
@@ -167,6 +170,7 @@ def certificate(network: Network, tariff: Tariff) -> np.ndarray:
     to_group = np.swapaxes(network.group, -1, -2)
 
     def group_value(band: np.ndarray) -> np.ndarray:
+        """Sum over a group's users at the better end of each user's interference."""
         return np.maximum(band * quiet, band * loud + tariff.heard) @ to_group
 
     rent = (tariff.band * network.widest) @ network.leader
@@ -176,7 +180,7 @@ def certificate(network: Network, tariff: Tariff) -> np.ndarray:
     return income.sum(axis=-1) + (value + rest).sum(axis=(-2, -1))
 
 
-def attained(network: Network) -> np.ndarray:
+def equal_split(network: Network) -> np.ndarray:
     """What an equal split of power earns in the relaxation, in units of ``scale``, (n,): no certificate is below it.
 
     Every user has the same power, the best group of each unit all the band that the floors leave.

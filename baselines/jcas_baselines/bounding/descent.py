@@ -8,7 +8,7 @@ Every maximum of two in the bound becomes, at temperature :math:`\tau`,
 
 whose slopes :math:`\frac12 (1 \pm \delta / (\tau + r))` never vanish, and every price and credit that may not be
 negative gets :math:`-\tau \ln`. The sum is convex in :math:`(\mu, \nu, \eta, \pi)`; it is followed to small
-:math:`\tau`. Newton's method only chooses prices: the bound is that of :func:`.coupling.certificate` at the best
+:math:`\tau`. Newton's method only chooses prices: the bound is that of :func:`.coupling.priced_bound` at the best
 of all iterates, so its accuracy matters for tightness alone.
 """
 
@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..solver import iterate
-from .coupling import Network, Tariff, advantage, certificate, charge
+from .coupling import Network, Tariff, advantage, charge, priced_bound
 
 START, END, COOLING = 1e-2, 1e-5, 0.1
 """First and last temperature, in units of the network's scale, and the factor between two."""
@@ -70,11 +70,11 @@ class _Users(NamedTuple):
     paid_paid: np.ndarray
 
 
-def lowest(network: Network) -> np.ndarray:
+def lowest_bound(network: Network) -> np.ndarray:
     """Bound on every element at the best prices that are found, (n,) [Mbit/s] (spec bound 3 R2, J a variable)."""
     credit, prices = _credit(network), _first(network)
     count = len(prices)
-    begin = _State(network, credit, prices, np.full(count, START), certificate(network, _tariff(network, prices)))
+    begin = _State(network, credit, prices, np.full(count, START), priced_bound(network, _tariff(network, prices)))
     state, _, _ = iterate(begin, _newton, limit=LIMIT)
     return state.bound * network.scale
 
@@ -281,7 +281,7 @@ def _newton(state: _State) -> tuple[_State, np.ndarray]:
     # An element without a step that is finite and helps stays where it is and is done.
     moves = enough & np.isfinite(decrement)
     prices = np.where(moves[:, None], state.prices + length[:, None] * step, state.prices)
-    bound = np.minimum(state.bound, certificate(state.network, _tariff(state.network, prices)))
+    bound = np.minimum(state.bound, priced_bound(state.network, _tariff(state.network, prices)))
     centred = 0.5 * decrement <= CENTRED * state.temperature
     done = ~moves | (centred & (state.temperature <= END))
     heat = np.where(centred, np.maximum(COOLING * state.temperature, END), state.temperature)

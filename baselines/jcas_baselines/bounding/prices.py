@@ -101,7 +101,7 @@ def with_floors(units: Units, widest: Room) -> FlooredGroups:
     data, own = units.data, units.unit
     floor = (units.power_floor[own] / widest.band)[:, None]
     hears = data.cross.sum(axis=-1)
-    # Unit densities of all others raise the noise of the user that hears most by 1/quiet.
+    # Density of the others at which the noise of the user that hears most of them doubles.
     quiet = np.where(hears > 0, data.noise / np.where(hears > 0, hears, 1.0), 1.0).min(axis=-1)
     silent = np.where(units.power_floor[own] > 0, 0.0, SILENCE * np.minimum(quiet, 1.0))[:, None]
     density = np.where(data.present, np.maximum(floor, silent), 1.0)
@@ -118,6 +118,7 @@ def _largest_density(data: Group, price: np.ndarray, limit: np.ndarray) -> np.nd
     """
 
     def most(price: np.ndarray) -> np.ndarray:
+        """M, 0 where no power pays its price."""
         price = price[:, None]
         ratio = data.worth / (data.noise * price)
         useful = np.where(ratio > 1.0, ratio, 1.0)
@@ -137,16 +138,15 @@ def best_surplus(units: Units, base: FlooredGroups, widest: Room, price: np.ndar
     floor = units.band_floor[own]
     limit = np.where(floor > 0, widest.power / np.where(floor > 0, floor, 1.0), np.inf)
     high = np.maximum(_largest_density(data, price[own], limit), base.density)
-    zero = np.zeros(len(own))
     items = Items(
-        data,
-        own,
-        price[own],
-        zero,
-        np.full(len(own), np.inf),
-        np.log(base.density),
-        np.log(np.where(data.present, high, np.e)),
-        np.zeros((len(own), 2)),
+        data=data,
+        tree=own,
+        power_price=price[own],
+        band_price=np.zeros(len(own)),
+        ceiling=np.full(len(own), np.inf),
+        low=np.log(base.density),
+        high=np.log(np.where(data.present, high, np.e)),
+        omega=np.zeros((len(own), 2)),  # phi is per band: w = 1
     )
     forest = search(items, len(price), effort)
     grant = price[own] * base.granted
@@ -170,14 +170,14 @@ def losses(
     slides = np.where(units.power_floor[own] > 0, last, first)
     low = np.log(base.density) + slides[:, None] * base.data.present
     items = Items(
-        base.data,
-        np.arange(len(own)),
-        price,
-        band_price - price * base.granted,
-        best.item_bound - price * base.granted,
-        low,
-        np.maximum(high, low),
-        np.stack([first, last], axis=-1),
+        data=base.data,
+        tree=np.arange(len(own)),
+        power_price=price,
+        band_price=band_price - price * base.granted,
+        ceiling=best.item_bound - price * base.granted,
+        low=low,
+        high=np.maximum(high, low),
+        omega=np.stack([first, last], axis=-1),
     )
     # The best group pays its price and no tree is needed; without a floor the band can be zero, and nothing is lost.
     needed = floored & (np.arange(len(own)) != best.item[own])

@@ -207,23 +207,25 @@ def _children(parents: Nodes) -> Nodes:
 def _roots(items: Items) -> Nodes:
     """One node an item, that holds everything."""
     count, users = items.low.shape
-    middle = (items.low + items.high) / 2.0 - items.omega[:, :1]
     none = np.zeros(count)
     return Nodes(
-        np.arange(count),
-        items.omega,
-        np.full((count, users), -np.inf),
-        np.full((count, users), np.inf),
-        np.full(count, np.inf),
-        middle,
-        none,
-        none.astype(int),
-        none,
+        item=np.arange(count),
+        omega=items.omega,
+        least=np.full((count, users), -np.inf),
+        most=np.full((count, users), np.inf),
+        bound=np.full(count, np.inf),
+        point=(items.low + items.high) / 2.0 - items.omega[:, :1],
+        worth=none,
+        user=none.astype(int),
+        cut=none,
     )
 
 
 def search(items: Items, trees: int, effort: Effort) -> Forest:
-    """Grow every tree until its gap is closed or it has enough nodes."""
+    """Grow every tree until its gap is closed or it has enough nodes.
+
+    A tree's bound is the largest of its nodes that were put aside or are still open: valid whenever it stops.
+    """
     best = _Champions(np.full(trees, -np.inf), np.zeros(trees, dtype=int), np.zeros((trees, items.low.shape[1])))
     spent = np.zeros(trees, dtype=int)
     settled = np.full(len(items.tree), -np.inf)  # best bound among an item's nodes that were put aside

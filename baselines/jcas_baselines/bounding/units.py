@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jcas_env.scenarios.multicell import MultiCellProblem
-from jcas_env.tree import take
+from jcas_env.tree import take, tree_map
 from jcas_env.types import COMMUNICATION, POSITIONING
 from jcas_env.units import MEGA
 
@@ -253,11 +253,11 @@ def units_of(slots: Slots, *, spend_all: bool) -> Units:
     crowd = (slots.cell[..., None] == np.arange(cells)).sum(axis=1).ravel()
     size = (rows.user >= 0).sum(axis=-1)
     return Units(
-        np.repeat(slots.power_floor / slots.power, 2),
-        np.repeat(slots.band_floor / slots.band, 2),
-        np.repeat(crowd, 2),
-        np.repeat(np.bincount(rows.place, minlength=crowd.size), 2),
-        np.concatenate([2 * rows.place, 2 * rows.place + 1]),
-        np.concatenate([size, size]),
-        Group(*(np.concatenate(parts) for parts in zip(*data, strict=True))),
+        power_floor=np.repeat(slots.power_floor / slots.power, 2),
+        band_floor=np.repeat(slots.band_floor / slots.band, 2),
+        users=np.repeat(crowd, 2),
+        groups=np.repeat(np.bincount(rows.place, minlength=crowd.size), 2),
+        unit=np.concatenate([2 * rows.place, 2 * rows.place + 1]),
+        size=np.concatenate([size, size]),
+        data=tree_map(lambda *parts: np.concatenate(parts), *data),
     )
