@@ -217,6 +217,7 @@ def _timed(problem: MeshProblem, assignment: np.ndarray) -> MeshAllocation:
 
 
 def _infeasible(problem: MeshProblem, most: float) -> BinSolution:
+    """Answer where no share keeps the floors even of fractions."""
     nan, users = float("nan"), problem.users
     found = Decomposition(
         point=np.array([[nan]]),

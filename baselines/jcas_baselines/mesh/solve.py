@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import partial, wraps
 from math import inf
 from typing import Any
 
@@ -15,14 +15,35 @@ from jcas_env.scenarios.mesh import MeshAllocation, MeshProblem
 from jcas_env.scenarios.mesh.subcarriers import largest_remainder
 from jcas_env.types import Array, Status
 
+from ..engines.benders import Decomposition
 from ..solver import Solution, in_double_precision
-from .bins import BinSolution, solve_with_bins
+from .bins import solve_with_bins
 from .counts import Frontier, frontier_of, unsorted
 from .cuts import Cuts, decompose_counts, interval_of, without_unmet_floors
 from .exact import exact_share
 from .rounding import DOWN, SMALL_BAND, as_allocation, best_share, needed_counts, round_counts
 
 
+def _in_double_precision(solve: Callable[..., Solution]) -> Callable[..., Solution]:
+    """Decorator: solve in double precision, and answer in the problem's own with a share that still keeps the floors.
+
+    Near 1 single precision rounds a share up to where nothing is left for the data; it is rounded down instead.
+    """
+
+    @wraps(solve)
+    def wide(problem: MeshProblem, **options: Any) -> Solution:
+        xp, dtype = array_namespace(problem.distance), problem.distance.dtype
+        if dtype != xp.float32:
+            return solve(problem, **options)
+        solution = in_double_precision(partial(solve, **options), problem, dtype)
+        share = solution.allocation.positioning_share * (1.0 - float(xp.finfo(dtype).eps))
+        share = xp.where(share < problem.share_min, problem.share_min, share)
+        return replace(solution, allocation=solution.allocation._replace(positioning_share=share))
+
+    return wide
+
+
+@_in_double_precision
 def solve_gbd(
     problem: MeshProblem, *, cuts: Cuts, bins: int, conic: bool, whole: bool, tolerance: float, limit: int
 ) -> Solution:
@@ -31,25 +52,22 @@ def solve_gbd(
     Cone programs where ``conic``, where the channel is selective and where the band is of at most ``SMALL_BAND``
     subcarriers, of which counts say too little.
     """
-    xp = array_namespace(problem.distance)
-    if problem.distance.dtype == xp.float32:
-        solve = partial(solve_gbd, cuts=cuts, bins=bins, conic=conic, whole=whole, tolerance=tolerance, limit=limit)
-        return in_single(solve, problem)
     if conic or problem.selective or problem.subcarriers <= SMALL_BAND:
         return _by_bins(problem, bins=bins, cuts=cuts, tolerance=tolerance, limit=limit)
     found, frontier, feasible = decompose_counts(problem.count_model, cuts=cuts, tolerance=tolerance, limit=limit)
-    status = found.status
-    if _unproven(problem, cuts):
-        status = xp.where(status == int(Status.OPTIMAL), int(Status.FEASIBLE), status)
-    solved = found.point[:, 0], found.answer.counts, found.lower, found.upper, found.cuts, status
-    return _assembled(problem, frontier, feasible, *solved, whole=whole)
+    found = found._replace(status=_claimed(found.status, problem, cuts))
+    return _assembled(problem, frontier, feasible, found, whole=whole)
 
 
-def _unproven(problem: MeshProblem, cuts: Cuts) -> bool:
-    """Whether a closed gap claims nothing: tangents are valid cuts only where the value is concave in the share."""
-    return cuts == "paper" and problem.objective == "sum"
+def _claimed(status: Array, problem: MeshProblem, cuts: Cuts) -> Array:
+    """A closed gap proves nothing where tangents were taken of a value that is not concave in the share."""
+    xp = array_namespace(status)
+    if cuts != "paper" or problem.objective != "sum":
+        return status
+    return xp.where(status == int(Status.OPTIMAL), int(Status.FEASIBLE), status)
 
 
+@_in_double_precision
 def solve_exact(problem: MeshProblem, *, whole: bool = True) -> Solution:
     """Count model in closed form (spec mesh 3.4).
 
@@ -57,81 +75,55 @@ def solve_exact(problem: MeshProblem, *, whole: bool = True) -> Solution:
     """
     if problem.selective:
         raise ValueError("`snr` differs between subcarriers: Exact solves flat channels, GBD solves this one")
-    xp = array_namespace(problem.distance)
-    if problem.distance.dtype == xp.float32:
-        return in_single(partial(solve_exact, whole=whole), problem)
     interval = interval_of(problem.count_model)
     frontier = without_unmet_floors(frontier_of(problem.count_model), interval.feasible)
-    found = exact_share(frontier, problem.count_model, interval)
+    best = exact_share(frontier, problem.count_model, interval)
+    xp = array_namespace(best.value)
     status = xp.full_like(frontier.order[:, 0], int(Status.OPTIMAL))
-    count = xp.full_like(status, 1)
-    solved = found.answer.share, found.answer.counts, found.value, found.bound, count, status
-    return _assembled(problem, frontier, interval.feasible, *solved, whole=whole)
+    found = Decomposition(best.answer.share[:, None], best.answer, best.value, best.bound, xp.ones_like(status), status)
+    return _assembled(problem, frontier, interval.feasible, found, whole=whole)
 
 
 def _assembled(
-    problem: MeshProblem,
-    frontier: Frontier,
-    feasible: Array,
-    share: Array,
-    relaxed: Array,
-    lower: Array,
-    upper: Array,
-    iterations: Array,
-    status: Array,
-    *,
-    whole: bool,
+    problem: MeshProblem, frontier: Frontier, feasible: Array, found: Decomposition, *, whole: bool
 ) -> Solution:
     """Round the relaxed counts (n, sorted users) of all instances, and put everything into the problem's shape.
 
     Where no share keeps the floors nothing is known; where only whole counts do not, the relaxed figures stay.
     """
-    xp = array_namespace(relaxed)
+    xp = array_namespace(found.lower)
     model = problem.count_model
-    share = xp.where(feasible, share, problem.share_min)
-    relaxed = unsorted(frontier, relaxed)
+    share = xp.where(feasible, found.point[:, 0], problem.share_min)
+    relaxed = unsorted(frontier, found.answer.counts)
 
     def batch(value: Array, *rest: int) -> Array:
         return xp.reshape(value, (*problem.batch, *rest))
 
     if whole:
         counts, rounded, kept = round_counts(frontier, model, share, least=problem.least_subcarriers)
-        found = feasible & kept
-        allocation = as_allocation(problem, counts, rounded, ~found)
+        kept = feasible & kept
+        allocation = as_allocation(problem, counts, rounded, ~kept)
     else:
-        found = feasible
-        allocation = MeshAllocation(batch(relaxed, problem.users), None, batch(share))
+        kept, allocation = feasible, MeshAllocation(batch(relaxed, problem.users), None, batch(share))
     solution = Solution(
         allocation,
-        batch(lower),
-        batch(upper),
-        batch(status),
-        batch(iterations),
+        batch(found.lower),
+        batch(found.upper),
+        batch(found.status),
+        batch(found.cuts),
         {
             "positioning_share": batch(share),
             "counts": batch(relaxed, problem.users),
-            "floors_kept": batch(found),
+            "floors_kept": batch(kept),
             "relaxation": xp.full(problem.batch, not whole, device=device(relaxed)),
-            "relaxed_objective": batch(lower),
+            "relaxed_objective": batch(found.lower),
             "subcarriers_needed": batch(xp.sum(needed_counts(frontier_of(model), model), axis=-1)),
             "share_max": model.share_max,
             "rate_floor_max": model.rate_floor_max,
         },
     )
     unsolved = solution.struck(batch(~feasible), "positioning_share", "counts", "relaxed_objective")
-    return unsolved.struck(batch(~found))
-
-
-def in_single(solve: Callable[[MeshProblem], Solution], problem: MeshProblem) -> Solution:
-    """Solve in double precision, and answer in the problem's own with a share that still keeps the floors.
-
-    Near 1 single precision rounds a share up to where nothing is left for the data; it is rounded down instead.
-    """
-    xp = array_namespace(problem.distance)
-    solution = in_double_precision(solve, problem, problem.distance.dtype)
-    share = solution.allocation.positioning_share * (1.0 - float(xp.finfo(problem.distance.dtype).eps))
-    share = xp.where(share < problem.share_min, problem.share_min, share)
-    return replace(solution, allocation=solution.allocation._replace(positioning_share=share))
+    return unsolved.struck(batch(~kept))
 
 
 def _by_bins(problem: MeshProblem, *, bins: int, cuts: Cuts, tolerance: float, limit: int) -> Solution:
@@ -145,10 +137,6 @@ def _by_bins(problem: MeshProblem, *, bins: int, cuts: Cuts, tolerance: float, l
         values = np.reshape(np.stack([np.asarray(pick(one)) for one in solved]), (*problem.batch, *rest))
         return xp.asarray(values, device=device(problem.distance))
 
-    def status(one: BinSolution) -> int:
-        code = int(one.found.status[0])
-        return int(Status.FEASIBLE) if code == Status.OPTIMAL and _unproven(problem, cuts) else code
-
     return Solution(
         MeshAllocation(
             gather(lambda one: one.allocation.counts, problem.users),
@@ -157,7 +145,7 @@ def _by_bins(problem: MeshProblem, *, bins: int, cuts: Cuts, tolerance: float, l
         ),
         gather(lambda one: one.found.lower[0]),
         gather(lambda one: one.found.upper[0]),
-        gather(status),
+        _claimed(gather(lambda one: one.found.status[0]), problem, cuts),
         gather(lambda one: one.found.cuts[0]),
         {
             "positioning_share": gather(lambda one: one.found.point[0, 0]),
@@ -194,11 +182,10 @@ def _instances(problem: MeshProblem) -> list[MeshProblem]:
     return lanes
 
 
+@_in_double_precision
 def solve_equal(problem: MeshProblem) -> Solution:
     """Equal counts, and the share that suits them best; infeasible where equal counts keep the floors at no share."""
     xp = array_namespace(problem.distance)
-    if problem.distance.dtype == xp.float32:
-        return in_single(solve_equal, problem)
     model = problem.count_model
     weight = xp.full_like(model.rate, 1.0 / problem.users)
     counts = largest_remainder(weight, total=problem.subcarriers, least=0)
