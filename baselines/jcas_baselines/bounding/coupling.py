@@ -142,7 +142,10 @@ def _levels(slots: Slots, density: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def charge(network: Network, power: np.ndarray, heard: np.ndarray) -> np.ndarray:
-    """What a unit of power costs where its floor gives no credit, mu + c' eta, (n, 2, users)."""
+    r"""What a unit of power costs where its floor gives no credit, :math:`\mu_{is} + \sum_k c_{ku} \sum_r \eta_{kr}`.
+
+    ``power`` (n, 2, cells), ``heard`` (n, 2, users); returns (n, 2, users).
+    """
     return power @ network.cell + heard.sum(axis=1, keepdims=True) @ network.coupling
 
 
@@ -153,7 +156,7 @@ def surplus(worth: np.ndarray, level: np.ndarray, paid: np.ndarray) -> np.ndarra
 
 
 def advantage(worth: np.ndarray, level: np.ndarray, paid: np.ndarray) -> np.ndarray:
-    """``ln(h / (pi j))``, the logarithm of 1 + SINR at the best power, at least 0."""
+    """``ln(h / (pi j))``, the logarithm of 1 + SINR at the best power, at least 0; any shape."""
     alive = worth > 0
     return np.where(alive, np.maximum(np.log(np.where(alive, worth, 1.0) / level) - np.log(paid), 0.0), 0.0)
 

@@ -78,7 +78,7 @@ class Room(NamedTuple):
 
 
 def room(units: Units, share: np.ndarray) -> Room:
-    """Band and power left for each group by the floors of the others, never below its own floors."""
+    """Band and power left for each group by the floors of the others at shares (units,), never below its own floors."""
     own = units.unit
     band = share[own] - (units.groups[own] - 1) * units.band_floor[own]
     power = share[own] - (units.users[own] - units.size) * units.power_floor[own]
@@ -97,7 +97,11 @@ class FlooredGroups(NamedTuple):
 
 
 def with_floors(units: Units, widest: Room) -> FlooredGroups:
-    """Least power densities of all groups: their floors over the widest band, or silence where these are zero."""
+    r"""Least power densities of all groups: their floors over the widest band, or silence where these are zero.
+
+    Silence s is granted for nothing and the noise is lowered by what it causes, :math:`j_u - s \sum_k A_{uk}`, so
+    that no allocation loses by it (spec bound 3).
+    """
     data, own = units.data, units.unit
     floor = (units.power_floor[own] / widest.band)[:, None]
     hears = data.cross.sum(axis=-1)

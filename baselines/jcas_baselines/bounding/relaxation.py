@@ -95,7 +95,7 @@ def log_sinr(group: Group, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def true_value(group: Group, price: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """What is relaxed, ``phi - mu 1'p``, (...,)."""
+    """What is relaxed, ``phi - mu 1'p`` at p = e^y, (...,) [Mbit/s]; ``price`` (...,), ``y`` (..., users)."""
     z, _ = log_sinr(group, y)
     return (group.worth * softplus(z)).sum(axis=-1) - price * (group.present * np.exp(y)).sum(axis=-1)
 

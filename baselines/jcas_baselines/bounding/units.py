@@ -91,7 +91,7 @@ class Slots(NamedTuple):
     """(2,): utility of one nat per second at unit weight, of communication and of positioning [Mbit/s / (nat/s)]."""
 
     def of_cell(self, value: np.ndarray) -> np.ndarray:
-        """A number of each cell for each of its users."""
+        """A number of each cell for each of its users, (elements, cells) -> (elements, users)."""
         return np.take_along_axis(value, self.cell, axis=-1)
 
 
@@ -142,7 +142,7 @@ class ShareRange(NamedTuple):
 
 
 def share_range(problem: MultiCellProblem) -> ShareRange:
-    """Shares that the floors leave where they are free, the given share elsewhere."""
+    """Shares that the floors leave where they are free, [n, 1 - n] with n the least share; elsewhere the given one."""
     free = numpy_of(problem.share_is_free)
     # Floors that do not fit into any share leave the even one, so that the element can be computed.
     share, least = numpy_of(problem.share), np.minimum(numpy_of(problem.least_share), 0.5)
@@ -242,7 +242,7 @@ def _service(slots: Slots, rows: Rows, density: np.ndarray, factor: np.ndarray, 
 
 
 def units_of(slots: Slots, *, spend_all: bool) -> Units:
-    """Units and groups of all elements, with the interference of other cells at its least value."""
+    """Units and groups of all elements, with the interference of other cells at its least value (spec bound 3 R3)."""
     rows = seat_groups(slots)
     cells = slots.power.shape[-1]
     density = intercell_range(slots, spend_all=spend_all).least + slots.of_cell(slots.noise)

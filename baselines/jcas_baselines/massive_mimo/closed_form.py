@@ -59,7 +59,7 @@ def promised(problem: MassiveMIMOProblem, allocation: MassiveMIMOAllocation) -> 
 
 
 def at_sensing_power(problem: MassiveMIMOProblem, sensing_power: Array) -> MassiveMIMOAllocation:
-    """Full power with a given sensing power (...,) [W] and water-filled streams."""
+    """Full power S_max with a given sensing power T (...,) [W] and water-filled streams (spec mimo 3)."""
     total = problem.largest_total
     xp = array_namespace(total)
     # Of no power at all any share is nothing.

@@ -139,7 +139,10 @@ def equal_shares(bins: Bins) -> EqualShares:
 
 
 def ask(bins: Bins, worth: tuple[float, float], floor: float, log: bool) -> Suggestion:
-    """Amounts and multipliers for worths of P and of the total rate, rates in units of R_ref."""
+    """Amounts and multipliers for worths of P and of the total rate and for rate floors z, rates in units of R_ref.
+
+    With ``log`` the worths are those of the logarithms. CVXPY; no solver's failure is an error, ``accuracy`` tells.
+    """
     users, selective = len(bins.rate), bool(np.any(bins.delay[..., 1]))
     units, program = equal_shares(bins), _program(users, len(bins.size), selective, log)
     scale = _fill(program, bins, units, worth, floor, log)

@@ -147,7 +147,10 @@ def _candidates(frontier: Frontier, model: CountModel, shares: Array, *, least: 
 
 
 def needed_counts(frontier: Frontier, model: CountModel) -> Array:
-    """Fewest whole subcarriers with which the sorted users have their floors at the least share, (n, users)."""
+    r"""Fewest whole subcarriers with which the sorted users have their floors at the least share, (n, users).
+
+    :math:`\lceil R^* / ((1 - \beta_{lo}) r_u) \rceil`: if these do not fit into the band, no whole counts do.
+    """
     xp = array_namespace(frontier.rate)
     return xp.ceil(frontier.floor[:, None] / ((1.0 - model.share_min) * frontier.rate) * DOWN)
 

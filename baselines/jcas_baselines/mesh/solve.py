@@ -184,7 +184,10 @@ def _instances(problem: MeshProblem) -> list[MeshProblem]:
 
 @_in_double_precision
 def solve_equal(problem: MeshProblem) -> Solution:
-    """Equal counts, and the share that suits them best; infeasible where equal counts keep the floors at no share."""
+    """Equal whole counts, and the share that suits them best (spec mesh 3.6); FEASIBLE, for it claims nothing.
+
+    INFEASIBLE where equal counts keep the floors at no share; ``details["share_max"]`` says by how much.
+    """
     xp = array_namespace(problem.distance)
     model = problem.count_model
     weight = xp.full_like(model.rate, 1.0 / problem.users)
