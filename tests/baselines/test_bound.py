@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from jcas_baselines import ADMM, BestVertex, ConstantRule, EqualAllocation, Exact, GradientSearch, Joint, UpperBound
 from jcas_baselines.bounding import prices as bound_prices
 from jcas_baselines.bounding import relaxation as bound_relaxation
+from jcas_baselines.bounding.certificate import highest_of_lowest
 from jcas_baselines.bounding.relaxation import Box, Group, log_sinr, propagate, softplus, solve_relaxation, true_value
-from jcas_baselines.bounding.units import intercell_range, slots_of, take_apart
-from jcas_baselines.upper_bound import EFFORTS, highest_of_lowest
+from jcas_baselines.bounding.units import intercell_range, slots_of, units_of
+from jcas_baselines.upper_bound import EFFORTS
 from support.backends import convert, to_numpy
 from support.bounds import ascended, random_allocations, random_problem
 from support.scenes import static
@@ -257,7 +258,7 @@ class TestParts:
     def test_the_parts_add_up_to_the_utility_without_other_cells(self, rng):
         """Worth, interference and noise of the units against the problem's own rates, one cell alone."""
         truth = static(1, cells=1).truth
-        units = take_apart(truth, spend_all=False)
+        units = units_of(slots_of(truth), spend_all=False)
         allocation = random_allocations(rng, truth, 5)
         total = np.zeros(5)
         for group, unit in enumerate(units.unit):
@@ -357,8 +358,8 @@ class TestInterface:
         """Up to rounding: nothing that a slot is bounded by looks at another slot."""
         truth = static(3, **fields).truth
         whole = ROOT.solve(truth)
-        monkeypatch.setattr("jcas_baselines.upper_bound.CHUNK", 4)
-        monkeypatch.setattr("jcas_baselines.upper_bound.HESSIANS", 1)
+        monkeypatch.setattr("jcas_baselines.bounding.certificate.CHUNK", 4)
+        monkeypatch.setattr("jcas_baselines.bounding.certificate.HESSIANS", 1)
         np.testing.assert_allclose(ROOT.solve(truth).bound, whole.bound, rtol=1e-9)
         names = ("gain", "leakage", "sensing_gain", "cell", "group", "last_power", "weight", "queue")
         bare = {"beam_channel": None, "air_channel": None, "correlation": None}

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from jcas_baselines import EqualAllocation, Joint, UpperBound
 from jcas_baselines.bounding import descent as bound_descent
-from jcas_baselines.bounding.coupling import Tariff, attained, certificate, charge, couple, surplus
-from jcas_baselines.bounding.descent import lowest
+from jcas_baselines.bounding.coupling import Tariff, charge, couple, equal_split, priced_bound, surplus
+from jcas_baselines.bounding.descent import lowest_bound
 from jcas_baselines.bounding.units import intercell_range, numpy_of, slots_of
 from support.bounds import ascended, random_allocations, random_problem
 from support.scenes import static
@@ -27,7 +27,7 @@ def network_of(problem, spend_all=False):
     free, share = numpy_of(problem.share_is_free), numpy_of(problem.share)
     least = np.minimum(numpy_of(problem.least_share), 0.5)
     ends = np.where(free, least, share), np.where(free, 1.0 - least, share)
-    return couple(problem, *(end.reshape(-1, problem.cells) for end in ends), spend_all=spend_all)
+    return couple(slots_of(problem), *(end.reshape(-1, problem.cells) for end in ends), spend_all=spend_all)
 
 
 def random_tariff(rng, network):
@@ -103,7 +103,7 @@ class TestTightness:
         truth = static(1, seed, users_per_cell=3, **ZF4).truth
         bound, relaxed = ROOT.solve(truth).bound[0], cone_program(truth)
         assert bound <= relaxed * (1 + 5e-4)
-        assert lowest(network_of(truth))[0] >= relaxed * (1 - 1e-5)
+        assert lowest_bound(network_of(truth))[0] >= relaxed * (1 - 1e-5)
 
     def test_a_free_share_gains_as_well(self):
         """Within 12 % of the best found over all shares (found: 11.6 and 8.4; 16.5 and 12.2 without prices)."""
@@ -116,7 +116,7 @@ class TestTightness:
         def refuse(network):
             raise AssertionError("sought")
 
-        monkeypatch.setattr("jcas_baselines.upper_bound.lowest", refuse)
+        monkeypatch.setattr("jcas_baselines.bounding.certificate.lowest_bound", refuse)
         for fields in ({"ue_antennas": 18}, {"ue_antennas": 4}, {"ue_antennas": 18, "precoder": "zf"}):
             ROOT.solve(static(2, **fields).truth)
         with pytest.raises(AssertionError, match="sought"):
@@ -134,9 +134,9 @@ class TestValidity:
             tried = random_allocations(rng, problem, 30, spend=(1.0,) if spend_all else (1.0, 0.5, 0.0))
             highest = problem.utility(tried).max(axis=0)
             for _ in range(10):
-                bound = network.scale * certificate(network, random_tariff(rng, network))
+                bound = network.scale * priced_bound(network, random_tariff(rng, network))
                 assert (highest <= bound * (1 + 1e-9)).all()
-            assert (highest <= lowest(network) * (1 + 1e-9)).all()
+            assert (highest <= lowest_bound(network) * (1 + 1e-9)).all()
 
     def test_searches_do_not_break_the_best_prices(self, rng):
         """Beams without in-group interference, where the bound is near: the searches end within 30 % of it."""
@@ -146,7 +146,7 @@ class TestValidity:
             mates = problem.group[..., :, None] == problem.group[..., None, :]
             mates &= (problem.cell[..., :, None] == problem.cell[..., None, :]) & ~np.eye(problem.users, dtype=bool)
             problem = replace(problem, gain=np.where(mates, 0.0, problem.gain))
-            found, bound = ascended(problem), lowest(network_of(problem))
+            found, bound = ascended(problem), lowest_bound(network_of(problem))
             assert (found <= bound * (1 + 1e-9)).all()
             ratio.append(bound / found)
         assert np.median(ratio) < 1.3
@@ -180,7 +180,7 @@ class TestValidity:
             power = np.concatenate([grid, np.zeros_like(grid)], axis=1)
             band = np.broadcast_to(0.5 * problem.band_budget, power.shape)
             best = problem.utility(MultiCellAllocation(power, band, np.zeros((len(grid), 2), int))).max()
-            bound = lowest(network_of(problem))[0]
+            bound = lowest_bound(network_of(problem))[0]
             assert best <= bound * (1 + 1e-9)
             ratio.append(bound / best)
         assert np.median(ratio) < 1.15
@@ -189,10 +189,10 @@ class TestValidity:
         """So that a known bound which is below it cannot be improved."""
         for _ in range(40):
             network = network_of(random_problem(rng, (3,)), bool(rng.random() < 0.5))
-            least = attained(network)
+            least = equal_split(network)
             for _ in range(5):
-                assert (least <= certificate(network, random_tariff(rng, network)) * (1 + 1e-5)).all()
-            assert (least * network.scale <= lowest(network) * (1 + 1e-5)).all()
+                assert (least <= priced_bound(network, random_tariff(rng, network)) * (1 + 1e-5)).all()
+            assert (least * network.scale <= lowest_bound(network) * (1 + 1e-5)).all()
 
     def test_a_group_earns_no_more_than_its_ends(self, rng):
         """The maximum over band, powers and interference of one group, by brute force (the closed form's oracle)."""
@@ -235,9 +235,9 @@ class TestDescent:
 
     def test_one_element_alone_is_one_of_many(self):
         network = network_of(static(4, users_per_cell=5, **ZF4).truth)
-        whole = lowest(network)
+        whole = lowest_bound(network)
         for k in range(4):
-            alone = lowest(type(network)(*(part[k : k + 1] for part in network)))
+            alone = lowest_bound(type(network)(*(part[k : k + 1] for part in network)))
             np.testing.assert_allclose(alone, whole[k], rtol=1e-9)
 
     def test_cooler_is_tighter(self, monkeypatch):
@@ -245,6 +245,6 @@ class TestDescent:
         bounds = []
         for end in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6):
             monkeypatch.setattr(bound_descent, "END", end)
-            bounds.append(lowest(network))
+            bounds.append(lowest_bound(network))
         assert (np.diff(bounds, axis=0) <= 0).all()
         np.testing.assert_allclose(bounds[-2], bounds[-1], rtol=3e-4)

@@ -12,11 +12,12 @@ from jcas_baselines.engines.benders import Cut
 from jcas_baselines.mesh import convex_program as convex_mesh_program
 from jcas_baselines.mesh.convex import bins_of, solve_bins, tones_of
 from jcas_baselines.mesh.convex_program import Accuracy
-from jcas_baselines.mesh.counts import frontier_of, select, solve_counts, unsorted
+from jcas_baselines.mesh.counts import frontier_of, solve_counts, unsorted
 from jcas_baselines.mesh.cuts import CountSubproblem, Interval, decompose_counts, interval_of, sigma_master
 from support.instances import identical, numbered, tiny
 
 from jcas_env import MeshAllocation, MeshProblem, Status
+from jcas_env.tree import take
 
 CALIBRATIONS = list(product("AB", (0.3, 0.5, 0.7)))
 SEEDS = [1, 2, 3]
@@ -25,7 +26,7 @@ SEEDS = [1, 2, 3]
 def values(problem, shares):
     """v on a grid of shares, one instance, and everything that goes with it."""
     model = problem.count_model
-    frontier = select(frontier_of(model), np.zeros(len(shares), dtype=int))
+    frontier = take(frontier_of(model), np.zeros(len(shares), dtype=int))
     return solve_counts(frontier, model, np.asarray(shares))
 
 
@@ -72,7 +73,7 @@ class TestCountModel:
         problem = numbered("A", 0.5, 3)
         model, shares = problem.count_model, np.linspace(0.001, 0.7, 50)
         found = values(problem, shares)
-        counts = unsorted(select(frontier_of(model), np.zeros(50, dtype=int)), found.answer.counts)
+        counts = unsorted(take(frontier_of(model), np.zeros(50, dtype=int)), found.answer.counts)
         np.testing.assert_allclose(counts.sum(axis=-1), 6666, rtol=1e-12)
         assert np.all((1 - shares)[:, None] * model.rate * counts >= 100e6 * (1 - 1e-9))
         np.testing.assert_allclose(found.value, model.utility(counts, shares), rtol=1e-12)
@@ -189,7 +190,7 @@ class TestCertificates:
         problem = numbered(preset, weight, 2)
         interval = interval_of(problem.count_model)
         ends = np.sort(rng.uniform(interval.low[0], interval.high[0], (60, 2)), axis=-1)
-        frontier = select(frontier_of(problem.count_model), np.zeros(120, dtype=int))
+        frontier = take(frontier_of(problem.count_model), np.zeros(120, dtype=int))
         solve = CountSubproblem(frontier, problem.count_model, Interval(*(part.repeat(120) for part in interval)))
         cut, _ = solve(ends.reshape(-1, 1), np.arange(120))
         pairs = Cut(*(part.reshape(60, 2, *part.shape[1:]) for part in cut))

@@ -25,16 +25,11 @@ nothing cancels.
 
 from __future__ import annotations
 
-from math import log
 from typing import NamedTuple
 
 import numpy as np
 
-from jcas_env.scenarios.multicell import MultiCellProblem
-from jcas_env.types import COMMUNICATION, POSITIONING
-from jcas_env.units import MEGA
-
-from .units import Slots, intercell_range, numpy_of, slots_of
+from .units import Slots, intercell_range
 
 LEAST_ROOM = 1e-6
 """Least room above the floors, relative to the share: budgets are raised to it, so that their prices stay finite."""
@@ -61,9 +56,9 @@ class Network(NamedTuple):
     group: np.ndarray
     """(n, users, users): 1 in the row of a group's first user for each of its users."""
     power_floor: np.ndarray
-    """(n, 1, users)"""
+    """(n, 1, users): of a user, once for each service."""
     band_floor: np.ndarray
-    """(n, 1, users)"""
+    """(n, 1, users): of the user's group, once for each service."""
     power: np.ndarray
     """(n, 2, 2, cells): power above the floors at both ends of the share's interval (first axis)."""
     band: np.ndarray
@@ -92,76 +87,85 @@ class Tariff(NamedTuple):
     """(n, 2, users): pi."""
 
 
-def couple(problem: MultiCellProblem, low: np.ndarray, high: np.ndarray, *, spend_all: bool) -> Network:
-    """Network of a problem, its batch flattened; the positioning share is in [low, high], (n, cells) each."""
-    slots = slots_of(problem)
-    cell = (slots.cell[:, None, :] == np.arange(problem.cells)[:, None]).astype(float)
-    same = (slots.cell[:, :, None] == slots.cell[:, None, :]) & (slots.group[:, :, None] == slots.group[:, None, :])
-    first = same & (np.arange(problem.users)[:, None] == same.argmax(axis=-1)[:, None, :])
-    group = first.astype(float)
+def couple(slots: Slots, low: np.ndarray, high: np.ndarray, *, spend_all: bool) -> Network:
+    """Network of slots whose positioning share is in [low, high], (n, cells) each.
+
+    With ``spend_all`` the least interference is that of cells which radiate their whole budgets.
+    """
+    cells, users = slots.power.shape[-1], slots.cell.shape[-1]
+    cell = (slots.cell[:, None, :] == np.arange(cells)[:, None]).astype(float)
+    same_cell = slots.cell[:, :, None] == slots.cell[:, None, :]
+    same = same_cell & (slots.group[:, :, None] == slots.group[:, None, :])
+    group = (same & (np.arange(users)[:, None] == same.argmax(axis=-1)[:, None, :])).astype(float)
+    heads = np.diagonal(group, axis1=-2, axis2=-1)
+
     floors, least, most = intercell_range(slots, spend_all=spend_all)
     noise = slots.of_cell(slots.noise)
     wide = most - least > LEAST_RANGE * (most + noise)
     span = np.where(wide, most - least, 1.0)
     density = slots.gain * slots.of_cell(slots.power / slots.band)[:, None, :]
-    other = (slots.cell[:, :, None] != slots.cell[:, None, :]) & wide[:, :, None]
-    level, worth = _levels(problem, slots, least + noise)
+    level, worth = _levels(slots, least + noise)
 
     share = np.stack([np.stack([1.0 - end, end], axis=1) for end in (low, high)], axis=1)
     largest = share.max(axis=1)
-    users, groups = cell.sum(axis=-1), (cell @ np.diagonal(group, axis1=-2, axis2=-1)[..., None])[..., 0]
     power_floor, band_floor = slots.power_floor / slots.power, slots.band_floor / slots.band
+    of_power = cell.sum(axis=-1) * power_floor
+    of_band = (cell @ heads[..., None])[..., 0] * band_floor
     best = ((worth @ np.swapaxes(group, -1, -2))[:, :, None, :] * cell[:, None]).max(axis=-1)
     scale = (largest * best).sum(axis=(-2, -1))
     scale = np.where(scale > 0, scale, 1.0)
     return Network(
-        worth / scale[:, None, None],
-        level,
-        np.where(wide, (most + noise) / (least + noise), 1.0)[:, None, :],
-        np.where(other, density / span[:, :, None], 0.0),
-        np.where(wide, (least - floors) / span, 0.0)[:, None, :],
-        cell,
-        group,
-        slots.of_cell(power_floor)[:, None, :],
-        slots.of_cell(band_floor)[:, None, :],
-        np.maximum(share - (users * power_floor)[:, None, None, :], LEAST_ROOM * largest[:, None]),
-        np.maximum(share - (groups * band_floor)[:, None, None, :], LEAST_ROOM * largest[:, None]),
-        np.maximum(largest - (groups * band_floor)[:, None, :], LEAST_ROOM * largest),
-        scale,
+        worth=worth / scale[:, None, None],
+        level=level,
+        loudest=np.where(wide, (most + noise) / (least + noise), 1.0)[:, None, :],
+        coupling=np.where(~same_cell & wide[:, :, None], density / span[:, :, None], 0.0),
+        offset=np.where(wide, (least - floors) / span, 0.0)[:, None, :],
+        cell=cell,
+        group=group,
+        power_floor=slots.of_cell(power_floor)[:, None, :],
+        band_floor=slots.of_cell(band_floor)[:, None, :],
+        power=np.maximum(share - of_power[:, None, None, :], LEAST_ROOM * largest[:, None]),
+        band=np.maximum(share - of_band[:, None, None, :], LEAST_ROOM * largest[:, None]),
+        widest=np.maximum(largest - of_band[:, None, :], LEAST_ROOM * largest),
+        scale=scale,
     )
 
 
-def _levels(problem: MultiCellProblem, slots: Slots, density: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Noise j at a power density (n, users), and h in Mbit/s per nat, (n, 2, users) each."""
+def _levels(slots: Slots, density: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Noise j at a power density (n, users) [W/Hz], and h in Mbit/s per nat, (n, 2, users) each."""
     own, band = np.diagonal(slots.gain, axis1=-2, axis2=-1), slots.of_cell(slots.band)
     signal = np.stack([own, slots.kappa * own], axis=1)
-    mean = numpy_of(problem.service_weight) / (MEGA * log(2.0) * problem.cells)
-    value = np.stack([mean[COMMUNICATION], 0.5 * mean[POSITIONING]])[:, None]
-    worth = value * (slots.weight * slots.duty * band)[:, None, :]
+    worth = slots.nat[:, None] * (slots.weight * slots.duty * band)[:, None, :]
     alive = (signal > 0) & (worth > 0)
     noise = (density * band / slots.of_cell(slots.power))[:, None, :]
     return np.where(alive, noise / np.where(alive, signal, 1.0), 1.0), np.where(alive, worth, 0.0)
 
 
 def charge(network: Network, power: np.ndarray, heard: np.ndarray) -> np.ndarray:
-    """What a unit of power costs where its floor gives no credit, mu + c' eta, (n, 2, users)."""
+    r"""What a unit of power costs where its floor gives no credit, :math:`\mu_{is} + \sum_k c_{ku} \sum_r \eta_{kr}`.
+
+    ``power`` (n, 2, cells), ``heard`` (n, 2, users); returns (n, 2, users).
+    """
     return power @ network.cell + heard.sum(axis=1, keepdims=True) @ network.coupling
 
 
 def surplus(worth: np.ndarray, level: np.ndarray, paid: np.ndarray) -> np.ndarray:
-    """phi: what a user's rate in the whole band is worth above its power, at best."""
+    """phi: what a user's rate in the whole band is worth above its power, at best; any shape, in units of ``scale``."""
     ahead = advantage(worth, level, paid)
     return worth * (ahead + np.expm1(-ahead))
 
 
 def advantage(worth: np.ndarray, level: np.ndarray, paid: np.ndarray) -> np.ndarray:
-    """``ln(h / (pi j))``, the logarithm of 1 + SINR at the best power, at least 0."""
+    """``ln(h / (pi j))``, the logarithm of 1 + SINR at the best power, at least 0; any shape."""
     alive = worth > 0
     return np.where(alive, np.maximum(np.log(np.where(alive, worth, 1.0) / level) - np.log(paid), 0.0), 0.0)
 
 
-def certificate(network: Network, tariff: Tariff) -> np.ndarray:
-    """The bound in units of ``scale``, (n,); valid at any prices, ``paid`` being cut where it exceeds the charge."""
+def priced_bound(network: Network, tariff: Tariff) -> np.ndarray:
+    """The bound of the module's first formula in units of ``scale``, (n,), at any nonnegative prices.
+
+    ``paid`` is cut where it exceeds the charge: the credit of a floor is not negative.
+    """
     paid = np.minimum(tariff.paid, charge(network, tariff.power, tariff.heard))
     income = (network.power * tariff.power[:, None] + network.band * tariff.band[:, None]).sum(axis=2).max(axis=1)
     quiet = surplus(network.worth, network.level, paid)
@@ -169,6 +173,7 @@ def certificate(network: Network, tariff: Tariff) -> np.ndarray:
     to_group = np.swapaxes(network.group, -1, -2)
 
     def group_value(band: np.ndarray) -> np.ndarray:
+        """Sum over a group's users at the better end of each user's interference."""
         return np.maximum(band * quiet, band * loud + tariff.heard) @ to_group
 
     rent = (tariff.band * network.widest) @ network.leader
@@ -178,24 +183,32 @@ def certificate(network: Network, tariff: Tariff) -> np.ndarray:
     return income.sum(axis=-1) + (value + rest).sum(axis=(-2, -1))
 
 
-def attained(network: Network) -> np.ndarray:
-    """What an equal split earns in the relaxation, in units of ``scale``: no certificate is below it, (n,)."""
+def equal_split(network: Network) -> np.ndarray:
+    """What an equal split of power earns in the relaxation, in units of ``scale``, (n,): no certificate is below it.
+
+    Every user has the same power, the best group of each unit all the band that the floors leave.
+    """
     users = np.maximum(network.cell.sum(axis=-1), 1.0)[:, None, None, :]
     above = network.power / users  # (n, ends, 2, cells)
-    at = (above.sum(axis=2)[:, 0][:, None, :] @ network.cell)[:, 0]
-    at = np.clip((network.coupling @ at[..., None])[..., 0] - network.offset[:, 0], 0.0, 1.0)
-    level = network.level * (1.0 + at[:, None, :] * (network.loudest - 1.0))
+    level = network.level * (1.0 + _heard(network, above[:, 0].sum(axis=1)) * (network.loudest - 1.0))
     to_group = np.swapaxes(network.group, -1, -2)
+
+    def group_rate(band: np.ndarray, power: np.ndarray) -> np.ndarray:
+        width = np.where(band > 0, band, 1.0)
+        return np.where(band > 0, width * network.worth * np.log1p(power / (width * level)), 0.0) @ to_group
+
     earned = []
     for end in (0, 1):
         power = above[:, end] @ network.cell + network.power_floor
-
-        def group_value(band: np.ndarray, power: np.ndarray = power) -> np.ndarray:
-            width = np.where(band > 0, band, 1.0)
-            return np.where(band > 0, width * network.worth * np.log1p(power / (width * level)), 0.0) @ to_group
-
-        narrow = group_value(network.band_floor + 0.0 * power)
-        gain = group_value(network.band[:, end] @ network.cell + network.band_floor) - narrow
+        narrow = group_rate(network.band_floor + 0.0 * power, power)  # a row for each service
+        gain = group_rate(network.band[:, end] @ network.cell + network.band_floor, power) - narrow
         best = (gain[:, :, None, :] * network.leader[:, None]).max(axis=-1)
         earned.append((best + (narrow[:, :, None, :] * network.leader[:, None]).sum(axis=-1)).sum(axis=1))
     return np.maximum(*earned).sum(axis=-1)
+
+
+def _heard(network: Network, above: np.ndarray) -> np.ndarray:
+    """T of all users where each user of a cell gets ``above`` (n, cells) beyond the floors, (n, 1, users)."""
+    spent = (above[:, None, :] @ network.cell)[:, 0]
+    at = np.clip((network.coupling @ spent[..., None])[..., 0] - network.offset[:, 0], 0.0, 1.0)
+    return at[:, None, :]

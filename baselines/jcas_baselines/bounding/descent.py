@@ -1,4 +1,4 @@
-r"""The best prices of interference: Newton's method on the smoothed bound of :mod:`.bound_coupling`.
+r"""The best prices of interference: Newton's method on the smoothed bound of :mod:`.coupling`.
 
 Every maximum of two in the bound becomes, at temperature :math:`\tau`,
 
@@ -8,7 +8,7 @@ Every maximum of two in the bound becomes, at temperature :math:`\tau`,
 
 whose slopes :math:`\frac12 (1 \pm \delta / (\tau + r))` never vanish, and every price and credit that may not be
 negative gets :math:`-\tau \ln`. The sum is convex in :math:`(\mu, \nu, \eta, \pi)`; it is followed to small
-:math:`\tau`. Newton's method only chooses prices: the bound is that of :func:`.bound_coupling.certificate` at the best
+:math:`\tau`. Newton's method only chooses prices: the bound is that of :func:`.coupling.priced_bound` at the best
 of all iterates, so its accuracy matters for tightness alone.
 """
 
@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..engines.iterate import iterate
-from .coupling import Network, Tariff, advantage, certificate, charge
+from .coupling import Network, Tariff, advantage, charge, priced_bound
 
 START, END, COOLING = 1e-2, 1e-5, 0.1
 """First and last temperature, in units of the network's scale, and the factor between two."""
@@ -34,6 +34,8 @@ RIDGE = 1e-13
 
 
 class _State(NamedTuple):
+    """The descent of every element, (n, ...)."""
+
     network: Network
     credit: np.ndarray
     """(n, 2 users, prices): xi is this times the prices."""
@@ -46,12 +48,15 @@ class _State(NamedTuple):
 
 
 class _Smooth(NamedTuple):
-    """A smoothed maximum of a and b: its value, its slopes in a and in b, its curvature in a - b."""
+    """A smoothed maximum of a and b."""
 
     value: np.ndarray
     first: np.ndarray
+    """Slope in a."""
     second: np.ndarray
+    """Slope in b; both sum to 1."""
     bend: np.ndarray
+    """Curvature in a - b."""
 
 
 class _Users(NamedTuple):
@@ -65,16 +70,17 @@ class _Users(NamedTuple):
     paid_paid: np.ndarray
 
 
-def lowest(network: Network) -> np.ndarray:
-    """Bound on every element at the best prices that are found, Mbit/s, (n,)."""
+def lowest_bound(network: Network) -> np.ndarray:
+    """Bound on every element at the best prices that are found, (n,) [Mbit/s] (spec bound 3 R2, J a variable)."""
     credit, prices = _credit(network), _first(network)
     count = len(prices)
-    begin = _State(network, credit, prices, np.full(count, START), certificate(network, _tariff(network, prices)))
+    begin = _State(network, credit, prices, np.full(count, START), priced_bound(network, _tariff(network, prices)))
     state, _, _ = iterate(begin, _newton, limit=LIMIT)
     return state.bound * network.scale
 
 
 def _tariff(network: Network, prices: np.ndarray) -> Tariff:
+    """Prices (n, prices) by their kind."""
     n, services, users = network.worth.shape
     cells = services * network.cell.shape[1]
     parts = np.split(prices, [cells, 2 * cells, 2 * cells + services * users], axis=-1)
@@ -82,10 +88,12 @@ def _tariff(network: Network, prices: np.ndarray) -> Tariff:
 
 
 def _flat(parts: tuple[np.ndarray, ...]) -> np.ndarray:
+    """One row an element of what is (n, ...), in the order of :class:`Tariff`."""
     return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=-1)
 
 
 def _first(network: Network) -> np.ndarray:
+    """Prices to begin with, (n, prices): pi at half of its charge, so that all credits are positive."""
     n, services, users = network.worth.shape
     power = np.full((n, services, network.cell.shape[1]), FIRST_POWER)
     heard = np.full((n, services, users), FIRST_HEARD)
@@ -101,6 +109,7 @@ def _diagonal(blocks: np.ndarray) -> np.ndarray:
 
 
 def _credit(network: Network) -> np.ndarray:
+    r"""Matrix of :math:`\xi = \mu + c^T \eta - \pi` in the prices, (n, 2 users, prices)."""
     n, services, users = network.worth.shape
     cells = network.cell.shape[1]
     own = np.broadcast_to(np.swapaxes(network.cell, -1, -2)[:, None], (n, services, users, cells))
@@ -110,6 +119,7 @@ def _credit(network: Network) -> np.ndarray:
 
 
 def _maximum(a: np.ndarray, b: np.ndarray, temperature: np.ndarray) -> _Smooth:
+    """The smoothed maximum of the module's first formula, without its constant."""
     half = (a - b) / 2.0
     radius = np.hypot(half, temperature)
     value = (a + b) / 2.0 + radius - temperature * np.log1p(radius / temperature)
@@ -119,7 +129,11 @@ def _maximum(a: np.ndarray, b: np.ndarray, temperature: np.ndarray) -> _Smooth:
 
 
 def _earn(network: Network, tariff: Tariff, band: np.ndarray, temperature: np.ndarray) -> _Users:
-    """Users' smoothed maximum over both ends of their interference, in a band (n, 2, users) or (n, 1, users)."""
+    r"""Smoothed maximum over both ends of the interference of :math:`w \varphi(\pi, t) + \eta t`.
+
+    The band w is (n, 2, users) or (n, 1, users). phi falls by :math:`w h / \pi (1 - e^{-a})` with pi, a the advantage,
+    and is curved by :math:`w h / \pi^2` where it is positive.
+    """
     value, slope, curve = [], [], []
     for level in (network.level, network.level * network.loudest):
         ahead = advantage(network.worth, level, tariff.paid)
@@ -142,14 +156,21 @@ class _Model(NamedTuple):
     """The smoothed bound at a point, (n,), and what its derivatives are made of."""
 
     value: np.ndarray
+    """(n,): inf where a price or credit is not positive."""
     ends: _Smooth
+    """(n, cells): income at both ends of the share."""
     narrow: _Users
+    """Users on their band floors."""
     wide: _Users
+    """Users in the widest band."""
     groups: _Smooth
+    """(n, 2, users): groups on their band floors, or in the widest band for its rent."""
     exists: np.ndarray
+    """(n, 1, users): 1 where the user stands for a group."""
 
 
 def _model(state: _State, prices: np.ndarray) -> _Model:
+    """The smoothed bound at prices (n, prices)."""
     network, heat = state.network, state.temperature
     tariff = _tariff(network, prices)
     line = (network.power * tariff.power[:, None] + network.band * tariff.band[:, None]).sum(axis=2)
@@ -161,45 +182,63 @@ def _model(state: _State, prices: np.ndarray) -> _Model:
     groups = _maximum(narrow.value @ to_group, wide.value @ to_group - rent, heat[:, None, None])
     exists = network.leader.sum(axis=1, keepdims=True)
     rest = network.power_floor * tariff.paid + network.offset * tariff.heard + exists * groups.value
-    slack = np.concatenate([prices, (state.credit @ prices[..., None])[..., 0]], axis=-1)
+    slack = _slack(state, prices)
     inside = (slack > 0).all(axis=-1)
     logs = np.log(np.where(slack > 0, slack, 1.0)).sum(axis=-1)
     value = ends.value.sum(axis=-1) + rest.sum(axis=(-2, -1)) - heat * logs
     return _Model(np.where(inside, value, np.inf), ends, narrow, wide, groups, exists)
 
 
+def _slack(state: _State, prices: np.ndarray) -> np.ndarray:
+    """Everything that may not be negative, prices and credits, (n, prices + 2 users); linear in the prices."""
+    return np.concatenate([prices, (state.credit @ prices[..., None])[..., 0]], axis=-1)
+
+
 def _derivatives(state: _State, model: _Model) -> tuple[np.ndarray, np.ndarray]:
     """Gradient (n, prices) and Hessian (n, prices, prices)."""
+    weights = tuple((model.exists * part) @ state.network.group for part in (model.groups.first, model.groups.second))
+    credit = (state.credit @ state.prices[..., None])[..., 0]
+    return _gradient(state, model, weights, credit), _hessian(state, model, weights, credit)
+
+
+def _gradient(state: _State, model: _Model, weights: tuple[np.ndarray, ...], credit: np.ndarray) -> np.ndarray:
+    """Slopes of the smoothed bound; ``weights`` (n, 2, users) are those of the floor and of the widest band."""
     network, heat = state.network, state.temperature[:, None]
-    narrow, wide, groups = model.narrow, model.wide, model.groups
-    at_floor, at_most = ((model.exists * part) @ network.group for part in (groups.first, groups.second))
+    at_floor, at_most = weights
     ends = [part[:, None, :] for part in (model.ends.first, model.ends.second)]
-    rents = network.widest * ((model.exists * groups.second) @ np.swapaxes(network.leader, -1, -2))
-    slack = (state.credit @ state.prices[..., None])[..., 0]
+    rents = network.widest * ((model.exists * model.groups.second) @ np.swapaxes(network.leader, -1, -2))
     gradient = _flat(
         (
             ends[0] * network.power[:, 0] + ends[1] * network.power[:, 1],
             ends[0] * network.band[:, 0] + ends[1] * network.band[:, 1] - rents,
-            network.offset + at_floor * narrow.heard + at_most * wide.heard,
-            network.power_floor + at_floor * narrow.paid + at_most * wide.paid,
+            network.offset + at_floor * model.narrow.heard + at_most * model.wide.heard,
+            network.power_floor + at_floor * model.narrow.paid + at_most * model.wide.paid,
         )
     )
-    gradient = gradient - heat / state.prices - ((heat / slack)[:, None, :] @ state.credit)[:, 0]
+    return gradient - heat / state.prices - ((heat / credit)[:, None, :] @ state.credit)[:, 0]
 
+
+def _hessian(state: _State, model: _Model, weights: tuple[np.ndarray, ...], credit: np.ndarray) -> np.ndarray:
+    """Curvature: of the maxima over bands and ends and of the credits' logarithms, as bends of linear functions.
+
+    Beside it stands what is diagonal in the users: the prices' logarithms and the maxima over their interference.
+    """
+    network, heat = state.network, state.temperature[:, None]
+    at_floor, at_most = weights
     rows = np.concatenate([_between_bands(network, model), _between_ends(network), state.credit], axis=1)
-    bends = np.concatenate([_flat((model.exists * groups.bend, model.ends.bend)), heat / slack**2], axis=1)
+    bends = np.concatenate([_flat((model.exists * model.groups.bend, model.ends.bend)), heat / credit**2], axis=1)
     hessian = np.swapaxes(rows, -1, -2) @ (bends[..., None] * rows)
-    count, prices = narrow.value[0].size, gradient.shape[-1]
-    paid = np.arange(prices - count, prices)
-    heard = paid - count
+    count, prices = model.narrow.value[0].size, state.prices.shape[-1]
     own = np.arange(prices)
+    paid = own[prices - count :]
+    heard = paid - count
     hessian[:, own, own] += heat / state.prices**2
     for row, column, name in ((heard, heard, "heard_heard"), (heard, paid, "heard_paid"), (paid, paid, "paid_paid")):
-        block = _flat((at_floor * getattr(narrow, name) + at_most * getattr(wide, name),))
+        block = _flat((at_floor * getattr(model.narrow, name) + at_most * getattr(model.wide, name),))
         hessian[:, row, column] += block
         if name == "heard_paid":
             hessian[:, column, row] += block
-    return gradient, hessian
+    return hessian
 
 
 def _between_bands(network: Network, model: _Model) -> np.ndarray:
@@ -228,25 +267,33 @@ def _between_ends(network: Network) -> np.ndarray:
 def _newton(state: _State) -> tuple[_State, np.ndarray]:
     """One damped Newton step; the temperature falls where the point is near its centre."""
     model = _model(state, state.prices)
-    gradient, hessian = _derivatives(state, model)
-    size = np.sqrt(np.diagonal(hessian, axis1=-2, axis2=-1))
-    scaled = hessian / size[:, :, None] / size[:, None, :] + RIDGE * np.eye(size.shape[-1])
-    step = -np.linalg.solve(scaled, (gradient / size)[..., None])[..., 0] / size
-    decrement = -(step * gradient).sum(axis=-1)
-    slack, change = (
-        np.concatenate([part, (state.credit @ part[..., None])[..., 0]], axis=-1) for part in (state.prices, step)
-    )
-    length = 0.95 / np.maximum((-change / slack).max(axis=-1), 0.95)
+    step, decrement = _newton_step(*_derivatives(state, model))
+    # 95 % of the way to where the first price or credit would be zero; at most the whole step.
+    closing = (-_slack(state, step) / _slack(state, state.prices)).max(axis=-1)
+    length = 0.95 / np.maximum(closing, 0.95)
     for _ in range(HALVINGS):
         trial = _model(state, state.prices + length[:, None] * step).value
+        # Near the centre a gain is smaller than the rounding of the values that are compared.
         enough = trial <= model.value - 0.1 * length * decrement + 1e-12 * np.abs(model.value)
         if enough.all():
             break
         length = np.where(enough, length, 0.5 * length)
+    # An element without a step that is finite and helps stays where it is and is done.
     moves = enough & np.isfinite(decrement)
     prices = np.where(moves[:, None], state.prices + length[:, None] * step, state.prices)
-    bound = np.minimum(state.bound, certificate(state.network, _tariff(state.network, prices)))
+    bound = np.minimum(state.bound, priced_bound(state.network, _tariff(state.network, prices)))
     centred = 0.5 * decrement <= CENTRED * state.temperature
     done = ~moves | (centred & (state.temperature <= END))
     heat = np.where(centred, np.maximum(COOLING * state.temperature, END), state.temperature)
     return state._replace(prices=prices, bound=bound, temperature=heat), done
+
+
+def _newton_step(gradient: np.ndarray, hessian: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Step (n, prices) and decrement (n,), less step times gradient.
+
+    Prices differ by decades, so the Hessian is scaled to a unit diagonal, which a ridge then keeps off singularity.
+    """
+    size = np.sqrt(np.diagonal(hessian, axis1=-2, axis2=-1))
+    scaled = hessian / size[:, :, None] / size[:, None, :] + RIDGE * np.eye(size.shape[-1])
+    step = -np.linalg.solve(scaled, (gradient / size)[..., None])[..., 0] / size
+    return step, -(step * gradient).sum(axis=-1)

@@ -29,6 +29,8 @@ STAGES = ((1e-1, 1e-1), (1e-2, 2e-2), (5e-4, 4e-3))
 """Barrier weight, relative to the value of one nat, and temperature of the softened minimum, stage by stage."""
 NEWTON_STEPS = 8
 """Most Newton steps of a stage."""
+BACKTRACKS = 12
+"""Most times that a step is shortened, by 0.4 each."""
 SWEEPS = 2
 """Sweeps of interval propagation."""
 NARROW = 1e-7
@@ -49,16 +51,20 @@ class Group(NamedTuple):
     worth: np.ndarray
     """(..., users): h, utility of one nat in the whole band [Mbit/s]."""
     present: np.ndarray
-    """(..., users) bool"""
+    """(..., users) bool: whether the place is taken."""
 
 
 class Box(NamedTuple):
     """Intervals of logarithmic power densities and of logarithmic SINRs, each (..., users)."""
 
     low: np.ndarray
+    """Least y."""
     high: np.ndarray
+    """Largest y."""
     least: np.ndarray
+    """Least z."""
     most: np.ndarray
+    """Largest z."""
 
 
 class Relaxed(NamedTuple):
@@ -89,18 +95,19 @@ def log_sinr(group: Group, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def true_value(group: Group, price: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """What is relaxed, ``phi - mu 1'p``, (...,)."""
+    """What is relaxed, ``phi - mu 1'p`` at p = e^y, (...,) [Mbit/s]; ``price`` (...,), ``y`` (..., users)."""
     z, _ = log_sinr(group, y)
     return (group.worth * softplus(z)).sum(axis=-1) - price * (group.present * np.exp(y)).sum(axis=-1)
 
 
 def propagate(group: Group, box: Box) -> tuple[Box, np.ndarray]:
-    r"""Shrink intervals that contradict each other, and flag the nodes that hold no point.
+    r"""Shrink intervals that contradict each other, and flag the nodes that hold no point, (...,) bool.
 
-    Powers bound SINRs and the reverse; and :math:`x_u x_k \le 1/(A_{uk} A_{ku})` whatever the powers.
+    Powers bound SINRs and the reverse; and :math:`x_u x_k \le 1/(A_{uk} A_{ku})` whatever the powers, where
+    :math:`x = e^z`. Every step keeps all points of the box that are consistent (spec bound 3, R4).
     """
     low, high, least, most = box
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore"):  # users that do not hear one another
         log_cross = np.log(group.cross)
     pair = -(log_cross + np.swapaxes(log_cross, -1, -2))
     for _ in range(SWEEPS):
@@ -112,20 +119,30 @@ def propagate(group: Group, box: Box) -> tuple[Box, np.ndarray]:
         most = np.minimum(most, (pair - least[..., None, :]).min(axis=-1))
         low = np.maximum(low, least + np.log(quiet_level))
         high = np.minimum(high, most + np.log(loud_level))
-        # What u may hear in all, less what it hears at least of the others, is left for k.
-        all_heard, others = np.exp(high - least)[..., :, None], quiet_level[..., :, None]
-        room = all_heard - others + quiet + CANCELLATION * (all_heard + others)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            cap = np.where(group.cross > 0, np.log(np.maximum(room, 0.0)) - log_cross, np.inf)
-        high = np.minimum(high, cap.min(axis=-2))
+        high = np.minimum(high, _loudest_interferer(group.cross, log_cross, high - least, quiet, quiet_level))
+    # Only intervals that are empty beyond rounding prove that there is no point; others shrink to a point.
     empty = ((high < low - EMPTY) | (most < least - EMPTY)) & group.present
-    shut = empty.any(axis=-1)
     high, most = np.maximum(high, low), np.maximum(most, least)
-    return Box(low, high, least, most), shut
+    return Box(low, high, least, most), empty.any(axis=-1)
+
+
+def _loudest_interferer(
+    cross: np.ndarray, log_cross: np.ndarray, budget: np.ndarray, quiet: np.ndarray, level: np.ndarray
+) -> np.ndarray:
+    """Largest y of each user that lets all others reach their least SINR, (..., users).
+
+    What u may hear in all, at most e^budget, less what it hears at least of the others (``level`` less its part in
+    ``quiet``), is left for k.
+    """
+    all_heard, others = np.exp(budget)[..., :, None], level[..., :, None]
+    room = all_heard - others + quiet + CANCELLATION * (all_heard + others)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cap = np.where(cross > 0, np.log(np.maximum(room, 0.0)) - log_cross, np.inf)
+    return cap.min(axis=-2)
 
 
 def _lines(box: Box) -> tuple[np.ndarray, np.ndarray]:
-    """Slopes and intercepts of the three lines, (3, ..., users)."""
+    """Slopes and intercepts of the steep line, the chord and the level of the right end, (3, ..., users) each."""
     left, right = softplus(box.least), softplus(box.most)
     width = box.most - box.least
     middle = 1.0 / (1.0 + np.exp(-box.least))
@@ -148,19 +165,45 @@ def _soft_minimum(
     return least - temperature * np.log(total), weight / total
 
 
+class _Barrier(NamedTuple):
+    """The softened relaxation with logarithmic walls, concave in y."""
+
+    group: Group
+    price: np.ndarray
+    """(...,)"""
+    slope: np.ndarray
+    """(3, ..., users): of the lines."""
+    intercept: np.ndarray
+    """(3, ..., users)"""
+    low: np.ndarray
+    """(..., users): wall below y."""
+    high: np.ndarray
+    """(..., users): wall above y."""
+    weight: np.ndarray
+    """(..., 1): of the walls [Mbit/s]."""
+    temperature: float
+    """Of the softened minimum."""
+
+
 def solve_relaxation(group: Group, price: np.ndarray, box: Box, start: np.ndarray) -> Relaxed:
     """Maximise the relaxation over the box by a barrier method, all nodes at once.
 
-    ``price`` (...,); ``start`` (..., users) is moved into the box.
+    ``price`` (...,) [Mbit/s per unit power density]; ``start`` (..., users) is moved into the box.
     """
     slope, intercept = _lines(box)
     width = np.maximum(box.high - box.low, NARROW)
     low, high = box.low, box.low + width
-    y = np.clip(start, low + 0.02 * width, high - 0.02 * width)
-    unit = group.worth.sum(axis=-1) / np.maximum(group.present.sum(axis=-1), 1)
-    unit = np.where(unit > 0, unit, 1.0)
-    for barrier, temperature in STAGES:
-        y = _newton(group, price, (slope, intercept), (low, high), y, barrier * unit[..., None], temperature)
+    y = np.clip(start, low + 0.02 * width, high - 0.02 * width)  # walls have no slope on themselves
+    nat = group.worth.sum(axis=-1) / np.maximum(group.present.sum(axis=-1), 1)
+    nat = np.where(nat > 0, nat, 1.0)
+    for weight, temperature in STAGES:
+        y = _climb(_Barrier(group, price, slope, intercept, low, high, weight * nat[..., None], temperature), y)
+    return _tangent(group, price, (slope, intercept), y)
+
+
+def _tangent(group: Group, price: np.ndarray, lines: tuple[np.ndarray, np.ndarray], y: np.ndarray) -> Relaxed:
+    """F and its gradient at y, for the combination of the lines that the softened minimum has there."""
+    slope, intercept = lines
     z, share = log_sinr(group, y)
     _, theta = _soft_minimum(slope, intercept, z, STAGES[-1][1])
     tangent, offset = (theta * slope).sum(axis=0), (theta * intercept).sum(axis=0)
@@ -172,54 +215,67 @@ def solve_relaxation(group: Group, price: np.ndarray, box: Box, start: np.ndarra
     return Relaxed(y, value, gradient, z, group.worth * cover)
 
 
-def _newton(
-    group: Group,
-    price: np.ndarray,
-    lines: tuple[np.ndarray, np.ndarray],
-    bounds: tuple[np.ndarray, np.ndarray],
-    y: np.ndarray,
-    barrier: np.ndarray,
-    temperature: float,
-) -> np.ndarray:
-    """Damped Newton steps on the softened relaxation with a logarithmic barrier for the box; each node stops alone."""
-    slope, intercept = lines
-    low, high = bounds
-    identity = np.eye(y.shape[-1])
-
-    def merit(y: np.ndarray) -> np.ndarray:
-        z, _ = log_sinr(group, y)
-        soft, _ = _soft_minimum(slope, intercept, z, temperature)
-        walls = barrier * (np.log(y - low) + np.log(high - y))
-        return (group.worth * soft + walls).sum(axis=-1) - price * (group.present * np.exp(y)).sum(axis=-1)
-
-    now, moving = merit(y), np.ones(y.shape[:-1], dtype=bool)
+def _climb(goal: _Barrier, y: np.ndarray) -> np.ndarray:
+    """Damped Newton steps from y; each node stops alone."""
+    now, moving = _merit(goal, y), np.ones(y.shape[:-1], dtype=bool)
     for _ in range(NEWTON_STEPS):
-        z, share = log_sinr(group, y)
-        _, theta = _soft_minimum(slope, intercept, z, temperature)
-        tangent = (theta * slope).sum(axis=0)
-        bend = ((theta * slope**2).sum(axis=0) - tangent**2) / temperature
-        pull, curve = group.worth * tangent, group.worth * bend
-        spent = price[..., None] * group.present * np.exp(y)
-        below, above = 1.0 / (y - low), 1.0 / (high - y)
-        drained = (pull[..., None, :] @ share)[..., 0, :]
-        gradient = pull - drained - spent + barrier * (below - above)
-        jacobian = identity - share
-        hessian = np.swapaxes(jacobian, -1, -2) @ (curve[..., :, None] * jacobian)
-        hessian = hessian - np.swapaxes(share, -1, -2) @ (pull[..., :, None] * share)
-        diagonal = drained + spent + barrier * (below**2 + above**2)
-        step = np.linalg.solve(hessian + diagonal[..., None] * identity, gradient[..., None])[..., 0]
-        decrement = (step * gradient).sum(axis=-1)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            room = np.where(step > 0, (high - y) / step, np.where(step < 0, (low - y) / step, np.inf))
-        length = np.where(moving, np.minimum(1.0, 0.95 * room.min(axis=-1)), 0.0)
-        for _ in range(12):
-            trial = merit(y + length[..., None] * step)
+        step, decrement = _newton(goal, y)
+        # 95 % of the way to the nearest wall at most: on it the logarithm has no value.
+        length = np.where(moving, np.minimum(1.0, 0.95 * _way_to_walls(goal, y, step)), 0.0)
+        for _ in range(BACKTRACKS):
+            trial = _merit(goal, y + length[..., None] * step)
+            # Near the maximum a gain is smaller than the rounding of the values that are compared.
             better = trial >= now + 0.1 * length * decrement - 1e-12 * np.abs(now)
             if better.all():
                 break
             length = np.where(better, length, 0.4 * length)
         y, now = y + length[..., None] * step, trial
-        moving = moving & (decrement > 1e-3 * barrier[..., 0])
+        # What is left to gain is far less than what the walls themselves give away.
+        moving = moving & (decrement > 1e-3 * goal.weight[..., 0])
         if not moving.any():
             break
     return y
+
+
+def _merit(goal: _Barrier, y: np.ndarray) -> np.ndarray:
+    """Value of the softened relaxation and its walls, (...,)."""
+    group = goal.group
+    z, _ = log_sinr(group, y)
+    soft, _ = _soft_minimum(goal.slope, goal.intercept, z, goal.temperature)
+    walls = goal.weight * (np.log(y - goal.low) + np.log(goal.high - y))
+    return (group.worth * soft + walls).sum(axis=-1) - goal.price * (group.present * np.exp(y)).sum(axis=-1)
+
+
+def _newton(goal: _Barrier, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    r"""Newton step (..., users) and its decrement, step times gradient (...,).
+
+    With the shares :math:`s_{uk}` of :func:`log_sinr`, :math:`\partial z / \partial y = I - s` and
+    :math:`\nabla^2 z_u = -\mathrm{diag}(s_u) + s_u s_u^T`; pull and curve are the first and (negative) second
+    derivative of the softened minimum, times the worth. The negative Hessian is solved with.
+    """
+    group, slope = goal.group, goal.slope
+    z, share = log_sinr(group, y)
+    _, theta = _soft_minimum(slope, goal.intercept, z, goal.temperature)
+    tangent = (theta * slope).sum(axis=0)
+    bend = ((theta * slope**2).sum(axis=0) - tangent**2) / goal.temperature
+    pull, curve = group.worth * tangent, group.worth * bend
+
+    spent = goal.price[..., None] * group.present * np.exp(y)
+    below, above = 1.0 / (y - goal.low), 1.0 / (goal.high - y)
+    drained = (pull[..., None, :] @ share)[..., 0, :]
+    gradient = pull - drained - spent + goal.weight * (below - above)
+
+    identity = np.eye(y.shape[-1])
+    jacobian = identity - share
+    hessian = np.swapaxes(jacobian, -1, -2) @ (curve[..., :, None] * jacobian)
+    hessian = hessian - np.swapaxes(share, -1, -2) @ (pull[..., :, None] * share)
+    diagonal = drained + spent + goal.weight * (below**2 + above**2)
+    step = np.linalg.solve(hessian + diagonal[..., None] * identity, gradient[..., None])[..., 0]
+    return step, (step * gradient).sum(axis=-1)
+
+
+def _way_to_walls(goal: _Barrier, y: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """Length of the step at which the first wall is reached, (...,)."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        room = np.where(step > 0, (goal.high - y) / step, np.where(step < 0, (goal.low - y) / step, np.inf))
+    return room.min(axis=-1)

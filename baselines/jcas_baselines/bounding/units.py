@@ -14,6 +14,7 @@ import numpy as np
 
 from jcas_env.physics.membership import Membership
 from jcas_env.scenarios.multicell import MultiCellProblem
+from jcas_env.tree import take, tree_map
 from jcas_env.types import COMMUNICATION, POSITIONING
 from jcas_env.units import MEGA
 
@@ -58,27 +59,40 @@ class Units(NamedTuple):
             self.groups[begin:end],
             self.unit[here] - begin,
             self.size[here],
-            Group(*(value[here] for value in self.data)),
+            take(self.data, here),
         )
 
 
 class Slots(NamedTuple):
-    """A problem in NumPy and double precision, its batch flattened; (elements, users) or (elements, cells)."""
+    """A problem in NumPy and double precision, its batch flattened to (elements,)."""
 
     gain: np.ndarray
+    """(elements, users, users) [receiver, beam] [-]."""
     cell: np.ndarray
+    """(elements, users) integer."""
     group: np.ndarray
+    """(elements, users) integer."""
     kappa: np.ndarray
+    """(elements, users): sensing gain [-]."""
     weight: np.ndarray
+    """(elements, users) [-]."""
     power: np.ndarray
+    """(elements, cells): power budget [W]."""
     band: np.ndarray
+    """(elements, cells): band budget [Hz]."""
     power_floor: np.ndarray
+    """(elements, cells) [W]."""
     band_floor: np.ndarray
+    """(elements, cells) [Hz]."""
     noise: np.ndarray
+    """(elements, cells): noise density [W/Hz]."""
     duty: np.ndarray
+    """(elements, 1): share of the time that carries data [-]."""
+    nat: np.ndarray
+    """(2,): utility of one nat per second at unit weight, of communication and of positioning [Mbit/s / (nat/s)]."""
 
     def of_cell(self, value: np.ndarray) -> np.ndarray:
-        """A number of each cell for each of its users."""
+        """A number of each cell for each of its users, (elements, cells) -> (elements, users)."""
         return np.take_along_axis(value, self.cell, axis=-1)
 
 
@@ -89,12 +103,14 @@ def numpy_of(value: Any) -> np.ndarray:
 
 
 def slots_of(problem: MultiCellProblem) -> Slots:
-    """Flatten the batch of a problem."""
+    """Flatten the batch of a problem, fields that all elements share repeated."""
 
     def flat(value: Any, *trailing: int) -> np.ndarray:
         return np.broadcast_to(numpy_of(value), (*problem.batch, *trailing)).reshape(-1, *trailing)
 
     users, cells = problem.users, problem.cells
+    # Nats to Mbit, the mean over the cells; the positioning rate is half a logarithm.
+    nat = numpy_of(problem.service_weight) / (MEGA * log(2.0) * cells)
 
     def per_cell(value: Any) -> np.ndarray:
         return flat(problem.per_cell(value), cells)
@@ -111,7 +127,29 @@ def slots_of(problem: MultiCellProblem) -> Slots:
         band_floor=per_cell(problem.band_floor),
         noise=per_cell(problem.noise_density),
         duty=flat(numpy_of(problem.duty)[..., None], 1),
+        nat=np.stack([nat[COMMUNICATION], 0.5 * nat[POSITIONING]]),
     )
+
+
+class ShareRange(NamedTuple):
+    """Positioning shares that a problem allows."""
+
+    low: np.ndarray
+    """(elements, cells) [-]."""
+    high: np.ndarray
+    """(elements, cells) [-]."""
+    free: bool
+    """Whether any cell of any element may choose; else low and high are the same."""
+
+
+def share_range(problem: MultiCellProblem) -> ShareRange:
+    """Shares that the floors leave where they are free, [n, 1 - n] with n the least share; elsewhere the given one."""
+    free = numpy_of(problem.share_is_free)
+    # Floors that do not fit into any share leave the even one, so that the element can be computed.
+    share, least = numpy_of(problem.share), np.minimum(numpy_of(problem.least_share), 0.5)
+    low, high = np.where(free, least, share), np.where(free, 1.0 - least, share)
+    cells = (-1, problem.cells)
+    return ShareRange(low.reshape(cells), high.reshape(cells), bool(free.any()))
 
 
 class InterCellRange(NamedTuple):
@@ -136,12 +174,15 @@ def intercell_range(slots: Slots, *, spend_all: bool) -> InterCellRange:
     spend less (spec bound 2).
     """
     member = slots.cell[:, :, None] == np.arange(slots.power.shape[-1])  # (elements, users, cells)
+    # What a cell may send to whomever it likes, as a density.
     slack = np.maximum(slots.power - 2.0 * slots.power_floor * member.sum(axis=1), 0.0) / slots.band
 
     def heard(density: np.ndarray) -> np.ndarray:
+        """Sum over the other cells, (elements, users, cells) -> (elements, users)."""
         return np.where(member, 0.0, density).sum(axis=-1)
 
     def extreme(outside: float, reduce: np.ufunc) -> np.ndarray:
+        """Density where the slack goes to the member of each cell that a user hears least or most."""
         gain = reduce.reduce(np.where(member[:, None], slots.gain[..., None], outside), axis=-2)
         return slack[:, None, :] * np.where(member.any(axis=1)[:, None, :], gain, 0.0)  # no users: silent
 
@@ -176,13 +217,17 @@ def seat_groups(membership: Membership) -> Rows:
 
 
 def _service(slots: Slots, rows: Rows, density: np.ndarray, factor: np.ndarray, value: float) -> Group:
-    """Groups of one service: ``factor`` (elements, users) scales the SINR, ``value`` the rate [Mbit/s per nat]."""
+    """Groups of one service: ``density`` is heard [W/Hz], ``factor`` scales the SINR, (elements, users) each.
+
+    ``value`` is what one nat per second is worth [Mbit/s / (nat/s)].
+    """
     present = rows.user >= 0
     own = np.diagonal(slots.gain, axis1=-2, axis2=-1)
     bandwidth = slots.of_cell(slots.band)
     noise = density * bandwidth / slots.of_cell(slots.power)  # over unit gain
     worth = value * slots.weight * slots.duty * bandwidth
     signal = (own * factor)[rows.element, rows.user]
+    # Users that nothing is heard of or that are worth nothing stay in their group, for their power floor is heard.
     alive = present & (signal > 0) & (worth[rows.element, rows.user] > 0)
     divisor = np.where(alive, signal, 1.0)
     cross = slots.gain[rows.element[..., None], rows.user[:, :, None], rows.user[:, None, :]] / divisor[..., None]
@@ -195,25 +240,23 @@ def _service(slots: Slots, rows: Rows, density: np.ndarray, factor: np.ndarray, 
     )
 
 
-def take_apart(problem: MultiCellProblem, *, spend_all: bool) -> Units:
-    """Units and groups of a problem, its batch flattened."""
-    slots = slots_of(problem)
-    cells = problem.cells
+def units_of(slots: Slots, *, spend_all: bool) -> Units:
+    """Units and groups of all elements, with the interference of other cells at its least value (spec bound 3 R3)."""
+    cells = slots.power.shape[-1]
     rows = seat_groups(Membership(slots.cell, slots.group, cells, slots.gain.dtype))
     density = intercell_range(slots, spend_all=spend_all).least + slots.of_cell(slots.noise)
-    mean = numpy_of(problem.service_weight) / (MEGA * log(2.0) * cells)
     data = (
-        _service(slots, rows, density, np.ones_like(slots.kappa), mean[COMMUNICATION]),
-        _service(slots, rows, density, slots.kappa, 0.5 * mean[POSITIONING]),
+        _service(slots, rows, density, np.ones_like(slots.kappa), slots.nat[COMMUNICATION]),
+        _service(slots, rows, density, slots.kappa, slots.nat[POSITIONING]),
     )
     crowd = (slots.cell[..., None] == np.arange(cells)).sum(axis=1).ravel()
     size = (rows.user >= 0).sum(axis=-1)
     return Units(
-        np.repeat(slots.power_floor / slots.power, 2),
-        np.repeat(slots.band_floor / slots.band, 2),
-        np.repeat(crowd, 2),
-        np.repeat(np.bincount(rows.place, minlength=crowd.size), 2),
-        np.concatenate([2 * rows.place, 2 * rows.place + 1]),
-        np.concatenate([size, size]),
-        Group(*(np.concatenate(parts) for parts in zip(*data, strict=True))),
+        power_floor=np.repeat(slots.power_floor / slots.power, 2),
+        band_floor=np.repeat(slots.band_floor / slots.band, 2),
+        users=np.repeat(crowd, 2),
+        groups=np.repeat(np.bincount(rows.place, minlength=crowd.size), 2),
+        unit=np.concatenate([2 * rows.place, 2 * rows.place + 1]),
+        size=np.concatenate([size, size]),
+        data=tree_map(lambda *parts: np.concatenate(parts), *data),
     )

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from array_api_compat import array_namespace, device, to_device
 
+from jcas_env.batching import reassemble
 from jcas_env.tree import take, tree_map
 from jcas_env.types import Array, Status, as_array
 
@@ -85,16 +86,20 @@ Master: TypeAlias = Callable[[Cut, Array, Array], Proposal]
 
 
 class _Run(NamedTuple):
-    """Elements that are still at work."""
+    """Elements that are still at work, (n, ...)."""
 
     index: Array
+    """(n,) integer: place in the batch."""
     cuts: Cut
+    """(n, cuts, ...): all cuts so far."""
     low: Array
     high: Array
     point: Array
+    """(n, dimensions): best x so far, with its answer and its value."""
     answer: Any
     lower: Array
     upper: Array
+    """(n,): least bound of any master so far."""
 
 
 def decompose(
@@ -132,26 +137,35 @@ def decompose(
     """
     xp = array_namespace(start)
     run, solved = _begin(subproblem, low, high, start), start.shape[1]
-    retired: list[tuple[_Run, Array, int]] = []
+    retired: list[tuple[Decomposition, Array]] = []
     while run.index.shape[0]:
         proposal = master(run.cuts, run.low, run.high)
         upper = xp.minimum(run.upper, proposal.bound)
         run = run._replace(upper=xp.maximum(upper, run.lower))  # rounding may put the bound below the value
-        known = xp.isfinite(run.lower) & xp.isfinite(run.upper)
-        closed = known & (run.upper - run.lower <= tolerance * xp.clip(xp.abs(run.upper), min=scale))
-        status = xp.where(closed, int(Status.OPTIMAL), int(Status.ITERATION_LIMIT))
-        status = xp.where(proposal.possible | known, status, int(Status.INFEASIBLE))
+        status = _status(run, proposal, tolerance, scale)
         # A point that has been solved before would give the cut that is there.
         stalled = xp.any(xp.all(run.cuts.point == proposal.point[:, None, :], axis=-1), axis=1)
         done = (status != int(Status.ITERATION_LIMIT)) | stalled | (solved >= limit)
         if xp.any(done):
-            retired.append((take(run, done), status[done], solved))
+            left = take(run, done)
+            cuts = xp.full_like(left.index, solved)
+            result = Decomposition(left.point, left.answer, left.lower, left.upper, cuts, status[done])
+            retired.append((result, left.index))
             run, proposal = take(run, ~done), take(proposal, ~done)
         if run.index.shape[0]:
             cut, answer = subproblem(proposal.point, run.index)
             run = _absorb(run, cut, answer)
         solved += 1
-    return _merge(retired)
+    return _without_infeasible(reassemble(*zip(*retired, strict=True)))
+
+
+def _status(run: _Run, proposal: Proposal, tolerance: float, scale: float) -> Array:
+    """OPTIMAL where the gap has closed, INFEASIBLE where no point is left and none is known, else ITERATION_LIMIT."""
+    xp = array_namespace(run.lower)
+    known = xp.isfinite(run.lower) & xp.isfinite(run.upper)
+    closed = known & (run.upper - run.lower <= tolerance * xp.clip(xp.abs(run.upper), min=scale))
+    status = xp.where(closed, int(Status.OPTIMAL), int(Status.ITERATION_LIMIT))
+    return xp.where(proposal.possible | known, status, int(Status.INFEASIBLE))
 
 
 def _begin(subproblem: Subproblem, low: Array, high: Array, start: Array) -> _Run:
@@ -184,24 +198,14 @@ def _absorb(run: _Run, cut: Cut, answer: Any) -> _Run:
     )
 
 
-def _merge(retired: list[tuple[_Run, Array, int]]) -> Decomposition:
-    """Put elements that left the loop at different times back into the order given."""
-    xp = array_namespace(retired[0][1])
-    order = xp.argsort(xp.concat([run.index for run, _, _ in retired]))
-
-    def join(*leaves: Array) -> Array:
-        return xp.concat(leaves)[order]
-
-    status = join(*(status for _, status, _ in retired))
-    lost = status == int(Status.INFEASIBLE)
-    point, lower, upper = (join(*(getattr(run, name) for run, _, _ in retired)) for name in ("point", "lower", "upper"))
-    return Decomposition(
-        xp.where(lost[:, None], xp.nan, point),
-        tree_map(join, *(run.answer for run, _, _ in retired)),
-        xp.where(lost, xp.nan, lower),
-        xp.where(lost, xp.nan, upper),
-        join(*(xp.full_like(run.index, solved) for run, _, solved in retired)),
-        status,
+def _without_infeasible(found: Decomposition) -> Decomposition:
+    """NaN where there is no point."""
+    xp = array_namespace(found.lower)
+    lost = found.status == int(Status.INFEASIBLE)
+    return found._replace(
+        point=xp.where(lost[:, None], xp.nan, found.point),
+        lower=xp.where(lost, xp.nan, found.lower),
+        upper=xp.where(lost, xp.nan, found.upper),
     )
 
 
@@ -218,31 +222,47 @@ def interval_master(cuts: Cut, low: Array, high: Array) -> Proposal:
     Arguments and result as in :data:`Master`, with one dimension.
     """
     xp = array_namespace(low)
-    slope, sets = cuts.slope[..., 0], ~cuts.feasible
-    rising, falling = slope > 0, slope < 0
-    wall = cuts.point[..., 0] - cuts.level / xp.where(slope == 0, 1.0, slope)
-    left = xp.maximum(low[:, 0], xp.max(xp.where(sets & falling, wall, -inf), axis=1))
-    right = xp.minimum(high[:, 0], xp.min(xp.where(sets & rising, wall, inf), axis=1))
-    possible = (left <= right) & ~xp.any(sets & (slope == 0) & (cuts.level > 0), axis=1)
+    left, right, possible = _interval_left(cuts, low[:, 0], high[:, 0])
     width = xp.clip(right - left, min=0.0)
+    bounds, offsets = _basic_solutions(cuts, left, width)
+    chosen = xp.argmin(bounds, axis=1)[:, None]
+    bound = xp.take_along_axis(bounds, chosen, axis=1)[:, 0]
+    offset = xp.clip(xp.take_along_axis(offsets, chosen, axis=1)[:, 0], min=0.0)
+    # Without an optimality cut nothing is known but the interval: its middle halves it.
+    offset = xp.where(xp.isfinite(bound), xp.minimum(offset, width), 0.5 * width)
+    return Proposal((left + offset)[:, None], bound, possible)
 
+
+def _interval_left(cuts: Cut, low: Array, high: Array) -> tuple[Array, Array, Array]:
+    """Ends of the interval that the feasibility cuts leave, and whether they leave any, (batch,) each."""
+    xp = array_namespace(low)
+    slope, sets = cuts.slope[..., 0], ~cuts.feasible
+    wall = cuts.point[..., 0] - cuts.level / xp.where(slope == 0, 1.0, slope)
+    left = xp.maximum(low, xp.max(xp.where(sets & (slope < 0), wall, -inf), axis=1))
+    right = xp.minimum(high, xp.min(xp.where(sets & (slope > 0), wall, inf), axis=1))
+    # A level cut that is violated somewhere is violated everywhere.
+    return left, right, (left <= right) & ~xp.any(sets & (slope == 0) & (cuts.level > 0), axis=1)
+
+
+def _basic_solutions(cuts: Cut, left: Array, width: Array) -> tuple[Array, Array]:
+    """Values of the dual's basic solutions and their places right of ``left``, (batch, cuts + pairs of cuts) each.
+
+    Heights are measured from the left end of the interval, where differences of nearly equal cuts cancel least.
+    """
+    xp = array_namespace(left)
+    slope, batch = cuts.slope[..., 0], left.shape[0]
+    rising, falling = slope > 0, slope < 0
     at_left = cuts.level + slope * (left[:, None] - cuts.point[..., 0])
     alone = xp.where(cuts.feasible, xp.maximum(at_left, at_left + slope * width[:, None]), inf)
+    end = xp.where(rising, width[:, None], 0.0)
+
     pair = (cuts.feasible & rising)[:, :, None] & (cuts.feasible & falling)[:, None, :]
     up, down = slope[:, :, None], slope[:, None, :]
     share = up / xp.where(pair, up - down, 1.0)
     crossing = xp.where(pair, share * at_left[:, None, :] + (1.0 - share) * at_left[:, :, None], inf)
     where = (at_left[:, None, :] - at_left[:, :, None]) / xp.where(pair, up - down, 1.0)
-
-    batch = slope.shape[0]
-    end = xp.where(rising, width[:, None], 0.0)
     bounds = xp.concat([alone, xp.reshape(crossing, (batch, -1))], axis=1)
-    offsets = xp.concat([end, xp.reshape(where, (batch, -1))], axis=1)
-    chosen = xp.argmin(bounds, axis=1)[:, None]
-    bound = xp.take_along_axis(bounds, chosen, axis=1)[:, 0]
-    offset = xp.clip(xp.take_along_axis(offsets, chosen, axis=1)[:, 0], min=0.0)
-    offset = xp.where(xp.isfinite(bound), xp.minimum(offset, width), 0.5 * width)
-    return Proposal((left + offset)[:, None], bound, possible)
+    return bounds, xp.concat([end, xp.reshape(where, (batch, -1))], axis=1)
 
 
 def polyhedral_master(cuts: Cut, low: Array, high: Array) -> Proposal:
@@ -273,27 +293,38 @@ def _linear_program(cuts: Cut, low: np.ndarray, high: np.ndarray) -> tuple[np.nd
     """Solve one master over (x, height): point, certified bound, and whether there is a point at all."""
     from scipy.optimize import linprog
 
-    # A feasibility cut that no point of the box satisfies, by however little: programs tolerate 1e-7.
-    nearest = np.where(cuts.slope > 0, low, high)
-    if (~cuts.feasible & (cuts.level + (cuts.slope * (nearest - cuts.point)).sum(axis=-1) > 0)).any():
-        return 0.5 * (low + high), inf, False
-    height = cuts.feasible.astype(float)  # 1: bounds the height; 0: must not be positive
+    middle = 0.5 * (low + high)
+    if _nothing_left(cuts, low, high):
+        return middle, inf, False
     # Heights in units of the largest: a program's tolerances are absolute.
     unit = np.abs(np.where(cuts.feasible, cuts.level, 0.0)).max() or 1.0
     scale = np.where(cuts.feasible, unit, 1.0)
-    cuts = cuts._replace(level=cuts.level / scale, slope=cuts.slope / scale[:, None])
-    offset = cuts.level - (cuts.slope * cuts.point).sum(axis=-1)
+    slope = cuts.slope / scale[:, None]
+    offset = cuts.level / scale - (slope * cuts.point).sum(axis=-1)
     sided = np.where(cuts.feasible, 1.0, -1.0)
-    matrix = np.concatenate([-sided[:, None] * cuts.slope, height[:, None]], axis=1)
+    height = cuts.feasible.astype(float)  # 1: bounds the height; 0: must not be positive
     goal = np.append(np.zeros(len(low)), -1.0 if cuts.feasible.any() else 0.0)
-    box = [*zip(low, high, strict=True), (None, None)]
-    program = linprog(goal, A_ub=matrix, b_ub=sided * offset, bounds=box, method="highs")
+    program = linprog(
+        goal,
+        A_ub=np.concatenate([-sided[:, None] * slope, height[:, None]], axis=1),
+        b_ub=sided * offset,
+        bounds=[*zip(low, high, strict=True), (None, None)],
+        method="highs",
+    )
     if program.x is None:
-        return 0.5 * (low + high), inf, program.status != INFEASIBLE_PROGRAM
+        return middle, inf, program.status != INFEASIBLE_PROGRAM
     if not cuts.feasible.any():
         return program.x[:-1], inf, True
+    # The program's multipliers, with which weak duality holds as soon as those of the optimality cuts sum to one.
     weight = np.maximum(-program.ineqlin.marginals, 0.0)
     weight /= (weight * height).sum()
-    tilt = (weight * sided) @ cuts.slope
+    tilt = (weight * sided) @ slope
     bound = (weight * sided) @ offset + np.maximum(tilt * low, tilt * high).sum()
     return np.clip(program.x[:-1], low, high), unit * float(bound), True
+
+
+def _nothing_left(cuts: Cut, low: np.ndarray, high: np.ndarray) -> bool:
+    """Whether no point of the box satisfies some feasibility cut, by however little: programs tolerate 1e-7."""
+    nearest = np.where(cuts.slope > 0, low, high)
+    least = cuts.level + (cuts.slope * (nearest - cuts.point)).sum(axis=-1)
+    return bool((~cuts.feasible & (least > 0)).any())

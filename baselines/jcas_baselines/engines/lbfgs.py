@@ -16,6 +16,10 @@ HALVINGS = 20
 """Most halvings of a step."""
 GRADIENT_TOLERANCE = 1e-7
 """Gradients below this, relative to the value, end the ascent."""
+SUFFICIENT = 1e-4
+"""Part of the rise that the slope promises which a step must bring (Armijo)."""
+CURVED = 1e-12
+"""Least curvature of a remembered pair, relative to the squared gradient change."""
 
 
 def central_gradient(value: Callable[[Array], Array], point: Array) -> Array:
@@ -38,24 +42,31 @@ def _direction(gradient: Array, pairs: list[tuple[Array, Array]]) -> Array:
     q, kept = gradient, []
     for s, y in reversed(pairs):
         curvature = xp.vecdot(s, y)[..., None]
-        good = curvature > 1e-12 * xp.vecdot(y, y)[..., None]
+        # A pair along which the function is convex or flat would turn the direction round: it is left out.
+        good = curvature > CURVED * xp.vecdot(y, y)[..., None]
         rho = xp.where(good, 1.0 / xp.where(good, curvature, 1.0), 0.0)
         a = rho * xp.vecdot(s, q)[..., None]
         q = q - a * y
         kept.append((s, y, rho, a))
-    norm = xp.linalg.vector_norm(gradient, axis=-1, keepdims=True)
-    scale = 1.0 / xp.clip(norm, min=1e-300)  # the first step has unit length
-    if pairs:
-        s, y, rho, _ = kept[0]
-        scale = xp.where(rho > 0, xp.vecdot(s, y)[..., None] / xp.clip(xp.vecdot(y, y), min=1e-300)[..., None], scale)
-    q = scale * q
+    q = _first_scale(gradient, kept) * q
     for s, y, rho, a in reversed(kept):
         q = q + s * (a - rho * xp.vecdot(y, q)[..., None])
     return q
 
 
+def _first_scale(gradient: Array, kept: list[tuple[Array, Array, Array, Array]]) -> Array:
+    """Inverse curvature along the newest pair; a step of unit length where there is none, (..., 1)."""
+    xp = array_namespace(gradient)
+    scale = 1.0 / xp.clip(xp.linalg.vector_norm(gradient, axis=-1, keepdims=True), min=1e-300)
+    if kept:
+        s, y, rho, _ = kept[0]
+        inverse = xp.vecdot(s, y)[..., None] / xp.clip(xp.vecdot(y, y), min=1e-300)[..., None]
+        scale = xp.where(rho > 0, inverse, scale)
+    return scale
+
+
 def maximise(value: Callable[[Array], Array], point: Array, *, steps: int) -> Array:
-    r"""Ascend every element of a batch by L-BFGS with backtracking (Armijo, 1e-4), at most ``steps`` steps.
+    r"""Ascend every element of a batch by L-BFGS with backtracking, at most ``steps`` steps (Nocedal 1980).
 
     Parameters
     ----------
@@ -76,24 +87,34 @@ def maximise(value: Callable[[Array], Array], point: Array, *, steps: int) -> Ar
     for _ in range(steps):
         if xp.all(xp.max(xp.abs(gradient), axis=-1) <= GRADIENT_TOLERANCE * xp.abs(best)):
             break
-        step = _direction(gradient, pairs)
-        slope = xp.vecdot(gradient, step)
-        uphill = slope > 0
-        step = xp.where(uphill[..., None], step, gradient)
-        slope = xp.where(uphill, slope, xp.vecdot(gradient, gradient))
-        length = xp.ones_like(best)
-        for _ in range(HALVINGS):
-            trial = value((point + length[..., None] * step)[None, ...])[0, ...]
-            enough = trial >= best + 1e-4 * length * slope
-            if xp.all(enough):
-                break
-            length = xp.where(enough, length, 0.5 * length)
-        length = xp.where(enough, length, 0.0)
+        step = _uphill(gradient, _direction(gradient, pairs))
+        length, reached = _backtracked(value, point, best, step, xp.vecdot(gradient, step))
         if not xp.any(length > 0):
             break
         moved = point + length[..., None] * step
         new = central_gradient(value, moved)
         # Gradients of the negative function, so that curvature is positive where f is concave.
         pairs = [*pairs[1 - MEMORY :], (moved - point, gradient - new)]
-        point, gradient, best = moved, new, xp.where(enough, trial, best)
+        point, gradient, best = moved, new, reached
     return point
+
+
+def _uphill(gradient: Array, step: Array) -> Array:
+    """The step, or the gradient where remembered curvature has turned it downhill."""
+    xp = array_namespace(gradient)
+    return xp.where((xp.vecdot(gradient, step) > 0)[..., None], step, gradient)
+
+
+def _backtracked(
+    value: Callable[[Array], Array], point: Array, best: Array, step: Array, slope: Array
+) -> tuple[Array, Array]:
+    """Length of the step at which the rise is enough, 0 where none is, and the value there, (...,) each."""
+    xp = array_namespace(point)
+    length = xp.ones_like(best)
+    for _ in range(HALVINGS):
+        trial = value((point + length[..., None] * step)[None, ...])[0, ...]
+        enough = trial >= best + SUFFICIENT * length * slope
+        if xp.all(enough):
+            break
+        length = xp.where(enough, length, 0.5 * length)
+    return xp.where(enough, length, 0.0), xp.where(enough, trial, best)

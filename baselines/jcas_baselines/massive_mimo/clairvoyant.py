@@ -85,12 +85,17 @@ def clairvoyant(scenario: MassiveMIMO, *, episodes: int, seed: int, grid: int = 
 def _best(
     scenario: MassiveMIMO, state: State, variance: np.ndarray, nodes: np.ndarray, later: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Value, sensing share, reward and next variance of the best choice at variances (..., episodes)."""
+    """Value, sensing share, reward and next variance of the best choice at variances (..., episodes).
+
+    All shares are tried at all variances at once, on a new first axis; ``later`` (nodes, episodes) is J of the next
+    frame on the grid ``nodes`` (nodes,).
+    """
     batch = np.broadcast_shapes(variance.shape, state.angle.shape)
     shares = share_grid(state.angle)
     transmitted = split(scenario.problem(state), np.broadcast_to(shares[:, None], (len(shares), batch[-1])))
     transmitted = type(transmitted)(transmitted.power[:, None], transmitted.sensing_power[:, None])
     here = State(*(np.broadcast_to(leaf, (*batch[:-1], *leaf.shape)) for leaf in state))
+    # Another variance before the frame moves the beam that is aimed with it.
     here = here._replace(variance=np.broadcast_to(variance, batch))
     here = here._replace(estimate=scenario.aim(here.angle, here.angle, scenario.prior_variance(here)))
     truth = scenario.truth(here)

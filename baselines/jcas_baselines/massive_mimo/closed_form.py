@@ -31,42 +31,41 @@ def answer(
     optimal: bool = False,
     iterations: Array | None = None,
 ) -> Solution:
-    """Solution with NaN where infeasible; the objective is the utility of the rates, and its own bound if ``optimal``.
+    """Solution, struck where not ``feasible``, (...,) bool.
+
+    The objective is :func:`promised`, and its own bound if ``optimal``.
 
     ``details`` hold what the demand takes: ``feasible``, ``crb_min`` [rad^2], ``sufficient_power`` [W] and the
     allocation's own ``crb`` [rad^2].
     """
     xp = array_namespace(problem.large_scale_gain)
-    nan = xp.asarray(float("nan"), dtype=problem.large_scale_gain.dtype, device=device(problem.large_scale_gain))
-    power = xp.where(feasible[..., None], allocation.power, nan)
-    allocation = MassiveMIMOAllocation(power, xp.where(feasible, allocation.sensing_power, nan))
     objective = promised(problem, allocation)
-    count = xp.zeros(feasible.shape, dtype=xp.int64, device=device(power)) if iterations is None else iterations
     return Solution(
         allocation,
         objective,
-        objective if optimal else xp.where(feasible, inf, nan),
+        objective if optimal else xp.full_like(objective, inf),
         xp.where(feasible, status, int(Status.INFEASIBLE)),
-        count,
+        xp.zeros_like(feasible, dtype=xp.int64) if iterations is None else iterations,
         {
             "feasible": feasible,
             "crb_min": problem.crb_min,
             "sufficient_power": problem.sufficient_power,
             "crb": problem.crb(allocation),
         },
-    )
+    ).struck(~feasible, "crb")
 
 
 def promised(problem: MassiveMIMOProblem, allocation: MassiveMIMOAllocation) -> Array:
-    """Utility of the rates of Theorem 1, which takes pilots as orthonormal, (...,) [bit/s/Hz]."""
+    """Utility of the rates of nguyen2024 Theorem 1, which takes pilots as orthonormal, (...,) [bit/s/Hz]."""
     stated = problem if problem.pilot_overlap is None else replace(problem, pilot_overlap=None)
     return stated.score(stated.rates(allocation))
 
 
 def at_sensing_power(problem: MassiveMIMOProblem, sensing_power: Array) -> MassiveMIMOAllocation:
-    """Full power with a given sensing power (...,) [W] and water-filled streams."""
+    """Full power S_max with a given sensing power T (...,) [W] and water-filled streams (spec mimo 3)."""
     total = problem.largest_total
     xp = array_namespace(total)
+    # Of no power at all any share is nothing.
     return split(problem, sensing_power / xp.where(total > 0, total, xp.ones_like(total)))
 
 
@@ -91,6 +90,7 @@ def solve_exact(problem: MassiveMIMOProblem) -> Solution:
         return in_double_precision(solve_exact, problem, gain.dtype)
     sensing = problem.least_sensing_power()
     allocation = at_sensing_power(problem, sensing)
+    # Rate floors are compared with what the sensing beam leaves, up to the rounding of both.
     needed, left = floor_power(problem), problem.largest_total - sensing
     feasible = problem.feasible & (needed <= left * (1.0 + REACH))
     found = answer(problem, allocation, status=int(Status.OPTIMAL), feasible=feasible, optimal=True)

@@ -43,8 +43,12 @@ def _program(users: int) -> dict[str, Any]:
 def _solve_frame(
     p: np.ndarray, sensing: float, x: np.ndarray, y: np.ndarray, gain: np.ndarray, weight: np.ndarray, echo: Any
 ) -> tuple[np.ndarray, float]:
-    """One subproblem; ``echo`` is (a, b, c, S_max, N_t)."""
-    a, b, c, total, lit = echo  # T_1 without its factor N_t N_r, which cancels: P + N_t T
+    """One subproblem at p (users,) and T [W]; ``x``, ``y`` signal and noise of the rates there [W].
+
+    ``echo`` is (a, b, c, S_max, N_t), as in :class:`.Iterate`. Returns the new p and T [W].
+    """
+    a, b, c, total, lit = echo
+    # T_1 without its factor N_t N_r, which cancels: P + N_t T; T_2 = a P + b T.
     first, second = p.sum() + lit * sensing, a * p.sum() + b * sensing
     link = np.sqrt(first * second)
     bound_inverse, slope = weight * x / (x + y), weight * x / ((x + y) * y)

@@ -34,21 +34,9 @@ def first_point(problem: MassiveMIMOProblem, start: Start | MassiveMIMOAllocatio
     as it may be. ``low``: :math:`P = T = c/(a+b)`, the demand met with equality (``full`` where that exceeds the
     budget or there is no demand). Raises ``ValueError`` for a stream without power: p_k = 0 is a fixed point.
     """
-    xp = array_namespace(problem.large_scale_gain)
     if isinstance(start, tuple):
-        exact = array_namespace(start.power).finfo(start.power.dtype).eps < 1e-9
-        power = as_array(start.power, problem.large_scale_gain)
-        sensing = as_array(start.sensing_power, problem.large_scale_gain)
-        if not xp.all(power > 0):
-            index, value = first_bad_entry(power, ~(power > 0))
-            raise ValueError(
-                f"`start.power` must be positive, for 0 is a fixed point, got power{list(index)} = {value}"
-            )
-        excess, demand = problem.violation(start), problem.crb(start) / problem.crb_limit
-        worst = float(xp.max(xp.where(problem.feasible, xp.maximum(excess, demand - 1.0), xp.zeros_like(excess))))
-        allowed = 1e-9 if exact else 1e-5
-        require(worst <= allowed, f"`start` must keep budget and demand, got a relative excess of {worst:.3g}")
-        return MassiveMIMOAllocation(power, sensing)
+        return _checked(problem, start)
+    xp = array_namespace(problem.large_scale_gain)
     total, least = problem.largest_total, problem.least_sensing_power()
     a, b, c = linear_demand(problem)
     if start == "full":
@@ -63,6 +51,25 @@ def first_point(problem: MassiveMIMOProblem, start: Start | MassiveMIMOAllocatio
         sensing, streams = xp.where(fits, equal, least), xp.where(fits, equal, total - least)
     each = streams[..., None] / problem.users
     return MassiveMIMOAllocation(xp.broadcast_to(each, problem.large_scale_gain.shape), sensing)
+
+
+def _checked(problem: MassiveMIMOProblem, start: MassiveMIMOAllocation) -> MassiveMIMOAllocation:
+    """A given point in the problem's precision; ``ValueError`` where a stream is silent, budget or demand not kept.
+
+    Where nothing meets the demand no point is asked to.
+    """
+    xp = array_namespace(problem.large_scale_gain)
+    exact = array_namespace(start.power).finfo(start.power.dtype).eps < 1e-9
+    power = as_array(start.power, problem.large_scale_gain)
+    sensing = as_array(start.sensing_power, problem.large_scale_gain)
+    if not xp.all(power > 0):
+        index, value = first_bad_entry(power, ~(power > 0))
+        raise ValueError(f"`start.power` must be positive, for 0 is a fixed point, got power{list(index)} = {value}")
+    excess, demand = problem.violation(start), problem.crb(start) / problem.crb_limit
+    worst = float(xp.max(xp.where(problem.feasible, xp.maximum(excess, demand - 1.0), xp.zeros_like(excess))))
+    allowed = 1e-9 if exact else 1e-5  # a point of single precision keeps them to its own digits
+    require(worst <= allowed, f"`start` must keep budget and demand, got a relative excess of {worst:.3g}")
+    return MassiveMIMOAllocation(power, sensing)
 
 
 def linear_demand(problem: MassiveMIMOProblem) -> tuple[Array, Array, Array]:

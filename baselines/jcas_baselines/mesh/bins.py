@@ -1,7 +1,7 @@
 r"""Benders cuts of the mesh from cone programs over bins: any channel, any placement, certified for every assignment.
 
-Where the count model of :mod:`.mesh_counts` says too little (a frequency-selective channel, a band of few
-subcarriers), the subproblem at a share is a cone program over bins of subcarriers, :mod:`.convex_mesh`. Its answer is a
+Where the count model of :mod:`.counts` says too little (a frequency-selective channel, a band of few
+subcarriers), the subproblem at a share is a cone program over bins of subcarriers, :mod:`.convex`. Its answer is a
 feasible (fractional) assignment, and its multipliers give an upper bound on what any assignment of single subcarriers
 can reach, so that the cuts certify the problem itself and not a model of it. One instance after the other, NumPy.
 """
@@ -17,11 +17,11 @@ from jcas_env.scenarios.mesh.subcarriers import comb_placement
 from jcas_env.tree import take
 from jcas_env.types import Array, Status
 
-from ..engines.benders import Cut, Decomposition, decompose
+from ..engines.benders import Cut, Decomposition
 from .convex import ToneInformation, bins_of, fairest, solve_bins, tones_of
 from .convex_program import Accuracy, Bins
-from .cuts import TAIL, sigma_master, tangent_master
-from .rounding import SMALL_BAND, best_share, polish
+from .cuts import TAIL, Cuts, decompose_by_cuts
+from .rounding import DOWN, SMALL_BAND, performance_at_best_share, polish
 
 STARTS = 10
 """Most rotations of a comb from which a small band is searched."""
@@ -61,18 +61,21 @@ class BinSubproblem:
         ), BinShares(point[:, 0], amount)
 
     def _at(self, share: float) -> tuple[float, float, float, float, np.ndarray]:
-        """Value, bound, sum of multipliers, tangent and amounts at one share."""
+        """Value, bound, sum of multipliers, tangent and amounts at one share.
+
+        The cone program leaves out what the share alone adds to a sum of logarithms.
+        """
         rho, users = self.weight, self.problem.users
         floor = self.floor / (1.0 - share)
         log = self.problem.objective == "log"
         worth = (rho, 1.0 - rho) if log else (rho * share, (1.0 - rho) * (1.0 - share) / users)
         found = solve_bins(self.tones, self.bins, worth=worth, floor=floor, log=log)
         self.accuracies.append(found.accuracy)
-        offset = rho * np.log(share) + (1.0 - rho) * np.log((1.0 - share) / users) if log else 0.0
         if log:
+            offset = rho * np.log(share) + (1.0 - rho) * np.log((1.0 - share) / users)
             rise = rho / share - (1.0 - rho) / (1.0 - share)
         else:
-            rise = rho * found.positioning - (1.0 - rho) / users * found.rate
+            offset, rise = 0.0, rho * found.positioning - (1.0 - rho) / users * found.rate
         slope = rise - found.price * floor / (1.0 - share)
         return found.value + offset, found.bound + offset, found.price, slope, found.amount
 
@@ -96,9 +99,11 @@ class BinSolution(NamedTuple):
     """One instance, solved and rounded."""
 
     found: Decomposition
+    """Fractions of bins, and the certified bound."""
     allocation: MeshAllocation
+    """Whole subcarriers."""
     kept: bool
-    """Whether whole subcarriers were found that keep every rate floor; else the allocation is NaN."""
+    """Whether these keep every rate floor; else nobody has any."""
     share_max: float
     """Largest share that no allocation can exceed."""
     shortfall: float = 0.0
@@ -109,35 +114,29 @@ class BinSolution(NamedTuple):
     """Cone programs that no solver answered."""
 
 
-def solve_with_bins(problem: MeshProblem, *, bins: int, paper: bool, tolerance: float, limit: int) -> BinSolution:
-    """Benders over cone programs for one unbatched instance, and its rounding to whole subcarriers."""
+def solve_with_bins(problem: MeshProblem, *, bins: int, cuts: Cuts, tolerance: float, limit: int) -> BinSolution:
+    """Benders over cone programs for one unbatched instance, and its rounding to whole subcarriers.
+
+    Every distinct subcarrier is a bin of its own in bands of at most ``SMALL_BAND``.
+    """
     tones = tones_of(problem)
     gathered = bins_of(problem, tones, problem.subcarriers if problem.subcarriers <= SMALL_BAND else bins)
     reach, most = share_limits(problem, tones, gathered)
     low = problem.share_min
     if most < low:
         return _infeasible(problem, most)
-    high = low + max(reach - low, 0.0) * (1.0 - TAIL)
-    concave = problem.objective == "log"
-    first = [0.5 * reach] if paper else [low, 0.5 * (low + high), high] if concave else [low, high]
     subproblem = BinSubproblem(problem, tones, gathered, most)
-    found = decompose(
+    found = decompose_by_cuts(
         subproblem,
-        tangent_master if concave or paper else sigma_master,
         np.array([[low]]),
-        np.array([[high]]),
-        start=np.clip(np.array(first), low, high)[None, :, None],
+        np.array([[low + max(reach - low, 0.0) * (1.0 - TAIL)]]),
+        cuts=cuts,
+        concave=problem.objective == "log",
+        half=np.array([[0.5 * reach]]),
         tolerance=tolerance,
-        scale=1.0 if concave else 0.0,
         limit=limit,
     )
-    answer = take(found.answer, 0)
-    assignment = by_deficit(answer.amount / gathered.size, gathered.member, tones.omega, problem.selective)
-    if problem.subcarriers <= SMALL_BAND:
-        starts = [assignment, *_small_band_starts(problem, assignment)]
-        assignment = max((polish(problem, start) for start in starts), key=lambda found: found[1])[0]
-    else:
-        assignment = repaired(problem, assignment)
+    assignment = _assignment(problem, take(found.answer, 0).amount, gathered, tones)
     allocation = _timed(problem, assignment)
     short = float(problem.shortfall(problem.tones(assignment).rate, allocation.positioning_share))
     kept, ends = short <= KEPT, subproblem.accuracies
@@ -148,11 +147,21 @@ def solve_with_bins(problem: MeshProblem, *, bins: int, paper: bool, tolerance: 
     )
 
 
+def _assignment(problem: MeshProblem, amount: np.ndarray, bins: Bins, tones: ToneInformation) -> np.ndarray:
+    """Owners (subcarriers,) near fractional amounts: polished in a small band, repaired in a wide one."""
+    assignment = by_deficit(amount / bins.size, bins.member, tones.omega, problem.selective)
+    if problem.subcarriers > SMALL_BAND:
+        return repaired(problem, assignment)
+    starts = [assignment, *_small_band_starts(problem, assignment)]
+    return max((polish(problem, start) for start in starts), key=lambda found: found[1])[0]
+
+
 def by_deficit(share: np.ndarray, member: np.ndarray, omega: np.ndarray, selective: bool) -> np.ndarray:
     """Whole subcarriers from shares (users, bins): each goes to the user that is owed most so far.
 
     Totals stay within about one subcarrier of the fractions, and so does every stretch of the band.
     """
+    # In a flat channel f and -f are alike, so that users alternate over pairs.
     order = np.argsort(omega if selective else np.abs(omega), kind="stable")
     owed, owner = np.zeros(len(share)), np.empty(len(member), dtype=np.int64)
     for place in order:
@@ -172,7 +181,7 @@ def _small_band_starts(problem: MeshProblem, assignment: np.ndarray) -> list[np.
     total, users = problem.subcarriers, problem.users
     model = problem.count_model
     counts = np.bincount(assignment, minlength=users).astype(float)
-    need = np.ceil(model.rate_floor / ((1.0 - problem.share_min) * model.rate) * (1.0 - 1e-12))
+    need = np.ceil(model.rate_floor / ((1.0 - problem.share_min) * model.rate) * DOWN)
     need[np.argmax(model.rate)] += max(total - need.sum(), 0.0)
     corner = [comb_placement(need, total=total)] if need.sum() == total else []
     comb = comb_placement(counts, total=total)
@@ -188,6 +197,7 @@ def repaired(problem: MeshProblem, assignment: np.ndarray) -> np.ndarray:
     rates = np.broadcast_to(problem.rate_per_subcarrier.reshape(problem.users, -1), (problem.users, len(assignment)))
     assignment, rate = assignment.copy(), problem.tones(assignment).rate.copy()
     for _ in range(len(assignment)):
+        # The poorest user gets from the richest, until it has enough or the giver would fall short itself.
         short, giver = int(np.argmin(rate)), int(np.argmax(rate))
         places = np.flatnonzero(assignment == giver)
         if rate[short] >= need or rate[giver] - rates[giver, places].max() < need:
@@ -202,15 +212,12 @@ def repaired(problem: MeshProblem, assignment: np.ndarray) -> np.ndarray:
 def _timed(problem: MeshProblem, assignment: np.ndarray) -> MeshAllocation:
     """An assignment with its counts and the share that suits it."""
     counts = np.bincount(assignment, minlength=problem.users).astype(float)
-    model = problem.count_model
-    positioning, rate = problem.performance(MeshAllocation(counts, assignment, np.asarray(0.0)))
-    share = best_share(
-        model, model.positioning_weight, model.rate_floor / model.rate_scale, positioning, rate / model.rate_scale
-    )
+    share = performance_at_best_share(problem, assignment)[-1]
     return MeshAllocation(counts, assignment, np.asarray(share))
 
 
 def _infeasible(problem: MeshProblem, most: float) -> BinSolution:
+    """Answer where no share keeps the floors even of fractions."""
     nan, users = float("nan"), problem.users
     found = Decomposition(
         point=np.array([[nan]]),

@@ -3,7 +3,7 @@ r"""The mesh at a given share over bins of subcarriers: a cone program's answer,
 Subcarriers whose frequencies have nearly the same magnitude are one bin: for a flat channel a user gains nothing by
 telling +f from -f, because the precision is concave and symmetric. A bin carries the mean of its :math:`\omega^2`, so
 one bin is the count model. In a frequency-selective channel bins are contiguous and carry mean ratios and rates. The
-program itself is in :mod:`.convex_mesh_program` (spec mesh 3.1, 3.4).
+program itself is in :mod:`.convex_program` (spec mesh 3.1, 3.4).
 """
 
 from __future__ import annotations
@@ -17,20 +17,22 @@ from jcas_env.scenarios.mesh import MeshProblem
 from jcas_env.units import SPEED_OF_LIGHT
 
 from .convex_program import Accuracy, Bins, ask
-
-LEAST = 1e-300
-"""Guard of divisions and logarithms."""
+from .counts import LEAST
 
 
 class ToneInformation(NamedTuple):
     """What every single subcarrier gives to every user, (users, subcarriers), in the same units as :class:`Bins`."""
 
     omega: np.ndarray
-    """(subcarriers,), in units of the half band."""
+    """(subcarriers,): distance from the band's centre, in units of the half band [-]."""
     delay: np.ndarray
+    """Information about tau at one half band off a user's mean frequency [1 / E_ref]."""
     departure: np.ndarray
+    """Information about theta [1 / E_ref]."""
     arrival: np.ndarray
+    """Information about phi [1 / E_ref]."""
     rate: np.ndarray
+    """Rate at beta = 0 over R_ref [-]."""
 
 
 class BinAnswer(NamedTuple):
@@ -75,6 +77,7 @@ def bins_of(problem: MeshProblem, tones: ToneInformation, bins: int) -> Bins:
     """Gather subcarriers into at most ``bins`` bins: of equal magnitude of f where the channel is flat, else of f."""
     place = tones.omega if problem.selective else np.abs(tones.omega)
     distinct = np.unique(np.round(place, 12))
+    # Edges that part the distinct frequencies into bins of equal numbers.
     edge = distinct[(np.arange(1, min(bins, len(distinct))) * len(distinct)) // min(bins, len(distinct))]
     member = np.searchsorted(edge, np.round(place, 12), side="right")
     one_hot = (member[:, None] == np.arange(member.max() + 1)).astype(float)
@@ -99,20 +102,20 @@ def solve_bins(
     """
     users = len(bins.rate)
     asked = ask(bins, worth, floor, log)
-    amount, nu, sigma = asked.amount, asked.level, asked.floor
-    amount = amount * (bins.size / np.maximum(amount.sum(axis=0), bins.size))
+    # No bin is spent more than once, and no user is below the floor, whatever the solver's tolerance.
+    amount = asked.amount * (bins.size / np.maximum(asked.amount.sum(axis=0), bins.size))
     amount = _repaired(amount, bins, floor)
     informations = _informations(amount, bins)
     rate = (amount * bins.rate).sum(axis=1)
     positioning, whole = float((1.0 / (1.0 / informations).sum(axis=0)).min()), float(rate.sum())
+    value = worth[0] * positioning + worth[1] * whole
     if log:
         value = worth[0] * np.log(max(positioning, LEAST)) + worth[1] * np.log(max(whole, LEAST))
-        worth = worth[0] / max(positioning, LEAST), worth[1] / max(whole, LEAST)
-    else:
-        value = worth[0] * positioning + worth[1] * whole
+        worth = worth[0] / max(positioning, LEAST), worth[1] / max(whole, LEAST)  # of the tangent
     at = worth[0] * positioning + worth[1] * whole
     kept = rate.min() >= floor * (1.0 - 1e-9)
-    nu = nu * worth[0] / nu.sum() if nu.sum() > 0 else np.full(users, worth[0] / users)
+    nu, sigma = asked.level, asked.floor
+    nu = nu * worth[0] / nu.sum() if nu.sum() > 0 else np.full(users, worth[0] / users)  # must sum to P's worth
     linear = placement_bound(tones, informations, _centres(amount, bins), nu, sigma, worth[1], floor)
     return BinAnswer(
         amount,
@@ -167,6 +170,7 @@ def _repaired(amount: np.ndarray, bins: Bins, floor: float) -> np.ndarray:
     fair, _ = fairest(bins)
     rise = (fair * bins.rate).sum(axis=1) - rate
     short = rate < floor
+    # The part of the fairest amounts that the neediest user takes; all of them where it gains nothing from a part.
     part = ((floor - rate) / np.where(short & (rise > 0), rise, np.inf))[short]
     part = min(float(np.where(rise[short] > 0, part, 1.0).max()) * (1.0 + 1e-12), 1.0)
     return (1.0 - part) * amount + part * fair

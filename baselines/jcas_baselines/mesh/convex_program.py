@@ -31,13 +31,13 @@ class Bins(NamedTuple):
     member: np.ndarray
     """(subcarriers,) integer: bin of each subcarrier."""
     size: np.ndarray
-    """(bins,)"""
+    """(bins,): subcarriers of each bin."""
     delay: np.ndarray
     """(users, bins, 3): means of the delay information times 1, omega, omega^2, omega in units of the half band."""
     departure: np.ndarray
     """(users, bins): information of a subcarrier about theta."""
     arrival: np.ndarray
-    """(users, bins): about phi."""
+    """(users, bins): information of a subcarrier about phi."""
     rate: np.ndarray
     """(users, bins): rate of a subcarrier over R_ref."""
 
@@ -63,9 +63,10 @@ class Suggestion(NamedTuple):
     floor: np.ndarray
     """(users,): multipliers of :math:`R_u \\ge z`."""
     accuracy: Accuracy
+    """How the solver ended."""
 
 
-class Units(NamedTuple):
+class EqualShares(NamedTuple):
     """What an equal share of the band gives, the units of the program's numbers."""
 
     information: np.ndarray
@@ -75,7 +76,7 @@ class Units(NamedTuple):
     level: float
     """Harmonic sum of the informations of the worst user."""
     rate: np.ndarray
-    """(users,)"""
+    """(users,): rate over R_ref."""
 
 
 @lru_cache(maxsize=64)
@@ -126,7 +127,7 @@ def _program(users: int, bins: int, selective: bool, log: bool) -> dict[str, Any
     }  # fmt: skip
 
 
-def units_of(bins: Bins) -> Units:
+def equal_shares(bins: Bins) -> EqualShares:
     """Units of a program: what each user has of an equal share of every bin."""
     equal = bins.size / len(bins.rate)
     m0, m1, m2 = ((bins.delay[..., k] * equal).sum(axis=1) for k in range(3))
@@ -134,13 +135,16 @@ def units_of(bins: Bins) -> Units:
     others = ((part * equal).sum(axis=1) for part in (bins.departure, bins.arrival))
     information = np.stack([delay, *others])
     level = float((1.0 / (1.0 / information).sum(axis=0)).min())
-    return Units(information, m1 / m0, level, (bins.rate * equal).sum(axis=1))
+    return EqualShares(information, m1 / m0, level, (bins.rate * equal).sum(axis=1))
 
 
 def ask(bins: Bins, worth: tuple[float, float], floor: float, log: bool) -> Suggestion:
-    """Amounts and multipliers for worths of P and of the total rate, rates in units of R_ref."""
+    """Amounts and multipliers for worths of P and of the total rate and for rate floors z, rates in units of R_ref.
+
+    With ``log`` the worths are those of the logarithms. CVXPY; no solver's failure is an error, ``accuracy`` tells.
+    """
     users, selective = len(bins.rate), bool(np.any(bins.delay[..., 1]))
-    units, program = units_of(bins), _program(users, len(bins.size), selective, log)
+    units, program = equal_shares(bins), _program(users, len(bins.size), selective, log)
     scale = _fill(program, bins, units, worth, floor, log)
     accuracy = _solved(program["program"])
     if accuracy == Accuracy.FAILED:
@@ -150,7 +154,7 @@ def ask(bins: Bins, worth: tuple[float, float], floor: float, log: bool) -> Sugg
 
 
 def _fill(
-    program: dict[str, Any], bins: Bins, units: Units, worth: tuple[float, float], floor: float, log: bool
+    program: dict[str, Any], bins: Bins, units: EqualShares, worth: tuple[float, float], floor: float, log: bool
 ) -> float:
     """Write the numbers of an instance; returns the unit of its objective."""
     m0, m1, m2 = (bins.delay[..., k] * bins.size / units.information[0][:, None] for k in range(3))

@@ -26,6 +26,8 @@ from jcas_env.types import Array
 
 ALMOST = 1.0 + 1e-12
 """Breakpoints this close to a level count as reached."""
+LEAST = 1e-300
+"""Guard of divisions and logarithms where a user gets no information at all."""
 
 
 class Frontier(NamedTuple):
@@ -92,7 +94,7 @@ class CountValue(NamedTuple):
 
 
 def frontier_of(model: CountModel) -> Frontier:
-    """Sort the users of flattened instances, (...,) -> (n,)."""
+    """Sort the users of flattened instances, (...,) -> (n,), by information per rate (spec mesh 3.4)."""
     xp = array_namespace(model.rate)
     users = model.rate.shape[-1]
     scale = xp.reshape(model.rate_scale, (-1, 1))
@@ -102,6 +104,7 @@ def frontier_of(model: CountModel) -> Frontier:
     information, rate = (xp.take_along_axis(part, order, axis=-1) for part in (information, rate))
 
     def running(value: Array) -> Array:
+        """Sums over the first k users, k = 0 .. users."""
         return xp.cumulative_sum(value, axis=-1, include_initial=True)
 
     slowness, need, gain = running(1.0 / rate), running(1.0 / information), running(rate / information)
@@ -138,17 +141,18 @@ class Level(NamedTuple):
 
 
 def best_level(frontier: Frontier, model: CountModel, share: Array) -> Level:
-    """Positioning level that maximises the objective at shares (n,)."""
+    r"""Positioning level that maximises the objective at shares (n,).
+
+    The ``sum`` rises with the level while :math:`a + b R'(t) > 0`, that is up to a breakpoint, or to the level at which
+    every subcarrier is used; the ``log`` has its maximum inside.
+    """
     xp = array_namespace(share)
-    users, total, row = (
-        frontier.rate.shape[-1],
-        float(model.subcarriers),
-        xp.arange(share.shape[0], device=device(share)),
-    )
+    users, total = frontier.rate.shape[-1], float(model.subcarriers)
+    row = xp.arange(share.shape[0], device=device(share))
     floor = frontier.floor / (1.0 - share)
     reached = floor[:, None] * frontier.ratio  # tau_1 .. tau_U
-    used = floor[:, None] * frontier.usage
-    full = xp.maximum(xp.sum(used <= total * ALMOST, axis=-1), 1)
+    # The last breakpoint that the band reaches, and the level that uses what is left beyond it.
+    full = xp.maximum(xp.sum(floor[:, None] * frontier.usage <= total * ALMOST, axis=-1), 1)
     top = xp.maximum((total - floor * frontier.rest[row, full]) / frontier.need[row, full], reached[:, 0])
     if model.objective == "sum":
         a, b = sum_weights(frontier, share)
@@ -161,17 +165,19 @@ def best_level(frontier: Frontier, model: CountModel, share: Array) -> Level:
 
 
 def _best_logarithm(frontier: Frontier, floor: Array, reached: Array, top: Array, total: float) -> Array:
-    r"""Level (n,) that maximises :math:`\mu\log t + (1-\mu)\log R(t)`: stationary in one segment, or at its ends."""
+    r"""Level (n,) that maximises :math:`\mu\log t + (1-\mu)\log R(t)`: stationary in one segment, or at its ends.
+
+    In segment k :math:`R = R_0 + R' t` with :math:`R' \le 0`, so the level is stationary at
+    :math:`t = -\mu R_0 / R'`. All (n, segments), ``floor`` z (n, 1).
+    """
     xp = array_namespace(floor)
     users, weight = reached.shape[-1], frontier.weight[:, None]
-    best_rate = frontier.best_rate[:, None]
-    base = floor * (users - xp.arange(users + 1, dtype=floor.dtype, device=device(floor))) + best_rate * (
-        total - floor * frontier.rest
-    )
+    bound_by_rate = users - xp.arange(users + 1, dtype=floor.dtype, device=device(floor))
+    base = floor * bound_by_rate + frontier.best_rate[:, None] * (total - floor * frontier.rest)
     falls = frontier.decline < 0
+    still = xp.where(falls, -weight * base / xp.where(falls, frontier.decline, -1.0), inf)
     begin = xp.concat([reached[:, :1], reached], axis=-1)
     end = xp.concat([reached, xp.full_like(top, inf)], axis=-1)
-    still = xp.where(falls, -weight * base / xp.where(falls, frontier.decline, -1.0), inf)
     candidate = xp.minimum(xp.clip(still, min=begin, max=end), top)
     earned = _logarithms(weight, candidate, base + frontier.decline * candidate)
     chosen = xp.argmax(xp.where(begin <= top * ALMOST, earned, -inf), axis=-1)
@@ -179,8 +185,9 @@ def _best_logarithm(frontier: Frontier, floor: Array, reached: Array, top: Array
 
 
 def _logarithms(weight: Array, positioning: Array, rate: Array) -> Array:
+    """The ``log`` objective of P and of the mean or total rate, broadcast."""
     xp = array_namespace(rate)
-    return weight * xp.log(xp.maximum(positioning, 1e-300)) + (1.0 - weight) * xp.log(xp.maximum(rate, 1e-300))
+    return weight * xp.log(xp.maximum(positioning, LEAST)) + (1.0 - weight) * xp.log(xp.maximum(rate, LEAST))
 
 
 def sum_weights(frontier: Frontier, share: Array) -> tuple[Array, Array]:
@@ -205,6 +212,7 @@ def duals(frontier: Frontier, level: Level, worth: tuple[Array, Array]) -> Count
     price, k = xp.where(binds, full, best)[:, None], xp.where(binds, level.full, level.segment)[:, None]
     b = b[:, None]
     place = xp.arange(1, frontier.rate.shape[-1] + 1, dtype=k.dtype, device=device(k))
+    # Multipliers must not be negative whatever rounding did: the bound is valid at any others.
     paid = xp.where(place < k, xp.maximum(price - b * frontier.rate, 0.0) / frontier.information, 0.0)
     rest = xp.maximum(a - xp.sum(paid, axis=-1), 0.0)[:, None]
     nu = xp.where(place == k, rest, paid)
@@ -233,29 +241,17 @@ def solve_counts(frontier: Frontier, model: CountModel, share: Array) -> CountVa
     CountValue
     """
     xp = array_namespace(share)
-    users, total = frontier.rate.shape[-1], float(model.subcarriers)
     level = best_level(frontier, model, share)
     floor = frontier.floor / (1.0 - share)
-    counts = xp.maximum(level.value[:, None] / frontier.information, floor[:, None] / frontier.rate)
-    spare = xp.maximum(total - xp.sum(counts, axis=-1, keepdims=True), 0.0)
-    counts = counts + xp.where(frontier.leader, spare, 0.0)
+    counts = _counts_at(frontier, level.value, floor, float(model.subcarriers))
     positioning = xp.min(frontier.information * counts, axis=-1)
     rate = xp.sum(frontier.rate * counts, axis=-1)
-    weight = frontier.weight
-    if model.objective == "sum":
-        worth = sum_weights(frontier, share)
-        value = worth[0] * positioning + worth[1] * rate
-    else:
-        worth = weight / xp.maximum(positioning, 1e-300), (1.0 - weight) / rate
-        value = _logarithms(weight, share * positioning, (1.0 - share) * rate / users)
+    value, worth, rise = _objective(frontier, model, share, positioning, rate)
+    # What the multipliers allow beyond the answer; less than nothing is rounding.
     nu, sigma = duals(frontier, level, worth)
     spend = xp.max(nu * frontier.information + (worth[1][:, None] + sigma) * frontier.rate, axis=-1)
     price = xp.sum(sigma, axis=-1)
-    excess = total * spend - floor * price - (worth[0] * positioning + worth[1] * rate)
-    if model.objective == "sum":
-        rise = weight * positioning - (1.0 - weight) / users * rate
-    else:
-        rise = weight / share - (1.0 - weight) / (1.0 - share)
+    excess = float(model.subcarriers) * spend - floor * price - (worth[0] * positioning + worth[1] * rate)
     return CountValue(
         CountAnswer(share, counts),
         value,
@@ -265,12 +261,33 @@ def solve_counts(frontier: Frontier, model: CountModel, share: Array) -> CountVa
     )
 
 
+def _counts_at(frontier: Frontier, level: Array, floor: Array, total: float) -> Array:
+    """Subcarriers (n, users) for a level and the floors z, (n,) each; what is left over goes to the best rate."""
+    xp = array_namespace(level)
+    counts = xp.maximum(level[:, None] / frontier.information, floor[:, None] / frontier.rate)
+    spare = xp.maximum(total - xp.sum(counts, axis=-1, keepdims=True), 0.0)
+    return counts + xp.where(frontier.leader, spare, 0.0)
+
+
+def _objective(
+    frontier: Frontier, model: CountModel, share: Array, positioning: Array, rate: Array
+) -> tuple[Array, tuple[Array, Array], Array]:
+    """Objective of P and of the total rate at a share, its derivatives with both, and that with the share, (n,) each.
+
+    The last is at given counts; the floors, which rise with the share, are left out.
+    """
+    xp = array_namespace(share)
+    users, weight = frontier.rate.shape[-1], frontier.weight
+    if model.objective == "sum":
+        worth = sum_weights(frontier, share)
+        rise = weight * positioning - (1.0 - weight) / users * rate
+        return worth[0] * positioning + worth[1] * rate, worth, rise
+    value = _logarithms(weight, share * positioning, (1.0 - share) * rate / users)
+    worth = weight / xp.maximum(positioning, LEAST), (1.0 - weight) / rate
+    return value, worth, weight / share - (1.0 - weight) / (1.0 - share)
+
+
 def unsorted(frontier: Frontier, values: Array) -> Array:
     """Put values of sorted users, (n, users), into the users' own order."""
     xp = array_namespace(values)
     return xp.take_along_axis(values, xp.argsort(frontier.order, axis=-1), axis=-1)
-
-
-def select(frontier: Frontier, index: Array) -> Frontier:
-    """The instances of an index array, in its order and with its repetitions."""
-    return Frontier(*(part[index] for part in frontier))

@@ -13,17 +13,20 @@ is a maximum of affine functions, hence convex along the straight line between t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from array_api_compat import array_namespace, device
 
 from jcas_env.scenarios.mesh import CountModel
+from jcas_env.tree import take
 from jcas_env.types import Array, Status
 
-from ..engines.benders import Cut, Decomposition, Proposal, decompose, interval_master
-from .counts import CountAnswer, Frontier, frontier_of, select, solve_counts
+from ..engines.benders import Cut, Decomposition, Proposal, Subproblem, decompose, interval_master
+from .counts import CountAnswer, Frontier, frontier_of, solve_counts
 
 Cuts = Literal["valid", "paper"]
+"""Cuts that hold for the sum as well, or the tangents of lu2022 eq. 18."""
+Watch: TypeAlias = Callable[[Cut, Proposal], None]
 
 TAIL = 1e-6
 """The last share that is solved lies this part of the interval before beta_max."""
@@ -35,11 +38,13 @@ class Interval(NamedTuple):
     """Range of the share and whether an instance has one; (n,) each."""
 
     low: Array
+    """beta_lo."""
     high: Array
     """Last share that is solved."""
     limit: Array
     """beta_max."""
     feasible: Array
+    """bool: whether any share keeps the floors."""
 
 
 def interval_of(model: CountModel) -> Interval:
@@ -47,15 +52,16 @@ def interval_of(model: CountModel) -> Interval:
     xp = array_namespace(model.rate)
     limit = xp.reshape(model.share_max, (-1,))
     feasible = xp.reshape(model.feasible, (-1,))
-    if model.objective == "log":
+    if model.objective == "log":  # no logarithm at 1: data keeps as much as positioning has at least
         limit = xp.minimum(limit, 1.0 - model.share_min)
     low = xp.full_like(limit, model.share_min)
     limit = xp.where(feasible, xp.maximum(limit, low), low)
+    # At beta_max itself the floors leave no freedom, and multipliers grow without bound.
     return Interval(low, low + (limit - low) * (1.0 - TAIL), limit, feasible)
 
 
-def relieved(frontier: Frontier, feasible: Array) -> Frontier:
-    """Without floors where they cannot be kept: such instances are solved for nothing and blanked by the caller."""
+def without_unmet_floors(frontier: Frontier, feasible: Array) -> Frontier:
+    """No floors where they cannot be kept, (n,) bool: such instances are solved for nothing, the caller marks them."""
     xp = array_namespace(feasible)
     return frontier if xp.all(feasible) else frontier._replace(floor=xp.where(feasible, frontier.floor, 0.0))
 
@@ -69,7 +75,7 @@ class CountSubproblem:
     def __call__(self, point: Array, index: Array) -> tuple[Cut, CountAnswer]:
         """Solve at points (n, 1) of the instances ``index``."""
         xp = array_namespace(point)
-        frontier = select(self.frontier, index)
+        frontier = take(self.frontier, index)
         found = solve_counts(frontier, self.model, point[:, 0])
         return Cut(
             point=point,
@@ -95,10 +101,36 @@ def sigma_master(cuts: Cut, low: Array, high: Array) -> Proposal:  # noqa: ARG00
     """
     xp = array_namespace(low)
     row = xp.arange(low.shape[0], device=device(low))
-    order = xp.argsort(cuts.point[..., 0], axis=1)
-    sides = cuts.point[..., 0], cuts.level, cuts.multiplier[..., 0]
-    share, level, price = (part[row[:, None], order] for part in sides)
+    share, level, price = _by_share(cuts)
     floor, limit = cuts.multiplier[:, :1, 1], cuts.multiplier[:, 0, 2]
+    top, place = _highest(share, level, price, floor)
+    best = xp.argmax(top, axis=1)
+    bound, place, left, right = (part[row, best] for part in (top, place, share[:, :-1], share[:, 1:]))
+    # Away from points that are solved, so that no cut is asked for twice.
+    inset = INSET * (right - left)
+    tail = level[:, -1] * limit / share[:, -1]
+    return Proposal(
+        xp.minimum(xp.maximum(place, left + inset), right - inset)[:, None],
+        xp.maximum(bound, tail),
+        xp.ones_like(bound, dtype=xp.bool),
+    )
+
+
+def _by_share(cuts: Cut) -> tuple[Array, Array, Array]:
+    """Shares, bounds there and sums of multipliers S of the cuts, sorted by the share, (n, cuts) each."""
+    xp = array_namespace(cuts.level)
+    row = xp.arange(cuts.level.shape[0], device=device(cuts.level))[:, None]
+    order = xp.argsort(cuts.point[..., 0], axis=1)
+    share, level, price = (part[row, order] for part in (cuts.point[..., 0], cuts.level, cuts.multiplier[..., 0]))
+    return share, level, price
+
+
+def _highest(share: Array, level: Array, price: Array, floor: Array) -> tuple[Array, Array]:
+    """Largest bound in each interval between sorted shares, and where it is, (n, cuts - 1) each.
+
+    Equal shares make an interval of no width, on which nothing rises.
+    """
+    xp = array_namespace(share)
     lifted = level + floor * price / (1.0 - share)
     left, right = share[:, :-1], share[:, 1:]
     width = right - left
@@ -109,26 +141,14 @@ def sigma_master(cuts: Cut, low: Array, high: Array) -> Proposal:  # noqa: ARG00
     turns = (slope > 0) & (start + rise > 0) & (floor > 0)
     inside = 1.0 - xp.sqrt(xp.where(turns, floor * (start + rise) / xp.where(turns, slope, 1.0), 0.0))
     inside = xp.where(turns, xp.minimum(xp.maximum(inside, left), right), left)
-
-    def height(at: Array) -> Array:
-        return lifted[:, :-1] + slope * (at - left) - floor * (start + rise * at) / (1.0 - at)
-
+    peak = lifted[:, :-1] + slope * (inside - left) - floor * (start + rise * inside) / (1.0 - inside)
     # An interval whose peak is a solved point is entered at its inset from there.
-    tops = xp.maximum(height(inside), xp.maximum(level[:, :-1], level[:, 1:]))
-    places = xp.where(height(inside) >= tops, inside, xp.where(level[:, :-1] >= tops, left, right))
-    best = xp.argmax(tops, axis=1)
-    bound, place, a, b = (part[row, best] for part in (tops, places, left, right))
-    inset = INSET * (b - a)
-    tail = level[:, -1] * limit / share[:, -1]
-    return Proposal(
-        xp.minimum(xp.maximum(place, a + inset), b - inset)[:, None],
-        xp.maximum(bound, tail),
-        xp.ones_like(bound, dtype=xp.bool),
-    )
+    top = xp.maximum(peak, xp.maximum(level[:, :-1], level[:, 1:]))
+    return top, xp.where(peak >= top, inside, xp.where(level[:, :-1] >= top, left, right))
 
 
 def tangent_master(cuts: Cut, low: Array, high: Array) -> Proposal:
-    """:func:`.benders.interval_master` up to beta_max itself, with proposals kept where subproblems are solved."""
+    """:func:`.interval_master` up to beta_max itself, with proposals kept where subproblems are solved."""
     xp = array_namespace(low)
     proposal = interval_master(cuts, low, xp.maximum(high, cuts.multiplier[:, :1, 2]))
     return proposal._replace(point=xp.minimum(proposal.point, high))
@@ -140,24 +160,53 @@ def decompose_counts(
     cuts: Cuts,
     tolerance: float,
     limit: int,
-    watch: Callable[[Cut, Proposal], None] | None = None,
+    watch: Watch | None = None,
 ) -> tuple[Decomposition, Frontier, Array]:
-    """Optimal share of the count model for all instances, flattened.
+    """Optimal share of the count model for all instances, flattened, by :func:`decompose_by_cuts`.
 
-    ``cuts="valid"``: :func:`sigma_master`; for the ``log`` objective, whose value is concave in the share, tangents
-    and :func:`tangent_master`. ``cuts="paper"``: tangents whatever the objective, started at half of
-    beta_max (lu2022 Table 1); their bound is NOT valid for the ``sum``. Returns the sorted users and the feasibility of
-    the instances (n,) beside the result, whose counts are those of the sorted users. ``watch`` is shown all cuts and
-    the master's proposal in every iteration.
+    Returns the sorted users and the feasibility of the instances (n,) beside the result, whose counts are those of the
+    sorted users; INFEASIBLE and NaN where no share keeps the floors.
     """
-    xp = array_namespace(model.rate)
     interval = interval_of(model)
-    frontier = relieved(frontier_of(model), interval.feasible)
-    low, high = interval.low[:, None], interval.high[:, None]
-    concave = model.objective == "log"
+    frontier = without_unmet_floors(frontier_of(model), interval.feasible)
+    found = decompose_by_cuts(
+        CountSubproblem(frontier, model, interval),
+        interval.low[:, None],
+        interval.high[:, None],
+        cuts=cuts,
+        concave=model.objective == "log",
+        half=0.5 * interval.limit[:, None],
+        tolerance=tolerance,
+        limit=limit,
+        watch=watch,
+    )
+    return _marked(found, interval.feasible), frontier, interval.feasible
+
+
+def decompose_by_cuts(
+    subproblem: Subproblem,
+    low: Array,
+    high: Array,
+    *,
+    cuts: Cuts,
+    concave: bool,
+    half: Array,
+    tolerance: float,
+    limit: int,
+    watch: Watch | None = None,
+) -> Decomposition:
+    """Benders over the share between ``low`` and ``high``, (n, 1) each (lu2022 eq. 16-18, spec mesh 3.3).
+
+    ``cuts="valid"``: :func:`sigma_master`; where the value is ``concave`` in the share, tangents and
+    :func:`tangent_master`. ``cuts="paper"``: tangents whatever the objective, started at ``half`` of beta_max (lu2022
+    Table 1); their bound is NOT valid for the ``sum``. ``watch`` is shown all cuts and the master's proposal in
+    every iteration.
+    """
+    xp = array_namespace(low)
     if cuts == "paper":
-        start = [xp.clip(0.5 * interval.limit[:, None], min=low, max=high)]
+        start = [xp.clip(half, min=low, max=high)]
     else:
+        # A logarithm has its optimum inside, the sum mostly at an end.
         start = [low, 0.5 * (low + high), high] if concave else [low, high]
     ask = tangent_master if concave or cuts == "paper" else sigma_master
 
@@ -167,8 +216,8 @@ def decompose_counts(
             watch(solved, proposal)
         return proposal
 
-    found = decompose(
-        CountSubproblem(frontier, model, interval),
+    return decompose(
+        subproblem,
         master,
         low,
         high,
@@ -177,11 +226,10 @@ def decompose_counts(
         scale=1.0 if concave else 0.0,
         limit=limit,
     )
-    return blanked(found, interval.feasible), frontier, interval.feasible
 
 
-def blanked(found: Decomposition, feasible: Array) -> Decomposition:
-    """Mark infeasible instances, whose numbers mean nothing."""
+def _marked(found: Decomposition, feasible: Array) -> Decomposition:
+    """INFEASIBLE and NaN where instances are, whose numbers mean nothing."""
     xp = array_namespace(feasible)
     return found._replace(
         point=xp.where(feasible[:, None], found.point, xp.nan),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from array_api_compat import array_namespace, device
 
 from jcas_env.scenarios.mesh import CountModel
+from jcas_env.tree import take
 from jcas_env.types import Array
 
-from .counts import CountValue, Frontier, select, solve_counts
+from .counts import CountValue, Frontier, solve_counts
 from .cuts import Interval
 
 HALVINGS = 60
@@ -54,9 +55,9 @@ def exact_share(frontier: Frontier, model: CountModel, interval: Interval) -> Co
     batch, count = shares.shape
     lane = xp.arange(batch, device=device(shares))
     index = xp.reshape(xp.broadcast_to(lane[:, None], (batch, count)), (-1,))
-    found = solve_counts(select(frontier, index), model, xp.reshape(shares, (-1,)))
+    found = solve_counts(take(frontier, index), model, xp.reshape(shares, (-1,)))
     best = xp.argmax(xp.reshape(found.value, (batch, count)), axis=-1) + count * lane
-    chosen = _pick(found, best)
+    chosen = take(found, best)
     # Beyond the last share that is tried the value can rise by no more than the share does.
     return chosen._replace(
         bound=xp.maximum(chosen.bound, xp.reshape(found.bound, (batch, count))[:, -1] * interval.limit / high)
@@ -77,8 +78,3 @@ def _bisected(frontier: Frontier, model: CountModel, interval: Interval) -> Coun
     found = solve_counts(frontier, model, low)
     # By concavity the tangent at the lower end of the bracket bounds everything above it.
     return found._replace(bound=found.bound + xp.maximum(found.slope, 0.0) * (high - low))
-
-
-def _pick(found: CountValue, index: Array) -> CountValue:
-    answer = type(found.answer)(*(part[index] for part in found.answer))
-    return CountValue(answer, *(part[index] for part in found[1:]))

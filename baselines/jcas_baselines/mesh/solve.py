@@ -1,10 +1,10 @@
-"""Solutions of the mesh: what the general classes do when they are given a :class:`MeshProblem`."""
+"""Answers of ``GBD``, ``Exact`` and ``EqualAllocation`` to a :class:`MeshProblem` (lu2022, spec mesh 3)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import partial, wraps
 from math import inf
 from typing import Any
 
@@ -15,115 +15,120 @@ from jcas_env.scenarios.mesh import MeshAllocation, MeshProblem
 from jcas_env.scenarios.mesh.subcarriers import proportional_counts
 from jcas_env.types import Array, Status
 
+from ..engines.benders import Decomposition
 from ..solver import Solution, in_double_precision
-from .bins import BinSolution, solve_with_bins
+from .bins import solve_with_bins
 from .counts import Frontier, frontier_of, unsorted
-from .cuts import Cuts, decompose_counts, interval_of, relieved
+from .cuts import Cuts, decompose_counts, interval_of, without_unmet_floors
 from .exact import exact_share
-from .rounding import SMALL_BAND, as_allocation, best_share, needed_counts, round_counts
+from .rounding import DOWN, SMALL_BAND, as_allocation, best_share, needed_counts, round_counts
 
 
+def _in_double_precision(solve: Callable[..., Solution]) -> Callable[..., Solution]:
+    """Decorator: solve in double precision, and answer in the problem's own with a share that still keeps the floors.
+
+    Near 1 single precision rounds a share up to where nothing is left for the data; it is rounded down instead.
+    """
+
+    @wraps(solve)
+    def wide(problem: MeshProblem, **options: Any) -> Solution:
+        xp, dtype = array_namespace(problem.distance), problem.distance.dtype
+        if dtype != xp.float32:
+            return solve(problem, **options)
+        solution = in_double_precision(partial(solve, **options), problem, dtype)
+        share = solution.allocation.positioning_share * (1.0 - float(xp.finfo(dtype).eps))
+        share = xp.where(share < problem.share_min, problem.share_min, share)
+        return replace(solution, allocation=solution.allocation._replace(positioning_share=share))
+
+    return wide
+
+
+@_in_double_precision
 def solve_gbd(
     problem: MeshProblem, *, cuts: Cuts, bins: int, conic: bool, whole: bool, tolerance: float, limit: int
 ) -> Solution:
-    """Benders over the share: closed-form count model, or cone programs over bins; see :class:`.GBD`."""
-    xp = array_namespace(problem.distance)
-    if problem.distance.dtype == xp.float32:
-        solve = partial(solve_gbd, cuts=cuts, bins=bins, conic=conic, whole=whole, tolerance=tolerance, limit=limit)
-        return in_single(solve, problem)
+    """Benders over the share, on the count model in closed form or on bins; see :class:`.GBD` (lu2022 eq. 16-18).
+
+    Cone programs where ``conic``, where the channel is selective and where the band is of at most ``SMALL_BAND``
+    subcarriers, of which counts say too little.
+    """
     if conic or problem.selective or problem.subcarriers <= SMALL_BAND:
-        return _by_bins(problem, bins=bins, paper=cuts == "paper", tolerance=tolerance, limit=limit)
+        return _by_bins(problem, bins=bins, cuts=cuts, tolerance=tolerance, limit=limit)
     found, frontier, feasible = decompose_counts(problem.count_model, cuts=cuts, tolerance=tolerance, limit=limit)
-    status = found.status
-    if cuts == "paper" and problem.objective == "sum":  # its bound is no proof
-        status = xp.where(status == int(Status.OPTIMAL), int(Status.FEASIBLE), status)
-    solved = found.point[:, 0], found.answer.counts, found.lower, found.upper, found.cuts, status
-    return _assembled(problem, frontier, feasible, *solved, whole=whole)
+    found = found._replace(status=_claimed(found.status, problem, cuts))
+    return _assembled(problem, frontier, feasible, found, whole=whole)
 
 
+def _claimed(status: Array, problem: MeshProblem, cuts: Cuts) -> Array:
+    """A closed gap proves nothing where tangents were taken of a value that is not concave in the share."""
+    xp = array_namespace(status)
+    if cuts != "paper" or problem.objective != "sum":
+        return status
+    return xp.where(status == int(Status.OPTIMAL), int(Status.FEASIBLE), status)
+
+
+@_in_double_precision
 def solve_exact(problem: MeshProblem, *, whole: bool = True) -> Solution:
-    """Count model in closed form; raises ``ValueError`` for a frequency-selective channel, which it does not cover."""
+    """Count model in closed form (spec mesh 3.4).
+
+    Raises ``ValueError`` for a frequency-selective channel, which it does not cover.
+    """
     if problem.selective:
         raise ValueError("`snr` differs between subcarriers: Exact solves flat channels, GBD solves this one")
-    xp = array_namespace(problem.distance)
-    if problem.distance.dtype == xp.float32:
-        return in_single(partial(solve_exact, whole=whole), problem)
     interval = interval_of(problem.count_model)
-    frontier = relieved(frontier_of(problem.count_model), interval.feasible)
-    found = exact_share(frontier, problem.count_model, interval)
+    frontier = without_unmet_floors(frontier_of(problem.count_model), interval.feasible)
+    best = exact_share(frontier, problem.count_model, interval)
+    xp = array_namespace(best.value)
     status = xp.full_like(frontier.order[:, 0], int(Status.OPTIMAL))
-    count = xp.full_like(status, 1)
-    solved = found.answer.share, found.answer.counts, found.value, found.bound, count, status
-    return _assembled(problem, frontier, interval.feasible, *solved, whole=whole)
+    found = Decomposition(best.answer.share[:, None], best.answer, best.value, best.bound, xp.ones_like(status), status)
+    return _assembled(problem, frontier, interval.feasible, found, whole=whole)
 
 
 def _assembled(
-    problem: MeshProblem,
-    frontier: Frontier,
-    feasible: Array,
-    share: Array,
-    relaxed: Array,
-    lower: Array,
-    upper: Array,
-    iterations: Array,
-    status: Array,
-    *,
-    whole: bool,
+    problem: MeshProblem, frontier: Frontier, feasible: Array, found: Decomposition, *, whole: bool
 ) -> Solution:
-    """Round the relaxed counts (n, sorted users) of all instances, and put everything into the problem's shape."""
-    xp = array_namespace(relaxed)
+    """Round the relaxed counts (n, sorted users) of all instances, and put everything into the problem's shape.
+
+    Where no share keeps the floors nothing is known; where only whole counts do not, the relaxed figures stay.
+    """
+    xp = array_namespace(found.lower)
     model = problem.count_model
-    share = xp.where(feasible, share, problem.share_min)
-    found = feasible
-    relaxed = unsorted(frontier, relaxed)
-    if whole:
-        counts, rounded, kept = round_counts(frontier, model, share, least=problem.least_subcarriers)
-        found = feasible & kept
-        allocation = as_allocation(problem, counts, rounded, ~found)
-    else:
-        allocation = MeshAllocation(
-            xp.reshape(xp.where(feasible[:, None], relaxed, xp.nan), (*problem.batch, problem.users)),
-            None,
-            xp.reshape(xp.where(feasible, share, xp.nan), problem.batch),
-        )
+    share = xp.where(feasible, found.point[:, 0], problem.share_min)
+    relaxed = unsorted(frontier, found.answer.counts)
 
     def batch(value: Array, *rest: int) -> Array:
         return xp.reshape(value, (*problem.batch, *rest))
 
-    return Solution(
+    if whole:
+        counts, rounded, kept = round_counts(frontier, model, share, least=problem.least_subcarriers)
+        kept = feasible & kept
+        allocation = as_allocation(problem, counts, rounded, ~kept)
+    else:
+        kept, allocation = feasible, MeshAllocation(batch(relaxed, problem.users), None, batch(share))
+    solution = Solution(
         allocation,
-        batch(xp.where(found, lower, xp.nan)),
-        batch(xp.where(found, upper, xp.nan)),
-        batch(xp.where(found, status, int(Status.INFEASIBLE))),
-        batch(iterations),
+        batch(found.lower),
+        batch(found.upper),
+        batch(found.status),
+        batch(found.cuts),
         {
-            "positioning_share": batch(xp.where(feasible, share, xp.nan)),
-            "counts": batch(xp.where(feasible[:, None], relaxed, xp.nan), problem.users),
-            "floors_kept": batch(found),
+            "positioning_share": batch(share),
+            "counts": batch(relaxed, problem.users),
+            "floors_kept": batch(kept),
             "relaxation": xp.full(problem.batch, not whole, device=device(relaxed)),
-            "relaxed_objective": batch(xp.where(feasible, lower, xp.nan)),
+            "relaxed_objective": batch(found.lower),
             "subcarriers_needed": batch(xp.sum(needed_counts(frontier_of(model), model), axis=-1)),
             "share_max": model.share_max,
             "rate_floor_max": model.rate_floor_max,
         },
     )
+    unsolved = solution.struck(batch(~feasible), "positioning_share", "counts", "relaxed_objective")
+    return unsolved.struck(batch(~kept))
 
 
-def in_single(solve: Callable[[MeshProblem], Solution], problem: MeshProblem) -> Solution:
-    """Solve in double precision, and answer in the problem's own with a share that still keeps the floors.
-
-    Near 1 single precision rounds a share up to where nothing is left for the data; it is rounded down instead.
-    """
-    xp = array_namespace(problem.distance)
-    solution = in_double_precision(solve, problem, problem.distance.dtype)
-    share = solution.allocation.positioning_share * (1.0 - float(xp.finfo(problem.distance.dtype).eps))
-    share = xp.where(share < problem.share_min, problem.share_min, share)
-    return replace(solution, allocation=solution.allocation._replace(positioning_share=share))
-
-
-def _by_bins(problem: MeshProblem, *, bins: int, paper: bool, tolerance: float, limit: int) -> Solution:
+def _by_bins(problem: MeshProblem, *, bins: int, cuts: Cuts, tolerance: float, limit: int) -> Solution:
     """Instances one after the other, in NumPy; the answer is in the problem's library."""
-    options: dict[str, Any] = {"bins": bins, "paper": paper, "tolerance": tolerance, "limit": limit}
+    options: dict[str, Any] = {"bins": bins, "cuts": cuts, "tolerance": tolerance, "limit": limit}
     solved = [solve_with_bins(one, **options) for one in _instances(problem)]
 
     xp = array_namespace(problem.distance)
@@ -132,19 +137,15 @@ def _by_bins(problem: MeshProblem, *, bins: int, paper: bool, tolerance: float, 
         values = np.reshape(np.stack([np.asarray(pick(one)) for one in solved]), (*problem.batch, *rest))
         return xp.asarray(values, device=device(problem.distance))
 
-    def status(one: BinSolution) -> int:
-        code = int(one.found.status[0]) if one.kept else int(Status.INFEASIBLE)
-        return int(Status.FEASIBLE) if paper and problem.objective == "sum" and code == Status.OPTIMAL else code
-
     return Solution(
         MeshAllocation(
             gather(lambda one: one.allocation.counts, problem.users),
             gather(lambda one: one.allocation.assignment, problem.subcarriers),
             gather(lambda one: one.allocation.positioning_share),
         ),
-        gather(lambda one: one.found.lower[0] if one.kept else np.nan),
-        gather(lambda one: one.found.upper[0] if one.kept else np.nan),
-        gather(status),
+        gather(lambda one: one.found.lower[0]),
+        gather(lambda one: one.found.upper[0]),
+        _claimed(gather(lambda one: one.found.status[0]), problem, cuts),
         gather(lambda one: one.found.cuts[0]),
         {
             "positioning_share": gather(lambda one: one.found.point[0, 0]),
@@ -157,12 +158,12 @@ def _by_bins(problem: MeshProblem, *, bins: int, paper: bool, tolerance: float, 
             "programs_failed": gather(lambda one: one.failed),
             "rate_floor_max": problem.count_model.rate_floor_max,
         },
-    )
+    ).struck(gather(lambda one: not one.kept))
 
 
 def _instances(problem: MeshProblem) -> list[MeshProblem]:
     """Unbatched problems of a batch, in order."""
-    wide = problem.snr.ndim - problem.distance.ndim + 1
+    wide = problem.snr.ndim - problem.distance.ndim + 1  # axes of the SNR of one instance: 2 where it is selective
     lanes = []
     for index in np.ndindex(problem.batch):
         lanes.append(
@@ -181,11 +182,13 @@ def _instances(problem: MeshProblem) -> list[MeshProblem]:
     return lanes
 
 
+@_in_double_precision
 def solve_equal(problem: MeshProblem) -> Solution:
-    """Equal counts, and the share that suits them best; infeasible where equal counts keep the floors at no share."""
+    """Equal whole counts, and the share that suits them best (spec mesh 3.6); FEASIBLE, for it claims nothing.
+
+    INFEASIBLE where equal counts keep the floors at no share; ``details["share_max"]`` says by how much.
+    """
     xp = array_namespace(problem.distance)
-    if problem.distance.dtype == xp.float32:
-        return in_single(solve_equal, problem)
     model = problem.count_model
     weight = xp.full_like(model.rate, 1.0 / problem.users)
     counts = proportional_counts(weight, total=problem.subcarriers, least=0)
@@ -193,18 +196,18 @@ def solve_equal(problem: MeshProblem) -> Solution:
     positioning = xp.min(counts * model.information, axis=-1)
     floor = model.rate_floor / model.rate_scale
     share = best_share(model, model.positioning_weight, floor, positioning, rate)
-    lost = (1.0 - share) * xp.min(rate, axis=-1) < floor * (1.0 - 1e-12)
+    lost = (1.0 - share) * xp.min(rate, axis=-1) < floor * DOWN
     flat = [xp.reshape(part, (-1, *part.shape[len(problem.batch) :])) for part in (counts, share, lost)]
     value = model._replace(rate_scale=xp.ones_like(share)).value(positioning, xp.mean(rate, axis=-1), share)
     return Solution(
         as_allocation(problem, *flat),
-        xp.where(lost, xp.nan, value),
-        xp.where(lost, xp.nan, xp.full_like(share, inf)),
-        xp.where(lost, int(Status.INFEASIBLE), int(Status.FEASIBLE)),
+        value,
+        xp.full_like(share, inf),
+        xp.full_like(lost, int(Status.FEASIBLE), dtype=xp.int64),
         xp.zeros_like(lost, dtype=xp.int64),
         {
-            "positioning_share": xp.where(lost, xp.nan, share),
+            "positioning_share": share,
             "share_max": 1.0 - floor / xp.min(rate, axis=-1),
             "rate_floor_max": model.rate_floor_max,
         },
-    )
+    ).struck(lost, "positioning_share")

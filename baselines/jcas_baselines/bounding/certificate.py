@@ -1,0 +1,100 @@
+r"""The certificate of a batch of slots: the less of two upper bounds on their utility (spec bound 3).
+
+1. :func:`separate_bound` knows the interference in groups and sets that of other cells to the least that they can
+   cause. Units, services of cells, then share nothing but the positioning share beta (R3, R4).
+2. :func:`coupling_bound` leaves out the interference in groups and puts prices on that of other cells (R2 with J a
+   variable). It is sought only where an equal split does not show that it cannot be the less.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jcas_env.tree import take
+
+from .coupling import Network, couple, equal_split
+from .descent import lowest_bound
+from .prices import Setting, UnitPrices, UnitShares, price_units
+from .units import ShareRange, Slots, Units, units_of
+
+ROUNDING = 1e-9
+"""Share by which the bound is raised against rounding in the last sums."""
+TUNED_SHARE = 1e-3
+"""Prices are not tuned to shares below this one."""
+CHUNK = 96
+"""Units, services of cells, whose trees grow in one batch: what keeps the memory bounded."""
+HESSIANS = 4_000_000
+"""Most entries of the Hessians of a batch whose prices of interference are sought together."""
+
+
+def certify(slots: Slots, share: ShareRange, setting: Setting, *, spend_all: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Upper bound on the ``rate`` utility of every slot [Mbit/s], and nodes evaluated for it, (elements,) each.
+
+    Holds for every allocation whose positioning shares are in ``share``; with ``spend_all`` only for those
+    that radiate every cell's whole budget.
+    """
+    separate, nodes = separate_bound(units_of(slots, spend_all=spend_all), share, setting)
+    network = couple(slots, share.low, share.high, spend_all=spend_all)
+    return np.minimum(separate, coupling_bound(network, separate)) * (1.0 + ROUNDING), nodes
+
+
+def separate_bound(units: Units, share: ShareRange, setting: Setting) -> tuple[np.ndarray, np.ndarray]:
+    r"""Bound with the least interference of other cells [Mbit/s], and number of nodes, (elements,) each.
+
+    With prices tuned to a share the bound on a cell is linear in its :math:`\beta`; where shares are free there are two
+    such lines, tuned to both ends, and :func:`highest_of_lowest` is the bound over all shares.
+    """
+    cells = share.low.shape[-1]
+    ends = [part.ravel() for part in (share.low, share.high)]
+    widest = service_shares(*ends)
+    lines, nodes = [], np.zeros(widest.shape, dtype=np.int64)
+    for tuned in ends if share.free else ends[:1]:
+        prices = _price_in_chunks(
+            units, UnitShares(np.maximum(service_shares(tuned, tuned), TUNED_SHARE), widest), setting
+        )
+        nodes = nodes + prices.nodes
+        at_ends = [(prices.power + prices.band) * service_shares(end, end) + prices.rest for end in ends]
+        lines.append([np.reshape(unit, (-1, 2)).sum(axis=-1) for unit in at_ends])
+    bound = highest_of_lowest(np.asarray(lines)).reshape(-1, cells).sum(axis=-1)
+    return bound, nodes.reshape(len(bound), -1).sum(axis=-1)
+
+
+def _price_in_chunks(units: Units, shares: UnitShares, setting: Setting) -> UnitPrices:
+    """Prices of all units, ``CHUNK`` at a time."""
+    count = len(shares.tuned)
+    parts = []
+    for begin in range(0, count, CHUNK):
+        some = slice(begin, min(begin + CHUNK, count))
+        parts.append(price_units(units.part(some.start, some.stop), take(shares, some), setting))
+    return UnitPrices(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+
+def coupling_bound(network: Network, known: np.ndarray) -> np.ndarray:
+    """Bound with prices of interference [Mbit/s], or inf where it cannot be less than a ``known`` one, (elements,)."""
+    bound = np.full_like(known, np.inf)
+    coupled = (network.coupling > 0).any(axis=(-2, -1))
+    useful = np.flatnonzero(coupled & (equal_split(network) * network.scale < known))
+    prices = 2 * (2 * network.worth.shape[-1] + 2 * network.cell.shape[1])
+    count = max(1, HESSIANS // prices**2)
+    for begin in range(0, len(useful), count):
+        some = useful[begin : begin + count]
+        bound[some] = lowest_bound(take(network, some))
+    return bound
+
+
+def service_shares(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Largest shares of both services, interleaved, where the positioning share is in [low, high], (n,) -> (2 n,)."""
+    return np.stack([1.0 - low, high], axis=-1).ravel()
+
+
+def highest_of_lowest(ends: np.ndarray) -> np.ndarray:
+    """Largest value between two ends of the least of one or two lines, (lines, 2 ends, ...) -> (...,)."""
+    values = [ends[:, 0].min(axis=0), ends[:, 1].min(axis=0)]
+    if len(ends) == 2:
+        ahead = ends[0] - ends[1]  # (2 ends, ...)
+        change = ahead[0] - ahead[1]
+        # The least of two lines peaks at an end or where they cross, if they do between the ends.
+        crossing = np.where(change != 0, ahead[0] / np.where(change != 0, change, 1.0), 0.0)
+        at = np.clip(crossing, 0.0, 1.0)
+        values.append((ends[:, 0] + at * (ends[:, 1] - ends[:, 0])).min(axis=0))
+    return np.maximum.reduce(values)
