@@ -137,13 +137,7 @@ def prepare(received: Array, beams: Array | None, noise_power: Array, paths: int
         Wrong shapes, more pilots than antennas, no path, negative or NaN noise power (spec estimation 6.13).
     """
     xp = array_namespace(received)
-    require(
-        received.ndim >= 3,
-        f"`received` must have shape (..., snapshots, rx_antennas, pilots), got {tuple(received.shape)}",
-    )
-    require(xp.isdtype(received.dtype, "complex floating"), f"`received` must be complex, got {received.dtype}")
-    require(prod(received.shape) > 0, f"`received` must not be empty, got shape {tuple(received.shape)}")
-    require(isinstance(paths, int) and paths >= 1, f"`paths` must be a positive integer, got {paths!r}")
+    _check_received(received, paths)
     links, pilots = received.shape[:-3], received.shape[-1]
     noise_power = _noise(received, noise_power)
     z = rows(received, links)
@@ -152,6 +146,7 @@ def prepare(received: Array, beams: Array | None, noise_power: Array, paths: int
         beams = rows(beams, links, 3)
         if beams.shape[-2] == pilots:
             z, beams = z @ xp.conj(xp.matrix_transpose(beams)), None
+    # Bad links hold ones, so that they neither warn nor disturb the others; they are blanked at the end.
     finite = xp.all(xp.isfinite(z), axis=(1, 2, 3)) & xp.isfinite(noise_power)
     ok = finite & xp.any(z != 0, axis=(1, 2, 3))
     z = xp.where(ok[:, None, None, None], z, xp.ones_like(z))
@@ -166,6 +161,17 @@ def prepare(received: Array, beams: Array | None, noise_power: Array, paths: int
         energy=xp.sum(power, axis=(1, 2, 3)),
         ok=ok,
     )
+
+
+def _check_received(received: Array, paths: int) -> None:
+    xp = array_namespace(received)
+    require(
+        received.ndim >= 3,
+        f"`received` must have shape (..., snapshots, rx_antennas, pilots), got {tuple(received.shape)}",
+    )
+    require(xp.isdtype(received.dtype, "complex floating"), f"`received` must be complex, got {received.dtype}")
+    require(prod(received.shape) > 0, f"`received` must not be empty, got shape {tuple(received.shape)}")
+    require(isinstance(paths, int) and paths >= 1, f"`paths` must be a positive integer, got {paths!r}")
 
 
 def _noise(received: Array, noise_power: Array) -> Array:
