@@ -95,6 +95,8 @@ def rows(tree: T, batch: tuple[int, ...], trailing: int | None = None) -> T:
     """
 
     def leaf(value: Any) -> Any:
+        if value is None:
+            return None
         xp = array_namespace(value)
         tail = value.shape[len(batch) if trailing is None else value.ndim - trailing :]
         return xp.reshape(xp.broadcast_to(value, (*batch, *tail)), (prod(batch), *tail))
@@ -104,4 +106,8 @@ def rows(tree: T, batch: tuple[int, ...], trailing: int | None = None) -> T:
 
 def unrows(tree: T, batch: tuple[int, ...]) -> T:
     """Inverse of :func:`rows`: (elements, ...) to (*batch, ...)."""
-    return tree_map(lambda value: array_namespace(value).reshape(value, (*batch, *value.shape[1:])), tree)
+
+    def leaf(value: Any) -> Any:
+        return None if value is None else array_namespace(value).reshape(value, (*batch, *value.shape[1:]))
+
+    return tree_map(leaf, tree)

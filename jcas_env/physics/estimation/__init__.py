@@ -97,6 +97,7 @@ ESTIMATORS = {
 
 
 __all__ = [
+    "DATA",
     "ESTIMATORS",
     "Estimate",
     "Estimator",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array_api_compat import array_namespace
 
+from ...batching import rows, unrows
 from ...checks import require
 from ...types import Array, as_array
 from .search.atoms import Aperture, diagonal, groups_first, jet_gram, projected_curvature
@@ -85,13 +86,11 @@ def angle_covariance_bound(
     xp = array_namespace(aod_cos, aoa_cos, gains)
     links, paths = aod_cos.shape[:-1], aod_cos.shape[-1]
     require(gains.shape[-1] == paths, f"`gains` must have {paths} paths, got shape {tuple(gains.shape)}")
-    flat_beams = None if beams is None else xp.reshape(beams, (-1, *beams.shape[-3:]))
-    aperture = Aperture(tx_antennas, rx_antennas, flat_beams)
-    known = jet_gram(aperture, xp.reshape(aod_cos, (-1, paths)), xp.reshape(aoa_cos, (-1, paths)))
+    aperture = Aperture(tx_antennas, rx_antennas, rows(beams, links, 3))
+    known = jet_gram(aperture, rows(aod_cos, links), rows(aoa_cos, links))
     on = xp.ones_like(aod_cos, dtype=xp.bool) if active is None else active
-    g = groups_first(xp.reshape(gains, (-1, *gains.shape[-2:])), flat_beams)
-    inverse = _inverse(_angle_information(known, g, xp.reshape(on, (-1, paths))))
-    inverse = xp.reshape(inverse, (*links, *inverse.shape[-2:]))
+    g = groups_first(rows(gains, links), aperture.beams)
+    inverse = unrows(_inverse(_angle_information(known, g, rows(on, links))), links)
     return 0.5 * as_array(noise_power, aod_cos)[..., None, None] * inverse
 
 
@@ -99,8 +98,8 @@ def _angle_information(known: Array, gains: Array, on: Array) -> Array:
     """J from the Gram matrices of atoms and derivatives; rows and columns of paths that are not ``on`` are zero."""
     xp = array_namespace(known)
     paths = on.shape[-1]
-    rows = xp.concat([on] * (known.shape[-1] // paths), axis=-1)[:, None]
-    known = xp.where(rows[..., :, None] & rows[..., None, :], known, xp.zeros_like(known))
+    there = xp.concat([on] * (known.shape[-1] // paths), axis=-1)[:, None]
+    known = xp.where(there[..., :, None] & there[..., None, :], known, xp.zeros_like(known))
     # Absent paths get a unit of their own; the floor keeps coincident ones regular.
     lift = xp.where(on, _least(known), 1.0)[:, None]
     kernel = known[..., :paths, :paths] + diagonal(xp.astype(lift, known.dtype))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from array_api_compat import array_namespace, device
 
+from ...batching import rows, unrows
 from ...checks import require
 from ...types import Array, as_array
 from ..channel import snapshot_channels
@@ -105,8 +106,8 @@ def crb(
     count = crb_normals(paths=paths, snapshots=snapshots, tx_antennas=tx_antennas, rx_antennas=rx_antennas)
     shape = (*links, count)
     require(normals.shape == shape, f"`normals` must have shape {tuple(shape)}, got {tuple(normals.shape)}")
-    normals = xp.reshape(normals, (-1, count))
-    aperture = Aperture(tx_antennas, rx_antennas, _flat(beams))
+    normals = rows(normals, links)
+    aperture = Aperture(tx_antennas, rx_antennas, rows(beams, links, 3))
     truth = _paths(aperture, aod_cos, aoa_cos, gains, noise_power)
     cut = (2 * paths, 2 * paths * (1 + snapshots))
     aod, aoa = _angles(aperture, truth, normals[:, : cut[0]])
@@ -159,19 +160,14 @@ def angle_information_matrix(
         v of all paths, then w of all paths (only v for one receive antenna) [-] (spec estimation 7, step 3). Parameters
         as for :func:`crb`.
     """
-    xp = array_namespace(aod_cos, gains)
-    aperture = Aperture(tx_antennas, rx_antennas, _flat(beams))
-    j = _information(aperture, _paths(aperture, aod_cos, aoa_cos, gains, noise_power))
-    return xp.reshape(j, (*aod_cos.shape[:-1], *j.shape[1:]))
+    links = aod_cos.shape[:-1]
+    aperture = Aperture(tx_antennas, rx_antennas, rows(beams, links, 3))
+    return unrows(_information(aperture, _paths(aperture, aod_cos, aoa_cos, gains, noise_power)), links)
 
 
 def _jitter(like: Array) -> float:
     """What keeps Gram matrices regular where paths coincide: 1e-9, in single precision what rounding leaves of it."""
     return max(1e-9, ridge_floor(like))
-
-
-def _flat(beams: Array | None) -> Array | None:
-    return None if beams is None else array_namespace(beams).reshape(beams, (-1, *beams.shape[-3:]))
 
 
 def _column(values: Array) -> Array:
@@ -203,11 +199,11 @@ def _paths(aperture: Aperture, aod_cos: Array, aoa_cos: Array, gains: Array, noi
         f"`gains` must have shape (..., snapshots, paths) for `aod_cos` and `aoa_cos` (..., paths), got "
         f"{tuple(gains.shape)}, {tuple(aod_cos.shape)} and {tuple(aoa_cos.shape)}",
     )
-    noise = xp.broadcast_to(as_array(noise_power, aod_cos), aod_cos.shape[:-1])
+    links = aod_cos.shape[:-1]
+    noise = rows(as_array(noise_power, aod_cos), links, 0)
     require(not bool(xp.any(~(noise >= 0.0))), "`noise_power` must not be negative or NaN")
-    noise = xp.reshape(noise, (-1,))
-    v, w = (xp.reshape(u, (-1, paths)) for u in (aod_cos, aoa_cos))
-    g = groups_first(xp.reshape(gains, (-1, *gains.shape[-2:])), aperture.beams)
+    v, w, g = (rows(part, links) for part in (aod_cos, aoa_cos, gains))
+    g = groups_first(g, aperture.beams)
     power = path_power(g, gains.shape[-2])
     strongest = xp.max(power, axis=-1)
     ok = xp.isfinite(xp.sum(power + v + w, axis=-1) + noise) & (strongest > 0.0)

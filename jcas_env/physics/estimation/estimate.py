@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from array_api_compat import array_namespace
 
+from ...batching import unrows
 from ...tree import tree_map
 from ...types import Array
 
@@ -45,17 +46,14 @@ def report(estimate: Estimate, links: tuple[int, ...]) -> Estimate:
     Fields of shape (links, ...) become (*links, ...), in the units [-] of :class:`Estimate` (spec estimation 6.8).
     """
     xp = array_namespace(estimate.channel)
-    good, all_good = estimate.ok, bool(xp.all(estimate.ok))
-    if all_good and len(links) == 1:
-        return estimate
+    good = estimate.ok
 
-    def leaf(value: Array) -> Array:
-        if not all_good:
-            value = xp.where(xp.reshape(good, (-1, *(1,) * (value.ndim - 1))), value, xp.zeros_like(value))
-        return xp.reshape(value, (*links, *value.shape[1:]))
+    def blank(value: Array) -> Array:
+        return xp.where(xp.reshape(good, (-1, *(1,) * (value.ndim - 1))), value, xp.zeros_like(value))
 
-    blank = tree_map(leaf, estimate)
-    return blank._replace(identifiable=xp.reshape(estimate.identifiable, links))
+    if not bool(xp.all(good)):
+        estimate = tree_map(blank, estimate)._replace(identifiable=estimate.identifiable)
+    return estimate if len(links) == 1 else unrows(estimate, links)
 
 
 def without_paths(estimate: Estimate, data: Array, noise_power: Array) -> Estimate:

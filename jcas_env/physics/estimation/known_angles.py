@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array_api_compat import array_namespace
 
+from ...batching import rows
 from ...types import Array, as_array
 from ..channel import snapshot_channels
 from .estimate import Estimate, report, without_paths
@@ -49,9 +50,9 @@ def gains_on_known_angles(
     xp = array_namespace(received)
     paths, links = aod_cos.shape[-1], received.shape[:-3]
     pilots = prepare(received, beams, noise_power, paths)
-    aod, aoa = (xp.reshape(xp.broadcast_to(u, (*links, paths)), (-1, paths)) for u in (aod_cos, aoa_cos))
-    on = xp.ones_like(aod, dtype=xp.bool) if active is None else xp.reshape(active, (-1, paths))
-    rho = xp.reshape(xp.broadcast_to(as_array(ridge, aod), links), (-1, 1))
+    aod, aoa, on = (rows(part, links, 1) for part in (aod_cos, aoa_cos, active))
+    on = xp.ones_like(aod, dtype=xp.bool) if active is None else on
+    rho = rows(as_array(ridge, aod), links, 0)[:, None]
     gains, spread = _least_squares(pilots, aod, aoa, on, rho)
     rx, tx = pilots.rx_antennas, pilots.tx_antennas
     channel = snapshot_channels(gains, aoa, aod, rx_antennas=rx, tx_antennas=tx)

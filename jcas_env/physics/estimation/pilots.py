@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from array_api_compat import array_namespace, device
 
+from ...batching import rows
 from ...checks import require
 from ...types import Array
 from .estimate import Estimate
@@ -136,22 +137,16 @@ def prepare(received: Array, beams: Array | None, noise_power: Array, paths: int
         Wrong shapes, more pilots than antennas, no path, negative or NaN noise power (spec estimation 6.13).
     """
     xp = array_namespace(received)
-    require(
-        received.ndim >= 3,
-        f"`received` must have shape (..., snapshots, rx_antennas, pilots), got {tuple(received.shape)}",
-    )
-    require(xp.isdtype(received.dtype, "complex floating"), f"`received` must be complex, got {received.dtype}")
-    require(prod(received.shape) > 0, f"`received` must not be empty, got shape {tuple(received.shape)}")
-    require(isinstance(paths, int) and paths >= 1, f"`paths` must be a positive integer, got {paths!r}")
-    links, (snapshots, rx, pilots) = received.shape[:-3], received.shape[-3:]
+    _check_received(received, paths)
+    links, pilots = received.shape[:-3], received.shape[-1]
     noise_power = _noise(received, noise_power)
-    z = xp.reshape(received, (-1, snapshots, rx, pilots))
+    z = rows(received, links)
     if beams is not None:
         _check_beams(received, beams)
-        beams = xp.broadcast_to(beams, (*links, *beams.shape[-3:]))
-        beams = xp.reshape(beams, (-1, *beams.shape[-3:]))
+        beams = rows(beams, links, 3)
         if beams.shape[-2] == pilots:
             z, beams = z @ xp.conj(xp.matrix_transpose(beams)), None
+    # Bad links hold ones, so that they neither warn nor disturb the others; they are blanked at the end.
     finite = xp.all(xp.isfinite(z), axis=(1, 2, 3)) & xp.isfinite(noise_power)
     ok = finite & xp.any(z != 0, axis=(1, 2, 3))
     z = xp.where(ok[:, None, None, None], z, xp.ones_like(z))
@@ -168,6 +163,17 @@ def prepare(received: Array, beams: Array | None, noise_power: Array, paths: int
     )
 
 
+def _check_received(received: Array, paths: int) -> None:
+    xp = array_namespace(received)
+    require(
+        received.ndim >= 3,
+        f"`received` must have shape (..., snapshots, rx_antennas, pilots), got {tuple(received.shape)}",
+    )
+    require(xp.isdtype(received.dtype, "complex floating"), f"`received` must be complex, got {received.dtype}")
+    require(prod(received.shape) > 0, f"`received` must not be empty, got shape {tuple(received.shape)}")
+    require(isinstance(paths, int) and paths >= 1, f"`paths` must be a positive integer, got {paths!r}")
+
+
 def _noise(received: Array, noise_power: Array) -> Array:
     xp = array_namespace(received)
     real = xp.real(received[..., 0, 0, 0])
@@ -179,7 +185,7 @@ def _noise(received: Array, noise_power: Array) -> Array:
     require(ok, f"`noise_power` must broadcast to the links {tuple(links)}, got shape {tuple(noise_power.shape)}")
     bad = ~(noise_power >= 0)
     require(not bool(xp.any(bad)), "`noise_power` must not be negative or NaN")
-    return xp.reshape(xp.broadcast_to(noise_power, links), (-1,))
+    return rows(noise_power, links, 0)
 
 
 def _check_beams(received: Array, beams: Array) -> None:

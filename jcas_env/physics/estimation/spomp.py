@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from array_api_compat import array_namespace
 
-from ...batching import blocks, gather, indices, joined, scatter
+from ...batching import blocks, gather, indices, joined, rows, scatter
 from ...checks import require
 from ...types import Array
 from ..channel import snapshot_channels
@@ -130,7 +130,7 @@ def _flat_start(start: Start, received: Array, paths: int) -> Start:
     shape = (*received.shape[:-3], paths)
     shapes = [tuple(part.shape) for part in start]
     require(all(part == shape for part in shapes), f"`start` must hold three arrays of shape {shape}, got {shapes}")
-    aod, aoa, active = (xp.reshape(part, (-1, paths)) for part in start)
+    aod, aoa, active = rows(start, received.shape[:-3])
     fine = xp.isfinite(aod) & xp.isfinite(aoa)
     return Start(xp.where(fine, aod, 0.0), xp.where(fine, aoa, 0.0), active & fine)
 
