@@ -103,6 +103,7 @@ class _Line(NamedTuple):
     slope: np.ndarray
 
     def at(self, omega: np.ndarray) -> np.ndarray:
+        """The bound at omega, (..., nodes)."""
         return np.exp(omega) * (self.level + self.slope * omega)
 
 

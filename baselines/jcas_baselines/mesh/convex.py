@@ -135,15 +135,31 @@ def fairest(bins: Bins) -> tuple[np.ndarray, np.ndarray]:
     have the unit of an equal share. What it says is a suggestion, too: for any weights m that are not negative
     :math:`\sum_u m_u \min_u R_u \le \sum_n \max_u m_u r_{un}`.
     """
-    users, count = bins.rate.shape
     alone = (bins.rate * bins.size).sum(axis=1)  # with the whole band
     even = 1.0 / (alone * (1.0 / alone).sum())
     amount = even[:, None] * bins.size
     if np.all(bins.rate == bins.rate[:, :1]):
         return amount, even
+    found, multiplier = _fairest_program(bins, alone)
+    if found is None:
+        return amount, even
+    # Budgets kept whatever the program's tolerance; nothing worse than what is known beforehand.
+    found = found / np.maximum(found.sum(axis=0), 1.0) * bins.size
+    if (found * bins.rate).sum(axis=1).min() > (amount * bins.rate).sum(axis=1).min():
+        amount = found
+    weight = multiplier / alone
+    return amount, weight if weight.sum() > 0 else even
+
+
+def _fairest_program(bins: Bins, alone: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
+    """Parts (users, bins) of each bin with the largest common rate, None without an answer, and multipliers (users,).
+
+    The common rate is a variable in units of what ``even`` amounts give to all, rates in those of the user ``alone``.
+    """
     from scipy.optimize import linprog
 
-    common = 1.0 / (1.0 / alone).sum()  # what `even` gives to all
+    users, count = bins.rate.shape
+    common = 1.0 / (1.0 / alone).sum()
     gain = bins.rate * bins.size / alone[:, None]
     budget = np.concatenate([np.tile(np.eye(count), (1, users)), np.zeros((count, 1))], axis=1)
     rates = np.concatenate(
@@ -153,13 +169,9 @@ def fairest(bins: Bins) -> tuple[np.ndarray, np.ndarray]:
     limits = np.concatenate([np.ones(count), np.zeros(users)])
     program = linprog(goal, A_ub=np.concatenate([budget, rates]), b_ub=limits, method="highs")
     if program.x is None:
-        return amount, even
-    found = np.maximum(program.x[:-1].reshape(users, count), 0.0)
-    found = found / np.maximum(found.sum(axis=0), 1.0) * bins.size
-    if (found * bins.rate).sum(axis=1).min() > (amount * bins.rate).sum(axis=1).min():
-        amount = found
-    weight = np.maximum(-program.ineqlin.marginals[count:], 0.0) / alone
-    return amount, weight if weight.sum() > 0 else even
+        return None, np.zeros(users)
+    part = np.maximum(program.x[:-1].reshape(users, count), 0.0)
+    return part, np.maximum(-program.ineqlin.marginals[count:], 0.0)
 
 
 def _repaired(amount: np.ndarray, bins: Bins, floor: float) -> np.ndarray:

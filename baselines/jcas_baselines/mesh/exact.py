@@ -50,6 +50,7 @@ def exact_share(frontier: Frontier, model: CountModel, interval: Interval) -> Co
     low, high = interval.low, interval.high
     if model.objective == "log":
         return _bisected(frontier, model, interval)
+    # All candidates of all instances are solved in one call; the value decides, not the formula that gave the share.
     inside = xp.clip(candidate_shares(frontier, model), min=low[:, None], max=high[:, None])
     shares = xp.concat([inside, low[:, None], high[:, None]], axis=-1)
     batch, count = shares.shape
