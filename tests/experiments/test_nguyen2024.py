@@ -9,7 +9,7 @@ import pytest
 from jcas_experiments import cli
 from jcas_experiments.allocators import ROSTERS
 from jcas_experiments.bench.massive_mimo import massive_mimo_rows
-from jcas_experiments.reproduce import FIGURES, Plan, Table
+from jcas_experiments.reproduce import FIGURES, Effort, Table
 from typer.testing import CliRunner
 
 NAMED = {
@@ -22,7 +22,7 @@ NAMED = {
 
 @pytest.fixture(scope="module")
 def tables():
-    plan, made = Plan(seed=0, quick=True), {}
+    plan, made = Effort(seed=0, quick=True), {}
     for name in NAMED:
         recipe = FIGURES[name]
         rows = tuple(tuple(row[column] for column in recipe.all_columns) for row in recipe.compute(plan))

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from time import process_time
 from typing import Any
 
-import numpy as np
 from jcas_baselines import ADMM, GradientSearch, Joint, UpperBound
 
 from jcas_env import MultiCellProblem
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig
-from jcas_env.tree import stack
 
+from ..networks import first_states
 from .row import Row, duration
 
 CASES: dict[str, tuple[dict[str, Any], float, float]] = {
@@ -26,8 +25,7 @@ CASES: dict[str, tuple[dict[str, Any], float, float]] = {
 def true_slots(scenes: int, seed: int, **fields: Any) -> MultiCellProblem:
     """The truth of random slots of the tables of spec multicell 10, a batch of ``scenes``."""
     scenario = MultiCell(MultiCellConfig.preset("luo2023-static", **fields))
-    draws = stack([scenario.draw_initial(np.random.default_rng(seed + lane)) for lane in range(scenes)])
-    return scenario.truth(scenario.initial(draws))
+    return scenario.truth(first_states(scenario, range(seed, seed + scenes)))
 
 
 def _timed(solver: Any, problem: MultiCellProblem) -> tuple[Any, float]:

@@ -12,8 +12,8 @@ from jcas_baselines.multicell.convex_relaxed import per_hertz_optimum
 
 from jcas_env import RelaxedProblem
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig
-from jcas_env.tree import stack
 
+from ..networks import first_states
 from .row import Row, cpu_seconds, duration
 
 
@@ -21,8 +21,7 @@ def relaxed_cells(cells: int, noise: str = "constant", seed: int = 0) -> Relaxed
     """Relaxed problems of random cells, both services: batch axes (cells, 2)."""
     scenario = MultiCell(MultiCellConfig.preset("luo2023-static"))
     scenes = -(-cells // scenario.config.cells)
-    draws = stack([scenario.draw_initial(np.random.default_rng(seed + scene)) for scene in range(scenes)])
-    relaxed = scenario.problem(scenario.initial(draws)).relaxed(noise=noise)  # type: ignore[arg-type]
+    relaxed = scenario.problem(first_states(scenario, range(seed, seed + scenes))).relaxed(noise=noise)  # type: ignore[arg-type]
 
     parts: list[Any] = [relaxed.weight, relaxed.coefficient, relaxed.group, relaxed.power_floor, relaxed.band_floor]
     shape = (*relaxed.weight.shape[:-1],)

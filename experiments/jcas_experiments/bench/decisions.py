@@ -14,6 +14,7 @@ from jcas_env import MultiCellProblem, RelaxedProblem
 from jcas_env.physics.rates import Noise
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig
 
+from ..networks import first_state
 from .row import Row, cpu_seconds, duration
 
 
@@ -31,7 +32,7 @@ class TimedSolver(NamedTuple):
 def scene(seed: int, **fields: Any) -> MultiCellProblem:
     """What an allocator knows at the first decision of an episode; no batch axis."""
     scenario = MultiCell(MultiCellConfig(**fields))
-    return scenario.problem(scenario.initial(scenario.draw_initial(np.random.default_rng(seed))))
+    return scenario.problem(first_state(scenario, seed))
 
 
 def one_by_one(solve: Callable[[RelaxedProblem], Any], noise: Noise, problem: MultiCellProblem) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 from jcas_baselines import GBD
 
 from jcas_env.scenarios.mesh import Mesh, MeshConfig, MeshProblem
-from jcas_env.tree import stack
 
+from ..networks import first_state, first_states
 from .row import Row, cpu_seconds, duration
 
 CROWD = 1000
@@ -23,8 +22,8 @@ CROWD_MS = 10.0
 def mesh_problem(count: int | None = None, seed: int = 1, **fields: object) -> MeshProblem:
     """Numbered instances of spec mesh 2 from ``seed`` on, batched; one without a batch axis for None."""
     scenario = Mesh(MeshConfig().with_fields(fields))
-    draws = [scenario.draw_initial(np.random.default_rng(seed + lane)) for lane in range(count or 1)]
-    return scenario.problem(scenario.initial(draws[0] if count is None else stack(draws)))
+    state = first_state(scenario, seed) if count is None else first_states(scenario, range(seed, seed + count))
+    return scenario.problem(state)
 
 
 def mesh_rows(instances: int, bins: int = 8, seed: int = 1) -> Iterator[Row]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..files import replacing
+from ..figures import new_figure, save
 from .comparison import Comparison
 from .views import VIEWS
 
@@ -18,14 +18,11 @@ if TYPE_CHECKING:
 def draw(comparison: Comparison, path: Path) -> None:
     """Picture of a comparison: the trade-off of the two services, and the distribution of the users' rates."""
     import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
 
     view = VIEWS[comparison.name]
     across, up = (view.column(key) for key in view.axes)
-    figure = Figure(figsize=(11.0, 4.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(11.0, 4.6)
     trade, spread = figure.subplots(1, 2)
     colours, markers, lines = mpl.color_sequences["tab10"], "os^vDPX*", ("-", "--", "-.", ":")
     plain = FuncFormatter(lambda value, _: f"{value:g}")
@@ -66,16 +63,12 @@ def draw(comparison: Comparison, path: Path) -> None:
         left = max(smallest, 1e-3)
         spread.set_xlim(left, max(1.2 * largest, 10.0 * left))
         spread.xaxis.set_major_formatter(plain)
-    for axes in (trade, spread):
-        axes.grid(alpha=0.3, lw=0.5)
-        axes.spines[["top", "right"]].set_visible(False)
     trade.legend(frameon=False, loc="best", markerscale=0.8)
     config = comparison.scenario.config
     figure.suptitle(
         f"{comparison.name}: {view.describe(config)}, {comparison.episodes} episodes x {config.horizon} slots"
     )
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+    save(figure, path)
 
 
 def _decades(axes: Axes, axis: str) -> float:

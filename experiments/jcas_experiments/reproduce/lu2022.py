@@ -20,6 +20,7 @@ from jcas_env.scenarios.mesh import CountModel, Mesh, MeshAllocation, MeshConfig
 from jcas_env.scenarios.mesh.subcarriers import largest_remainder
 from jcas_env.units import MEGA, db_to_linear
 
+from ..networks import first_state
 from .figure import Effort, FigureRecipe, Table
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ QUANTITIES = (("peb_m", 1e3, "PEB [mm], mean over users"), ("oeb_rad", 1e6, "OEB
 def instance(plan: Effort, preset: str = "A", **fields: Any) -> MeshProblem:
     """Numbered instance ``seed + 1`` of spec mesh 2."""
     scenario = Mesh(MeshConfig.preset(preset, **fields))
-    return scenario.problem(scenario.initial(scenario.draw_initial(np.random.default_rng(plan.seed + 1))))
+    return scenario.problem(first_state(scenario, plan.seed + 1))
 
 
 def equal_share(problem: MeshProblem, share: float) -> MeshAllocation:

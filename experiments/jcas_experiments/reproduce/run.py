@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from ..figures import new_figure, save
 from ..files import replacing, write_json
 from .figure import Effort, FigureRecipe, Table
 
@@ -56,18 +57,10 @@ def write_csv(path: Path, table: Table) -> None:
 
 def draw(recipe: FigureRecipe, table: Table, path: Path) -> None:
     """Draw the rows into a PNG file, atomically."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11.0, 4.8), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(11.0, 4.8)
     recipe.draw(figure, table)
     figure.suptitle(recipe.title, fontsize=11)
-    for axes in figure.axes:
-        axes.grid(alpha=0.3, lw=0.5)
-        axes.spines[["top", "right"]].set_visible(False)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+    save(figure, path)
 
 
 def write_reports(path: Path, reports: list[dict[str, Any]]) -> None:

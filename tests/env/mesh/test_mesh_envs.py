@@ -84,7 +84,7 @@ class TestComparison:
 
     @pytest.mark.parametrize("figure", ["lu-fig3", "lu-fig4", "lu-fig5", "lu-fig6"])
     def test_figures(self, figure):
-        from jcas_experiments.reproduce import FIGURES, Plan, Table
+        from jcas_experiments.reproduce import FIGURES, Effort, Table
 
         columns = {
             "lu-fig3": ("beta", "snr_db", "mean_rate_mbps"),
@@ -92,7 +92,7 @@ class TestComparison:
             "lu-fig5": ("bandwidth_hz", "mean_rate_mbps", "peb_m", "oeb_rad"),
             "lu-fig6": ("iteration", "beta_sub", "beta_master", "lower", "upper"),
         }[figure]
-        recipe, plan = FIGURES[figure], Plan(seed=0, quick=True)
+        recipe, plan = FIGURES[figure], Effort(seed=0, quick=True)
         assert recipe.columns == columns
         rows = tuple(tuple(row[name] for name in recipe.all_columns) for row in recipe.compute(plan))
         assert len(rows) == recipe.size(plan)

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig
-from jcas_env.tree import stack
 
+from ...links import Links, angle_errors, draw_links, run
+from ...networks import first_states
 from ..figure import Effort, FigureRecipe, Table
 from .estimation_cost import STYLES, full_power_snr_db
-from .links import Links, angle_errors, draw_links, run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,8 +54,7 @@ def fixes(estimator: str, snr_db: float, seeds: range) -> PositionFix:
     config = MultiCellConfig.preset("luo2023-static", estimator=estimator)
     power = config.power_budget * 10 ** ((snr_db - full_power_snr_db()) / 10)
     scenario = MultiCell(config.with_fields({"pilot_power": power}))
-    draws = stack([scenario.draw_initial(np.random.default_rng(seed)) for seed in seeds])
-    return scenario.initial(draws).memory.fix
+    return first_states(scenario, seeds).memory.fix
 
 
 def _compute(plan: Effort) -> Iterator[dict[str, Any]]:

@@ -15,8 +15,9 @@ from jcas_baselines import ADMM, EqualAllocation
 
 from jcas_env.scenarios.multicell import MultiCellConfig
 
+from ...statistics import mean_and_interval
 from ..figure import Effort, FigureRecipe, Table
-from .networks import at, mean_and_interval, problems, totals
+from .networks import at, problems, totals
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

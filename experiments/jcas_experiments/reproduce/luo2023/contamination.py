@@ -19,10 +19,10 @@ from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig
 from jcas_env.scenarios.multicell.knowledge.sounding import amplitude, sound_antennas
 from jcas_env.tree import stack
 
+from ...links import decibel, decibel_interval
+from ...statistics import mean_and_interval
 from ..figure import Effort, FigureRecipe, Table
 from .estimation_cost import STYLES, full_power_snr_db
-from .links import decibel, decibel_interval
-from .networks import mean_and_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,8 +15,8 @@ import numpy as np
 from jcas_env.physics.channel import multipath_channel
 from jcas_env.physics.estimation import ESTIMATORS, measure, nmse, nmse_bound
 
+from ...statistics import mean_and_interval
 from ..figure import Effort, FigureRecipe, Table
-from .networks import mean_and_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -17,10 +17,10 @@ from jcas_baselines import ADMM, EqualAllocation, Exact
 from jcas_env.physics.beamforming import serving_link
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig
 from jcas_env.scenarios.multicell.knowledge.sounding import pilot_noise_power
-from jcas_env.tree import stack
 
+from ...networks import first_states
+from ...statistics import mean_and_interval
 from ..figure import Effort, FigureRecipe, Table
-from .networks import mean_and_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,7 +37,7 @@ def full_power_snr_db() -> float:
     """SNR of a measurement of the median serving link when pilots have the whole power budget."""
     config = MultiCellConfig.preset("luo2023-static")
     scenario = MultiCell(config)
-    state = scenario.initial(stack([scenario.draw_initial(np.random.default_rng(seed)) for seed in range(20)]))
+    state = first_states(scenario, range(20))
     noise = serving_link(pilot_noise_power(config, state.air)[..., None], state.cell)
     return float(-10.0 * np.log10(np.median(noise)))
 
@@ -53,7 +53,7 @@ def _compute(plan: Effort) -> Iterator[dict[str, Any]]:
         config = config.with_fields({"pilot_power": config.power_budget * 10 ** ((snr_db - full_power_snr_db()) / 10)})
         scenario = MultiCell(config)
         seeds = range(plan.seed, plan.seed + plan.pick(60, 12))
-        state = scenario.initial(stack([scenario.draw_initial(np.random.default_rng(seed)) for seed in seeds]))
+        state = first_states(scenario, seeds)
         known, truth = scenario.problem(state), scenario.truth(state)
         row: dict[str, Any] = {"precoder": precoder, "estimator": estimator, "pilot_snr_db": snr_db}
         row["nmse_db"] = float(10.0 * np.log10(max(state.csi.nmse.mean(), 1e-20)))

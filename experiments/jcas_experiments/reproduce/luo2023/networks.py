@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig, MultiCellProblem
-from jcas_env.tree import stack
 from jcas_env.units import MEGA
+
+from ...networks import first_states
 
 CHUNK = 50
 """Networks in a batch: a good size for memory and caches."""
@@ -20,9 +20,9 @@ CHUNK = 50
 def problems(config: MultiCellConfig, count: int, seed: int) -> Iterator[tuple[MultiCellProblem, MultiCellProblem]]:
     """Known and true problem of ``count`` networks, in batches; network i is drawn with seed + i."""
     scenario = MultiCell(config)
-    for start in range(0, count, CHUNK):
-        lanes = range(start, min(start + CHUNK, count))
-        state = scenario.initial(stack([scenario.draw_initial(np.random.default_rng(seed + lane)) for lane in lanes]))
+    for start in range(seed, seed + count, CHUNK):
+        lanes = range(start, min(start + CHUNK, seed + count))
+        state = first_states(scenario, lanes)
         yield scenario.problem(state), scenario.truth(state)
 
 
@@ -36,10 +36,3 @@ def totals(known: MultiCellProblem, truth: MultiCellProblem, solver: Any) -> np.
     """True total data and positioning rate of the networks under a solver's allocation, (networks, 2) [Mbit/s]."""
     allocation = solver.solve(known).allocation
     return np.stack([rate.sum(axis=-1) for rate in truth.rates(allocation)], axis=-1) / MEGA
-
-
-def mean_and_interval(values: np.ndarray) -> tuple[float, float]:
-    """Mean and half-width of its 95 % Student interval; NaN half-width for a single value."""
-    if len(values) < 2:
-        return float(values.mean()), float("nan")
-    return float(values.mean()), float(stats.sem(values) * stats.t.ppf(0.975, len(values) - 1))

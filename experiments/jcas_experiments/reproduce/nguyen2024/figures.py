@@ -14,10 +14,11 @@ from jcas_baselines import SCA, EqualAllocation, Exact
 
 from jcas_env.scenarios.massive_mimo import MassiveMIMO, MassiveMIMOConfig, MassiveMIMOProblem
 from jcas_env.scenarios.massive_mimo.state import State
-from jcas_env.tree import stack, take
+from jcas_env.tree import take
 
+from ...networks import first_states
+from ...statistics import mean_and_interval
 from ..figure import Effort, FigureRecipe, Table
-from ..luo2023.networks import mean_and_interval
 from .mrt_simulation import InnerProducts, draw_products, estimate_products, simulated_sum_rate
 
 if TYPE_CHECKING:
@@ -50,8 +51,7 @@ CHUNK = 50
 def layouts(count: int, seed: int, **fields: Any) -> tuple[MassiveMIMO, State]:
     """``count`` random layouts of the paper's setting; layout i is drawn with seed + i."""
     scenario = MassiveMIMO(MassiveMIMOConfig.preset("nguyen2024", **fields))
-    draws = stack([scenario.draw_initial(np.random.default_rng(seed + lane)) for lane in range(count)])
-    return scenario, scenario.initial(draws)
+    return scenario, first_states(scenario, range(seed, seed + count))
 
 
 def problems(count: int, seed: int, **fields: Any) -> MassiveMIMOProblem:

@@ -16,8 +16,8 @@ from jcas_baselines.tracking_rules import ConstantShare, ExactPerFrame, LeastSen
 
 from jcas_env.scenarios.massive_mimo import MassiveMIMO, MassiveMIMOConfig
 
+from ...statistics import mean_and_interval
 from ..figure import Effort, FigureRecipe, Table
-from ..luo2023.networks import mean_and_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
