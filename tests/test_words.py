@@ -63,8 +63,8 @@ def understand(tmp_path, monkeypatch):
 
     for place in (
         "compare.comparison.Comparison.run",
-        "bench.run",
-        "cli.run_figure",
+        "bench.command.run",
+        "reproduce.command.compute",
         "train.gradient.train",
         "train.command._model_free",
     ):

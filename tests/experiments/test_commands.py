@@ -6,7 +6,9 @@ import subprocess
 import sys
 
 import pytest
-from jcas_experiments import bench, cli
+from jcas_experiments import cli
+from jcas_experiments.bench.row import Row
+from jcas_experiments.bench.suites import SUITES, Suite
 from jcas_experiments.score import scores as scoring
 from typer.testing import CliRunner
 
@@ -22,8 +24,8 @@ def refuse(tmp_path, monkeypatch):
         raise AssertionError("the work began")
 
     monkeypatch.setattr("jcas_experiments.compare.comparison.Comparison.run", work)
-    monkeypatch.setattr("jcas_experiments.bench.run", work)
-    monkeypatch.setattr("jcas_experiments.cli.run_figure", work)
+    monkeypatch.setattr("jcas_experiments.bench.command.run", work)
+    monkeypatch.setattr("jcas_experiments.reproduce.command.compute", work)
     monkeypatch.setattr("jcas_experiments.train.gradient.train", work)
     monkeypatch.setattr("jcas_experiments.score.scores.scores", work)
 
@@ -66,8 +68,8 @@ def interrupted(*finished):
 
 
 def test_ctrl_c_in_a_measurement_keeps_finished_rows(tmp_path, monkeypatch):
-    row = bench.Row("what", 1.0, "peer", 2.0, "ms", 2.0, 1.0)
-    monkeypatch.setitem(bench.SUITES, "mesh", bench.Suite(interrupted(row), "test"))
+    row = Row("what", 1.0, "peer", 2.0, "ms", 2.0, 1.0)
+    monkeypatch.setitem(SUITES, "mesh", Suite(interrupted(row), "test"))
     result = CliRunner().invoke(cli.app, ["bench", "mesh", "--json", str(tmp_path / "x.json")])
     assert result.exit_code == 130
     assert "interrupted: 1" in result.stdout

@@ -9,7 +9,8 @@ import pytest
 from jcas_experiments import cli
 from jcas_experiments.allocators import ROSTERS
 from jcas_experiments.bench.massive_mimo import massive_mimo_rows
-from jcas_experiments.reproduce import FIGURES, Effort, Table
+from jcas_experiments.reproduce.figure import Effort, Table
+from jcas_experiments.reproduce.registry import FIGURES
 from typer.testing import CliRunner
 
 NAMED = {

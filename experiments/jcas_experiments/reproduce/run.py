@@ -14,7 +14,7 @@ from ..files import replacing, write_json
 from .figure import Effort, FigureRecipe, Table
 
 
-def reproduce(name: str, recipe: FigureRecipe, plan: Effort, folder: Path, console: Console) -> tuple[Table, bool]:
+def compute(name: str, recipe: FigureRecipe, plan: Effort, folder: Path, console: Console) -> tuple[Table, bool]:
     """Compute the rows of a figure; writes ``folder/NAME.csv`` after each row and ``folder/NAME.png`` at the end.
 
     Returns the table of finished rows, and whether all are there (False: Ctrl-C).
