@@ -62,7 +62,7 @@ def understand(tmp_path, monkeypatch):
         raise Understood(0)
 
     for place in (
-        "compare.comparison.Comparison.run",
+        "compare.command.run",
         "bench.command.run",
         "reproduce.command.compute",
         "train.gradient.train",

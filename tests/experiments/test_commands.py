@@ -23,7 +23,7 @@ def refuse(tmp_path, monkeypatch):
     def work(*_, **__):
         raise AssertionError("the work began")
 
-    monkeypatch.setattr("jcas_experiments.compare.comparison.Comparison.run", work)
+    monkeypatch.setattr("jcas_experiments.compare.command.run", work)
     monkeypatch.setattr("jcas_experiments.bench.command.run", work)
     monkeypatch.setattr("jcas_experiments.reproduce.command.compute", work)
     monkeypatch.setattr("jcas_experiments.train.gradient.train", work)

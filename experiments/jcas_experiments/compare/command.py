@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from traceback import format_exception
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from jcas_env import make_scenario
 from jcas_env.checks import require, suggest
 from jcas_env.scenarios import SCENARIOS
 
-from ..allocators import ROSTERS
 from ..console import complain, fail, standard_output
-from ..files import require_picture, require_writable
-from .comparison import Comparison
+from ..files import require_picture, require_writable, write_json
+from ..scenarios.registry import ENTRIES, roster_of
+from .comparison import Comparison, Played, Setting, play, refuses
 from .latency import parse_latency
 from .picture import draw
+from .regret import Watch, Yardstick, measure
+from .table import show
 
 HORIZON = 20
 """Slots of an episode in a comparison, unless a preset or an option says otherwise."""
+BAR = (
+    TextColumn("{task.description:12}"),
+    BarColumn(),
+    MofNCompleteColumn(),
+    TextColumn("{task.fields[unit]}"),
+    TimeRemainingColumn(),
+)
+"""Columns of the progress bar."""
 REGRET_SCENES = 8
 """Scenes of a comparison that are searched and bounded; a few seconds each."""
 
@@ -28,8 +43,8 @@ REGRET_SCENES = 8
 def _names() -> str:
     return "\n\n".join(
         f"[bold]Allocators of {scenario}[/bold]\n\n"
-        + "\n\n".join(f"[bold]{name}[/bold]: {text}" for name, (_, text) in roster.allocators.items())
-        for scenario, roster in ROSTERS.items()
+        + "\n\n".join(f"[bold]{name}[/bold]: {text}" for name, (_, text) in entry.roster.allocators.items())
+        for scenario, entry in ENTRIES.items()
     )
 
 
@@ -88,37 +103,87 @@ def compare(
     console = standard_output()
     try:
         built = _scenario(scenario, preset, _with_estimator(set_ or [], estimator), horizon)
-        roster = ROSTERS[scenario].for_task(built.config).with_policies(policy or [])
+        roster = roster_of(scenario).for_task(built.config).with_policies(policy or [])
         names = roster.select(allocators)
         picture = figure or Path("results") / f"compare-{scenario}.png"
         require_picture("--figure", picture)
         require_writable("--json", json)
-        comparison = Comparison(scenario, built, seed, episodes, roster, regret)
-        if latency or slot_ms is not None or declared_latency:
-            comparison.latency = parse_latency(built.config, slot_ms, declared_latency or [], names)
+        timed = latency or slot_ms is not None or declared_latency
+        clock = parse_latency(built.config, slot_ms, declared_latency or [], names) if timed else None
     except (ValueError, TypeError, FileNotFoundError) as error:
         fail(error)
-    interrupted = False
-    try:
-        comparison.run(names, console)
-    except KeyboardInterrupt:
-        interrupted = True
-    done = len(comparison.evaluations)
-    if interrupted:
+    setting = Setting(scenario, built, seed, episodes, roster, regret, clock)
+    comparison, complete = run(setting, names, console)
+    done = len(comparison.played)
+    if not complete:
         console.print(f"interrupted: {done} of {len(names)} allocators finished")
     if done:
-        comparison.print(console)
+        show(comparison, console)
         draw(comparison, picture)
         console.print(f"figure: {picture}")
         if json is not None:
-            comparison.write_json(json)
+            write_json(json, comparison.report())
             console.print(f"numbers: {json}")
     for name, reason in comparison.refused.items():
         complain(f"{name}: {reason}")
     if comparison.failed:
-        complain(comparison.tracebacks())
-    if interrupted or comparison.refused or comparison.failed:
-        raise typer.Exit(130 if interrupted else 1 if comparison.failed else 2)
+        complain("\n".join(f"{name}: {''.join(format_exception(error))}" for name, error in comparison.failed.items()))
+    if not complete or comparison.refused or comparison.failed:
+        raise typer.Exit(130 if not complete else 1 if comparison.failed else 2)
+
+
+def run(setting: Setting, allocators: Sequence[str], console: Console) -> tuple[Comparison, bool]:
+    """Evaluate allocators one after the other; returns what has finished, and whether that is all (False: Ctrl-C).
+
+    One that refuses the problem is left out, see ``refused``, one that breaks has no numbers, see ``failed``; the
+    others go on. Then the first slots are searched and bounded, where the task has a yardstick and somebody to hold
+    it to.
+    """
+    ready = {name: setting.roster.make(name) for name in allocators}
+    played: dict[str, Played] = {}
+    refused: dict[str, str] = {}
+    failed: dict[str, Exception] = {}
+    yardstick, complete = None, True
+    with Progress(*BAR, console=console, transient=True) as progress:
+        try:
+            for name, allocator in ready.items():
+                task = progress.add_task(name, total=setting.episodes * setting.scenario.horizon, unit="slots")
+                bar = {
+                    "on_slot": partial(progress.advance, task),
+                    "on_late": partial(progress.reset, task, description=f"{name} late"),
+                }
+                try:
+                    played[name] = play(setting, name, allocator, **bar)
+                except ModuleNotFoundError:
+                    raise
+                except Exception as error:  # told at the end, with its traceback
+                    # Who has played a slot knows the problem: what it raises later is a fault.
+                    if refuses(error) and not progress.tasks[-1].completed:
+                        refused[name] = str(error)
+                    else:
+                        failed[name] = error
+                progress.remove_task(task)
+            if setting.searched and not all(result.regroups for result in played.values()):
+                try:
+                    yardstick = _search(setting, progress)
+                except Exception as error:
+                    failed["yardstick"] = error
+        except KeyboardInterrupt:
+            complete = False
+    return Comparison(setting, played, refused, failed, yardstick), complete
+
+
+def _search(setting: Setting, progress: Progress) -> Yardstick | None:
+    """Search and bound the first slots, with a bar."""
+    scenes = setting.searched
+    task = progress.add_task("yardstick", total=scenes, unit="scenes")
+    watch = Watch(scenes, partial(progress.console.print, style="dim", markup=False, highlight=False))
+
+    def on_scene(count: int) -> None:
+        progress.advance(task, count)
+        watch.advance(count)
+
+    return measure(setting.name, setting.scenario, seed=setting.seed, scenes=scenes, on_scene=on_scene)
 
 
 def _scenario(name: str, preset: str | None, settings: list[str], horizon: int | None) -> Any:

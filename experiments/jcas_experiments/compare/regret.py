@@ -13,7 +13,7 @@ import numpy as np
 from jcas_env import JCASVectorEnv
 from jcas_env.scenarios.scenario import Scenario
 
-from ..allocators import ROSTERS
+from ..scenarios.registry import roster_of
 
 TOGETHER = 4
 """Scenes that are searched in one call; one where torch is missing and each takes minutes."""
@@ -44,7 +44,7 @@ def measure(
 
     ``on_scene`` is called with the number of scenes that have been finished.
     """
-    make = ROSTERS[name].for_task(scenario.config).yardstick
+    make = roster_of(name).for_task(scenario.config).yardstick
     if make is None or scenes == 0:
         return None
     solver, parts = make(), []
