@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from jcas_experiments import cli
 from jcas_experiments.reproduce.figure import Effort, Table
-from jcas_experiments.reproduce.luo2023.estimation import FIG5_GRIDS, FIG5_PATHS
+from jcas_experiments.reproduce.luo2023.fig3_to_5 import FIG5_GRIDS, FIG5_PATHS
 from jcas_experiments.reproduce.registry import FIGURES
 from jcas_experiments.reproduce.run import report
 from jcas_experiments.statistics import mean_and_interval

@@ -41,11 +41,11 @@ def reproduce(
         require_writable("--json", json)
     except ValueError as error:
         fail(error)
-    plan, reports, complete = Effort(seed, quick), [], True
+    effort, reports, complete = Effort(seed, quick), [], True
     for name in FIGURES if figure == "all" else [figure]:
         recipe = FIGURES[name]
-        table, complete = compute(name, recipe, plan, out, console)
-        content = report(name, recipe, plan, table, complete)
+        table, complete = compute(name, recipe, effort, out, console)
+        content = report(name, recipe, effort, table, complete)
         reports.append(content)
         console.print(f"[bold]{name}[/bold]: {recipe.title}")
         for line in content["verdict"]:

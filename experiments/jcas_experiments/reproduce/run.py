@@ -14,7 +14,7 @@ from ..files import replacing, write_json
 from .figure import Effort, FigureRecipe, Table
 
 
-def compute(name: str, recipe: FigureRecipe, plan: Effort, folder: Path, console: Console) -> tuple[Table, bool]:
+def compute(name: str, recipe: FigureRecipe, effort: Effort, folder: Path, console: Console) -> tuple[Table, bool]:
     """Compute the rows of a figure; writes ``folder/NAME.csv`` after each row and ``folder/NAME.png`` at the end.
 
     Returns the table of finished rows, and whether all are there (False: Ctrl-C).
@@ -23,9 +23,9 @@ def compute(name: str, recipe: FigureRecipe, plan: Effort, folder: Path, console
     columns = (TextColumn("{task.description:14}"), BarColumn(), MofNCompleteColumn(), TextColumn("points"))
     complete = True
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
-        task = progress.add_task(name, total=recipe.size(plan))
+        task = progress.add_task(name, total=recipe.size(effort))
         try:
-            for row in recipe.compute(plan):
+            for row in recipe.compute(effort):
                 rows.append(tuple(row[column] for column in recipe.all_columns))
                 write_csv(folder / f"{name}.csv", Table(recipe.all_columns, tuple(rows)))
                 progress.advance(task)
@@ -37,12 +37,12 @@ def compute(name: str, recipe: FigureRecipe, plan: Effort, folder: Path, console
     return table, complete
 
 
-def report(name: str, recipe: FigureRecipe, plan: Effort, table: Table, complete: bool) -> dict[str, Any]:
+def report(name: str, recipe: FigureRecipe, effort: Effort, table: Table, complete: bool) -> dict[str, Any]:
     """What ``--json`` writes: ``figure``, ``columns`` and ``rows`` first, then how they came about."""
     content: dict[str, Any] = {"figure": name, "columns": recipe.columns, "rows": table.only(recipe.columns).rows}
     if recipe.extra:
         content["extra"] = {"columns": recipe.extra, "rows": table.only(recipe.extra).rows}
-    content |= {"title": recipe.title, "seed": plan.seed, "quick": plan.quick, "complete": complete}
+    content |= {"title": recipe.title, "seed": effort.seed, "quick": effort.quick, "complete": complete}
     content["verdict"] = recipe.verdict(table) if complete else []
     return content
 

@@ -16,7 +16,7 @@ from jcas_env.physics.channel import multipath_channel
 from jcas_env.physics.estimation import ESTIMATORS, measure, nmse, nmse_bound
 
 from ...statistics import mean_and_interval
-from ..figure import Effort, FigureRecipe, Table
+from ..figure import Effort, FigureRecipe, Table, intervals
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -77,9 +77,9 @@ _FIG3 = ("ls", "mmse", "omp", "esprit", "spomp", "bound")
 SNRS_DB = tuple(float(snr) for snr in range(-10, 31, 5))
 
 
-def _fig3(plan: Effort) -> Iterator[dict[str, Any]]:
+def _fig3(effort: Effort) -> Iterator[dict[str, Any]]:
     for snr_db in SNRS_DB:
-        links = random_links(plan.seed, plan.pick(2000, 300), snr_db, tx=16, rx=1, paths=3)
+        links = random_links(effort.seed, effort.pick(2000, 300), snr_db, tx=16, rx=1, paths=3)
         yield {"snr_db": snr_db, **errors_db(links, _FIG3)}
 
 
@@ -115,9 +115,9 @@ FIG4_ANTENNAS = (16, 18, 20)
 FIG4_SNRS_DB = (-5.0, 5.0, 15.0, 25.0)
 
 
-def _fig4(plan: Effort) -> Iterator[dict[str, Any]]:
+def _fig4(effort: Effort) -> Iterator[dict[str, Any]]:
     for antennas, snr_db in product(FIG4_ANTENNAS, FIG4_SNRS_DB):
-        links = random_links(plan.seed, plan.pick(1500, 200), snr_db, tx=antennas, rx=2, paths=3)
+        links = random_links(effort.seed, effort.pick(1500, 200), snr_db, tx=antennas, rx=2, paths=3)
         yield {"antennas": antennas, "snr_db": snr_db, **errors_db(links, _FIG4)}
 
 
@@ -157,13 +157,13 @@ FIG5_GRIDS = (10, 80, 300)
 """Table I."""
 
 
-def _fig5_points(plan: Effort) -> list[tuple[int, int]]:
-    return list(product((3, 16, 22, 30) if plan.quick else FIG5_PATHS, FIG5_GRIDS))
+def _fig5_points(effort: Effort) -> list[tuple[int, int]]:
+    return list(product((3, 16, 22, 30) if effort.quick else FIG5_PATHS, FIG5_GRIDS))
 
 
-def _fig5(plan: Effort) -> Iterator[dict[str, Any]]:
-    for paths, grid in _fig5_points(plan):
-        links = random_links(plan.seed, plan.pick(400, 100), 5.0, tx=16, rx=2, paths=paths)
+def _fig5(effort: Effort) -> Iterator[dict[str, Any]]:
+    for paths, grid in _fig5_points(effort):
+        links = random_links(effort.seed, effort.pick(400, 100), 5.0, tx=16, rx=2, paths=paths)
         options: dict[str, Any] = {"grid": grid, "rescue": paths <= 3}
         yield {"paths": paths, "grid": grid, **errors_db(links, _FIG5, **options)}
 
@@ -214,35 +214,31 @@ def _fig5_verdict(table: Table) -> list[str]:
     return lines
 
 
-def _intervals(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(f"{name}_ci95" for name in names)
-
-
 FIGURES = {
     "luo-fig3": FigureRecipe(
         title="Channel estimation error against SNR (luo2023 Fig. 3)",
         columns=("snr_db", *_FIG3),
-        extra=_intervals(_FIG3),
+        extra=intervals(_FIG3),
         compute=_fig3,
-        size=lambda plan: len(SNRS_DB),  # noqa: ARG005
+        size=lambda effort: len(SNRS_DB),  # noqa: ARG005
         draw=_draw_fig3,
         verdict=_fig3_verdict,
     ),
     "luo-fig4": FigureRecipe(
         title="Channel estimation error against SNR and antennas (luo2023 Fig. 4)",
         columns=("antennas", "snr_db", *_FIG4),
-        extra=_intervals(_FIG4),
+        extra=intervals(_FIG4),
         compute=_fig4,
-        size=lambda plan: len(FIG4_ANTENNAS) * len(FIG4_SNRS_DB),  # noqa: ARG005
+        size=lambda effort: len(FIG4_ANTENNAS) * len(FIG4_SNRS_DB),  # noqa: ARG005
         draw=_draw_fig4,
         verdict=_fig4_verdict,
     ),
     "luo-fig5": FigureRecipe(
         title="Channel estimation error against paths and grid (luo2023 Fig. 5)",
         columns=("paths", "grid", *_FIG5),
-        extra=_intervals(_FIG5),
+        extra=intervals(_FIG5),
         compute=_fig5,
-        size=lambda plan: len(_fig5_points(plan)),
+        size=lambda effort: len(_fig5_points(effort)),
         draw=_draw_fig5,
         verdict=_fig5_verdict,
     ),

@@ -1,4 +1,8 @@
-"""Random networks of one slot for the figures, and the mean of what allocators earn on them."""
+"""Setting of luo2023 Figs. 6 to 9: random networks of one slot, the allocators, and what these earn.
+
+In the readings of spec multicell 10.2, 10.4, 10.8. The proposed algorithm is ADMM in closed form. Rates are true rates
+on perfect channel knowledge, summed over the users of a network, mean over networks.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,17 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from jcas_baselines import ADMM, EqualAllocation
 
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig, MultiCellProblem
 from jcas_env.units import MEGA
 
 from ...networks import first_states
 
+METHODS = {"proposed": ADMM(), "eba_pa": EqualAllocation(power="proposed"), "equal": EqualAllocation()}
+"""The three allocators of Figs. 8 and 9."""
+SERVICES = ("rate_mbps", "positioning_rate_mbps")
+"""Columns of the two rates."""
 CHUNK = 50
 """Networks in a batch: a good size for memory and caches."""
 
