@@ -21,7 +21,7 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure atomically, in the house style: a faint grid, axes open at the top and on the right."""
     for axes in figure.axes:
         axes.grid(alpha=0.3, lw=0.5)

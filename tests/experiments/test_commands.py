@@ -23,10 +23,10 @@ def refuse(tmp_path, monkeypatch):
     def work(*_, **__):
         raise AssertionError("the work began")
 
-    monkeypatch.setattr("jcas_experiments.compare.command.run", work)
-    monkeypatch.setattr("jcas_experiments.bench.command.run", work)
+    monkeypatch.setattr("jcas_experiments.compare.command.run_comparison", work)
+    monkeypatch.setattr("jcas_experiments.bench.command.run_suites", work)
     monkeypatch.setattr("jcas_experiments.reproduce.command.compute", work)
-    monkeypatch.setattr("jcas_experiments.train.gradient.train", work)
+    monkeypatch.setattr("jcas_experiments.train.gradient.train_gradient", work)
     monkeypatch.setattr("jcas_experiments.score.scores.scores", work)
 
     def run(*arguments):

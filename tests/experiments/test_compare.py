@@ -15,7 +15,7 @@ from jcas_agents.agent import as_allocator, jain_index
 from jcas_baselines import ADMM, EqualAllocation, Exact, Solution
 from jcas_experiments import bench, cli
 from jcas_experiments.bench import learning
-from jcas_experiments.compare import command as compare_command
+from jcas_experiments.compare.command import run_comparison
 from jcas_experiments.compare.comparison import Comparison, Played, Setting, refuses
 from jcas_experiments.compare.table import legend, show
 from jcas_experiments.files import plain, replacing, write_json
@@ -282,7 +282,7 @@ class TestCompareCommand:
 def test_narrow_terminals_get_the_short_table():
     setting = Setting("multicell", make_scenario("multicell", **SMALL), 0, 2, roster_of("multicell"))
     console = Console(width=100, record=True, force_terminal=False)
-    comparison, complete = compare_command.run(setting, ["equal"], console)
+    comparison, complete = run_comparison(setting, ["equal"], console)
     assert complete
     show(comparison, console)
     text = console.export_text()

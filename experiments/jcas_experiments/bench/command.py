@@ -11,7 +11,7 @@ from rich.table import Table
 from ..console import fail, standard_output
 from ..files import require_writable, write_json
 from .row import Row
-from .suites import SUITES, run, select
+from .suites import SUITES, run_suites, select
 
 MEASUREMENTS = "[bold]Measurements[/bold]\n\n" + "\n\n".join(
     f"[bold]{name}[/bold]: {suite.text}" for name, suite in SUITES.items()
@@ -36,8 +36,8 @@ def bench(
         require_writable("--json", json)
     except ValueError as error:
         fail(error)
-    rows, complete = run(names, console, quick=quick, seed=seed)
-    console.print(table(rows))
+    rows, complete = run_suites(names, console, quick=quick, seed=seed)
+    console.print(row_table(rows))
     if json is not None:
         write_json(json, {"rows": [row._asdict() for row in rows]})
         console.print(f"numbers: {json}")
@@ -45,7 +45,7 @@ def bench(
         raise typer.Exit(130)
 
 
-def table(rows: list[Row]) -> Table:
+def row_table(rows: list[Row]) -> Table:
     """One row per measurement."""
     result = Table(box=None, pad_edge=False, header_style="bold")
     result.add_column("what")

@@ -79,7 +79,7 @@ def select(names: Sequence[str]) -> list[str]:
     return list(names) or list(SUITES)
 
 
-def run(names: Sequence[str], console: Console, *, quick: bool = False, seed: int = 0) -> tuple[list[Row], bool]:
+def run_suites(names: Sequence[str], console: Console, *, quick: bool = False, seed: int = 0) -> tuple[list[Row], bool]:
     """Measure the named suites; returns the finished rows, and whether these are all (False: Ctrl-C)."""
     rows: list[Row] = []
     complete = True

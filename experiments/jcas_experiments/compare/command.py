@@ -22,8 +22,8 @@ from ..files import require_picture, require_writable, write_json
 from ..scenarios.registry import ENTRIES, roster_of
 from .comparison import Comparison, Played, Setting, play, refuses
 from .latency import parse_latency
-from .picture import draw
-from .regret import Watch, Yardstick, measure
+from .picture import draw_comparison
+from .regret import Forecast, Yardstick, measure
 from .table import show
 
 HORIZON = 20
@@ -113,13 +113,13 @@ def compare(
     except (ValueError, TypeError, FileNotFoundError) as error:
         fail(error)
     setting = Setting(scenario, built, seed, episodes, roster, regret, clock)
-    comparison, complete = run(setting, names, console)
+    comparison, complete = run_comparison(setting, names, console)
     done = len(comparison.played)
     if not complete:
         console.print(f"interrupted: {done} of {len(names)} allocators finished")
     if done:
         show(comparison, console)
-        draw(comparison, picture)
+        draw_comparison(comparison, picture)
         console.print(f"figure: {picture}")
         if json is not None:
             write_json(json, comparison.report())
@@ -132,7 +132,7 @@ def compare(
         raise typer.Exit(130 if not complete else 1 if comparison.failed else 2)
 
 
-def run(setting: Setting, allocators: Sequence[str], console: Console) -> tuple[Comparison, bool]:
+def run_comparison(setting: Setting, allocators: Sequence[str], console: Console) -> tuple[Comparison, bool]:
     """Evaluate allocators one after the other; returns what has finished, and whether that is all (False: Ctrl-C).
 
     One that refuses the problem is left out, see ``refused``, one that breaks has no numbers, see ``failed``; the
@@ -177,11 +177,11 @@ def _search(setting: Setting, progress: Progress) -> Yardstick | None:
     """Search and bound the first slots, with a bar."""
     scenes = setting.searched
     task = progress.add_task("yardstick", total=scenes, unit="scenes")
-    watch = Watch(scenes, partial(progress.console.print, style="dim", markup=False, highlight=False))
+    forecast = Forecast(scenes, partial(progress.console.print, style="dim", markup=False, highlight=False))
 
     def on_scene(count: int) -> None:
         progress.advance(task, count)
-        watch.advance(count)
+        forecast.advance(count)
 
     return measure(setting.name, setting.scenario, seed=setting.seed, scenes=scenes, on_scene=on_scene)
 

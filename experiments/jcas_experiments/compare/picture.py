@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jcas_agents import Evaluation
 
-from ..figures import new_figure, save
+from ..figures import new_figure, save_figure
 from ..views import View
 from .comparison import Comparison
 
@@ -33,7 +33,7 @@ class Look(NamedTuple):
     width: float
 
 
-def draw(comparison: Comparison, path: Path) -> None:
+def draw_comparison(comparison: Comparison, path: Path) -> None:
     """Picture of a comparison: the trade-off of the two services, and the distribution of the users' rates."""
     setting, view = comparison.setting, comparison.setting.view
     results = {name: result.evaluation for name, result in comparison.played.items()}
@@ -45,7 +45,7 @@ def draw(comparison: Comparison, path: Path) -> None:
     panels[0].legend(frameon=False, loc="best", markerscale=0.8)
     size = f"{setting.episodes} episodes x {setting.scenario.horizon} slots"
     figure.suptitle(f"{setting.name}: {view.describe(setting.scenario.config)}, {size}")
-    save(figure, path)
+    save_figure(figure, path)
 
 
 def _looks() -> Iterator[Look]:

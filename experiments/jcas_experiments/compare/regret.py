@@ -104,7 +104,7 @@ def torch_is_here() -> bool:
         return False
 
 
-class Watch:
+class Forecast:
     """Says what the yardstick does, and after its first scenes how long the others will take."""
 
     def __init__(self, scenes: int, say: Callable[[str], None]) -> None:

@@ -56,7 +56,7 @@ def reproduce(
         if not complete:
             if json is not None:
                 console.print(f"numbers: {json}")
-            console.print(f"interrupted: {len(table.rows)} of {recipe.size(plan)} points finished")
+            console.print(f"interrupted: {len(table.rows)} of {recipe.size(effort)} points finished")
             raise typer.Exit(130)
     if json is not None:
         console.print(f"numbers: {json}")

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ..figures import new_figure, save
+from ..figures import new_figure, save_figure
 from ..files import replacing, write_json
 from .figure import Effort, FigureRecipe, Table
 
@@ -33,7 +33,7 @@ def compute(name: str, recipe: FigureRecipe, effort: Effort, folder: Path, conso
             complete = False
     table = Table(recipe.all_columns, tuple(rows))
     if rows:
-        draw(recipe, table, folder / f"{name}.png")
+        write_picture(recipe, table, folder / f"{name}.png")
     return table, complete
 
 
@@ -55,12 +55,12 @@ def write_csv(path: Path, table: Table) -> None:
         writer.writerows(table.rows)
 
 
-def draw(recipe: FigureRecipe, table: Table, path: Path) -> None:
+def write_picture(recipe: FigureRecipe, table: Table, path: Path) -> None:
     """Draw the rows into a PNG file, atomically."""
     figure = new_figure(11.0, 4.8)
     recipe.draw(figure, table)
     figure.suptitle(recipe.title, fontsize=11)
-    save(figure, path)
+    save_figure(figure, path)
 
 
 def write_reports(path: Path, reports: list[dict[str, Any]]) -> None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jcas_env.physics.channel import multipath_channel
-from jcas_env.physics.estimation import ESTIMATORS, measure, nmse, nmse_bound
+from jcas_env.physics.estimation import measure
 
-from ...statistics import mean_and_interval
+from ...links import Links, bound, decibel_interval, error, run
 from ..figure import Effort, FigureRecipe, Table, intervals
 
 if TYPE_CHECKING:
@@ -26,20 +26,8 @@ LABELS = {"ls": "LS", "mmse": "MMSE", "omp": "OMP", "esprit": "ESPRIT", "spomp":
 STYLES = {"ls": "v:", "mmse": "^-.", "omp": "s--", "esprit": "d-.", "spomp": "o-", "bound": "k:"}
 
 
-class Links(NamedTuple):
-    """Random links and their pilot data."""
-
-    channel: np.ndarray
-    """(links, snapshots, rx_antennas, tx_antennas) complex"""
-    received: np.ndarray
-    """(links, snapshots, rx_antennas, tx_antennas) complex"""
-    noise_power: np.ndarray
-    """(links,)"""
-    paths: int
-
-
 def random_links(seed: int, count: int, snr_db: float, *, tx: int, rx: int, paths: int) -> Links:
-    """Draw links of the model of spec estimation 1."""
+    """Draw links of the model of spec estimation 1; with one receive antenna all arrivals are at broadside."""
     rng = np.random.default_rng(seed)
 
     def normal(*shape: int) -> np.ndarray:
@@ -51,23 +39,17 @@ def random_links(seed: int, count: int, snr_db: float, *, tx: int, rx: int, path
     channel = multipath_channel(gains, aoa[:, None], aod[:, None], rx_antennas=rx, tx_antennas=tx)
     noise_power = np.full(count, 10.0 ** (-snr_db / 10.0))
     received = measure(channel, None, noise_power, normal(count, SNAPSHOTS, rx, tx))
-    return Links(channel, received, noise_power, paths)
+    return Links(aod, aoa, gains, channel, received, None, noise_power)
 
 
 def errors_db(links: Links, names: tuple[str, ...], **options: Any) -> dict[str, float]:
     """NMSE of estimators with half-widths of 95 % intervals, ``NAME`` and ``NAME_ci95`` [dB]; ``bound`` too."""
     row = {}
     for name in names:
-        if name == "bound":
-            ratio = nmse_bound(links.channel, links.noise_power, paths=links.paths)
-        else:
-            chosen = options if name == "spomp" else {key: options[key] for key in ("grid",) if key in options}
-            chosen = {} if name in ("ls", "mmse", "esprit") else chosen
-            found = ESTIMATORS[name](links.received, None, links.noise_power, paths=links.paths, **chosen)
-            ratio = nmse(found.channel, links.channel)
-        mean, half = mean_and_interval(ratio)
-        row[name] = 10.0 * np.log10(mean)
-        row[f"{name}_ci95"] = 10.0 / np.log(10.0) * half / mean
+        known = {"spomp": options.keys(), "omp": {"grid"}}.get(name, set())
+        chosen = {key: value for key, value in options.items() if key in known}
+        ratio = bound(links) if name == "bound" else error(run(name, links, **chosen), links)
+        row[name], row[f"{name}_ci95"] = decibel_interval(ratio)
     return row
 
 
