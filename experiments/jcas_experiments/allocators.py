@@ -26,7 +26,7 @@ class Roster:
     by_reward: dict[str, tuple[tuple[str, ...], str]] = field(default_factory=dict)
     """Default allocators and reference of rewards for which they are others, and which have no yardstick."""
     shipped: dict[str, str] = field(default_factory=dict)
-    """Shipped policy by reward: the allocator ``learned``."""
+    """Shipped policy by reward, for which the name ``learned`` stands."""
     beside: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Simple rules and short searches by reward, without which no learned policy is shown (spec learning 6)."""
     learned: tuple[str, ...] = ("learned", "learned-delay")
@@ -36,7 +36,7 @@ class Roster:
     """Names of policies from files, which are always compared."""
 
     def for_task(self, config: Any) -> Roster:
-        """The roster as a configuration's reward has it."""
+        """The roster under a configuration's reward: shipped policy, rules beside it, defaults and reference."""
         reward, here = getattr(config, "reward", ""), self
         if reward in self.shipped:
             policy = self.shipped[reward]
@@ -54,9 +54,11 @@ class Roster:
         for file in files:
             require(file.suffix == ".safetensors", f"`--policy` takes a .safetensors file, got {file}")
             taken, short = self.allocators | named, file.with_suffix("")
+            # The shortest name that nobody has: file, folder and file, whole path.
             labels = (short.name, "/".join(short.parts[-2:]), str(short))
             name = next((label for label in labels if label not in taken), str(file))
             named[name] = (partial(_same, learned_policy(str(file))), f"policy {file}")
+        # A policy from a file is measured against the simplest rule and the reference, unless somebody asks for more.
         first = dict.fromkeys((self.default[0], self.reference)) if named else self.default
         return replace(
             self,
@@ -93,4 +95,5 @@ def learned_policy(name: str) -> Any:
 
 
 def _same(allocator: Any) -> Any:
+    """Constructor of what has been built already."""
     return allocator

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from jcas_experiments import cli
@@ -117,3 +119,17 @@ def test_without_the_training_packages_a_command_names_what_to_install(tmp_path,
     (line,) = result.stderr.splitlines()
     assert "torch" in line
     assert "[train]" in line
+
+
+COMMANDS = ("bench", "compare", "reproduce", "score", "train")
+PACKAGE = Path(cli.__file__).parent
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_do_not_import_each_other(command):
+    """What two of them need lies a floor below: allocators, links, networks, scenarios, statistics, views."""
+    for path in (PACKAGE / command).rglob("*.py"):
+        depth = len(path.relative_to(PACKAGE).parts)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level == depth:
+                assert (node.module or "").split(".")[0] not in COMMANDS, f"{path}:{node.lineno}"

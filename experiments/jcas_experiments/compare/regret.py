@@ -61,11 +61,11 @@ def measure(
 
 
 def shortfall(utility: np.ndarray, reference: np.ndarray, *, logarithmic: bool) -> float | None:
-    """Share of a reference that is missed, on the mean over scenes [-]; None where the reference knows no end.
+    """Share of a reference that is missed, on the mean over scenes [-].
 
-    None, too, where its mean is not positive, of which there is no share.
     1 - mean u / mean reference; for a utility that is a mean of logarithms 1 - exp(mean u - mean reference), the
-    share of the geometric mean.
+    share of the geometric mean. ``utility``, ``reference``: (scenes,). None where the reference is not finite, because
+    no bound is known, or where its mean is not positive, of which there is no share.
     """
     if not np.isfinite(reference).all():
         return None
@@ -88,6 +88,7 @@ def columns(
         return {name: {} for name in first}
     scenes, keys = yardstick.scenes, ("regret_to_best_found", "within_of_bound")
     kept = {name: utility[:scenes] for name, utility in first.items() if name not in regrouping}
+    # Who plays well may find more than the search: the best found is the best of all.
     best = np.maximum.reduce([yardstick.best, *kept.values()])
     measured = {
         name: [shortfall(utility, reference, logarithmic=logarithmic) for reference in (best, yardstick.bound)]

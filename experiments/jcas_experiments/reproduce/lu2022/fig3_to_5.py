@@ -38,7 +38,9 @@ def equal_share(problem: MeshProblem, share: float) -> MeshAllocation:
 # ---------------------------------------------------------------- Fig. 3: mean rate against signal to noise
 
 FIG3_SHARES = (0.1, 0.4, 0.7, 0.95)
+"""Shares of the frame for positioning, the paper's beta."""
 SNRS_DB = tuple(range(0, 41, 5))
+"""Signal to noise ratios per subcarrier."""
 
 
 def _fig3(effort: Effort) -> Iterator[dict[str, Any]]:
@@ -143,6 +145,7 @@ def _fig4_verdict(table: Table) -> list[str]:
 # ---------------------------------------------------------------- Fig. 5: error bounds against the mean rate
 
 RATES_MBPS = tuple(float(rate) for rate in range(100, 301, 25))
+"""Mean rates of a user that are asked for."""
 
 
 def _fig5(effort: Effort) -> Iterator[dict[str, Any]]:
@@ -150,7 +153,7 @@ def _fig5(effort: Effort) -> Iterator[dict[str, Any]]:
         problem = instance(effort, bandwidth=bandwidth)
         full = float(problem.outcome(equal_share(problem, 0.0)).rate.mean()) / MEGA
         for rate in RATES_MBPS:
-            share = 1.0 - rate / full
+            share = 1.0 - rate / full  # the rate falls linearly with the share
             peb, oeb = _mean_bounds(problem, share)
             yield {"bandwidth_hz": bandwidth, "mean_rate_mbps": rate, "peb_m": peb, "oeb_rad": oeb, "beta": share}
 

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 THRESHOLDS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.01)
+"""Correlation above which users share a group; above 1 all of a cell do."""
 QUICK_THRESHOLDS = (0.02, 0.2, 0.4, 0.8, 1.01)
 CROWDS = (6, 9, 12, 15)
+"""Users per cell."""
 
 
 def _thresholds(effort: Effort) -> tuple[float, ...]:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 POWERS = (5.0, 15.0, 25.0, 35.0, 45.0, 55.0)
+"""Power of a base station [W]."""
 ANTENNAS = (4, 8, 16)
+"""Receive antennas of a user."""
 PRECODERS = ("mrt", "zf")
 
 

@@ -21,6 +21,7 @@ STYLES = {"proposed": "o-", "eba_pa": "s--", "equal": "^:"}
 
 SHARES = (0.15, 0.25, 0.35, 0.45, 0.5, 0.55, 0.65, 0.75, 0.85)
 QUICK_SHARES = (0.15, 0.5, 0.85)
+"""Shares of band and power for communication, the points of a curve."""
 
 
 def _trade_off_shares(effort: Effort) -> tuple[float, ...]:

@@ -29,6 +29,7 @@ OTHERS = {
 }
 """Other readings of the benchmarks."""
 ARRAYS = (15, 35)
+"""Transmit antennas, and as many receive ones."""
 SNRS_DB = (-10.0, -5.0, 0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 28.0, 30.0)
 CHUNK = 50
 """Layouts that share a window of simulated channels."""
