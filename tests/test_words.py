@@ -62,10 +62,10 @@ def understand(tmp_path, monkeypatch):
         raise Understood(0)
 
     for place in (
-        "compare.comparison.Comparison.run",
-        "bench.run",
-        "cli.run_figure",
-        "train.gradient.train",
+        "compare.command.run_comparison",
+        "bench.command.run_suites",
+        "reproduce.command.compute",
+        "train.gradient.train_gradient",
         "train.command._model_free",
     ):
         monkeypatch.setattr(f"jcas_experiments.{place}", work)

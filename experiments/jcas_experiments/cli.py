@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import sys
-from pathlib import Path
-from typing import Annotated, Any
 
 import typer
 
-from jcas_env import make_scenario
-from jcas_env.checks import require, suggest
-from jcas_env.scenarios import SCENARIOS
-
-from . import bench as benchmarks
-from .allocators import ROSTERS
-from .compare.comparison import Comparison
-from .compare.latency import parse_latency
-from .compare.picture import draw
-from .console import complain, fail, standard_output
-from .files import require_picture, require_writable, write_json
-from .reproduce import FIGURES, Effort
-from .reproduce.run import report as figure_report
-from .reproduce.run import reproduce as run_figure
-from .reproduce.run import write_reports
+from .bench.command import MEASUREMENTS, bench
+from .compare.command import ALLOCATORS_AND_EXAMPLES, compare
+from .console import complain
+from .reproduce.command import FIGURES_AND_EXAMPLES, reproduce
 from .score.command import score
 from .train.command import train
 
@@ -35,219 +21,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-HORIZON = 20
-"""Slots of an episode in a comparison, unless a preset or an option says otherwise."""
 TRAINING = ("torch", "safetensors", "stable_baselines3", "tensorboard")
 """Packages of the extra ``train``, without which there are no learned policies."""
-REGRET_SCENES = 8
-"""Scenes of a comparison that are searched and bounded; a few seconds each."""
 
-
-def _names() -> str:
-    return "\n\n".join(
-        f"[bold]Allocators of {scenario}[/bold]\n\n"
-        + "\n\n".join(f"[bold]{name}[/bold]: {text}" for name, (_, text) in roster.allocators.items())
-        for scenario, roster in ROSTERS.items()
-    )
-
-
-@app.command(
-    epilog=f"{_names()}\n\n[bold]Examples[/bold]\n\n"
-    "jcas compare\n\n"
-    "jcas compare --preset luo2023-static --set ue_antennas=18 --allocators equal,exact,exact-phys,admm\n\n"
-    "jcas compare --allocators equal,exact,admm-cvxpy --episodes 4 --latency\n\n"
-    "jcas compare --estimator ls --set pilot_power=0.01\n\n"
-    "jcas compare --set reward=fair --set positioning_share=0.5 --episodes 100 --json results/fair.json"
-)
-def compare(
-    scenario: Annotated[str, typer.Argument(help=f"Scenario: {', '.join(SCENARIOS)}.")] = "multicell",
-    allocators: Annotated[
-        str | None, typer.Option(help="Names, separated by commas; see below. Without: a selection.")
-    ] = None,
-    policy: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="Policy of `jcas train` to compare, too; repeatable.")
-    ] = None,
-    episodes: Annotated[int, typer.Option(min=1, help="Random networks; allocators meet the same ones.")] = 50,
-    horizon: Annotated[
-        int | None, typer.Option(min=1, help=f"Slots of an episode; {HORIZON}, or what the preset says.")
-    ] = None,
-    estimator: Annotated[
-        str | None, typer.Option(help="Channel knowledge of multicell: perfect, spomp, crb, omp, mmse, ls, esprit.")
-    ] = None,
-    preset: Annotated[str | None, typer.Option(help="Settings by name, e.g. luo2023-static, luo2023-fig8.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any config field; repeatable.")
-    ] = None,
-    regret: Annotated[
-        int, typer.Option(min=0, metavar="SCENES", help="Scenes that are searched and bounded; 0: none.")
-    ] = REGRET_SCENES,
-    latency: Annotated[
-        bool, typer.Option("--latency", help="Also score with decisions that come late by the time they take.")
-    ] = False,
-    slot_ms: Annotated[
-        float | None, typer.Option(metavar="MS", help="Slot of this clock; the scenario's own. Implies --latency.")
-    ] = None,
-    declared_latency: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=MS", help="Decision time instead of the measured one; implies --latency."),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Episode i is drawn with seed + i.")] = 0,
-    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the numbers as JSON.")] = None,
-    figure: Annotated[Path | None, typer.Option(metavar="FILE", help="Picture; results/compare-SCENARIO.png.")] = None,
-) -> None:
-    """Compare allocators on the same random scenes.
-
-    Every allocator plays the same episodes. The table gives the utility on the TRUE channel (the environment's
-    reward) and, apart from it, what the allocator's own relaxed model promised. Ctrl-C keeps finished rows.
-    """
-    console = standard_output()
-    try:
-        built = _scenario(scenario, preset, _with_estimator(set_ or [], estimator), horizon)
-        roster = ROSTERS[scenario].for_task(built.config).with_policies(policy or [])
-        names = roster.select(allocators)
-        picture = figure or Path("results") / f"compare-{scenario}.png"
-        require_picture("--figure", picture)
-        require_writable("--json", json)
-        comparison = Comparison(scenario, built, seed, episodes, roster, regret)
-        if latency or slot_ms is not None or declared_latency:
-            comparison.latency = parse_latency(built.config, slot_ms, declared_latency or [], names)
-    except (ValueError, TypeError, FileNotFoundError) as error:
-        fail(error)
-    interrupted = False
-    try:
-        comparison.run(names, console)
-    except KeyboardInterrupt:
-        interrupted = True
-    done = len(comparison.evaluations)
-    if interrupted:
-        console.print(f"interrupted: {done} of {len(names)} allocators finished")
-    if done:
-        comparison.print(console)
-        draw(comparison, picture)
-        console.print(f"figure: {picture}")
-        if json is not None:
-            comparison.write_json(json)
-            console.print(f"numbers: {json}")
-    for name, reason in comparison.refused.items():
-        complain(f"{name}: {reason}")
-    if comparison.failed:
-        complain(comparison.tracebacks())
-    if interrupted or comparison.refused or comparison.failed:
-        raise typer.Exit(130 if interrupted else 1 if comparison.failed else 2)
-
-
-@app.command(
-    epilog="[bold]Measurements[/bold]\n\n"
-    + "\n\n".join(f"[bold]{name}[/bold]: {suite.text}" for name, suite in benchmarks.SUITES.items())
-)
-def bench(
-    suites: Annotated[list[str] | None, typer.Argument(help="Names of measurements, see below; without: all.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Small sizes: seconds, and rough ratios.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Scene i is drawn with seed + i.")] = 0,
-    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the numbers as JSON.")] = None,
-) -> None:
-    """Measure speed against peers in the same run, in CPU time.
-
-    Ratios are what to look at; times depend on the machine. mobile-env, the environment's peer, comes with
-    `python3 dev.py bench` (or `pip install mobile-env==2.1`).
-    """
-    console = standard_output()
-    try:
-        names = benchmarks.select(suites or [])
-        require_writable("--json", json)
-    except ValueError as error:
-        fail(error)
-    rows, complete = benchmarks.run(names, console, quick=quick, seed=seed)
-    benchmarks.show(rows, console)
-    if json is not None:
-        write_json(json, {"rows": [row._asdict() for row in rows]})
-        console.print(f"numbers: {json}")
-    if not complete:
-        raise typer.Exit(130)
-
-
-@app.command(
-    epilog="[bold]Figures[/bold]\n\n"
-    + "\n\n".join(f"[bold]{name}[/bold]: {recipe.title}" for name, recipe in FIGURES.items())
-    + "\n\n[bold]Examples[/bold]\n\njcas reproduce luo-fig8 --quick\n\njcas reproduce all --json results/figures.json"
-)
-def reproduce(
-    figure: Annotated[str, typer.Argument(help="Name of a figure, see below, or `all`.")],
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer scenes and points; under a minute a figure.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Scene i is drawn with seed + i.")] = 0,
-    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the numbers as JSON.")] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for FIGURE.png and FIGURE.csv.")] = Path("results"),
-) -> None:
-    """Compute a figure of the papers anew, and say what of its claims is found.
-
-    Finished points are in the CSV file at once; Ctrl-C keeps them.
-    """
-    console = standard_output()
-    try:
-        require(figure in ("all", *FIGURES), f"unknown figure {figure!r}: {suggest(figure, ['all', *FIGURES])}")
-        require_writable("--out", out / f"{figure}.csv")
-        require_writable("--json", json)
-    except ValueError as error:
-        fail(error)
-    plan, reports, complete = Effort(seed, quick), [], True
-    for name in FIGURES if figure == "all" else [figure]:
-        recipe = FIGURES[name]
-        table, complete = run_figure(name, recipe, plan, out, console)
-        content = figure_report(name, recipe, plan, table, complete)
-        reports.append(content)
-        console.print(f"[bold]{name}[/bold]: {recipe.title}")
-        for line in content["verdict"]:
-            console.print(f"  * {line}", markup=False, highlight=False)
-        console.print(f"  {out / name}.png, {out / name}.csv" if table.rows else "  nothing finished", highlight=False)
-        if json is not None:
-            write_reports(json, reports)
-        if not complete:
-            if json is not None:
-                console.print(f"numbers: {json}")
-            console.print(f"interrupted: {len(table.rows)} of {recipe.size(plan)} points finished")
-            raise typer.Exit(130)
-    if json is not None:
-        console.print(f"numbers: {json}")
-
-
+app.command(epilog=ALLOCATORS_AND_EXAMPLES)(compare)
+app.command(epilog=MEASUREMENTS)(bench)
+app.command(epilog=FIGURES_AND_EXAMPLES)(reproduce)
 app.command()(train)
 app.command()(score)
-
-
-def _scenario(name: str, preset: str | None, settings: list[str], horizon: int | None) -> Any:
-    """Build a scenario from a preset, the settings on top, and the horizon on top of both."""
-    if name not in SCENARIOS:
-        raise ValueError(f"unknown scenario {name!r}: {suggest(name, list(SCENARIOS))}")
-    fields = dict(_setting(item) for item in settings)
-    config_type = SCENARIOS[name][1]
-    if preset is None:
-        fields = {"horizon": HORIZON, **fields}
-        config = config_type()
-    else:
-        config = config_type.preset(preset)
-    if horizon is not None:
-        fields["horizon"] = horizon
-    return make_scenario(name, config, **fields)
-
-
-def _with_estimator(settings: list[str], estimator: str | None) -> list[str]:
-    """Settings with the one of `--estimator`; raises ``ValueError`` where both name it."""
-    if estimator is None:
-        return settings
-    twice = [item for item in settings if item.partition("=")[0].strip() == "estimator"]
-    require(not twice, f"`--estimator {estimator}` and `--set {''.join(twice[:1])}` both choose the estimator")
-    return [*settings, f"estimator={estimator}"]
-
-
-def _setting(item: str) -> tuple[str, Any]:
-    """Split FIELD=VALUE; the value is a Python literal, or else text."""
-    name, separator, text = item.partition("=")
-    if not separator or not name:
-        raise ValueError(f"`--set` takes FIELD=VALUE, got {item!r}")
-    try:
-        return name.strip(), ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError):
-        return name.strip(), text.strip()
 
 
 def main() -> None:

@@ -18,6 +18,13 @@ def mean_interval(values: np.ndarray) -> list[float] | list[None]:
     return [float(low), float(high)]
 
 
+def mean_and_interval(values: np.ndarray) -> tuple[float, float]:
+    """Mean and half-width of its 95 % Student interval; NaN half-width for a single value."""
+    if len(values) < 2:
+        return float(values.mean()), float("nan")
+    return float(values.mean()), float(stats.sem(values) * stats.t.ppf(0.975, len(values) - 1))
+
+
 def paired_ratio(
     values: np.ndarray, reference: np.ndarray | None, *, logarithmic: bool = False
 ) -> tuple[float | None, list[float] | None]:

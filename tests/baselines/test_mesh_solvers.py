@@ -230,7 +230,7 @@ class TestCertificates:
     @pytest.mark.slow
     def test_subproblems_and_failures_over_120_instances(self):
         """Spec mesh 4: certified median 9, max 11 (+-2); tangents: 23 false bounds, 12 bad answers, worst 14.4 %."""
-        from jcas_experiments.reproduce.lu2022 import tangent_failures
+        from jcas_experiments.reproduce.lu2022.fig6 import tangent_failures
 
         cuts = np.concatenate(
             [GBD().solve(numbered(p, w, list(range(1, 16)))).iterations for p, w in product("AB", (0.3, 0.5, 0.7, 1.0))]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from jcas_experiments import bench, cli
+from jcas_experiments import cli
+from jcas_experiments.bench.row import Row
+from jcas_experiments.bench.suites import SUITES, Suite
 from jcas_experiments.score import scores as scoring
 from typer.testing import CliRunner
 
@@ -21,10 +25,10 @@ def refuse(tmp_path, monkeypatch):
     def work(*_, **__):
         raise AssertionError("the work began")
 
-    monkeypatch.setattr("jcas_experiments.compare.comparison.Comparison.run", work)
-    monkeypatch.setattr("jcas_experiments.bench.run", work)
-    monkeypatch.setattr("jcas_experiments.cli.run_figure", work)
-    monkeypatch.setattr("jcas_experiments.train.gradient.train", work)
+    monkeypatch.setattr("jcas_experiments.compare.command.run_comparison", work)
+    monkeypatch.setattr("jcas_experiments.bench.command.run_suites", work)
+    monkeypatch.setattr("jcas_experiments.reproduce.command.compute", work)
+    monkeypatch.setattr("jcas_experiments.train.gradient.train_gradient", work)
     monkeypatch.setattr("jcas_experiments.score.scores.scores", work)
 
     def run(*arguments):
@@ -66,8 +70,8 @@ def interrupted(*finished):
 
 
 def test_ctrl_c_in_a_measurement_keeps_finished_rows(tmp_path, monkeypatch):
-    row = bench.Row("what", 1.0, "peer", 2.0, "ms", 2.0, 1.0)
-    monkeypatch.setitem(bench.SUITES, "mesh", bench.Suite(interrupted(row), "test"))
+    row = Row("what", 1.0, "peer", 2.0, "ms", 2.0, 1.0)
+    monkeypatch.setitem(SUITES, "mesh", Suite(interrupted(row), "test"))
     result = CliRunner().invoke(cli.app, ["bench", "mesh", "--json", str(tmp_path / "x.json")])
     assert result.exit_code == 130
     assert "interrupted: 1" in result.stdout
@@ -115,3 +119,17 @@ def test_without_the_training_packages_a_command_names_what_to_install(tmp_path,
     (line,) = result.stderr.splitlines()
     assert "torch" in line
     assert "[train]" in line
+
+
+COMMANDS = ("bench", "compare", "reproduce", "score", "train")
+PACKAGE = Path(cli.__file__).parent
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_do_not_import_each_other(command):
+    """What two of them need lies a floor below: allocators, links, networks, scenarios, statistics, views."""
+    for path in (PACKAGE / command).rglob("*.py"):
+        depth = len(path.relative_to(PACKAGE).parts)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level == depth:
+                assert (node.module or "").split(".")[0] not in COMMANDS, f"{path}:{node.lineno}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,12 @@ from jcas_agents.agent import as_allocator
 from jcas_agents.evaluation import jain_index
 from jcas_baselines import ADMM, EqualAllocation, Exact, Solution
 from jcas_experiments import bench, cli
-from jcas_experiments.allocators import ROSTERS
 from jcas_experiments.bench import learning
-from jcas_experiments.compare.comparison import Comparison, refuses
+from jcas_experiments.compare.command import run_comparison
+from jcas_experiments.compare.comparison import Comparison, Played, Setting, refuses
+from jcas_experiments.compare.table import legend, show
 from jcas_experiments.files import plain, replacing, write_json
+from jcas_experiments.scenarios.registry import roster_of
 from jcas_experiments.statistics import mean_interval, paired_ratio, ratio_over_seeds
 from rich.console import Console
 from typer.testing import CliRunner
@@ -217,7 +220,7 @@ class TestCompareCommand:
         def broken(*_, **__):
             return 1 / 0
 
-        monkeypatch.setattr("jcas_experiments.compare.comparison.measure", broken)
+        monkeypatch.setattr("jcas_experiments.compare.command.measure", broken)
         result = run(
             "compare", "--episodes", "1", "--horizon", "1", "--allocators", "equal", "--regret", "1", *ARGUMENTS
         )
@@ -278,13 +281,30 @@ class TestCompareCommand:
 
 
 def test_narrow_terminals_get_the_short_table():
-    comparison = Comparison("multicell", make_scenario("multicell", **SMALL), 0, 2, ROSTERS["multicell"])
+    setting = Setting("multicell", make_scenario("multicell", **SMALL), 0, 2, roster_of("multicell"))
     console = Console(width=100, record=True, force_terminal=False)
-    comparison.run(["equal"], console)
-    comparison.print(console)
+    comparison, complete = run_comparison(setting, ["equal"], console)
+    assert complete
+    show(comparison, console)
     text = console.export_text()
     assert "95 % interval" not in text
     assert "utility" in text
+
+
+@pytest.mark.parametrize(
+    ("utilities", "said"),
+    [
+        ({"admm": -2.0, "equal": -3.0}, True),
+        ({"admm": -2.0, "equal": 1.0}, True),  # the reference counts, not who stands beside it
+        ({"admm": 2.0, "equal": -1.0}, False),
+        ({"equal": -1.0}, False),  # no reference, no ratio
+    ],
+)
+def test_ratios_are_those_of_costs_where_the_reference_has_a_mean_below_zero(utilities, said):
+    setting = Setting("multicell", make_scenario("multicell", **SMALL), 0, 2, roster_of("multicell"))
+    prompt = evaluate(setting.scenario, EqualAllocation(), episodes=2, seed=0)
+    played = {name: Played(replace(prompt, utility=np.full(2, utility)), 0.0) for name, utility in utilities.items()}
+    assert ("/ADMM: a ratio of costs" in legend(Comparison(setting, played))) is said
 
 
 class TestFiles:
@@ -348,7 +368,7 @@ class TestBench:
             assert name in result.output
 
     def test_clock_counts_calls(self):
-        assert 0 < bench.cpu_seconds(lambda: sum(range(20_000)), least=0.005) < 0.1
+        assert 0 < bench.row.cpu_seconds(lambda: sum(range(20_000)), least=0.005) < 0.1
 
     @pytest.mark.slow
     def test_the_peer_is_measured_where_it_is_installed(self):
@@ -359,8 +379,6 @@ class TestBench:
 def test_default_config_of_the_comparison_is_the_environments(run, tmp_path):
     run("compare", "--episodes", "1", "--horizon", "1", "--allocators", "equal", "--json", "n.json")
     config = json.loads((tmp_path / "n.json").read_text())["config"]
-    from dataclasses import asdict
-
     expected = plain(asdict(MultiCellConfig(horizon=1)))
     assert config == expected
     assert Path("results").exists()

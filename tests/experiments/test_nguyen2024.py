@@ -7,9 +7,10 @@ import json
 import numpy as np
 import pytest
 from jcas_experiments import cli
-from jcas_experiments.allocators import ROSTERS
 from jcas_experiments.bench.massive_mimo import massive_mimo_rows
-from jcas_experiments.reproduce import FIGURES, Plan, Table
+from jcas_experiments.reproduce.figure import Effort, Table
+from jcas_experiments.reproduce.registry import FIGURES
+from jcas_experiments.scenarios.registry import roster_of
 from typer.testing import CliRunner
 
 NAMED = {
@@ -22,7 +23,7 @@ NAMED = {
 
 @pytest.fixture(scope="module")
 def tables():
-    plan, made = Plan(seed=0, quick=True), {}
+    plan, made = Effort(seed=0, quick=True), {}
     for name in NAMED:
         recipe = FIGURES[name]
         rows = tuple(tuple(row[column] for column in recipe.all_columns) for row in recipe.compute(plan))
@@ -77,7 +78,7 @@ def test_fig3_the_weak_echo_costs_rate(tables):
 def test_compare_runs_the_roster(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    names = [name for name in ROSTERS["massive-mimo"].allocators if name not in ("sca-cvxpy", "sca-low")]
+    names = [name for name in roster_of("massive-mimo").allocators if name not in ("sca-cvxpy", "sca-low")]
     arguments = ["compare", "massive-mimo", "--episodes", "2", "--horizon", "3", "--json", "c.json"]
     result = CliRunner().invoke(cli.app, [*arguments, "--allocators", ",".join(names)])
     assert result.exit_code == 0, result.output

@@ -10,7 +10,7 @@ import pytest
 from jcas_agents import evaluate
 from jcas_baselines import Exact
 from jcas_experiments import cli
-from jcas_experiments.compare.regret import Watch, Yardstick, columns, measure, shortfall
+from jcas_experiments.compare.regret import Forecast, Yardstick, columns, measure, shortfall
 from typer.testing import CliRunner
 
 from jcas_env import JCASVectorEnv, make_scenario
@@ -114,7 +114,7 @@ def test_the_yardstick_says_how_long_it_will_take(monkeypatch):
     monkeypatch.setattr("jcas_experiments.compare.regret.perf_counter", lambda: next(clock))
     monkeypatch.setattr("jcas_experiments.compare.regret.find_spec", lambda name: None)
     said = []
-    watch = Watch(8, said.append)
+    watch = Forecast(8, said.append)
     for _ in range(8):
         watch.advance(1)
     start, estimate = said

@@ -9,13 +9,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from jcas_experiments import cli
-from jcas_experiments.reproduce import FIGURES, Plan, Table
-from jcas_experiments.reproduce.luo2023.estimation import FIG5_GRIDS, FIG5_PATHS
-from jcas_experiments.reproduce.luo2023.networks import mean_and_interval
+from jcas_experiments.reproduce.figure import Effort, Table
+from jcas_experiments.reproduce.luo2023.fig3_to_5 import FIG5_GRIDS, FIG5_PATHS
+from jcas_experiments.reproduce.registry import FIGURES
 from jcas_experiments.reproduce.run import report
+from jcas_experiments.statistics import mean_and_interval
 from typer.testing import CliRunner
 
-QUICK = Plan(seed=0, quick=True)
+QUICK = Effort(seed=0, quick=True)
 
 
 @pytest.fixture
@@ -170,7 +171,7 @@ def test_fig5_sweeps_the_paths_and_grids_of_table_i():
     """Luo2023 Table I: 16:2:30 paths, 10, 80 and 300 points; three paths, as in the other figures, beside them."""
     assert FIG5_PATHS == (3, 16, 18, 20, 22, 24, 26, 28, 30)
     assert FIG5_GRIDS == (10, 80, 300)
-    assert FIGURES["luo-fig5"].size(Plan()) == 27
+    assert FIGURES["luo-fig5"].size(Effort()) == 27
 
 
 class TestAllocationFigures:

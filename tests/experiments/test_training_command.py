@@ -11,8 +11,8 @@ from jcas_agents.checkpoint import PRETRAINED, load_policy
 from jcas_agents.learned import LearnedAllocator
 from jcas_agents.sb3.adapter import RECIPES
 from jcas_agents.training.multicell import MultiCellTrainer
-from jcas_experiments.allocators import ROSTERS
 from jcas_experiments.cli import app
+from jcas_experiments.scenarios.registry import roster_of
 from jcas_experiments.train import sb3 as train_sb3
 from jcas_experiments.train import tasks
 from typer.testing import CliRunner
@@ -169,4 +169,4 @@ def test_policies_of_several_seeds_have_short_names_of_their_own(tmp_path):
             source = PRETRAINED / f"multicell-rate{suffix}"
             (tmp_path / seed / source.name).write_bytes(source.read_bytes())
     files = [tmp_path / seed / "multicell-rate.safetensors" for seed in ("seed-1", "seed-2")]
-    assert ROSTERS["multicell"].with_policies(files).files == ("multicell-rate", "seed-2/multicell-rate")
+    assert roster_of("multicell").with_policies(files).files == ("multicell-rate", "seed-2/multicell-rate")

@@ -14,7 +14,7 @@ from jcas_env.physics.estimation.pilots import prepare
 from jcas_env.physics.estimation.search.coarse import make_grid
 from jcas_env.physics.estimation.search.pursuit import matching_pursuit
 
-from ..reproduce.luo2023.links import Links, draw_links, random_beams
+from ..links import Links, draw_links, random_beams
 from .row import Row, cpu_seconds, duration
 
 per_link = partial(duration, unit="us/link")

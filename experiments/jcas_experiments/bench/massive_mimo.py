@@ -6,18 +6,24 @@ from collections.abc import Iterator
 
 from jcas_baselines import SCA, Exact
 
-from ..reproduce.nguyen2024.figures import problems
+from jcas_env.scenarios.massive_mimo import MassiveMIMO, MassiveMIMOConfig, MassiveMIMOProblem
+
 from .row import Row, cpu_seconds, duration
+
+
+def weak_frames(count: int, seed: int) -> MassiveMIMOProblem:
+    """Random frames of nguyen2024 with an echo so weak that the demand binds (spec mimo 5, case C), a batch."""
+    scenario = MassiveMIMO(MassiveMIMOConfig.preset("nguyen2024", snr_sen_db=-12.0))
+    return scenario.problem(scenario.sample(range(seed, seed + count)))
 
 
 def massive_mimo_rows(frames: int = 1000, cone_frames: int = 5, seed: int = 0) -> Iterator[Row]:
     """Exact optimum and closed-form SCA on a batch, and both on single frames, against CVXPY-SCA per frame.
 
-    Four users, 15 antennas, an echo so weak that the demand binds (spec mimo 5, case C; 8.12).
+    Four users, 15 antennas (spec mimo 8.12).
     """
-    weak = {"snr_sen_db": -12.0}
-    batch, few = problems(frames, seed, **weak), problems(cone_frames, seed, **weak)
-    singles = [problems(1, seed + lane, **weak) for lane in range(cone_frames)]
+    batch, few = weak_frames(frames, seed), weak_frames(cone_frames, seed)
+    singles = [weak_frames(1, seed + lane) for lane in range(cone_frames)]
     conic, closed, exact = SCA(backend="cvxpy"), SCA(), Exact()
     conic.solve(singles[0])  # compiles the program before the clock starts
     cone = cpu_seconds(lambda: conic.solve(few), least=0.0, rounds=1) / cone_frames

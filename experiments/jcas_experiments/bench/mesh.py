@@ -21,7 +21,8 @@ CROWD_MS = 10.0
 def mesh_problem(count: int | None = None, seed: int = 1, **fields: object) -> MeshProblem:
     """Numbered instances of spec mesh 2 from ``seed`` on, batched; one without a batch axis for None."""
     scenario = Mesh(MeshConfig().with_fields(fields))
-    return scenario.problem(scenario.sample(seed if count is None else range(seed, seed + count)))
+    state = scenario.sample(seed) if count is None else scenario.sample(range(seed, seed + count))
+    return scenario.problem(state)
 
 
 def mesh_rows(instances: int, bins: int = 8, seed: int = 1) -> Iterator[Row]:

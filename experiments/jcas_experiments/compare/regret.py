@@ -13,7 +13,7 @@ import numpy as np
 from jcas_env import JCASVectorEnv
 from jcas_env.scenarios.scenario import Scenario
 
-from ..allocators import ROSTERS
+from ..scenarios.registry import roster_of
 
 TOGETHER = 4
 """Scenes that are searched in one call; one where torch is missing and each takes minutes."""
@@ -44,7 +44,7 @@ def measure(
 
     ``on_scene`` is called with the number of scenes that have been finished.
     """
-    make = ROSTERS[name].for_task(scenario.config).yardstick
+    make = roster_of(name).for_task(scenario.config).yardstick
     if make is None or scenes == 0:
         return None
     solver, parts = make(), []
@@ -61,11 +61,11 @@ def measure(
 
 
 def shortfall(utility: np.ndarray, reference: np.ndarray, *, logarithmic: bool) -> float | None:
-    """Share of a reference that is missed, on the mean over scenes [-]; None where the reference knows no end.
+    """Share of a reference that is missed, on the mean over scenes [-].
 
-    None, too, where its mean is not positive, of which there is no share.
     1 - mean u / mean reference; for a utility that is a mean of logarithms 1 - exp(mean u - mean reference), the
-    share of the geometric mean.
+    share of the geometric mean. ``utility``, ``reference``: (scenes,). None where the reference is not finite, because
+    no bound is known, or where its mean is not positive, of which there is no share.
     """
     if not np.isfinite(reference).all():
         return None
@@ -88,6 +88,7 @@ def columns(
         return {name: {} for name in first}
     scenes, keys = yardstick.scenes, ("regret_to_best_found", "within_of_bound")
     kept = {name: utility[:scenes] for name, utility in first.items() if name not in regrouping}
+    # Who plays well may find more than the search: the best found is the best of all.
     best = np.maximum.reduce([yardstick.best, *kept.values()])
     measured = {
         name: [shortfall(utility, reference, logarithmic=logarithmic) for reference in (best, yardstick.bound)]
@@ -104,7 +105,7 @@ def torch_is_here() -> bool:
         return False
 
 
-class Watch:
+class Forecast:
     """Says what the yardstick does, and after its first scenes how long the others will take."""
 
     def __init__(self, scenes: int, say: Callable[[str], None]) -> None:

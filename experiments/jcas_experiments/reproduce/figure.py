@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -75,3 +75,8 @@ class FigureRecipe:
     def all_columns(self) -> tuple[str, ...]:
         """Columns of the JSON file, then the others."""
         return (*self.columns, *self.extra)
+
+
+def intervals(names: Iterable[str]) -> tuple[str, ...]:
+    """Columns of the half-widths of the 95 % confidence intervals of some columns."""
+    return tuple(f"{name}_ci95" for name in names)

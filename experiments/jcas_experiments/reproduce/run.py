@@ -9,11 +9,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from ..figures import new_figure, save_figure
 from ..files import replacing, write_json
 from .figure import Effort, FigureRecipe, Table
 
 
-def reproduce(name: str, recipe: FigureRecipe, plan: Effort, folder: Path, console: Console) -> tuple[Table, bool]:
+def compute(name: str, recipe: FigureRecipe, effort: Effort, folder: Path, console: Console) -> tuple[Table, bool]:
     """Compute the rows of a figure; writes ``folder/NAME.csv`` after each row and ``folder/NAME.png`` at the end.
 
     Returns the table of finished rows, and whether all are there (False: Ctrl-C).
@@ -22,9 +23,9 @@ def reproduce(name: str, recipe: FigureRecipe, plan: Effort, folder: Path, conso
     columns = (TextColumn("{task.description:14}"), BarColumn(), MofNCompleteColumn(), TextColumn("points"))
     complete = True
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
-        task = progress.add_task(name, total=recipe.size(plan))
+        task = progress.add_task(name, total=recipe.size(effort))
         try:
-            for row in recipe.compute(plan):
+            for row in recipe.compute(effort):
                 rows.append(tuple(row[column] for column in recipe.all_columns))
                 write_csv(folder / f"{name}.csv", Table(recipe.all_columns, tuple(rows)))
                 progress.advance(task)
@@ -32,16 +33,16 @@ def reproduce(name: str, recipe: FigureRecipe, plan: Effort, folder: Path, conso
             complete = False
     table = Table(recipe.all_columns, tuple(rows))
     if rows:
-        draw(recipe, table, folder / f"{name}.png")
+        write_picture(recipe, table, folder / f"{name}.png")
     return table, complete
 
 
-def report(name: str, recipe: FigureRecipe, plan: Effort, table: Table, complete: bool) -> dict[str, Any]:
+def report(name: str, recipe: FigureRecipe, effort: Effort, table: Table, complete: bool) -> dict[str, Any]:
     """What ``--json`` writes: ``figure``, ``columns`` and ``rows`` first, then how they came about."""
     content: dict[str, Any] = {"figure": name, "columns": recipe.columns, "rows": table.only(recipe.columns).rows}
     if recipe.extra:
         content["extra"] = {"columns": recipe.extra, "rows": table.only(recipe.extra).rows}
-    content |= {"title": recipe.title, "seed": plan.seed, "quick": plan.quick, "complete": complete}
+    content |= {"title": recipe.title, "seed": effort.seed, "quick": effort.quick, "complete": complete}
     content["verdict"] = recipe.verdict(table) if complete else []
     return content
 
@@ -54,20 +55,12 @@ def write_csv(path: Path, table: Table) -> None:
         writer.writerows(table.rows)
 
 
-def draw(recipe: FigureRecipe, table: Table, path: Path) -> None:
+def write_picture(recipe: FigureRecipe, table: Table, path: Path) -> None:
     """Draw the rows into a PNG file, atomically."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11.0, 4.8), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(11.0, 4.8)
     recipe.draw(figure, table)
     figure.suptitle(recipe.title, fontsize=11)
-    for axes in figure.axes:
-        axes.grid(alpha=0.3, lw=0.5)
-        axes.spines[["top", "right"]].set_visible(False)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+    save_figure(figure, path)
 
 
 def write_reports(path: Path, reports: list[dict[str, Any]]) -> None:

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from jcas_env.checks import require, suggest
 
-from ..allocators import ROSTERS
+from ..scenarios.registry import roster_of
 from ..statistics import ratio_over_seeds
 
 RIVALS = {
@@ -71,7 +71,7 @@ def scores(policies: Sequence[str], sets: Sequence[str], count: int, *, best: bo
         require(name in SETS, f"unknown evaluation set {name!r}: {suggest(name, list(SETS))}")
     reward = reward_of(policies)
     learned = [LearnedAllocator.load(name) for name in policies]
-    roster = ROSTERS["multicell"]
+    roster = roster_of("multicell")
     for name in sets:
         scenes = evaluation_scenes(name, count, reward=reward)
         # The utility adds the logarithms of both services: its root is the geometric mean of one rate.

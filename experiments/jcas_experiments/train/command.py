@@ -43,8 +43,7 @@ def train(
     from jcas_agents.training.trainer import BadGradientError
 
     from ..files import require_writable, write_json
-    from .gradient import Run
-    from .gradient import train as run_training
+    from .gradient import Run, train_gradient
     from .tasks import task
 
     console, runs = Console(), []
@@ -60,7 +59,7 @@ def train(
             if algo == "gradient":
                 recipe = chosen.recipe(seed=number, **({} if steps is None else {"steps": steps}))
                 run = Run(folder, chosen, recipe, chosen.scenes if scenes is None else scenes, stop_after)
-                complete = run_training(run, console, resume=resume and run.state_file.exists())
+                complete = train_gradient(run, console, resume=resume and run.state_file.exists())
                 runs.append({"policy": str(run.policy_file), "complete": complete, **run.result()})
             else:
                 runs.append(_model_free(algo, policy_network, chosen, folder, minutes, number, scenes, resume, console))

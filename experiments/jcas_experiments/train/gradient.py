@@ -79,7 +79,7 @@ class Run:
         }
 
 
-def train(run: Run, console: Console, *, resume: bool = False) -> bool:
+def train_gradient(run: Run, console: Console, *, resume: bool = False) -> bool:
     """Train, or go on with a run; returns whether it is complete.
 
     Ctrl-C saves the state and the policy so far. Raises :class:`BadGradientError` after saving step and batch.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from jcas_experiments.links import complex_normal, decibel, draw_links, error, run
 from jcas_experiments.reproduce.luo2023.accuracy import ratios, separated
-from jcas_experiments.reproduce.luo2023.links import complex_normal, decibel, draw_links, error, run
 
 from jcas_env.physics.arrays import steering_derivative, steering_vector
 from jcas_env.physics.estimation import (

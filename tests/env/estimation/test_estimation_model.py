@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from jcas_experiments.reproduce.luo2023.links import Links, bound, complex_normal, decibel, draw_links, error, run
+from jcas_experiments.links import Links, bound, complex_normal, decibel, draw_links, error, run
 
 from jcas_env.physics.arrays import steering_correlation, steering_derivative, steering_vector
 from jcas_env.physics.channel import multipath_channel

@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from jcas_experiments.reproduce.luo2023.links import bound, complex_normal, decibel, draw_links, error, run
+from jcas_experiments.links import bound, complex_normal, decibel, draw_links, error, run
 
 from jcas_env.physics.estimation import ESTIMATORS, Refinement, gains_on_known_angles, spomp
 

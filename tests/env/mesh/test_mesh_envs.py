@@ -84,7 +84,8 @@ class TestComparison:
 
     @pytest.mark.parametrize("figure", ["lu-fig3", "lu-fig4", "lu-fig5", "lu-fig6"])
     def test_figures(self, figure):
-        from jcas_experiments.reproduce import FIGURES, Effort, Table
+        from jcas_experiments.reproduce.figure import Effort, Table
+        from jcas_experiments.reproduce.registry import FIGURES
 
         columns = {
             "lu-fig3": ("beta", "snr_db", "mean_rate_mbps"),

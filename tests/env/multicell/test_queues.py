@@ -12,8 +12,8 @@ import pytest
 import torch
 from jcas_agents.data.tensors import to_torch
 from jcas_baselines import BacklogProportional, DrainSearch, EqualAllocation, MaxWeight
-from jcas_experiments.allocators import ROSTERS
 from jcas_experiments.cli import app
+from jcas_experiments.scenarios.registry import roster_of
 from support.scenes import scenes
 from typer.testing import CliRunner
 
@@ -428,6 +428,6 @@ def test_the_comparison_shows_backlogs_where_there_are_queues_and_only_there(tmp
 
 
 def test_the_task_chooses_the_default_allocators():
-    roster = ROSTERS["multicell"]
+    roster = roster_of("multicell")
     assert "backlog" in roster.for_task(MultiCellConfig(reward="delay")).default
     assert roster.for_task(MultiCellConfig()).default == roster.default

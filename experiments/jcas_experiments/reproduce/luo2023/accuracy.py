@@ -14,9 +14,9 @@ import numpy as np
 
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig
 
+from ...links import Links, angle_errors, draw_links, run
 from ..figure import Effort, FigureRecipe, Table
 from .estimation_cost import STYLES, full_power_snr_db
-from .links import Links, angle_errors, draw_links, run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,11 +56,11 @@ def fixes(estimator: str, snr_db: float, seeds: range) -> PositionFix:
     return scenario.sample(seeds).memory.fix
 
 
-def _compute(plan: Effort) -> Iterator[dict[str, Any]]:
+def _compute(effort: Effort) -> Iterator[dict[str, Any]]:
     for estimator, snr_db in product(ESTIMATORS, SNRS_DB):
-        links = separated(np.random.default_rng(plan.seed), plan.pick(3000, 300), rx=2, snr_db=snr_db)
+        links = separated(np.random.default_rng(effort.seed), effort.pick(3000, 300), rx=2, snr_db=snr_db)
         (departure, arrival), found = ratios(estimator, links)
-        fix = fixes(estimator, snr_db, range(plan.seed, plan.seed + plan.pick(40, 5)))
+        fix = fixes(estimator, snr_db, range(effort.seed, effort.seed + effort.pick(40, 5)))
         error, bound = fix.error[fix.located], fix.bound[fix.located]
         kept = np.sort(error / bound)[: int(KEPT * error.size)]
         yield {

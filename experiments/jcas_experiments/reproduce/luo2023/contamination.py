@@ -19,10 +19,10 @@ from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig
 from jcas_env.scenarios.multicell.knowledge.sounding import amplitude, sound_antennas
 from jcas_env.tree import stack
 
+from ...links import decibel, decibel_interval
+from ...statistics import mean_and_interval
 from ..figure import Effort, FigureRecipe, Table
 from .estimation_cost import STYLES, full_power_snr_db
-from .links import decibel, decibel_interval
-from .networks import mean_and_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,13 +38,13 @@ PILOTS = {"own": False, "shared": True}
 """Value of ``pilot_reuse`` by column name."""
 
 
-def _points(plan: Effort) -> list[tuple[str, float]]:
-    return list(product(ESTIMATORS, SNRS_DB[1::2] if plan.quick else SNRS_DB))
+def _points(effort: Effort) -> list[tuple[str, float]]:
+    return list(product(ESTIMATORS, SNRS_DB[1::2] if effort.quick else SNRS_DB))
 
 
-def _compute(plan: Effort) -> Iterator[dict[str, Any]]:
-    seeds = range(plan.seed, plan.seed + plan.pick(60, 12))
-    for estimator, snr_db in _points(plan):
+def _compute(effort: Effort) -> Iterator[dict[str, Any]]:
+    seeds = range(effort.seed, effort.seed + effort.pick(60, 12))
+    for estimator, snr_db in _points(effort):
         row: dict[str, Any] = {"estimator": estimator, "pilot_snr_db": snr_db}
         for name, reuse in PILOTS.items():
             known = "spomp" if estimator == ONE_PATH else estimator
@@ -118,7 +118,7 @@ FIGURES = {
         columns=("estimator", "pilot_snr_db", "own", "shared", "own_median", "shared_median"),
         extra=("own_ci95", "shared_ci95", "own_utility", "own_utility_ci95", "shared_utility", "shared_utility_ci95"),
         compute=_compute,
-        size=lambda plan: len(_points(plan)),
+        size=lambda effort: len(_points(effort)),
         draw=_draw,
         verdict=_verdict,
     )

@@ -18,8 +18,8 @@ from jcas_env.physics.beamforming import serving_link
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig
 from jcas_env.scenarios.multicell.knowledge.sounding import pilot_noise_power
 
-from ..figure import Effort, FigureRecipe, Table
-from .networks import mean_and_interval
+from ...statistics import mean_and_interval
+from ..figure import Effort, FigureRecipe, Table, intervals
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,17 +41,17 @@ def full_power_snr_db() -> float:
     return float(-10.0 * np.log10(np.median(noise)))
 
 
-def _points(plan: Effort) -> list[tuple[str, str, float]]:
-    snrs = SNRS_DB[:: plan.pick(1, 2)]
+def _points(effort: Effort) -> list[tuple[str, str, float]]:
+    snrs = SNRS_DB[:: effort.pick(1, 2)]
     return list(product(PRECODERS, ESTIMATORS, snrs))
 
 
-def _compute(plan: Effort) -> Iterator[dict[str, Any]]:
-    for precoder, estimator, snr_db in _points(plan):
+def _compute(effort: Effort) -> Iterator[dict[str, Any]]:
+    for precoder, estimator, snr_db in _points(effort):
         config = MultiCellConfig.preset("luo2023-static", precoder=precoder, estimator=estimator)
         config = config.with_fields({"pilot_power": config.power_budget * 10 ** ((snr_db - full_power_snr_db()) / 10)})
         scenario = MultiCell(config)
-        seeds = range(plan.seed, plan.seed + plan.pick(60, 12))
+        seeds = range(effort.seed, effort.seed + effort.pick(60, 12))
         state = scenario.sample(seeds)
         known, truth = scenario.problem(state), scenario.truth(state)
         row: dict[str, Any] = {"precoder": precoder, "estimator": estimator, "pilot_snr_db": snr_db}
@@ -96,9 +96,9 @@ FIGURES = {
     "estimation-cost": FigureRecipe(
         title="What channel estimation costs: true utility against pilot SNR (our own figure)",
         columns=("precoder", "estimator", "pilot_snr_db", "nmse_db", *ALLOCATORS),
-        extra=tuple(f"{name}_ci95" for name in ALLOCATORS),
+        extra=intervals(ALLOCATORS),
         compute=_compute,
-        size=lambda plan: len(_points(plan)),
+        size=lambda effort: len(_points(effort)),
         draw=_draw,
         verdict=_verdict,
     )

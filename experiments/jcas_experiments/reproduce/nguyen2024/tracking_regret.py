@@ -16,8 +16,8 @@ from jcas_baselines.massive_mimo.clairvoyant import clairvoyant
 
 from jcas_env.scenarios.massive_mimo import MassiveMIMO, MassiveMIMOConfig
 
+from ...statistics import mean_and_interval
 from ..figure import Effort, FigureRecipe, Table
-from ..luo2023.networks import mean_and_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,12 +38,12 @@ RULES = {
 """Policies of one frame; all plan with the beam error that there is."""
 
 
-def _compute(plan: Effort) -> Iterator[dict[str, Any]]:
-    episodes = plan.pick(100, 10)
+def _compute(effort: Effort) -> Iterator[dict[str, Any]]:
+    episodes = effort.pick(100, 10)
     for setting in SETTINGS:
         scenario = MassiveMIMO(MassiveMIMOConfig.preset(setting))
-        best = clairvoyant(scenario, episodes=episodes, seed=plan.seed).reward
-        earned = {name: evaluate(scenario, rule, episodes=episodes, seed=plan.seed).utility
+        best = clairvoyant(scenario, episodes=episodes, seed=effort.seed).reward
+        earned = {name: evaluate(scenario, rule, episodes=episodes, seed=effort.seed).utility
                   for name, rule in RULES.items()}  # fmt: skip
         for name, reward in ({"clairvoyant": best} | earned).items():
             mean, width = mean_and_interval(np.asarray(reward))
@@ -82,7 +82,7 @@ FIGURES = {
         columns=("setting", "allocator", "reward", "regret"),
         extra=("reward_ci95", "regret_ci95"),
         compute=_compute,
-        size=lambda plan: len(SETTINGS) * (len(RULES) + 1),  # noqa: ARG005 (Recipe)
+        size=lambda effort: len(SETTINGS) * (len(RULES) + 1),  # noqa: ARG005 (FigureRecipe)
         draw=_draw,
         verdict=_verdict,
     )

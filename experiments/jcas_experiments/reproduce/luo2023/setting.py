@@ -1,4 +1,8 @@
-"""Random networks of one slot for the figures, and the mean of what allocators earn on them."""
+"""Setting of luo2023 Figs. 6 to 9: random networks of one slot, the allocators, and what these earn.
+
+In the readings of spec multicell 10.2, 10.4, 10.8. The proposed algorithm is ADMM in closed form. Rates are true rates
+on perfect channel knowledge, summed over the users of a network, mean over networks.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,15 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from jcas_baselines import ADMM, EqualAllocation
 
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig, MultiCellProblem
 from jcas_env.units import MEGA
 
+METHODS = {"proposed": ADMM(), "eba_pa": EqualAllocation(power="proposed"), "equal": EqualAllocation()}
+"""The three allocators of Figs. 8 and 9."""
+SERVICES = ("rate_mbps", "positioning_rate_mbps")
+"""Columns of the two rates."""
 CHUNK = 50
 """Networks in a batch: a good size for memory and caches."""
 
@@ -19,9 +27,9 @@ CHUNK = 50
 def problems(config: MultiCellConfig, count: int, seed: int) -> Iterator[tuple[MultiCellProblem, MultiCellProblem]]:
     """Known and true problem of ``count`` networks, in batches; network i is drawn with seed + i."""
     scenario = MultiCell(config)
-    for start in range(0, count, CHUNK):
-        seeds = range(seed + start, seed + min(start + CHUNK, count))
-        state = scenario.sample(seeds)
+    for start in range(seed, seed + count, CHUNK):
+        lanes = range(start, min(start + CHUNK, seed + count))
+        state = scenario.sample(lanes)
         yield scenario.problem(state), scenario.truth(state)
 
 
@@ -35,10 +43,3 @@ def totals(known: MultiCellProblem, truth: MultiCellProblem, solver: Any) -> np.
     """True total data and positioning rate of the networks under a solver's allocation, (networks, 2) [Mbit/s]."""
     allocation = solver.solve(known).allocation
     return np.stack([rate.sum(axis=-1) for rate in truth.rates(allocation)], axis=-1) / MEGA
-
-
-def mean_and_interval(values: np.ndarray) -> tuple[float, float]:
-    """Mean and half-width of its 95 % Student interval; NaN half-width for a single value."""
-    if len(values) < 2:
-        return float(values.mean()), float("nan")
-    return float(values.mean()), float(stats.sem(values) * stats.t.ppf(0.975, len(values) - 1))

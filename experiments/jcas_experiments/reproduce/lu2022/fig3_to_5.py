@@ -1,26 +1,21 @@
-"""lu2022 Figs. 3 to 6: positioning and data of an OFDMA mesh, in the readings of spec mesh 4.
-
-One instance (30 users, drawn with the seed; 1 is that of the specification's tables). Figs. 3 to 5 give every user the
-same number of subcarriers, placed as combs, at calibration A (20 dBm); Fig. 6 runs the decomposition at calibration B
-(2 dBm), for the paper's power is not printed and one power cannot give both figures (spec mesh 5.24).
-"""
+"""lu2022 Figs. 3 to 5: mean rates and error bounds where every user has the same number of subcarriers, as combs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise, product
+from itertools import pairwise
 from math import sqrt
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jcas_baselines.mesh.cuts import Cuts, decompose_counts
 
-from jcas_env.scenarios.mesh import CountModel, Mesh, MeshAllocation, MeshConfig, MeshProblem
+from jcas_env.scenarios.mesh import MeshAllocation, MeshConfig, MeshProblem
 from jcas_env.scenarios.mesh.subcarriers import proportional_counts
 from jcas_env.units import MEGA, db_to_linear
 
-from .figure import Effort, FigureRecipe, Table
+from ..figure import Effort, FigureRecipe, Table
+from .setting import instance
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,12 +28,6 @@ QUANTITIES = (("peb_m", 1e3, "PEB [mm], mean over users"), ("oeb_rad", 1e6, "OEB
 """Columns of Figs. 4 and 5 with the factor and label of their axes."""
 
 
-def instance(plan: Effort, preset: str = "A", **fields: Any) -> MeshProblem:
-    """Numbered instance ``seed + 1`` of spec mesh 2."""
-    scenario = Mesh(MeshConfig.preset(preset, **fields))
-    return scenario.problem(scenario.sample(plan.seed + 1))
-
-
 def equal_share(problem: MeshProblem, share: float) -> MeshAllocation:
     """Equal whole counts at a positioning share."""
     weight = np.full(problem.users, 1.0 / problem.users)
@@ -49,11 +38,13 @@ def equal_share(problem: MeshProblem, share: float) -> MeshAllocation:
 # ---------------------------------------------------------------- Fig. 3: mean rate against signal to noise
 
 FIG3_SHARES = (0.1, 0.4, 0.7, 0.95)
+"""Shares of the frame for positioning, the paper's beta."""
 SNRS_DB = tuple(range(0, 41, 5))
+"""Signal to noise ratios per subcarrier."""
 
 
-def _fig3(plan: Effort) -> Iterator[dict[str, Any]]:
-    problem = instance(plan)
+def _fig3(effort: Effort) -> Iterator[dict[str, Any]]:
+    problem = instance(effort)
     for share in FIG3_SHARES:
         allocation = equal_share(problem, share)
         for snr_db in SNRS_DB:
@@ -96,11 +87,11 @@ def _mean_bounds(problem: MeshProblem, share: float) -> tuple[float, float]:
     return float(bounds.position.mean()), float(bounds.orientation.mean())
 
 
-def _fig4(plan: Effort) -> Iterator[dict[str, Any]]:
+def _fig4(effort: Effort) -> Iterator[dict[str, Any]]:
     density = MeshConfig().power_per_subcarrier
     for bandwidth in BANDS:
-        total = instance(plan, bandwidth=bandwidth)
-        dense = instance(plan, bandwidth=bandwidth, subcarrier_power=density)
+        total = instance(effort, bandwidth=bandwidth)
+        dense = instance(effort, bandwidth=bandwidth, subcarrier_power=density)
         for share in FIG4_SHARES:
             peb, oeb = _mean_bounds(total, share)
             peb_density, oeb_density = _mean_bounds(dense, share)
@@ -154,14 +145,15 @@ def _fig4_verdict(table: Table) -> list[str]:
 # ---------------------------------------------------------------- Fig. 5: error bounds against the mean rate
 
 RATES_MBPS = tuple(float(rate) for rate in range(100, 301, 25))
+"""Mean rates of a user that are asked for."""
 
 
-def _fig5(plan: Effort) -> Iterator[dict[str, Any]]:
+def _fig5(effort: Effort) -> Iterator[dict[str, Any]]:
     for bandwidth in BANDS:
-        problem = instance(plan, bandwidth=bandwidth)
+        problem = instance(effort, bandwidth=bandwidth)
         full = float(problem.outcome(equal_share(problem, 0.0)).rate.mean()) / MEGA
         for rate in RATES_MBPS:
-            share = 1.0 - rate / full
+            share = 1.0 - rate / full  # the rate falls linearly with the share
             peb, oeb = _mean_bounds(problem, share)
             yield {"bandwidth_hz": bandwidth, "mean_rate_mbps": rate, "peb_m": peb, "oeb_rad": oeb, "beta": share}
 
@@ -193,130 +185,12 @@ def _fig5_verdict(table: Table) -> list[str]:
     ]
 
 
-# ---------------------------------------------------------------- Fig. 6: the decomposition at work
-
-TOLERANCES: dict[str, float] = {"paper": 1e-3, "valid": 1e-4}
-"""The paper's epsilon is not printed; with 1e-3 its cuts need the seven iterations of its figure."""
-
-
-def iterations(model: CountModel, cuts: Cuts, tolerance: float) -> list[dict[str, float]]:
-    """Share of the subproblem, share that the master asks for next, and the bounds, one entry for each subproblem.
-
-    The upper bound is the master's own: with tangent cuts it may even fall below the value found.
-    """
-    trace: list[dict[str, float]] = []
-
-    def watch(solved: Any, proposal: Any) -> None:
-        """Note a subproblem, what the master proposes next, and the bounds so far."""
-        last = trace[-1]["upper"] if trace else np.inf
-        trace.append(
-            {
-                "beta_sub": float(solved.point[0, -1, 0]),
-                "beta_master": float(proposal.point[0, 0]),
-                "lower": float(solved.value[0].max()),
-                "upper": min(last, float(proposal.bound[0])),
-            }
-        )
-
-    decompose_counts(model, cuts=cuts, tolerance=tolerance, limit=40, watch=watch)
-    return trace
-
-
-_TRACE = ("beta_sub", "beta_master", "lower", "upper")
-
-
-class Failures(NamedTuple):
-    """What the tangent cuts get wrong on numbered instances."""
-
-    instances: int
-    false_bounds: int
-    """Instances on which they claim a bound below the optimum."""
-    bad_answers: int
-    """Instances on which their answer is more than 0.1 % below the optimum."""
-    worst: float
-    """Largest relative loss of an answer."""
-
-
-def tangent_failures(seeds: int) -> Failures:
-    """Try the paper's cuts on both calibrations, weights 0.3, 0.5, 0.7 and 1, and some seeds (spec mesh 4)."""
-    below, losses = 0, []
-    for preset, weight, seed in product("AB", (0.3, 0.5, 0.7, 1.0), range(seeds)):
-        model = instance(Effort(seed=seed), preset, positioning_weight=weight).count_model
-        best, _, _ = decompose_counts(model, cuts="valid", tolerance=1e-7, limit=60)
-        trace = iterations(model, "paper", 1e-4)
-        below += trace[-1]["upper"] < float(best.lower[0]) * (1.0 - 1e-7)
-        losses.append(1.0 - trace[-1]["lower"] / float(best.lower[0]))
-    return Failures(len(losses), below, sum(loss > 1e-3 for loss in losses), max(losses))
-
-
-def _fig6_traces(plan: Effort) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
-    model = instance(plan, "lu2022-fig6").count_model
-    return iterations(model, "paper", TOLERANCES["paper"]), iterations(model, "valid", TOLERANCES["valid"])
-
-
-def _fig6(plan: Effort) -> Iterator[dict[str, Any]]:
-    paper, valid = _fig6_traces(plan)
-    failures = tangent_failures(plan.pick(15, 2))
-    for count in range(max(len(paper), len(valid))):
-        own, other = (
-            trace[min(count, len(trace) - 1)] for trace in (paper, valid)
-        )  # a method that stopped stands still
-        certified = {f"certified_{name}": other[name] for name in _TRACE}
-        lengths = {"paper_iterations": len(paper), "certified_iterations": len(valid)}
-        yield {"iteration": count + 1, **own, **certified, **lengths, **failures._asdict()}
-
-
-def _until(table: Table, name: str) -> Table:
-    """The rows in which a method was at work."""
-    last = table[name][0] if table.rows else 0
-    return Table(table.columns, table.rows[: int(last)])
-
-
-def _draw_fig6(figure: Figure, table: Table) -> None:
-    shares, bounds = figure.subplots(1, 2)
-    paper = _until(table, "paper_iterations")
-    valid = _until(table, "certified_iterations")
-    shares.plot(paper["iteration"], paper["beta_sub"], "o-", label="subproblem, tangent cuts")
-    shares.plot(paper["iteration"], paper["beta_master"], "s--", label="master, tangent cuts")
-    shares.plot(valid["iteration"], valid["certified_beta_sub"], "^:", color="C2", label="subproblem, valid cuts")
-    shares.set(xlabel="iteration", ylabel="share for positioning, beta")
-    for name, style, colour, label in (
-        ("lower", "o-", "C0", "value found, tangent cuts"),
-        ("upper", "s--", "C1", "'bound' of the tangent cuts"),
-    ):
-        bounds.plot(paper["iteration"], paper[name], style, color=colour, label=label)
-    bounds.plot(valid["iteration"], valid["certified_lower"], "^:", color="C2", label="value found, valid cuts")
-    bounds.plot(valid["iteration"], valid["certified_upper"], "v-.", color="C3", label="certified bound")
-    bounds.set(xlabel="iteration", ylabel="objective F")
-    for axes in (shares, bounds):
-        axes.legend(frameon=False, fontsize=8)
-
-
-def _fig6_verdict(table: Table) -> list[str]:
-    paper, valid = _until(table, "paper_iterations"), _until(table, "certified_iterations")
-    steps, share = len(paper.rows), float(paper["beta_sub"][int(np.argmax(paper["lower"]))])
-    lower, upper = float(valid["certified_lower"][-1]), float(valid["certified_upper"][-1])
-    count = len(valid.rows) + 1  # both ends are solved before the first master
-    below, bad, cases = (int(table[name][0]) for name in ("false_bounds", "bad_answers", "instances"))
-    return [
-        f"'Subproblem and master agree after 7 iterations': the paper's cuts stop after {steps} at a tolerance of "
-        "1e-3; " + ("reproduced." if 5 <= steps <= 9 else "not reproduced."),
-        f"'The optimal beta is about 0.35': {share:.3f} here at calibration B (2 dBm); at A, which Fig. 5 needs, it "
-        "would be 0.58, so one power cannot give both figures.",
-        f"Valid cuts prove {lower:.6f} to {upper:.6f} after {count} subproblems. The paper's tangents happen to be "
-        f"right here; of {cases} instances their 'bound' lies below the optimum on {below}, and their answer is more "
-        f"than 0.1 % below it on {bad}, at worst by {table['worst'][0]:.1%}.",
-        "The published roles of the bounds are swapped: for a maximum the subproblem gives the lower bound and the "
-        "master the upper.",
-    ]
-
-
 FIGURES = {
     "lu-fig3": FigureRecipe(
         title="Mean data rate against the signal to noise ratio (lu2022 Fig. 3)",
         columns=("beta", "snr_db", "mean_rate_mbps"),
         compute=_fig3,
-        size=lambda plan: len(FIG3_SHARES) * len(SNRS_DB),  # noqa: ARG005 (Recipe)
+        size=lambda effort: len(FIG3_SHARES) * len(SNRS_DB),  # noqa: ARG005 (FigureRecipe)
         draw=_draw_fig3,
         verdict=_fig3_verdict,
     ),
@@ -325,7 +199,7 @@ FIGURES = {
         columns=("beta", "bandwidth_hz", "peb_m", "oeb_rad"),
         extra=("peb_m_fixed_density", "oeb_rad_fixed_density"),
         compute=_fig4,
-        size=lambda plan: len(BANDS) * len(FIG4_SHARES),  # noqa: ARG005
+        size=lambda effort: len(BANDS) * len(FIG4_SHARES),  # noqa: ARG005
         draw=_draw_fig4,
         verdict=_fig4_verdict,
     ),
@@ -334,22 +208,8 @@ FIGURES = {
         columns=("bandwidth_hz", "mean_rate_mbps", "peb_m", "oeb_rad"),
         extra=("beta",),
         compute=_fig5,
-        size=lambda plan: len(BANDS) * len(RATES_MBPS),  # noqa: ARG005
+        size=lambda effort: len(BANDS) * len(RATES_MBPS),  # noqa: ARG005
         draw=_draw_fig5,
         verdict=_fig5_verdict,
-    ),
-    "lu-fig6": FigureRecipe(
-        title="Generalised Benders decomposition at work, calibration B (lu2022 Fig. 6)",
-        columns=("iteration", "beta_sub", "beta_master", "lower", "upper"),
-        extra=(
-            *(f"certified_{name}" for name in _TRACE),
-            "paper_iterations",
-            "certified_iterations",
-            *Failures._fields,
-        ),
-        compute=_fig6,
-        size=lambda plan: max(len(trace) for trace in _fig6_traces(plan)),
-        draw=_draw_fig6,
-        verdict=_fig6_verdict,
     ),
 }

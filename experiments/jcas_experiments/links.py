@@ -1,8 +1,8 @@
-"""Random links, what each estimator makes of them, and the numbers of luo2023 Figs. 3 to 5."""
+"""Random links, and what each estimator makes of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,16 +19,7 @@ from jcas_env.physics.estimation import (
     pilot_beams,
 )
 
-from .networks import mean_and_interval
-
-SNRS_DB = tuple(range(-10, 31, 5))
-"""Signal to noise ratios of Figs. 3 and 4."""
-ANTENNAS = (16, 18, 20)
-"""Antennas of the base station in Fig. 4."""
-PATHS = tuple(range(16, 31, 2))
-"""Numbers of paths of Fig. 5."""
-GRIDS = (10, 20, 40, 80, 160, 300)
-"""Grid points per side of Fig. 5."""
+from .statistics import mean_and_interval
 
 
 class Links(NamedTuple):
@@ -175,50 +166,3 @@ def angle_errors(estimate: Estimate, links: Links) -> tuple[np.ndarray, np.ndarr
 def _apart(one: np.ndarray, two: np.ndarray) -> np.ndarray:
     """Difference of direction cosines on their period 2."""
     return (one - two + 1.0) % 2.0 - 1.0
-
-
-def _row(links: Links, names: Sequence[str], options: dict[str, dict[str, Any]] | None = None) -> dict[str, float]:
-    """NMSE in dB, and its interval ``NAME_ci95``, of estimators and, under the name ``bound``, of the bound."""
-    row = {}
-    for name in names:
-        values = bound(links) if name == "bound" else error(run(name, links, **(options or {}).get(name, {})), links)
-        row[name], row[f"{name}_ci95"] = decibel_interval(values)
-    return row
-
-
-def snr_rows(seed: int, links: int, snrs_db: Sequence[float] = SNRS_DB) -> Iterator[dict[str, float]]:
-    """Rows of luo2023 Fig. 3: NMSE against SNR, M = 16, N = 1, L = 3, G = 100. Every SNR sees the same links."""
-    for snr_db in snrs_db:
-        drawn = draw_links(
-            np.random.default_rng(seed), links, tx_antennas=16, rx_antennas=1, paths=3, snr_db=float(snr_db)
-        )
-        yield {"snr_db": float(snr_db)} | _row(drawn, ("ls", "mmse", "omp", "esprit", "spomp", "bound"))
-
-
-def antenna_rows(
-    seed: int, links: int, snrs_db: Sequence[float] = SNRS_DB, antennas: Sequence[int] = ANTENNAS
-) -> Iterator[dict[str, float]]:
-    """Rows of luo2023 Fig. 4: NMSE against SNR for several arrays, N = 2, L = 3, G = 100."""
-    for tx_antennas in antennas:
-        for snr_db in snrs_db:
-            rng = np.random.default_rng(seed)
-            drawn = draw_links(rng, links, tx_antennas=tx_antennas, rx_antennas=2, paths=3, snr_db=float(snr_db))
-            row = {"antennas": float(tx_antennas), "snr_db": float(snr_db)}
-            yield row | _row(drawn, ("mmse", "omp", "spomp", "bound"))
-
-
-def path_rows(
-    seed: int, links: int, paths: Sequence[int] = PATHS, grids: Sequence[int] = GRIDS
-) -> Iterator[dict[str, float]]:
-    """Rows of luo2023 Fig. 5: NMSE against paths and grid points per side, M = 16, N = 2, SNR 5 dB.
-
-    With 16 and more paths for 32 measurements a snapshot the estimates are flagged as not identifiable; what SPOMP
-    gains there is shrinkage, not resolution (spec estimation 5.19).
-    """
-    for count in paths:
-        for grid in grids:
-            drawn = draw_links(
-                np.random.default_rng(seed), links, tx_antennas=16, rx_antennas=2, paths=count, snr_db=5.0
-            )
-            options = {name: {"grid": grid} for name in ("omp", "spomp")}
-            yield {"paths": float(count), "grid": float(grid)} | _row(drawn, ("mmse", "omp", "spomp"), options)

@@ -1,7 +1,6 @@
-"""nguyen2024 Figs. 1 to 3: sum rate and CRB of the power allocation, in the readings of spec mimo 3, 5.
+"""nguyen2024 Figs. 1 and 2: sum rate, closed form and simulation, and CRB over the users' SNR.
 
-"Proposed" is the exact optimum: the paper's problem (19) has a closed form, which its Algorithm 1 approaches. Rates in
-bit/s/Hz, bounds in rad^2; means over random layouts, every point of a figure on the same ones.
+Rates in bit/s/Hz, bounds in rad^2; means over random layouts, every point on the same ones.
 """
 
 from __future__ import annotations
@@ -12,63 +11,37 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jcas_baselines import SCA, EqualAllocation, Exact
 
-from jcas_env.scenarios.massive_mimo import MassiveMIMO, MassiveMIMOConfig, MassiveMIMOProblem
+from jcas_env.scenarios.massive_mimo import MassiveMIMO
 from jcas_env.scenarios.massive_mimo.state import State
 from jcas_env.tree import take
 
-from ..figure import Effort, FigureRecipe, Table
-from ..luo2023.networks import mean_and_interval
+from ...statistics import mean_and_interval
+from ..figure import Effort, FigureRecipe, Table, intervals
 from .mrt_simulation import InnerProducts, draw_products, estimate_products, simulated_sum_rate
+from .setting import LABELS, METHODS, layouts, problems
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-METHODS = {
-    "proposed": Exact(),
-    "equal_power": EqualAllocation(reading="equal-power"),
-    "equal_full": EqualAllocation(reading="equal-full"),
-}
-"""The three curves of the paper."""
 OTHERS = {
     "equal_stream": EqualAllocation(reading="equal-stream"),
     "equal_half": EqualAllocation(reading="equal-half"),
 }
 """Other readings of the benchmarks."""
-LABELS = {
-    "proposed": "proposed (exact optimum)",
-    "equal_power": "equal power",
-    "equal_full": "equal & full power",
-    "equal_half": "half for sensing, equal",
-    "equal_stream": "equal stream powers",
-}
 ARRAYS = (15, 35)
+"""Transmit antennas, and as many receive ones."""
 SNRS_DB = (-10.0, -5.0, 0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 28.0, 30.0)
 CHUNK = 50
 """Layouts that share a window of simulated channels."""
 
 
-def layouts(count: int, seed: int, **fields: Any) -> tuple[MassiveMIMO, State]:
-    """``count`` random layouts of the paper's setting; layout i is drawn with seed + i."""
-    scenario = MassiveMIMO(MassiveMIMOConfig.preset("nguyen2024", **fields))
-    return scenario, scenario.sample(range(seed, seed + count))
-
-
-def problems(count: int, seed: int, **fields: Any) -> MassiveMIMOProblem:
-    """The problems of :func:`layouts`, one batch."""
-    scenario, state = layouts(count, seed, **fields)
-    return scenario.problem(state)
-
-
-# ---------------------------------------------------------------- Figs. 1 and 2: rate and bound over the SNR
-
-
-def _sweep(plan: Effort) -> Iterator[dict[str, Any]]:
-    count, pool = plan.pick(2000, 200), plan.pick(40_000, 6_000)
+def _sweep(effort: Effort) -> Iterator[dict[str, Any]]:
+    count, pool = effort.pick(2000, 200), effort.pick(40_000, 6_000)
     for antennas in ARRAYS:
-        drawn = draw_products(np.random.default_rng(plan.seed), channels=pool, users=4, antennas=antennas)
+        drawn = draw_products(np.random.default_rng(effort.seed), channels=pool, users=4, antennas=antennas)
         for snr in SNRS_DB:
             size = {"tx_antennas": antennas, "rx_antennas": antennas}
-            scenario, state = layouts(count, plan.seed, snr_com_db=snr, **size)
+            scenario, state = layouts(count, effort.seed, snr_com_db=snr, **size)
             problem = scenario.problem(state)
             row: dict[str, Any] = {"antennas": antennas, "snr_com_db": snr}
             allocations = {}
@@ -77,14 +50,14 @@ def _sweep(plan: Effort) -> Iterator[dict[str, Any]]:
                 row[name], row[f"{name}_ci95"] = mean_and_interval(solution.objective)
                 row[f"crb_{name}"] = float(solution.details["crb"].mean())
                 allocations[name] = solution.allocation
-            yield row | _simulate(plan, scenario, state, allocations, drawn)
+            yield row | _simulate(effort, scenario, state, allocations, drawn)
 
 
 def _simulate(
-    plan: Effort, scenario: MassiveMIMO, state: State, allocations: dict[str, Any], drawn: InnerProducts
+    effort: Effort, scenario: MassiveMIMO, state: State, allocations: dict[str, Any], drawn: InnerProducts
 ) -> dict[str, float]:
     """Mean simulated sum rates of the paper's curves; a chunk of layouts has its own window of the drawn channels."""
-    channels, pool = plan.pick(1000, 300), len(drawn.channel)
+    channels, pool = effort.pick(1000, 300), len(drawn.channel)
     rates: dict[str, list[np.ndarray]] = {name: [] for name in METHODS}
     for start in range(0, len(state.angle), CHUNK):
         lanes = slice(start, start + CHUNK)
@@ -98,7 +71,7 @@ def _simulate(
     return {f"{name}_simulated": float(np.concatenate(found).mean()) for name, found in rates.items()}
 
 
-def _sweep_size(plan: Effort) -> int:  # noqa: ARG001
+def _sweep_size(effort: Effort) -> int:  # noqa: ARG001
     return len(ARRAYS) * len(SNRS_DB)
 
 
@@ -157,10 +130,10 @@ RUNS = {
 """Algorithm 1 from full power, and from the point that meets the demand with least power."""
 
 
-def _fig2(plan: Effort) -> Iterator[dict[str, Any]]:
-    for row in _sweep(plan):
+def _fig2(effort: Effort) -> Iterator[dict[str, Any]]:
+    for row in _sweep(effort):
         size = {"tx_antennas": row["antennas"], "rx_antennas": row["antennas"]}
-        problem = problems(plan.pick(SCA_LAYOUTS, 50), plan.seed, snr_com_db=row["snr_com_db"], **size)
+        problem = problems(effort.pick(SCA_LAYOUTS, 50), effort.seed, snr_com_db=row["snr_com_db"], **size)
         optimum = Exact().solve(problem).objective
         for name, solver in RUNS.items():
             solution = solver.solve(problem)
@@ -217,84 +190,23 @@ def _fig2_verdict(table: Table) -> list[str]:
     ]
 
 
-# ---------------------------------------------------------------- Fig. 3: more antennas
-
-TOTALS = (10, 20, 30, 40, 50, 60, 70, 80)
-WEAK_DB = -15.0
-"""SNR of an echo so weak that the demand binds."""
-
-
-def _fig3(plan: Effort) -> Iterator[dict[str, Any]]:
-    for antennas in TOTALS:
-        size = {"tx_antennas": antennas // 2, "rx_antennas": antennas // 2}
-        problem = problems(plan.pick(2000, 300), plan.seed, **size)
-        row: dict[str, Any] = {"antennas": antennas}
-        for name, solver in METHODS.items():
-            solution = solver.solve(problem)
-            row[name], row[f"{name}_ci95"] = mean_and_interval(solution.objective)
-            row[f"crb_{name}"] = float(solution.details["crb"].mean())
-        weak = problems(plan.pick(2000, 300), plan.seed, snr_sen_db=WEAK_DB, **size)
-        solution = Exact().solve(weak)
-        row["proposed_weak_echo"] = float(solution.objective.mean())
-        row["crb_weak_echo"] = float(solution.details["crb"].mean())
-        row["sensing_share_weak_echo"] = float((solution.allocation.sensing_power / weak.largest_total).mean())
-        yield row
-
-
-def _draw_fig3(figure: Figure, table: Table) -> None:
-    rate, crb = figure.subplots(1, 2)
-    for colour, name in enumerate(METHODS):
-        look = {"color": f"C{colour}", "label": LABELS[name]}
-        rate.errorbar(table["antennas"], table[name], table[f"{name}_ci95"], fmt="o-", ms=4, capsize=2, **look)
-        crb.semilogy(table["antennas"], table[f"crb_{name}"], "os^"[colour] + "-", ms=5, mfc="none", **look)
-    look = {"ls": "--", "marker": "v", "color": "C4", "label": f"proposed, echo at {WEAK_DB:g} dB"}
-    rate.plot(table["antennas"], table["proposed_weak_echo"], **look)
-    crb.semilogy(table["antennas"], table["crb_weak_echo"], **look)
-    crb.axhline(1e-3, color="black", lw=0.8)
-    crb.annotate("demanded", (10, 1e-3), xytext=(2, 4), textcoords="offset points", fontsize=8)
-    rate.set(xlabel="antennas, half of them transmit", ylabel="sum rate [bit/s/Hz]")
-    crb.set(xlabel="antennas, half of them transmit", ylabel="CRB of the angle [rad$^2$]")
-    rate.legend(frameon=False, fontsize=8)
-    crb.legend(frameon=False, fontsize=8)
-
-
-def _fig3_verdict(table: Table) -> list[str]:
-    rising = all((np.diff(table[name]) > 0).all() for name in METHODS)
-    falling = all((np.diff(table[f"crb_{name}"]) < 0).all() for name in METHODS)
-    shares = table["sensing_share_weak_echo"]
-    feasible = np.isfinite(shares)
-    pairs = zip(table["antennas"][feasible], shares[feasible], strict=True)
-    told = ", ".join(f"{share:.3f} with {antennas:g}" for antennas, share in pairs if share > 0)
-    binding = [f"{n:g}" for n in table["antennas"][np.isclose(table["crb_proposed"], 1e-3)]]
-    missed = ", ".join(f"{antennas:g}" for antennas in table["antennas"][~feasible])
-    return [
-        "'More antennas raise the rates and lower the CRB of all approaches': proposed "
-        f"{table['proposed'][0]:.2f} to {table['proposed'][-1]:.2f} bit/s/Hz, CRB {table['crb_proposed'][0]:.1e} to "
-        f"{table['crb_proposed'][-1]:.1e}; " + ("reproduced." if rising and falling else "not reproduced."),
-        f"'CRB <= 1e-3': largest {table['crb_proposed'].max():.2e}; the constraint binds with "
-        f"{', '.join(binding) or 'no'} antennas only.",
-        f"With an echo at {WEAK_DB:g} dB sensing costs rate: out of reach with {missed} antennas, share of the sensing "
-        f"beam {told}, none beyond.",
-    ]
-
-
 _SWEEP = ("antennas", "snr_com_db", "proposed", "proposed_simulated", "equal_power", "equal_full")
 _CRBS = tuple(f"crb_{name}" for name in METHODS)
 _SWEEP_EXTRA = (
     "equal_power_simulated",
     "equal_full_simulated",
     *OTHERS,
-    *(f"{name}_ci95" for name in METHODS | OTHERS),
+    *intervals(METHODS | OTHERS),
     *(f"crb_{name}" for name in OTHERS),
 )
 _SCA = tuple(f"{what}_{name}" for name in RUNS for what in ("gap", "crb", "iterations"))
 
-FIGURES: dict[str, FigureRecipe] = {
+FIGURES = {
     "nguyen-fig1": FigureRecipe(
         title="nguyen2024 Fig. 1: sum rate, closed form and simulation",
         columns=_SWEEP,
         extra=_SWEEP_EXTRA,
-        compute=lambda plan: ({name: row[name] for name in (*_SWEEP, *_SWEEP_EXTRA)} for row in _sweep(plan)),
+        compute=lambda effort: ({name: row[name] for name in (*_SWEEP, *_SWEEP_EXTRA)} for row in _sweep(effort)),
         size=_sweep_size,
         draw=_draw_fig1,
         verdict=_fig1_verdict,
@@ -308,19 +220,4 @@ FIGURES: dict[str, FigureRecipe] = {
         draw=_draw_fig2,
         verdict=_fig2_verdict,
     ),
-    "nguyen-fig3": FigureRecipe(
-        title="nguyen2024 Fig. 3: sum rate and CRB over the number of antennas",
-        columns=("antennas", *(column for name in METHODS for column in (name, f"crb_{name}"))),
-        extra=(
-            *(f"{name}_ci95" for name in METHODS),
-            "proposed_weak_echo",
-            "crb_weak_echo",
-            "sensing_share_weak_echo",
-        ),
-        compute=_fig3,
-        size=lambda plan: len(TOTALS),  # noqa: ARG005
-        draw=_draw_fig3,
-        verdict=_fig3_verdict,
-    ),
 }
-"""The paper's figures."""

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jcas_env.physics.channel import multipath_channel
-from jcas_env.physics.estimation import ESTIMATORS, Refinement, measure, nmse, nmse_bound
+from jcas_env.physics.estimation import measure
 
-from ..figure import Effort, FigureRecipe, Table
-from .networks import mean_and_interval
+from ...links import Links, bound, decibel_interval, error, run
+from ..figure import Effort, FigureRecipe, Table, intervals
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,20 +26,8 @@ LABELS = {"ls": "LS", "mmse": "MMSE", "omp": "OMP", "esprit": "ESPRIT", "spomp":
 STYLES = {"ls": "v:", "mmse": "^-.", "omp": "s--", "esprit": "d-.", "spomp": "o-", "bound": "k:"}
 
 
-class Links(NamedTuple):
-    """Random links and their pilot data."""
-
-    channel: np.ndarray
-    """(links, snapshots, rx_antennas, tx_antennas) complex"""
-    received: np.ndarray
-    """(links, snapshots, rx_antennas, tx_antennas) complex"""
-    noise_power: np.ndarray
-    """(links,)"""
-    paths: int
-
-
 def random_links(seed: int, count: int, snr_db: float, *, tx: int, rx: int, paths: int) -> Links:
-    """Draw links of the model of spec estimation 1."""
+    """Draw links of the model of spec estimation 1; with one receive antenna all arrivals are at broadside."""
     rng = np.random.default_rng(seed)
 
     def normal(*shape: int) -> np.ndarray:
@@ -51,23 +39,17 @@ def random_links(seed: int, count: int, snr_db: float, *, tx: int, rx: int, path
     channel = multipath_channel(gains, aoa[:, None], aod[:, None], rx_antennas=rx, tx_antennas=tx)
     noise_power = np.full(count, 10.0 ** (-snr_db / 10.0))
     received = measure(channel, None, noise_power, normal(count, SNAPSHOTS, rx, tx))
-    return Links(channel, received, noise_power, paths)
+    return Links(aod, aoa, gains, channel, received, None, noise_power)
 
 
 def errors_db(links: Links, names: tuple[str, ...], **options: Any) -> dict[str, float]:
     """NMSE of estimators with half-widths of 95 % intervals, ``NAME`` and ``NAME_ci95`` [dB]; ``bound`` too."""
     row = {}
     for name in names:
-        if name == "bound":
-            ratio = nmse_bound(links.channel, links.noise_power, paths=links.paths)
-        else:
-            chosen = options if name == "spomp" else {key: options[key] for key in ("grid",) if key in options}
-            chosen = {} if name in ("ls", "mmse", "esprit") else chosen
-            found = ESTIMATORS[name](links.received, None, links.noise_power, paths=links.paths, **chosen)
-            ratio = nmse(found.channel, links.channel)
-        mean, half = mean_and_interval(ratio)
-        row[name] = 10.0 * np.log10(mean)
-        row[f"{name}_ci95"] = 10.0 / np.log(10.0) * half / mean
+        known = {"spomp": options.keys(), "omp": {"grid"}}.get(name, set())
+        chosen = {key: value for key, value in options.items() if key in known}
+        ratio = bound(links) if name == "bound" else error(run(name, links, **chosen), links)
+        row[name], row[f"{name}_ci95"] = decibel_interval(ratio)
     return row
 
 
@@ -77,9 +59,9 @@ _FIG3 = ("ls", "mmse", "omp", "esprit", "spomp", "bound")
 SNRS_DB = tuple(float(snr) for snr in range(-10, 31, 5))
 
 
-def _fig3(plan: Effort) -> Iterator[dict[str, Any]]:
+def _fig3(effort: Effort) -> Iterator[dict[str, Any]]:
     for snr_db in SNRS_DB:
-        links = random_links(plan.seed, plan.pick(2000, 300), snr_db, tx=16, rx=1, paths=3)
+        links = random_links(effort.seed, effort.pick(2000, 300), snr_db, tx=16, rx=1, paths=3)
         yield {"snr_db": snr_db, **errors_db(links, _FIG3)}
 
 
@@ -115,9 +97,9 @@ FIG4_ANTENNAS = (16, 18, 20)
 FIG4_SNRS_DB = (-5.0, 5.0, 15.0, 25.0)
 
 
-def _fig4(plan: Effort) -> Iterator[dict[str, Any]]:
+def _fig4(effort: Effort) -> Iterator[dict[str, Any]]:
     for antennas, snr_db in product(FIG4_ANTENNAS, FIG4_SNRS_DB):
-        links = random_links(plan.seed, plan.pick(1500, 200), snr_db, tx=antennas, rx=2, paths=3)
+        links = random_links(effort.seed, effort.pick(1500, 200), snr_db, tx=antennas, rx=2, paths=3)
         yield {"antennas": antennas, "snr_db": snr_db, **errors_db(links, _FIG4)}
 
 
@@ -157,14 +139,14 @@ FIG5_GRIDS = (10, 80, 300)
 """Table I."""
 
 
-def _fig5_points(plan: Effort) -> list[tuple[int, int]]:
-    return list(product((3, 16, 22, 30) if plan.quick else FIG5_PATHS, FIG5_GRIDS))
+def _fig5_points(effort: Effort) -> list[tuple[int, int]]:
+    return list(product((3, 16, 22, 30) if effort.quick else FIG5_PATHS, FIG5_GRIDS))
 
 
-def _fig5(plan: Effort) -> Iterator[dict[str, Any]]:
-    for paths, grid in _fig5_points(plan):
-        links = random_links(plan.seed, plan.pick(400, 100), 5.0, tx=16, rx=2, paths=paths)
-        options: dict[str, Any] = {"grid": grid, "refinement": Refinement(rescue=paths <= 3)}
+def _fig5(effort: Effort) -> Iterator[dict[str, Any]]:
+    for paths, grid in _fig5_points(effort):
+        links = random_links(effort.seed, effort.pick(400, 100), 5.0, tx=16, rx=2, paths=paths)
+        options: dict[str, Any] = {"grid": grid, "rescue": paths <= 3}
         yield {"paths": paths, "grid": grid, **errors_db(links, _FIG5, **options)}
 
 
@@ -214,35 +196,31 @@ def _fig5_verdict(table: Table) -> list[str]:
     return lines
 
 
-def _intervals(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(f"{name}_ci95" for name in names)
-
-
 FIGURES = {
     "luo-fig3": FigureRecipe(
         title="Channel estimation error against SNR (luo2023 Fig. 3)",
         columns=("snr_db", *_FIG3),
-        extra=_intervals(_FIG3),
+        extra=intervals(_FIG3),
         compute=_fig3,
-        size=lambda plan: len(SNRS_DB),  # noqa: ARG005
+        size=lambda effort: len(SNRS_DB),  # noqa: ARG005
         draw=_draw_fig3,
         verdict=_fig3_verdict,
     ),
     "luo-fig4": FigureRecipe(
         title="Channel estimation error against SNR and antennas (luo2023 Fig. 4)",
         columns=("antennas", "snr_db", *_FIG4),
-        extra=_intervals(_FIG4),
+        extra=intervals(_FIG4),
         compute=_fig4,
-        size=lambda plan: len(FIG4_ANTENNAS) * len(FIG4_SNRS_DB),  # noqa: ARG005
+        size=lambda effort: len(FIG4_ANTENNAS) * len(FIG4_SNRS_DB),  # noqa: ARG005
         draw=_draw_fig4,
         verdict=_fig4_verdict,
     ),
     "luo-fig5": FigureRecipe(
         title="Channel estimation error against paths and grid (luo2023 Fig. 5)",
         columns=("paths", "grid", *_FIG5),
-        extra=_intervals(_FIG5),
+        extra=intervals(_FIG5),
         compute=_fig5,
-        size=lambda plan: len(_fig5_points(plan)),
+        size=lambda effort: len(_fig5_points(effort)),
         draw=_draw_fig5,
         verdict=_fig5_verdict,
     ),

@@ -1,0 +1,222 @@
+"""``jcas compare``."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from traceback import format_exception
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from jcas_env import make_scenario
+from jcas_env.checks import require, suggest
+from jcas_env.scenarios import SCENARIOS
+
+from ..console import complain, fail, standard_output
+from ..files import require_picture, require_writable, write_json
+from ..scenarios.registry import ENTRIES, roster_of
+from .comparison import Comparison, Played, Setting, play, refuses
+from .latency import parse_latency
+from .picture import draw_comparison
+from .regret import Forecast, Yardstick, measure
+from .table import show
+
+HORIZON = 20
+"""Slots of an episode in a comparison, unless a preset or an option says otherwise."""
+BAR = (
+    TextColumn("{task.description:12}"),
+    BarColumn(),
+    MofNCompleteColumn(),
+    TextColumn("{task.fields[unit]}"),
+    TimeRemainingColumn(),
+)
+"""Columns of the progress bar."""
+REGRET_SCENES = 8
+"""Scenes of a comparison that are searched and bounded; a few seconds each."""
+
+
+def _names() -> str:
+    return "\n\n".join(
+        f"[bold]Allocators of {scenario}[/bold]\n\n"
+        + "\n\n".join(f"[bold]{name}[/bold]: {text}" for name, (_, text) in entry.roster.allocators.items())
+        for scenario, entry in ENTRIES.items()
+    )
+
+
+ALLOCATORS_AND_EXAMPLES = (
+    f"{_names()}\n\n[bold]Examples[/bold]\n\n"
+    "jcas compare\n\n"
+    "jcas compare --preset luo2023-static --set ue_antennas=18 --allocators equal,exact,exact-phys,admm\n\n"
+    "jcas compare --allocators equal,exact,admm-cvxpy --episodes 4 --latency\n\n"
+    "jcas compare --estimator ls --set pilot_power=0.01\n\n"
+    "jcas compare --set reward=fair --set positioning_share=0.5 --episodes 100 --json results/fair.json"
+)
+"""What stands under the options in ``jcas compare --help``."""
+
+
+def compare(
+    scenario: Annotated[str, typer.Argument(help=f"Scenario: {', '.join(SCENARIOS)}.")] = "multicell",
+    allocators: Annotated[
+        str | None, typer.Option(help="Names, separated by commas; see below. Without: a selection.")
+    ] = None,
+    policy: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Policy of `jcas train` to compare, too; repeatable.")
+    ] = None,
+    episodes: Annotated[int, typer.Option(min=1, help="Random networks; allocators meet the same ones.")] = 50,
+    horizon: Annotated[
+        int | None, typer.Option(min=1, help=f"Slots of an episode; {HORIZON}, or what the preset says.")
+    ] = None,
+    estimator: Annotated[
+        str | None, typer.Option(help="Channel knowledge of multicell: perfect, spomp, crb, omp, mmse, ls, esprit.")
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Settings by name, e.g. luo2023-static, luo2023-fig8.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any config field; repeatable.")
+    ] = None,
+    regret: Annotated[
+        int, typer.Option(min=0, metavar="SCENES", help="Scenes that are searched and bounded; 0: none.")
+    ] = REGRET_SCENES,
+    latency: Annotated[
+        bool, typer.Option("--latency", help="Also score with decisions that come late by the time they take.")
+    ] = False,
+    slot_ms: Annotated[
+        float | None, typer.Option(metavar="MS", help="Slot of this clock; the scenario's own. Implies --latency.")
+    ] = None,
+    declared_latency: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=MS", help="Decision time instead of the measured one; implies --latency."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Episode i is drawn with seed + i.")] = 0,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the numbers as JSON.")] = None,
+    figure: Annotated[Path | None, typer.Option(metavar="FILE", help="Picture; results/compare-SCENARIO.png.")] = None,
+) -> None:
+    """Compare allocators on the same random scenes.
+
+    Every allocator plays the same episodes. The table gives the utility on the TRUE channel (the environment's
+    reward) and, apart from it, what the allocator's own relaxed model promised. Ctrl-C keeps finished rows.
+    """
+    console = standard_output()
+    try:
+        built = _scenario(scenario, preset, _with_estimator(set_ or [], estimator), horizon)
+        roster = roster_of(scenario).for_task(built.config).with_policies(policy or [])
+        names = roster.select(allocators)
+        picture = figure or Path("results") / f"compare-{scenario}.png"
+        require_picture("--figure", picture)
+        require_writable("--json", json)
+        timed = latency or slot_ms is not None or declared_latency
+        clock = parse_latency(built.config, slot_ms, declared_latency or [], names) if timed else None
+    except (ValueError, TypeError, FileNotFoundError) as error:
+        fail(error)
+    setting = Setting(scenario, built, seed, episodes, roster, regret, clock)
+    comparison, complete = run_comparison(setting, names, console)
+    done = len(comparison.played)
+    if not complete:
+        console.print(f"interrupted: {done} of {len(names)} allocators finished")
+    if done:
+        show(comparison, console)
+        draw_comparison(comparison, picture)
+        console.print(f"figure: {picture}")
+        if json is not None:
+            write_json(json, comparison.report())
+            console.print(f"numbers: {json}")
+    for name, reason in comparison.refused.items():
+        complain(f"{name}: {reason}")
+    if comparison.failed:
+        complain("\n".join(f"{name}: {''.join(format_exception(error))}" for name, error in comparison.failed.items()))
+    if not complete or comparison.refused or comparison.failed:
+        raise typer.Exit(130 if not complete else 1 if comparison.failed else 2)
+
+
+def run_comparison(setting: Setting, allocators: Sequence[str], console: Console) -> tuple[Comparison, bool]:
+    """Evaluate allocators one after the other; returns what has finished, and whether that is all (False: Ctrl-C).
+
+    One that refuses the problem is left out, see ``refused``, one that breaks has no numbers, see ``failed``; the
+    others go on. Then the first slots are searched and bounded, where the task has a yardstick and somebody to hold
+    it to.
+    """
+    ready = {name: setting.roster.make(name) for name in allocators}
+    played: dict[str, Played] = {}
+    refused: dict[str, str] = {}
+    failed: dict[str, Exception] = {}
+    yardstick, complete = None, True
+    with Progress(*BAR, console=console, transient=True) as progress:
+        try:
+            for name, allocator in ready.items():
+                task = progress.add_task(name, total=setting.episodes * setting.scenario.horizon, unit="slots")
+                bar = {
+                    "on_slot": partial(progress.advance, task),
+                    "on_late": partial(progress.reset, task, description=f"{name} late"),
+                }
+                try:
+                    played[name] = play(setting, name, allocator, **bar)
+                except ModuleNotFoundError:
+                    raise
+                except Exception as error:  # told at the end, with its traceback
+                    # Who has played a slot knows the problem: what it raises later is a fault.
+                    if refuses(error) and not progress.tasks[-1].completed:
+                        refused[name] = str(error)
+                    else:
+                        failed[name] = error
+                progress.remove_task(task)
+            if setting.searched and not all(result.regroups for result in played.values()):
+                try:
+                    yardstick = _search(setting, progress)
+                except Exception as error:
+                    failed["yardstick"] = error
+        except KeyboardInterrupt:
+            complete = False
+    return Comparison(setting, played, refused, failed, yardstick), complete
+
+
+def _search(setting: Setting, progress: Progress) -> Yardstick | None:
+    """Search and bound the first slots, with a bar."""
+    scenes = setting.searched
+    task = progress.add_task("yardstick", total=scenes, unit="scenes")
+    forecast = Forecast(scenes, partial(progress.console.print, style="dim", markup=False, highlight=False))
+
+    def on_scene(count: int) -> None:
+        progress.advance(task, count)
+        forecast.advance(count)
+
+    return measure(setting.name, setting.scenario, seed=setting.seed, scenes=scenes, on_scene=on_scene)
+
+
+def _scenario(name: str, preset: str | None, settings: list[str], horizon: int | None) -> Any:
+    """Build a scenario from a preset, the settings on top, and the horizon on top of both."""
+    if name not in SCENARIOS:
+        raise ValueError(f"unknown scenario {name!r}: {suggest(name, list(SCENARIOS))}")
+    fields = dict(_setting(item) for item in settings)
+    config_type = SCENARIOS[name][1]
+    if preset is None:
+        fields = {"horizon": HORIZON, **fields}
+        config = config_type()
+    else:
+        config = config_type.preset(preset)
+    if horizon is not None:
+        fields["horizon"] = horizon
+    return make_scenario(name, config, **fields)
+
+
+def _with_estimator(settings: list[str], estimator: str | None) -> list[str]:
+    """Settings with the one of `--estimator`; raises ``ValueError`` where both name it."""
+    if estimator is None:
+        return settings
+    twice = [item for item in settings if item.partition("=")[0].strip() == "estimator"]
+    require(not twice, f"`--estimator {estimator}` and `--set {''.join(twice[:1])}` both choose the estimator")
+    return [*settings, f"estimator={estimator}"]
+
+
+def _setting(item: str) -> tuple[str, Any]:
+    """Split FIELD=VALUE; the value is a Python literal, or else text."""
+    name, separator, text = item.partition("=")
+    if not separator or not name:
+        raise ValueError(f"`--set` takes FIELD=VALUE, got {item!r}")
+    try:
+        return name.strip(), ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError):
+        return name.strip(), text.strip()

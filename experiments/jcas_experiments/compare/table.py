@@ -1,0 +1,94 @@
+"""A comparison in words: the printed table, and what its columns mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ..statistics import half_width, number, percent, span
+from .comparison import Comparison
+
+WIDE = 110
+"""Characters of a console that has room for the interval of the ratio."""
+
+Cell = Callable[[dict[str, Any]], str]
+"""Reads a cell off a row of :meth:`.comparison.Comparison.rows`."""
+
+
+def show(comparison: Comparison, console: Console) -> None:
+    """Print the table, and what its columns mean."""
+    titles = _titles(comparison, wide=console.width >= WIDE)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("allocator", no_wrap=True)
+    for title in titles:
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("status", overflow="fold", min_width=12)
+    for row in comparison.rows():
+        status = ", ".join(f"{count} {key.lower()}" for key, count in row["status"].items())
+        table.add_row(row["allocator"], *(cell(row) for cell in titles.values()), status)
+    for name, error in comparison.failed.items():
+        if name != "yardstick":
+            table.add_row(name, *("-" for _ in titles), f"FAILED: {type(error).__name__}")
+    console.print(table)
+    console.print(legend(comparison), style="dim", markup=False, highlight=False)
+
+
+def _titles(comparison: Comparison, *, wide: bool) -> dict[str, Cell]:
+    """Headings of the numbers, and how each is read off a row."""
+    related = comparison.related
+    titles: dict[str, Cell] = {
+        "utility": lambda row: f"{row['utility']:.2f}",
+        "±95 %": lambda row: half_width(row["utility_ci95"]),
+        f"/{comparison.reference.upper()}": lambda row: "-" if row[related] is None else f"{row[related]:.3f}",
+    }
+    if wide:
+        titles["95 % interval"] = lambda row: span(row[f"{related}_ci95"])
+    if comparison.yardstick is not None:
+        titles["regret"] = lambda row: percent(row["regret_to_best_found"])
+        titles["within"] = lambda row: percent(row["within_of_bound"])
+    for column in comparison.columns:
+        titles[column.title] = lambda row, column=column: format(row[column.key], column.format)  # type: ignore[misc]
+    titles["relaxed"] = lambda row: number(row["relaxed_objective"])
+    titles["ms"] = lambda row: f"{row['decision_ms']:.1f}"
+    if comparison.setting.latency is not None:
+        titles["slots"] = lambda row: f"{row['delay_slots']}"
+        titles["late"] = lambda row: f"{row['late_utility']:.2f}"
+    return titles
+
+
+def legend(comparison: Comparison) -> str:
+    """What the columns mean."""
+    setting = comparison.setting
+    parts = [
+        f"utility: reward on the true channel [{setting.view.unit(setting.scenario.config)}], mean over "
+        f"{setting.episodes} episodes of {setting.scenario.horizon} slots, paired scenes."
+    ]
+    if comparison.yardstick is not None:
+        parts.append(
+            "regret: what is missing [%] to the best allocation found by who knows the true channel; within: to "
+            f"what no allocation with the same beams and groups can exceed ({comparison.yardstick.scenes} first slots)."
+        )
+        if comparison.regrouping:
+            parts.append("- : chooses groups of its own; both yardsticks hold for those of the environment.")
+    parts += _meaning_of_ratios(comparison)
+    parts += [setting.view.legend, *(column.note for column in comparison.columns if column.note)]
+    parts += ["relaxed: what the allocator's own model promises. ms: median time of one decision."]
+    if setting.latency is not None:
+        parts.append(
+            f"slots: whole slots of {1e3 * setting.latency.slot:g} ms by which its decisions come late; "
+            "late: utility when they do."
+        )
+    return " ".join(parts)
+
+
+def _meaning_of_ratios(comparison: Comparison) -> list[str]:
+    """What the ratios are where they are not ratios of gains: costs have a mean below zero."""
+    reference = comparison.played.get(comparison.reference)
+    if comparison.setting.logarithmic:
+        return [f"/{comparison.reference.upper()}: exp of the difference, as the utility is a mean of logarithms."]
+    if reference is not None and reference.evaluation.utility.mean() < 0:
+        return [f"/{comparison.reference.upper()}: a ratio of costs, less is better."]
+    return []
