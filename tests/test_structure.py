@@ -1,4 +1,4 @@
-"""The architecture: who imports whom, what is public, and that the words of the README run."""
+"""The architecture: who imports whom, how rooms are filled, what is public, and that the words of the README run."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import importlib
 import re
 import subprocess
 import sys
+from collections import defaultdict
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,32 @@ MAY_IMPORT = {
 LAYERS = ["units", "types", "tree", "checks", "batching", "physics", "scenarios", "envs", "render"]
 """Inside jcas_env, from the ground up; render stands beside the adapters, which import it lazily."""
 
+SCENARIO_FOLDERS = [f"jcas_baselines.{name}" for name in ("multicell", "mesh", "massive_mimo")]
+COMMANDS = [f"jcas_experiments.{name}" for name in ("compare", "train", "score", "bench", "reproduce")]
+MULTICELL = "jcas_env.scenarios.multicell"
+MAY_NOT_IMPORT = {
+    f"{MULTICELL}.problem": [f"{MULTICELL}.network", f"{MULTICELL}.knowledge"],
+    f"{MULTICELL}.network": [f"{MULTICELL}.knowledge"],
+    "jcas_baselines.engines": ["jcas_env.scenarios", "jcas_baselines.bounding", *SCENARIO_FOLDERS],
+    "jcas_baselines.bounding": SCENARIO_FOLDERS,
+    **{folder: [other for other in SCENARIO_FOLDERS if other != folder] for folder in SCENARIO_FOLDERS},
+    "jcas_agents.policies": ["jcas_agents.data", "jcas_agents.training", "jcas_agents.sb3"],
+    "jcas_agents.data": ["jcas_agents.training", "jcas_agents.sb3"],
+    "jcas_agents.training": ["jcas_agents.sb3"],
+    "jcas_agents.sb3": ["jcas_agents.training"],
+    **{command: [other for other in COMMANDS if other != command] for command in COMMANDS},
+}
+"""A folder, and what must not be seen from it (rooms under the same roof, and floors above)."""
+
+METHOD_DOORS = [
+    f"jcas_baselines.{name}"
+    for name in "admm equal exact gbd sca search grouping upper_bound vertex_rules queue_rules tracking_rules".split()  # noqa: SIM905
+]
+"""Modules with a public method each: the folders of jcas_baselines do not import them."""
+
+ONLY_FROM = {"jcas_env.physics.estimation.search": ["jcas_env.physics.estimation"]}
+"""Inside its package, a folder that serves one other alone."""
+
 DOORS = {
     "gymnasium": {
         "jcas_env/envs",
@@ -34,26 +62,43 @@ DOORS = {
         "agents/jcas_agents/data/scene_env.py",
         "experiments/jcas_experiments/bench/environment.py",
     },
-    "cvxpy": {f"baselines/jcas_baselines/{scenario}/convex" for scenario in ("multicell", "mesh", "massive_mimo")},
+    "cvxpy": {f"baselines/jcas_baselines/{folder}/convex" for folder in ("multicell", "mesh", "massive_mimo")},
     "torch": {"agents", "baselines/jcas_baselines/multicell/ascent.py"},
+    "stable_baselines3": {"agents/jcas_agents/sb3", "experiments/jcas_experiments/train"},
     "matplotlib": {"jcas_env/render/", "experiments"},
 }
 FILES = sorted(path for root in PACKAGES.values() for path in root.rglob("*.py"))
+FOLDERS = sorted({path.parent for path in FILES})
+
+
+def name_of(path: Path) -> str:
+    """Absolute module name of a file."""
+    package = next(name for name, root in PACKAGES.items() if path.is_relative_to(root))
+    parts = [package, *path.relative_to(PACKAGES[package]).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in FILES}
 
 
 def imports(path: Path) -> list[tuple[str, int]]:
-    """Absolute module names that a file imports, relative ones resolved, with the line."""
-    package = next(name for name, root in PACKAGES.items() if path.is_relative_to(root))
-    parts = [package, *path.relative_to(PACKAGES[package]).with_suffix("").parts]
+    """Absolute names that a file imports, a module's own where there is one, relative ones resolved, with the line."""
+    here = name_of(path).split(".") if path.name == "__init__.py" else name_of(path).split(".")[:-1]
     found = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found += [(alias.name, node.lineno) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = ".".join(parts[: len(parts) - node.level]) + "." if node.level else ""
-            names = [node.module] if node.module else [alias.name for alias in node.names]
-            found += [(base + name, node.lineno) for name in names]
+            base = here[: len(here) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                inner = f"{module}.{alias.name}"
+                found.append((inner if inner in MODULES else module, node.lineno))
     return found
+
+
+def inside(module: str, folder: str) -> bool:
+    return module == folder or module.startswith(folder + ".")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -77,11 +122,76 @@ def test_imports_run_one_way_and_each_third_party_has_its_door(path):
                 assert LAYERS.index(layer) <= own, f"{place}:{line} imports {module}"
 
 
-@pytest.mark.parametrize("name", list(PACKAGES))
-def test_public_names_exist(name):
-    module = importlib.import_module(name)
-    for public in getattr(module, "__all__", []):
-        assert getattr(module, public) is not None
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_rooms_under_one_roof_keep_to_themselves(path):
+    own = name_of(path)
+    for module, line in imports(path):
+        where = f"{path.relative_to(ROOT)}:{line} imports {module}"
+        for folder, others in MAY_NOT_IMPORT.items():
+            if inside(own, folder):
+                assert not any(inside(module, other) for other in others), where
+        for target, folders in ONLY_FROM.items():
+            if inside(module, target) and own.split(".")[0] == target.split(".")[0]:
+                assert any(inside(own, folder) for folder in folders), where
+        if own.startswith("jcas_baselines.") and own.count(".") > 1:
+            assert module not in METHOD_DOORS, where
+        if ".convex" in module and inside(module, "jcas_baselines") and inside(own, "jcas_baselines"):
+            own_convex = own.split(".")[-1].startswith("convex")
+            assert own_convex or own in METHOD_DOORS, where
+
+
+def test_no_import_runs_in_a_circle_wherever_it_stands():
+    """Imports under ``TYPE_CHECKING`` and inside functions count: who needs whom to be understood is the same."""
+    graph = {
+        own: {module for module, _ in imports(path) if module in MODULES and module != own}
+        for own, path in MODULES.items()
+    }
+    for own, seen in graph.items():
+        # A package whose __init__ passes on what its own files define is no station of a circle among these.
+        graph[own] = {module for module in seen if not inside(own, module)}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+@pytest.mark.parametrize("folder", [*FOLDERS, *sorted({path.parent for path in (ROOT / "tests").rglob("test_*.py")})],
+                         ids=lambda p: str(p.relative_to(ROOT)))  # fmt: skip
+def test_a_folder_has_at_most_sixteen_files(folder):
+    assert len(list(folder.glob("*.py"))) <= 16
+
+
+@pytest.mark.parametrize("package", list(PACKAGES))
+def test_a_public_name_means_one_thing(package):
+    """Functions and classes; what scenarios have in common has the same name in files of the same name."""
+    places = defaultdict(set)
+    for path in PACKAGES[package].rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].add(path)
+    twice = {name: paths for name, paths in places.items() if len({path.name for path in paths}) > 1}
+    assert not twice
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.name == "__init__.py"],
+                         ids=lambda p: str(p.parent.relative_to(ROOT)))  # fmt: skip
+def test_what_a_package_passes_on_is_what_it_says(path):
+    """``__all__`` is exactly what is defined in or imported from the project: nothing is passed on by accident."""
+    bound, said = set(), []
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").split(".")[0] in PACKAGES):
+            bound |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            bound.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = {target.id for target in targets if isinstance(target, ast.Name)}
+            if "__all__" in names:
+                said = ast.literal_eval(node.value)
+            bound |= names
+    assert sorted(said) == sorted(name for name in bound if not name.startswith("_"))
+    module = importlib.import_module(name_of(path))
+    assert all(hasattr(module, name) for name in said)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -1,16 +1,17 @@
-"""A scenario that the house does not know: registered in one line, it is evaluated and compared."""
+"""A scenario that the house does not know: registered in one line, it is made, played, solved, compared and drawn."""
 
 from __future__ import annotations
 
 import json
 
+import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.utils.env_checker import check_env
 from jcas_agents import evaluate
-from jcas_baselines import Solution
+from jcas_baselines import ADMM, EqualAllocation, Solution
 from jcas_experiments import cli
 from jcas_experiments.allocators import Roster
-from jcas_experiments.scenarios import general
 from jcas_experiments.scenarios.general import Fallback
 from jcas_experiments.scenarios.registry import ENTRIES, Entry, roster_of
 from support.toy import Toy, ToyAllocation, ToyConfig, ToyProblem
@@ -23,8 +24,6 @@ class BestUser:
     """All power to the user of the best channel."""
 
     def solve(self, problem):
-        if not isinstance(problem, ToyProblem):
-            raise TypeError(problem)
         best = problem.gain == problem.gain.max(axis=-1, keepdims=True)
         allocation = ToyAllocation(best.astype(float))
         code = np.full(problem.gain.shape[:-1], int(Status.FEASIBLE))
@@ -34,6 +33,10 @@ class BestUser:
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch):
     monkeypatch.setitem(SCENARIOS, "toy", (Toy, ToyConfig))
+    entry = {"entry_point": "jcas_env.envs:JCASEnv", "vector_entry_point": "jcas_env.envs:JCASVectorEnv"}
+    gym.register(id="toy/Toy-v0", kwargs={"scenario": "toy"}, **entry)
+    yield
+    gym.registry.pop("toy/Toy-v0")
 
 
 def compared(tmp_path, *arguments):
@@ -44,6 +47,26 @@ def compared(tmp_path, *arguments):
     return json.loads((tmp_path / "n.json").read_text()), " ".join(result.output.split())
 
 
+def test_gymnasium_makes_it():
+    env = gym.make("toy/Toy-v0", users=4, render_mode="rgb_array")
+    check_env(env.unwrapped, skip_render_check=True)
+    env.reset(seed=7)
+    *_, info = env.step(env.action_space.sample())
+    assert set(info) >= {"rate", "utility", "violation"}
+    assert env.render().ndim == 3
+    envs = gym.make_vec("toy/Toy-v0", num_envs=3, users=4)
+    observation, _ = envs.reset(seed=7)
+    np.testing.assert_array_equal(observation[0], gym.make("toy/Toy-v0", users=4).reset(seed=7)[0])
+    assert envs.step(envs.action_space.sample())[1].shape == (3,)
+
+
+def test_a_solver_answers_once_it_is_registered_and_another_names_what_it_knows():
+    problem = ToyProblem(np.array([1.0, 3.0]))
+    assert EqualAllocation().solve(problem).objective == pytest.approx(np.log(1.5) + np.log(2.5))
+    with pytest.raises(TypeError, match="ADMM solves .*MultiCellProblem.*, got ToyProblem"):
+        ADMM().solve(problem)
+
+
 def test_evaluate_needs_nothing_but_the_functions_of_a_scenario():
     result = evaluate(make_scenario("toy", users=4), Fallback(), episodes=3, seed=0)
     assert result.metrics.keys() == {"rate", "p5_rate", "jain"}
@@ -51,19 +74,15 @@ def test_evaluate_needs_nothing_but_the_functions_of_a_scenario():
     assert result.violation < 1e-12
 
 
-def test_without_a_row_the_fallback_plays_and_every_metric_has_its_column(tmp_path):
-    content, words = compared(tmp_path, "--set", "users=4")
-    assert content["config"] == {"horizon": 2, "users": 4}
-    (row,) = content["rows"]
-    assert (row["allocator"], row["ratio_to_fallback"], row["status"]) == ("fallback", 1.0, {"FEASIBLE": 6})
-    assert row["utility"] == pytest.approx(4 * row["rate"])
-    assert "p5_rate" in words
-
-
-def test_solvers_that_know_the_problem_type_are_found(monkeypatch):
-    monkeypatch.setitem(general.SOLVERS, "equal", (BestUser, "best user"))
+def test_without_a_row_the_fallback_and_the_solvers_that_know_its_problem_play(tmp_path):
     roster = roster_of("toy")
     assert (tuple(roster.allocators), roster.reference) == (("fallback", "equal"), "equal")
+    content, words = compared(tmp_path, "--set", "users=4")
+    assert content["config"] == {"horizon": 2, "users": 4, "dtype": "float64"}
+    for row in content["rows"]:
+        assert (row["ratio_to_equal"], row["status"]) == (1.0, {"FEASIBLE": 6})
+        assert row["utility"] == pytest.approx(4 * row["rate"])
+    assert "p5_rate" in words
 
 
 def test_a_row_of_the_table_adds_allocators(tmp_path, monkeypatch):
