@@ -38,7 +38,7 @@ class EqualAllocation(RelaxedSolver):
     relaxed coefficients); a free positioning share is chosen on the relaxed utility like everybody else's. No
     claim, no bound (luo2023 Sec. V, spec multicell 4.8, 5.23).
 
-    On a :class:`MassiveMIMOProblem`: one of the readings of nguyen2024's benchmarks, :func:`.closed_form.solve_equal`.
+    On a :class:`MassiveMIMOProblem`: one reading of nguyen2024's benchmarks, :func:`.closed_form.solve_equal_reading`.
 
     On a :class:`MeshProblem`: equal counts of subcarriers, and the best share for them in closed form; INFEASIBLE where
     equal counts keep the rate floors at no share.
@@ -92,4 +92,4 @@ def _(problem: MeshProblem, method: EqualAllocation) -> Solution:  # noqa: ARG00
 
 @EqualAllocation.register(MassiveMIMOProblem, reading="equal-power")
 def _(problem: MassiveMIMOProblem, method: Any) -> Solution:
-    return massive_mimo.solve_equal(problem, method.reading)
+    return massive_mimo.solve_equal_reading(problem, method.reading)

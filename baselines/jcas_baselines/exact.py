@@ -47,7 +47,7 @@ class Exact(RelaxedSolver):
     share, the search claims STATIONARY and has no bound. This holds for the ``rate`` utility; for another there is no
     claim.
 
-    On a :class:`MassiveMIMOProblem`: the global optimum of nguyen2024 eq. 19, :func:`.closed_form.solve_exact`.
+    On a :class:`MassiveMIMOProblem`: the global optimum of nguyen2024 eq. 19, :func:`.closed_form.solve_exact_split`.
 
     On a :class:`MeshProblem` with a flat channel: global optimum of its count model over share and counts in closed
     form (spec mesh 3.4), rounded to whole subcarriers like GBD's; OPTIMAL.
@@ -119,4 +119,4 @@ def _(problem: MeshProblem, method: Exact) -> Solution:  # noqa: ARG001
 
 @Exact.register(MassiveMIMOProblem)
 def _(problem: MassiveMIMOProblem, method: Exact) -> Solution:  # noqa: ARG001
-    return massive_mimo.solve_exact(problem)
+    return massive_mimo.solve_exact_split(problem)

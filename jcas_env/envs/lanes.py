@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..scenarios.scenario import Allocation, Observation, Outcome, Problem, Scenario, State
+from ..scenarios.scenario import Allocation, EpisodeState, Observation, Outcome, Problem, Scenario
 from ..tree import tree_map
 
 
 class EnvState(NamedTuple):
     """Snapshot of an environment; picklable, and ``set_state`` continues from it bit for bit."""
 
-    state: State
+    state: EpisodeState
     """The scenario's State."""
     generators: tuple[np.random.Generator, ...]
     """Random generators, one per lane."""
@@ -29,7 +29,7 @@ class Lanes:
     """
 
     scenario: Scenario
-    _state: State | None = None
+    _state: EpisodeState | None = None
     _problem: Problem | None = None
     _truth: Problem | None = None
     _allocation: Allocation | None = None
@@ -38,7 +38,7 @@ class Lanes:
     """Whether the episode is over, bool, per lane in the vector environment."""
 
     @property
-    def state(self) -> State:
+    def state(self) -> EpisodeState:
         """The scenario's State."""
         if self._state is None:
             raise RuntimeError("call `reset` first: the environment has no state yet")
@@ -78,7 +78,7 @@ class Lanes:
         """Replace the generators of all lanes."""
         raise NotImplementedError
 
-    def _enter(self, state: State) -> None:
+    def _enter(self, state: EpisodeState) -> None:
         """Begin a slot.
 
         Arrays are put in C order, so that a state that was pickled continues to the last bit: sums over strided views

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from ..scenarios import SCENARIOS
+from ..scenarios import SCENARIOS as _SCENARIOS
 from .scene import frame, scene, slot_figure
 
-for _name in SCENARIOS:
+for _name in _SCENARIOS:
     import_module(f".{_name.replace('-', '_')}", __name__)
 
 __all__ = ["frame", "scene", "slot_figure"]

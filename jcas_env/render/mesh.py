@@ -32,7 +32,7 @@ def sector(scenario: Mesh, figure: Figure, state: State, allocation: MeshAllocat
     """
     grid = figure.add_gridspec(3, 2, width_ratios=(1.35, 1.0))
     problem = scenario.problem(state)
-    draw_map(figure.add_subplot(grid[:, 0]), scenario, state, problem, allocation)
+    draw_anchor(figure.add_subplot(grid[:, 0]), scenario, state, problem, allocation)
     draw_bars([figure.add_subplot(grid[row, 1]) for row in range(3)], problem, allocation)
     split = "" if allocation is None else f", {100 * float(allocation.positioning_share):.1f} % of it for positioning"
     figure.suptitle(f"frame {int(state.slot)} of {scenario.horizon}{split}", fontsize=11)
@@ -54,7 +54,9 @@ def round_number(value: float) -> float:
     return float(unit * max(step for step in (1, 2, 5) if step * unit <= value))
 
 
-def draw_map(axes: Axes, scenario: Mesh, state: State, problem: MeshProblem, allocation: MeshAllocation | None) -> None:
+def draw_anchor(
+    axes: Axes, scenario: Mesh, state: State, problem: MeshProblem, allocation: MeshAllocation | None
+) -> None:
     """Anchor with its array axis, the sector, users with their array axes, and magnified error ellipses."""
     from matplotlib.patches import Ellipse, Wedge
 

@@ -32,7 +32,7 @@ def network(scenario: MultiCell, figure: Figure, state: State, allocation: Multi
     cells are different groups (luo2023 Fig. 2, spec multicell 10.8).
     """
     grid = figure.add_gridspec(2, 2, width_ratios=(1.0, 1.1))
-    draw_map(figure.add_subplot(grid[:, 0]), scenario, state)
+    draw_hexagons(figure.add_subplot(grid[:, 0]), scenario, state)
     axes = [figure.add_subplot(grid[row, 1]) for row in (0, 1)]
     draw_allocation(axes, scenario.problem(state), allocation)
     figure.suptitle(f"slot {int(state.slot)} of {scenario.horizon}", fontsize=11)
@@ -46,7 +46,7 @@ def group_colours(group: np.ndarray) -> list[Any]:
     return [palette[int(label) % len(palette)] for label in np.asarray(group)]
 
 
-def draw_map(axes: Axes, scenario: MultiCell, state: State) -> None:
+def draw_hexagons(axes: Axes, scenario: MultiCell, state: State) -> None:
     """Hexagons, base stations with their array axes, and users with a line to their serving station."""
     from matplotlib.patches import RegularPolygon
 

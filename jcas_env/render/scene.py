@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..scenarios.scenario import Allocation, Scenario, State
+from ..scenarios.scenario import Allocation, EpisodeState, Scenario
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 @singledispatch
-def scene(scenario: Scenario, figure: Figure, state: State, allocation: Allocation | None = None) -> None:  # noqa: ARG001
+def scene(scenario: Scenario, figure: Figure, state: EpisodeState, allocation: Allocation | None = None) -> None:  # noqa: ARG001
     """Draw a slot into an empty figure.
 
     ``state`` and ``allocation`` (the last one transmitted, or None) without batch axes. A module of this package
@@ -23,7 +23,7 @@ def scene(scenario: Scenario, figure: Figure, state: State, allocation: Allocati
     raise TypeError(f"no painter is registered for {type(scenario).__name__}")
 
 
-def slot_figure(scenario: Scenario, state: State, allocation: Allocation | None = None) -> Figure:
+def slot_figure(scenario: Scenario, state: EpisodeState, allocation: Allocation | None = None) -> Figure:
     """Figure of one slot; arguments as in :func:`scene`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -34,7 +34,7 @@ def slot_figure(scenario: Scenario, state: State, allocation: Allocation | None 
     return figure
 
 
-def frame(scenario: Scenario, state: State, allocation: Allocation | None = None) -> np.ndarray:
+def frame(scenario: Scenario, state: EpisodeState, allocation: Allocation | None = None) -> np.ndarray:
     """Render one slot, (height, width, 3) uint8; arguments as in :func:`scene`."""
     figure = slot_figure(scenario, state, allocation)
     figure.canvas.draw()

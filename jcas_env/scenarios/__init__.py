@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..checks import suggest
+from ..checks import suggest as _suggest
 from .configuration import Configuration
 from .massive_mimo import MassiveMIMO, MassiveMIMOConfig
 from .mesh import Mesh, MeshConfig
@@ -25,7 +25,7 @@ def make_scenario(name: str, config: Configuration | None = None, **fields: Any)
     Raises ``ValueError`` for an unknown name or field, ``TypeError`` for a configuration of another scenario.
     """
     if name not in SCENARIOS:
-        raise ValueError(f"unknown scenario {name!r}: {suggest(name, list(SCENARIOS))}")
+        raise ValueError(f"unknown scenario {name!r}: {_suggest(name, list(SCENARIOS))}")
     scenario, config_type = SCENARIOS[name]
     config = config_type() if config is None else config
     if not isinstance(config, config_type):

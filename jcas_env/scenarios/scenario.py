@@ -37,7 +37,7 @@ Seed: TypeAlias = int | np.random.Generator
 """What starts the randomness of a lane; a generator is used as it is, and moves on."""
 
 
-class State(Protocol):
+class EpisodeState(Protocol):
     """A decision: a NamedTuple of arrays, of which adapters read the clock alone."""
 
     @property
@@ -85,7 +85,7 @@ class Problem(Protocol):
 Tree = TypeVar("Tree")
 InitialT = TypeVar("InitialT")
 InnovationT = TypeVar("InnovationT")
-StateT = TypeVar("StateT", bound=State)
+StateT = TypeVar("StateT", bound=EpisodeState)
 ProblemT = TypeVar("ProblemT", bound=Problem)
 AllocationT = TypeVar("AllocationT", bound=Allocation)
 OutcomeT = TypeVar("OutcomeT", bound=Outcome)

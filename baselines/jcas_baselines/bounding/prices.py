@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .relaxation import Group
-from .tree import Effort, Forest, Items, search
+from .tree import Effort, Forest, Items, branch_and_bound
 from .units import Units
 
 SILENCE = 1e-5
@@ -152,7 +152,7 @@ def best_surplus(units: Units, base: FlooredGroups, widest: Room, price: np.ndar
         high=np.log(np.where(data.present, high, np.e)),
         omega=np.zeros((len(own), 2)),  # phi is per band: w = 1
     )
-    forest = search(items, len(price), effort)
+    forest = branch_and_bound(items, len(price), effort)
     grant = price[own] * base.granted
     # At least 0: what is left out above the largest densities earns no more, and band prices are not negative.
     item_bound = np.maximum(forest.item_bound + grant, 0.0)
@@ -185,7 +185,7 @@ def losses(
     )
     # The best group pays its price and no tree is needed; without a floor the band can be zero, and nothing is lost.
     needed = floored & (np.arange(len(own)) != best.item[own])
-    forest = search(items, len(own), Effort(LOSER_NODES, np.where(needed, tolerance[own], 1e300)))
+    forest = branch_and_bound(items, len(own), Effort(LOSER_NODES, np.where(needed, tolerance[own], 1e300)))
     return forest._replace(bound=np.where(needed, np.minimum(forest.bound, 0.0), 0.0))
 
 

@@ -222,7 +222,7 @@ def _roots(items: Items) -> Nodes:
     )
 
 
-def search(items: Items, trees: int, effort: Effort) -> Forest:
+def branch_and_bound(items: Items, trees: int, effort: Effort) -> Forest:
     """Grow every tree until its gap is closed or it has enough nodes.
 
     A tree's bound is the largest of its nodes that were put aside or are still open: valid whenever it stops.

@@ -13,7 +13,7 @@ from jcas_env.scenarios.massive_mimo.action import floor_powers, sinr_slope, spl
 from jcas_env.scenarios.massive_mimo.problem import REACH
 from jcas_env.types import Array, Status
 
-from ..solver import Solution, in_double_precision
+from ..solver import Solution, double_precision
 
 Reading = Literal["equal-power", "equal-stream", "equal-full", "equal-half"]
 """Equal allocations: what the paper's two benchmarks may mean (spec mimo 3, 6.16)."""
@@ -75,7 +75,8 @@ def floor_power(problem: MassiveMIMOProblem) -> Array:
     return xp.sum(floor_powers(problem, sinr_slope(problem, problem.largest_total)), axis=-1)
 
 
-def solve_exact(problem: MassiveMIMOProblem) -> Solution:
+@double_precision("large_scale_gain")
+def solve_exact_split(problem: MassiveMIMOProblem) -> Solution:
     r"""Global optimum of nguyen2024 eq. 19: full power, least sensing power, water-filling (spec mimo 3).
 
     Multiplying a feasible point by :math:`S_{max}/S > 1` raises every SINR and lowers the bound, so the optimum
@@ -85,9 +86,6 @@ def solve_exact(problem: MassiveMIMOProblem) -> Solution:
     batched; OPTIMAL, and its own bound. Where rate floors are out of reach, ``details`` tell by ``stream_power_needed``
     and ``stream_power_left`` [W per antenna].
     """
-    gain = problem.large_scale_gain
-    if gain.dtype == array_namespace(gain).float32:
-        return in_double_precision(solve_exact, problem, gain.dtype)
     sensing = problem.least_sensing_power()
     allocation = at_sensing_power(problem, sensing)
     # Rate floors are compared with what the sensing beam leaves, up to the rounding of both.
@@ -98,7 +96,8 @@ def solve_exact(problem: MassiveMIMOProblem) -> Solution:
     return found
 
 
-def solve_equal(problem: MassiveMIMOProblem, reading: Reading) -> Solution:
+@double_precision("large_scale_gain")
+def solve_equal_reading(problem: MassiveMIMOProblem, reading: Reading) -> Solution:
     r"""Benchmarks of nguyen2024 Sec. V, of which the paper gives one equation for two unknowns.
 
     ============ =====================================================================================
@@ -112,8 +111,6 @@ def solve_equal(problem: MassiveMIMOProblem, reading: Reading) -> Solution:
     (spec mimo 3).
     """
     xp = array_namespace(problem.large_scale_gain)
-    if problem.large_scale_gain.dtype == xp.float32:
-        return in_double_precision(lambda wide: solve_equal(wide, reading), problem, problem.large_scale_gain.dtype)
     total, variance = problem.largest_total, problem.estimate_variance
     everywhere = xp.ones(problem.batch, dtype=xp.bool, device=device(total))
     if reading == "equal-full":
