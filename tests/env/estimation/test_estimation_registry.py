@@ -8,7 +8,7 @@ from pkgutil import iter_modules
 
 import numpy as np
 import pytest
-from jcas_experiments.reproduce.luo2023.links import draw_links
+from jcas_experiments.links import draw_links
 
 from jcas_env.physics import estimation
 from jcas_env.physics.estimation import ESTIMATORS, crb_normals
