@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from math import inf
 from typing import Any, Literal
 
@@ -111,6 +111,6 @@ def regrouped(problem: MultiCellProblem, thresholds: Sequence[float]) -> MultiCe
     per_cell = {"power_budget", "band_budget", "power_floor", "band_floor", "noise_density", "positioning_share"}
     kept = per_cell | {"service_weight"}
     values = {item.name: repeat(getattr(problem, item.name)) for item in fields(problem) if item.name not in kept}
-    wide = replace(problem, **(values | {"cell_count": problem.cells}))
+    wide = problem.changed(**(values | {"cell_count": problem.cells}))
     steps = xp.reshape(as_array(list(thresholds), problem.gain), (count, *(1,) * (len(batch) + 1)))
     return wide.regroup(steps)

@@ -8,7 +8,7 @@ on, which with the ``delay`` reward goes to the communication end.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 
 from array_api_compat import array_namespace
@@ -51,7 +51,7 @@ def _(problem: MultiCellProblem, method: MaxWeight) -> Solution:
     total = problem.of_cell(problem.cell_sum(weight))
     busy = total > 0
     weight = xp.where(busy, weight / xp.where(busy, total, xp.ones_like(total)), problem.weight)
-    return EqualAllocation(power="proposed").solve(replace(problem, weight=weight))
+    return EqualAllocation(power="proposed").solve(problem.changed(weight=weight))
 
 
 @dataclass(frozen=True)
@@ -134,4 +134,4 @@ class DrainSearch(AscentSearch):
 @DrainSearch.register(MultiCellProblem)
 def _(problem: MultiCellProblem, method: DrainSearch) -> Solution:
     require_queues(problem, method)
-    return search(replace(problem, reward="drain"), method)
+    return search(problem.changed(reward="drain"), method)

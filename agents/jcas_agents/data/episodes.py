@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -66,7 +66,7 @@ def _record(
     rate, parts = scenario.equal_rate(state), []
     for _ in range(slots):
         problem = scenario.problem(state)
-        parts.append(Scenes(replace(problem, **DROPPED), replace(scenario.truth(state), **DROPPED)))
+        parts.append(Scenes(problem.changed(**DROPPED), scenario.truth(state).changed(**DROPPED)))
         allocation = scenario.decode(np.zeros((count, scenario.action_size)), problem)
         innovation = stack([scenario.draw(rng, state) for rng in generators])
         state = scenario.transition(state, allocation, innovation)

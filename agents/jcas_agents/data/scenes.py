@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,7 @@ def _each(problem: MultiCellProblem, function: Any) -> MultiCellProblem:
         value = getattr(problem, name)
         if np.ndim(value) == 2:
             changes[name] = function(value)
-    return replace(problem, **changes)
+    return problem.changed(**changes)
 
 
 def draw_scenes(config: MultiCellConfig, count: int, *, split: str, first: int = 0) -> Scenes:
@@ -82,7 +82,7 @@ def draw_scenes(config: MultiCellConfig, count: int, *, split: str, first: int =
     for start in range(0, count, DRAWN_TOGETHER):
         lanes = range(seed + start, seed + min(start + DRAWN_TOGETHER, count))
         state = scenario.sample(lanes)
-        parts.append(Scenes(replace(scenario.problem(state), **DROPPED), replace(scenario.truth(state), **DROPPED)))
+        parts.append(Scenes(scenario.problem(state).changed(**DROPPED), scenario.truth(state).changed(**DROPPED)))
     return join(parts)
 
 
@@ -99,7 +99,7 @@ def join(parts: Sequence[Scenes]) -> Scenes:
         for name in _NUMBERS:
             values = [np.broadcast_to(getattr(p, name), (p.gain.shape[0], 1)) for p in problems]
             changes[name] = np.concatenate(values)
-        return replace(problems[0], **changes)
+        return problems[0].changed(**changes)
 
     return Scenes(joined("known"), joined("truth"))
 

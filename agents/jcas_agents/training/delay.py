@@ -15,7 +15,7 @@ played anew on them. The recursion and the rates are the scenario's own function
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,8 +97,8 @@ def play(
         "waited": traffic.waited,
         "last_power": lanes.last_power,
     }
-    known = replace(scenes.known, arrivals=traffic.rate * config.slot, **queues)
-    truth = replace(scenes.truth, arrivals=traffic.arrivals, **queues)
+    known = scenes.known.changed(arrivals=traffic.rate * config.slot, **queues)
+    truth = scenes.truth.changed(arrivals=traffic.arrivals, **queues)
     allocation = decode(finite(policy(known)), known, logit_scale=LOGIT_SCALE)
     queue, served = truth.serve(truth.rates(allocation)[0])
     coming = next_traffic(config, traffic, lanes.queue + traffic.arrivals, served, uniform)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -73,4 +73,4 @@ def _some(problem: Any, index: Tensor) -> Any:
     """Elements of a batch; fields that are numbers stay."""
     values = {item.name: getattr(problem, item.name) for item in fields(problem)}
     lanes = {name: value for name, value in values.items() if isinstance(value, Tensor) and value.ndim}
-    return replace(problem, **{name: value[index] for name, value in lanes.items()})
+    return problem.changed(**{name: value[index] for name, value in lanes.items()})

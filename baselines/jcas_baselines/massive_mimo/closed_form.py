@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import inf
 from typing import Literal
 
@@ -57,7 +56,7 @@ def answer(
 
 def promised(problem: MassiveMIMOProblem, allocation: MassiveMIMOAllocation) -> Array:
     """Utility of the rates of nguyen2024 Theorem 1, which takes pilots as orthonormal, (...,) [bit/s/Hz]."""
-    stated = problem if problem.pilot_overlap is None else replace(problem, pilot_overlap=None)
+    stated = problem if problem.pilot_overlap is None else problem.changed(pilot_overlap=None)
     return stated.score(stated.rates(allocation))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from math import inf
 from typing import Any, Literal
 
@@ -150,7 +150,7 @@ def without_floors(problem: MultiCellProblem, where: Array) -> MultiCellProblem:
         share = xp.where(problem.share_is_free, 0.5, problem.share)
         wide = problem.users * problem.subcarrier_spacing / xp.minimum(share, 1.0 - share)
         floors["band_budget"] = xp.where(where[..., None], wide, problem.per_cell(problem.band_budget))
-    return replace(problem, **floors)
+    return problem.changed(**floors)
 
 
 def _torch_is_here() -> bool:
@@ -165,14 +165,14 @@ def answers(solver: Solver, problem: MultiCellProblem) -> list[MultiCellAllocati
     """A solver's allocation; where the share is free, also those at its two ends."""
     found = [solver.solve(problem).allocation]
     if array_namespace(problem.gain).any(problem.share_is_free):
-        ends = (replace(problem, positioning_share=end) for end in share_interval(problem))
+        ends = (problem.changed(positioning_share=end) for end in share_interval(problem))
         found += [solver.solve(fixed).allocation for fixed in ends]
     return found
 
 
 def _smooth(problem: MultiCellProblem) -> MultiCellProblem:
     """The problem as a search sees it: bands continuous, and beams as they are, since the grouping is kept."""
-    return replace(problem, subcarrier_spacing=0.0, beam_channel=None, air_channel=None, correlation=None)
+    return problem.changed(subcarrier_spacing=0.0, beam_channel=None, air_channel=None, correlation=None)
 
 
 def _on_torch(problem: MultiCellProblem) -> MultiCellProblem:
@@ -183,4 +183,4 @@ def _on_torch(problem: MultiCellProblem) -> MultiCellProblem:
         return value if isinstance(value, torch.Tensor) else torch.from_numpy(np.array(value))
 
     arrays = {item.name: getattr(problem, item.name) for item in fields(problem)}
-    return replace(problem, **{name: convert(value) for name, value in arrays.items() if is_array(value)})
+    return problem.changed(**{name: convert(value) for name, value in arrays.items() if is_array(value)})
