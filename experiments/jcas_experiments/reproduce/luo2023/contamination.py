@@ -70,7 +70,7 @@ def _one_path_errors(scenario: MultiCell, state: State, noise: ChannelNoise) -> 
     found = spomp(heard.received, None, heard.noise_power, paths=1).channel[..., -1, :, :]
     own, true = (
         serving_link(channel, state.cell)
-        for channel in (found, state.air.channel / amplitude(state.air)[..., None, None])
+        for channel in (found, state.air.channel / amplitude(state.air.path_loss_db)[..., None, None])
     )
     return np.sum(np.abs(own - true) ** 2, axis=(-2, -1)) / np.sum(np.abs(true) ** 2, axis=(-2, -1))
 

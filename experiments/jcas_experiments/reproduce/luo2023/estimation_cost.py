@@ -37,7 +37,7 @@ def full_power_snr_db() -> float:
     config = MultiCellConfig.preset("luo2023-static")
     scenario = MultiCell(config)
     state = scenario.sample(range(20))
-    noise = serving_link(pilot_noise_power(config, state.air)[..., None], state.cell)
+    noise = serving_link(pilot_noise_power(config, state.air.path_loss_db)[..., None], state.cell)
     return float(-10.0 * np.log10(np.median(noise)))
 
 

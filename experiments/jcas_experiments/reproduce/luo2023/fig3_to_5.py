@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jcas_env.physics.channel import multipath_channel
-from jcas_env.physics.estimation import measure
+from jcas_env.physics.estimation import Refinement, measure
 
 from ...links import Links, bound, decibel_interval, error, run
 from ..figure import Effort, FigureRecipe, Table, intervals
@@ -146,7 +146,7 @@ def _fig5_points(effort: Effort) -> list[tuple[int, int]]:
 def _fig5(effort: Effort) -> Iterator[dict[str, Any]]:
     for paths, grid in _fig5_points(effort):
         links = random_links(effort.seed, effort.pick(400, 100), 5.0, tx=16, rx=2, paths=paths)
-        options: dict[str, Any] = {"grid": grid, "rescue": paths <= 3}
+        options: dict[str, Any] = {"grid": grid, "refinement": Refinement(rescue=paths <= 3)}
         yield {"paths": paths, "grid": grid, **errors_db(links, _FIG5, **options)}
 
 
