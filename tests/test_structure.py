@@ -100,6 +100,29 @@ def imports(path: Path) -> list[tuple[str, int]]:
     return found
 
 
+def test_nobody_imports_the_house_that_he_is_a_part_of():
+    """From inside a package its ``__init__`` is the roof: what it passes on stands in a file of its own."""
+    for own, path in MODULES.items():
+        for module, line in imports(path):
+            assert not inside(own, module) or own == module, f"{path.relative_to(ROOT)}:{line} imports {module}"
+
+
+def test_only_the_scenario_sees_network_knowledge_and_problem():
+    rooms = [f"{MULTICELL}.{room}" for room in ("network", "knowledge", "problem")]
+    seen = {own: {room for room in rooms for module, _ in imports(path) if inside(module, room)}
+            for own, path in MODULES.items() if inside(own, MULTICELL)}  # fmt: skip
+    assert [own for own, sees in seen.items() if len(sees) == 3] == [f"{MULTICELL}.scenario"]
+
+
+def test_physics_takes_arrays_and_numbers_never_a_configuration():
+    for path in (ROOT / "jcas_env" / "physics").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.arg):
+                assert not re.search(r"config|scenario|problem", node.arg), f"{path}:{node.lineno} {node.arg}"
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                assert node.value.id != "config", f"{path}:{node.lineno}"
+
+
 def inside(module: str, folder: str) -> bool:
     return module == folder or module.startswith(folder + ".")
 
@@ -149,9 +172,6 @@ def test_no_import_runs_in_a_circle_wherever_it_stands():
         own: {module for module, _ in imports(path) if module in MODULES and module != own}
         for own, path in MODULES.items()
     }
-    for own, seen in graph.items():
-        # A package whose __init__ passes on what its own files define is no station of a circle among these.
-        graph[own] = {module for module in seen if not inside(own, module)}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
