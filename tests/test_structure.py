@@ -186,15 +186,21 @@ def test_a_folder_has_at_most_sixteen_files(folder):
 
 @pytest.mark.parametrize("package", list(PACKAGES))
 def test_a_public_name_means_one_thing(package):
-    """Functions and classes; what scenarios have in common has the same name in files of the same name.
+    """Functions, classes and constants; what scenarios have in common has the same name in files of the same name.
 
-    A ``convex*`` module says by the same name which function it stands in for.
+    A ``convex*`` module says by the same name which function it stands in for. The figures of the experiments have
+    settings of their own each.
     """
     places = defaultdict(set)
     for path in PACKAGES[package].rglob("*.py"):
         for node in [] if path.name.startswith("convex") else ast.parse(path.read_text()).body:
-            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
-                places[node.name].add(path)
+            names = [node.name] if isinstance(node, ast.FunctionDef | ast.ClassDef) else []
+            if package != "jcas_experiments" and isinstance(node, ast.Assign | ast.AnnAssign):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                names = [target.id for target in targets if isinstance(target, ast.Name) and len(target.id) > 1]
+            for name in names:
+                if not name.startswith("_"):
+                    places[name].add(path)
     twice = {name: paths for name, paths in places.items() if len({path.name for path in paths}) > 1}
     assert not twice
 

@@ -12,7 +12,7 @@ MEMORY = 10
 """Pairs of steps and gradient changes that are remembered."""
 DIFFERENCE = 1e-5
 """Half width of the central differences; the error is about its square and eps over it."""
-HALVINGS = 20
+STEP_HALVINGS = 20
 """Most halvings of a step."""
 GRADIENT_TOLERANCE = 1e-7
 """Gradients below this, relative to the value, end the ascent."""
@@ -111,7 +111,7 @@ def _backtracked(
     """Length of the step at which the rise is enough, 0 where none is, and the value there, (...,) each."""
     xp = array_namespace(point)
     length = xp.ones_like(best)
-    for _ in range(HALVINGS):
+    for _ in range(STEP_HALVINGS):
         trial = value((point + length[..., None] * step)[None, ...])[0, ...]
         enough = trial >= best + SUFFICIENT * length * slope
         if xp.all(enough):

@@ -10,7 +10,7 @@ from ...physics.mrt import estimate_variance, large_scale_gain
 from ...types import Array
 from ...units import db_to_linear
 from ..scenario import ScenarioBase
-from .action import action_size, decode, encode_allocation, most_informative
+from .action import action_size, decode, encode_allocation, fallback
 from .allocation import MassiveMIMOAllocation, MassiveMIMOOutcome
 from .config import MassiveMIMOConfig
 from .observation import observe, spec
@@ -178,4 +178,4 @@ class MassiveMIMO(
         """Action nearest to an allocation; see :func:`.action.encode_allocation`."""
         return encode_allocation(allocation, problem, kind=self.config.action, logit_scale=self.config.logit_scale)
 
-    fallback = staticmethod(most_informative)
+    fallback = staticmethod(fallback)
