@@ -72,10 +72,10 @@ class ExactPerFrame(FramePlanner):
         """Least sensing power for the frame's demand."""
         xp = array_namespace(problem.large_scale_gain)
         least = at_sensing_power(problem, problem.least_sensing_power())
-        lost, fallback = ~problem.feasible, fallback(problem)
+        lost, instead = ~problem.feasible, fallback(problem)
         return MassiveMIMOAllocation(
-            xp.where(lost[..., None], fallback.power, least.power),
-            xp.where(lost, fallback.sensing_power, least.sensing_power),
+            xp.where(lost[..., None], instead.power, least.power),
+            xp.where(lost, instead.sensing_power, least.sensing_power),
         )
 
 
