@@ -66,7 +66,7 @@ DOORS = {
         "experiments/jcas_experiments/bench/environment.py",
     },
     "cvxpy": {f"baselines/jcas_baselines/{folder}/convex" for folder in ("multicell", "mesh", "massive_mimo")},
-    "torch": {"agents", "baselines/jcas_baselines/multicell/ascent.py"},
+    "torch": {"agents"},
     "stable_baselines3": {"agents/jcas_agents/sb3", "experiments/jcas_experiments/train"},
     "matplotlib": {"jcas_env/render/", "experiments"},
 }
