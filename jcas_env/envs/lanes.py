@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
+from copy import copy, deepcopy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,7 +48,7 @@ class Lanes:
     def problem(self) -> Problem:
         """What an allocator may know in this slot: the scenario's Problem."""
         if self._problem is None:
-            self._problem = self.scenario.problem(self.state)
+            self._problem = read_only(self.scenario.problem(self.state))
         return self._problem
 
     @property
@@ -56,7 +56,7 @@ class Lanes:
         """The same problem, filled with what the air does in this slot."""
         if self._truth is None:
             scenario = self.scenario
-            self._truth = self.problem if scenario.truth_is_known else scenario.truth(self.state)
+            self._truth = self.problem if scenario.truth_is_known else read_only(scenario.truth(self.state))
         return self._truth
 
     def get_state(self) -> EnvState:
@@ -93,6 +93,19 @@ class Lanes:
     def _info(self, outcome: Outcome) -> dict[str, np.ndarray]:
         """Copies of what an outcome states: what a user does to ``info`` reaches no state."""
         return {name: np.array(value) for name, value in self.scenario.info(outcome).items()}
+
+
+def read_only(problem: Problem) -> Problem:
+    """The same problem, whose NumPy arrays cannot be written to: what a user does to it changes no slot.
+
+    They are views, since some of the arrays are the state's, whose own stay as they are; what was one array stays one.
+    """
+    locked, views = copy(problem), dict[int, np.ndarray]()
+    for name, value in getattr(problem, "__dict__", {}).items():
+        if isinstance(value, np.ndarray) and value.flags.writeable:
+            view = vars(locked)[name] = views.setdefault(id(value), value.view())
+            view.flags.writeable = False
+    return locked
 
 
 def entry(value: np.ndarray) -> Any:

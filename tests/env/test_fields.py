@@ -90,3 +90,34 @@ def test_a_share_to_relax_at_lies_between_none_and_all():
     for share in (0.0, 1.0, 1.5):
         with pytest.raises(ValueError, match=r"`positioning_share` must be in \(0, 1\), got positioning_share\[0, 0\]"):
             static(1).problem.relaxed(positioning_share=share)
+
+
+DERIVED = pytest.mark.parametrize("kind", [MultiCellProblem, MeshProblem, MassiveMIMOProblem], ids=lambda k: k.__name__)
+
+
+@DERIVED
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
+def test_what_follows_from_a_state_is_scanned_where_it_does_not_look_right(kind, value):
+    make, name = SCANNED[kind]
+    stated = {item.name: getattr(make(), item.name) for item in fields(kind)}
+    last = np.array(stated[name])
+    last[..., -1] = value
+    with pytest.raises(ValueError, match=rf"`{name}` must be .* = {value}"):
+        kind.derived(**(stated | {name: last}))
+
+
+@DERIVED
+def test_what_follows_from_a_state_is_not_scanned_where_it_looks_right(kind, monkeypatch):
+    make, name = SCANNED[kind]
+    stated = {item.name: getattr(make(), item.name) for item in fields(kind)}
+    monkeypatch.setattr(kind, "check_fields", None)
+    np.testing.assert_array_equal(getattr(kind.derived(**stated), name), stated[name])
+
+
+def test_without_power_and_demands_a_frame_is_scanned_and_found_right():
+    problem = massive_mimo()
+    stated = {item.name: getattr(problem, item.name) for item in fields(problem)}
+    empty = MassiveMIMOProblem.derived(
+        **(stated | {"power_budget": 0.0, "crb_limit": np.inf, "prior_variance": np.inf})
+    )
+    assert empty.power_budget == 0.0

@@ -145,7 +145,7 @@ class MassiveMIMO(
             exponent=config.path_loss_exponent,
         )
         noise = config.noise_power * xp.ones_like(state.angle)
-        return MassiveMIMOProblem.trusted(
+        return MassiveMIMOProblem.derived(
             large_scale_gain=gain,
             estimate_variance=estimate_variance(gain, noise, pilot_energy=config.pilot_energy),
             noise_power=noise,

@@ -201,7 +201,7 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
         config = self.config
         traffic = state.traffic if config.has_queues else None
         same = same_label(state.cell)
-        return MultiCellProblem.trusted(
+        return MultiCellProblem.derived(
             gain=gain,
             leakage=leakage,
             sensing_gain=sensing_gain,
