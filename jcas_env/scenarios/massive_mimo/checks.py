@@ -79,7 +79,7 @@ def fit_fields(fields: dict[str, Any]) -> dict[str, Any]:
     for name, full in shapes.items():
         if name == "beam_angle" and together:
             fitted[name] = fitted["target_angle"]
-        elif fitted[name] is not None:
+        elif name not in _PER_PAIR or fitted[name] is not None:  # a number that is missing is NaN, and refused
             fitted[name] = _fitted(name, fitted[name], gain, full)
     return fitted
 

@@ -207,6 +207,6 @@ class MultiCellProblem(MultiCellSlot):
         band = self.budgets.band * self.duty[..., None]
         return relaxed.relaxed_rates(efficiency, positioning_share, band=band, membership=self.membership)
 
-    def assemble(self, allocation: RelaxedAllocation, positioning_share: Array) -> MultiCellAllocation:
-        """Physical allocation from normalised ones: (..., cells, 2, seats) and shares (..., cells)."""
+    def assemble(self, allocation: RelaxedAllocation, positioning_share: Array | float) -> MultiCellAllocation:
+        """Physical allocation from normalised ones: (..., cells, 2, seats) and shares, a number or (..., cells)."""
         return relaxed.assemble(allocation, positioning_share, membership=self.membership, budgets=self.budgets)
