@@ -34,7 +34,8 @@ COMMANDS = [f"jcas_experiments.{name}" for name in ("compare", "train", "score",
 MULTICELL = "jcas_env.scenarios.multicell"
 MAY_NOT_IMPORT = {
     f"{MULTICELL}.problem": [f"{MULTICELL}.network", f"{MULTICELL}.knowledge"],
-    f"{MULTICELL}.network": [f"{MULTICELL}.knowledge"],
+    f"{MULTICELL}.network": [f"{MULTICELL}.knowledge", f"{MULTICELL}.problem"],
+    f"{MULTICELL}.knowledge": [f"{MULTICELL}.problem"],
     "jcas_baselines.engines": ["jcas_env.scenarios", "jcas_baselines.bounding", *SCENARIO_FOLDERS],
     "jcas_baselines.bounding": SCENARIO_FOLDERS,
     **{folder: [other for other in SCENARIO_FOLDERS if other != folder] for folder in SCENARIO_FOLDERS},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from copy import copy, deepcopy
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ class EnvState(NamedTuple):
     """Whether an episode is over, bool, per lane in the vector environment."""
 
 
-class Lanes:
+class Lanes(ABC):
     """State, problem and truth of a slot, of one lane without a batch axis or of many with a leading one.
 
     Problem and truth belong to a state: they are made when they are first asked for, and forgotten with it. Reward and
@@ -85,13 +86,13 @@ class Lanes:
         self._use_generators(generators)
         self._allocation, self._finished = None, finished
 
+    @abstractmethod
     def _random_generators(self) -> tuple[np.random.Generator, ...]:
         """Generators of all lanes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _use_generators(self, generators: tuple[np.random.Generator, ...]) -> None:
         """Replace the generators of all lanes."""
-        raise NotImplementedError
 
     def _enter(self, state: EpisodeState) -> None:
         """Begin a slot.

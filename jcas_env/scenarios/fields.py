@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import MISSING
 from typing import Any, Self
 
 
-class CheckedFields:
+class CheckedFields(ABC):
     """Base of frozen dataclasses of arrays that are checked where a user constructs one.
 
     ``Problem(...)`` and ``dataclasses.replace`` scan every value and raise ``ValueError`` that names field, index and
@@ -20,9 +21,9 @@ class CheckedFields:
         return fields
 
     @staticmethod
+    @abstractmethod
     def check_fields(fields: dict[str, Any]) -> dict[str, Any]:
         """All fields, fitted; raises ``ValueError`` for what cannot be meant."""
-        raise NotImplementedError
 
     @staticmethod
     def plausible(fields: dict[str, Any]) -> bool:  # noqa: ARG004 (a class says by what it can tell)
