@@ -168,7 +168,9 @@ def minorant_rates(minorant: Minorant, point: Array) -> tuple[Array, Array, Arra
     above = xp.where(good, excess + sounded, 0.0)
     # Near -1 the difference has lost its digits, near 0 the sum would.
     low = good & (above < -0.5)
-    log_of = xp.where(low, xp.log(xp.where(low, part + sounded, 1.0)), xp.log1p(xp.where(low, 0.0, above)))
+    # Far outside the budgets, where only a trial step leads, rounding makes q negative: its least value stands there.
+    ratio = xp.clip(part + sounded, min=xp.finfo(part.dtype).smallest_normal)
+    log_of = xp.where(low, xp.log(xp.where(low, ratio, 1.0)), xp.log1p(xp.where(low, 0.0, above)))
     return band, above, band * (log_of - excess)
 
 
