@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Literal, get_args
 
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace
 
 from jcas_env.checks import require
 from jcas_env.physics.water_filling import waterfill
 from jcas_env.scenarios.massive_mimo import MassiveMIMOProblem
 from jcas_env.scenarios.mesh import MeshProblem
 from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
-from jcas_env.types import Status
 
 from .massive_mimo import closed_form as massive_mimo
 from .massive_mimo.closed_form import Reading
@@ -71,14 +70,7 @@ class EqualAllocation(RelaxedSolver):
         else:
             here = xp.astype(relaxed.present, band.dtype)
             power = here / xp.clip(xp.sum(here, axis=-1, keepdims=True), min=1.0)
-        batch = power.shape[:-1]
-        return RelaxedResult(
-            RelaxedAllocation(power, band),
-            xp.full(batch, inf, dtype=power.dtype, device=device(power)),
-            xp.full(batch, int(Status.FEASIBLE), dtype=xp.int64, device=device(power)),
-            xp.zeros(batch, dtype=xp.int64, device=device(power)),
-            {},
-        )
+        return RelaxedResult.unproven(RelaxedAllocation(power, band))
 
 
 EqualAllocation.register(MultiCellProblem, per="user", power="equal")(solve_cells)

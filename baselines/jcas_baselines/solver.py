@@ -40,6 +40,14 @@ class Solution:
     details: dict[str, Array] = field(default_factory=dict)
     """Figures of the method, e.g. ``positioning_share`` (..., cells), ``least_share`` where infeasible."""
 
+    @classmethod
+    def unproven(cls, allocation: Any, objective: Array, details: dict[str, Array], *, iterations: int = 0) -> Solution:
+        """An answer that keeps the constraints and claims nothing: FEASIBLE, no bound."""
+        xp = array_namespace(objective)
+        count = xp.full_like(objective, iterations, dtype=xp.int64)
+        status = xp.full_like(count, int(Status.FEASIBLE))
+        return cls(allocation, objective, xp.full_like(objective, inf), status, count, details)
+
     def struck(self, lost: Array, *figures: str) -> Solution:
         """The same answer, where ``lost`` (...,) bool holds no answer: status INFEASIBLE.
 

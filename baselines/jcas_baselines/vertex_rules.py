@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
 
 from array_api_compat import array_namespace, device
 
 from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
-from jcas_env.types import Array, Status
+from jcas_env.types import Array
 
 from .multicell.ascent import without_floors
 from .multicell.cells import infeasible
@@ -52,11 +51,8 @@ class ConstantRule(RelaxedSolver):
     def solve_relaxed(self, relaxed: RelaxedProblem) -> RelaxedResult:
         """Closed form, batched."""
         xp = array_namespace(relaxed.coefficient)
-        batch = relaxed.coefficient.shape[:-1]
-        first = xp.zeros(batch, dtype=xp.int64, device=device(relaxed.coefficient))
-        allocation = vertex(relaxed, first)
-        bound = xp.full(batch, inf, dtype=allocation.power.dtype, device=device(first))
-        return RelaxedResult(allocation, bound, first + int(Status.FEASIBLE), first, {})
+        first = xp.zeros(relaxed.coefficient.shape[:-1], dtype=xp.int64, device=device(relaxed.coefficient))
+        return RelaxedResult.unproven(vertex(relaxed, first))
 
 
 @dataclass(frozen=True)
@@ -94,12 +90,5 @@ def _(problem: MultiCellProblem, method: BestVertex) -> Solution:  # noqa: ARG00
     winner = xp.take_along_axis(winner, xp.broadcast_to(best[..., None], (1, *winner.shape[1:])), axis=0)[0, ...]
     allocation = solvable.assemble(vertex(solvable.relaxed(positioning_share=share), winner), share)
     objective = problem.utility(allocation)
-    nothing = xp.zeros(problem.batch, dtype=xp.int64, device=device(objective))
-    return Solution(
-        allocation,
-        objective,
-        xp.full_like(objective, inf),
-        nothing + int(Status.FEASIBLE),
-        nothing + groups,
-        {"positioning_share": share, "least_share": problem.least_share},
-    ).struck(lost)
+    figures = {"positioning_share": share, "least_share": problem.least_share}
+    return Solution.unproven(allocation, objective, figures, iterations=groups).struck(lost)

@@ -57,8 +57,22 @@ class Outcome(Protocol):
     def _asdict(self) -> dict[str, Any]: ...
 
 
+class RateOutcome(NamedTuple):
+    """Outcome of a scenario that has no more to tell."""
+
+    rate: Array
+    """(..., users): data rate."""
+    utility: Array
+    """(...,): reward."""
+    violation: Array
+    """(...,): largest relative violation of the constraints; zero where feasible."""
+
+
 class Problem(Protocol):
-    """What an allocator may know in a slot, or (the truth) what the air does in it."""
+    """What an allocator may know in a slot, or (the truth) what the air does in it.
+
+    Utility and violation are those of the outcome, unless a problem has a shorter way to them.
+    """
 
     @property
     def batch(self) -> tuple[int, ...]:
@@ -67,11 +81,11 @@ class Problem(Protocol):
 
     def utility(self, allocation: Any) -> Array:
         """Configured reward of an allocation, (...,)."""
-        ...
+        return self.outcome(allocation).utility
 
     def violation(self, allocation: Any) -> Array:
         """Largest relative violation of the constraints, (...,); zero where feasible."""
-        ...
+        return self.outcome(allocation).violation
 
     def outcome(self, allocation: Any) -> Any:
         """Rates, utility and violation of an allocation: the scenario's Outcome."""
@@ -106,13 +120,16 @@ class ScenarioBase(ABC, Generic[InitialT, InnovationT, StateT, ProblemT, Allocat
     """Length of an action vector in [-1, 1]."""
     observation_spec: ArraySpec | Mapping[str, ArraySpec]
     """Shapes and finite bounds of the observation."""
-    truth_is_known: bool = False
-    """Whether :meth:`truth` and :meth:`problem` coincide, so that one serves as the other."""
 
     @property
     def horizon(self) -> int:
         """Slots in an episode."""
         return self.config.horizon
+
+    @property
+    def truth_is_known(self) -> bool:
+        """Whether the scenario states no :meth:`truth` beside its :meth:`problem`, so that one serves as the other."""
+        return type(self).truth is ScenarioBase.truth
 
     # ---------------------------------------------------------------- randomness
 
@@ -165,9 +182,12 @@ class ScenarioBase(ABC, Generic[InitialT, InnovationT, StateT, ProblemT, Allocat
     def problem(self, state: StateT) -> ProblemT:
         """What an allocator may know."""
 
-    @abstractmethod
     def truth(self, state: StateT) -> ProblemT:
-        """The same problem, filled with what the air does in the slot in which the allocation acts."""
+        """The same problem, filled with what the air does in the slot in which the allocation acts.
+
+        Here what is known: a scenario in which knowledge and truth differ states its own.
+        """
+        return self.problem(state)
 
     def observation(self, state: StateT, problem: ProblemT | None = None) -> Observation:
         """What a policy sees; ``problem`` is that of ``state``, where it is at hand."""
@@ -194,10 +214,6 @@ class ScenarioBase(ABC, Generic[InitialT, InnovationT, StateT, ProblemT, Allocat
     @abstractmethod
     def decode(self, action: Array, problem: ProblemT) -> AllocationT:
         """Allocation of an action, (..., action_size); feasible by construction."""
-
-    @abstractmethod
-    def encode_allocation(self, allocation: AllocationT, problem: ProblemT) -> Array:
-        """Action whose decoding is nearest to an allocation."""
 
     @abstractmethod
     def fallback(self, problem: ProblemT) -> AllocationT:

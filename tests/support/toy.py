@@ -8,10 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from jcas_baselines import EqualAllocation, Solution
 
-from jcas_env import Status
 from jcas_env.render.scene import scene
 from jcas_env.scenarios.configuration import Configuration
-from jcas_env.scenarios.scenario import ArraySpec, ScenarioBase
+from jcas_env.scenarios.scenario import ArraySpec, Problem, RateOutcome, ScenarioBase
 
 
 @dataclass(frozen=True)
@@ -30,29 +29,18 @@ class ToyAllocation(NamedTuple):
     power: np.ndarray  # (..., users), at most one in total
 
 
-class ToyOutcome(NamedTuple):
-    rate: np.ndarray
-    utility: np.ndarray
-    violation: np.ndarray
-
-
 @dataclass(frozen=True)
-class ToyProblem:
+class ToyProblem(Problem):
     gain: np.ndarray
 
     @property
     def batch(self):
         return self.gain.shape[:-1]
 
-    def utility(self, allocation):
-        return np.log1p(self.gain * allocation.power).sum(axis=-1)
-
-    def violation(self, allocation):
-        return np.maximum(allocation.power.sum(axis=-1) - 1.0, 0.0)
-
     def outcome(self, allocation):
         rate = np.log1p(self.gain * allocation.power)
-        return ToyOutcome(rate, self.utility(allocation), self.violation(allocation))
+        excess = allocation.power.sum(axis=-1) - 1.0
+        return RateOutcome(rate, rate.sum(axis=-1), np.maximum(excess, 0.0))
 
     def check_allocation(self, allocation):
         return allocation
@@ -60,7 +48,6 @@ class ToyProblem:
 
 class Toy(ScenarioBase):
     name = "toy"
-    truth_is_known = True
 
     def __init__(self, config=None):
         self.config = config or ToyConfig()
@@ -81,8 +68,6 @@ class Toy(ScenarioBase):
     def problem(self, state):
         return ToyProblem(state.gain)
 
-    truth = problem
-
     def _observe(self, state, problem):
         return problem.gain.astype(np.float32)
 
@@ -90,18 +75,15 @@ class Toy(ScenarioBase):
         share = np.exp(action)
         return ToyAllocation(share / share.sum(axis=-1, keepdims=True))
 
-    def encode_allocation(self, allocation, problem):
-        return np.clip(np.log(allocation.power), -1.0, 1.0)
-
-    def fallback(self, problem):
-        return ToyAllocation(np.full(problem.gain.shape, 1.0 / problem.gain.shape[-1]))
+    @staticmethod
+    def fallback(problem):
+        return ToyAllocation(np.full_like(problem.gain, 1.0 / problem.gain.shape[-1]))
 
 
 @EqualAllocation.register(ToyProblem)
 def _(problem, method):
-    allocation = ToyAllocation(np.full(problem.gain.shape, 1.0 / problem.gain.shape[-1]))
-    code = np.full(problem.batch, int(Status.FEASIBLE))
-    return Solution(allocation, problem.utility(allocation), np.full(problem.batch, np.inf), code, 0 * code)
+    allocation = Toy.fallback(problem)
+    return Solution.unproven(allocation, problem.utility(allocation), {})
 
 
 @scene.register

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial, wraps
-from math import inf
 from typing import Any
 
 import numpy as np
@@ -199,15 +198,9 @@ def solve_equal(problem: MeshProblem) -> Solution:
     lost = (1.0 - share) * xp.min(rate, axis=-1) < floor * DOWN
     flat = [xp.reshape(part, (-1, *part.shape[len(problem.batch) :])) for part in (counts, share, lost)]
     value = model._replace(rate_scale=xp.ones_like(share)).value(positioning, xp.mean(rate, axis=-1), share)
-    return Solution(
-        as_allocation(problem, *flat),
-        value,
-        xp.full_like(share, inf),
-        xp.full_like(lost, int(Status.FEASIBLE), dtype=xp.int64),
-        xp.zeros_like(lost, dtype=xp.int64),
-        {
-            "positioning_share": share,
-            "share_max": 1.0 - floor / xp.min(rate, axis=-1),
-            "rate_floor_max": model.rate_floor_max,
-        },
-    ).struck(lost, "positioning_share")
+    figures = {
+        "positioning_share": share,
+        "share_max": 1.0 - floor / xp.min(rate, axis=-1),
+        "rate_floor_max": model.rate_floor_max,
+    }
+    return Solution.unproven(as_allocation(problem, *flat), value, figures).struck(lost, "positioning_share")

@@ -9,13 +9,13 @@ from math import inf
 from typing import Literal
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace
 
 from jcas_env.checks import require
 from jcas_env.scenarios.multicell import MultiCellAllocation, MultiCellProblem
 from jcas_env.scenarios.multicell.action import action_size, decode, encode_allocation
 from jcas_env.scenarios.multicell.action_gradient import ActionGradient
-from jcas_env.types import Array, Status, as_array, rounding
+from jcas_env.types import Array, as_array, rounding
 
 from ..engines.adam import adam_ascent
 from ..engines.lbfgs import maximise
@@ -95,15 +95,9 @@ def search(problem: MultiCellProblem, method: AscentSearch) -> Solution:
     value = xp.where(xp.isnan(value) | broken, -inf, value)
     best = xp.argmax(value, axis=0)[None, ...]
     objective = xp.max(value, axis=0)
-    nothing = xp.zeros(problem.batch, dtype=xp.int64, device=device(objective))
-    return Solution(
-        MultiCellAllocation(choose_candidate(power, best), choose_candidate(band, best), group[0, ...]),
-        objective,
-        xp.full_like(objective, inf),
-        nothing + int(Status.FEASIBLE),
-        nothing + method.steps,
-        {"least_share": problem.least_share},
-    ).struck(lost)
+    allocation = MultiCellAllocation(choose_candidate(power, best), choose_candidate(band, best), group[0, ...])
+    figures = {"least_share": problem.least_share}
+    return Solution.unproven(allocation, objective, figures, iterations=method.steps).struck(lost)
 
 
 def without_floors(problem: MultiCellProblem, where: Array) -> MultiCellProblem:

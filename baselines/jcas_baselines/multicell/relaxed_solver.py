@@ -93,6 +93,14 @@ class RelaxedResult(NamedTuple):
     """(...,) integer"""
     details: dict[str, Array]
 
+    @classmethod
+    def unproven(cls, allocation: RelaxedAllocation) -> RelaxedResult:
+        """What a closed form of which nothing is claimed returns: FEASIBLE, no bound, no iterations."""
+        xp = array_namespace(allocation.power)
+        bound = xp.full_like(allocation.power[..., 0], inf)
+        count = xp.zeros_like(bound, dtype=xp.int64)
+        return cls(allocation, bound, xp.full_like(count, int(Status.FEASIBLE)), count, {})
+
 
 class RelaxedSolver(Method, ABC):
     r"""Solver of relaxed problems, lifted to the multi-cell problem.
