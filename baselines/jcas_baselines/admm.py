@@ -9,7 +9,6 @@ from typing import Literal
 
 from array_api_compat import array_namespace, device
 
-from jcas_env.checks import require
 from jcas_env.scenarios.multicell import RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Status
 
@@ -24,7 +23,7 @@ from .multicell.augmented_lagrangian import (
 )
 from .multicell.convex_relaxed import admm_update as convex_update
 from .multicell.relaxed_solver import RelaxedResult, RelaxedSolver
-from .solver import require_choice, require_numpy
+from .solver import require_choice, require_count, require_numpy, require_positive
 
 
 @dataclass(frozen=True)
@@ -61,9 +60,8 @@ class ADMM(RelaxedSolver):
     """Closed-form batched updates, or the convex programs as printed, solved one by one with CVXPY."""
 
     def __post_init__(self) -> None:
-        for name in ("penalty", "tolerance", "residual_tolerance"):
-            require(0 < getattr(self, name) < inf, f"`{name}` must be positive, got {getattr(self, name)!r}")
-        require(self.max_iterations >= 1, f"`max_iterations` must be at least 1, got {self.max_iterations!r}")
+        require_positive(self, "penalty", "tolerance", "residual_tolerance")
+        require_count("max_iterations", self.max_iterations)
         require_choice("backend", self.backend, "closed_form", "cvxpy")
 
     def solve_relaxed(self, relaxed: RelaxedProblem, start: RelaxedAllocation | None = None) -> RelaxedResult:

@@ -69,15 +69,14 @@ class Exact(RelaxedSolver):
         free = problem.share_is_free
         if self.model == "constant" or problem.reward != "rate" or not xp.any(free):
             return super()._at_best_share(problem)
-        cells = (*problem.batch, problem.cells)
         found = decompose_share(problem, form="rate", tolerance=SHARE_TOLERANCE, limit=100, margin=1.0)
-        infeasible = xp.reshape(found.status == int(Status.INFEASIBLE), cells)
-        share = xp.where(infeasible, xp.where(free, 0.5, problem.share), xp.reshape(found.point[:, 0], cells))
-        closed = xp.reshape(found.status, cells)[..., None]
+        infeasible = found.status == int(Status.INFEASIBLE)
+        share = xp.where(infeasible, xp.where(free, 0.5, problem.share), found.point[..., 0])
+        closed = found.status[..., None]
         best = self._at_share(problem, share)
         status = xp.maximum(best.result.status, xp.where(infeasible[..., None], int(Status.INFEASIBLE), closed))
         result = best.result._replace(status=status)
-        bound = xp.maximum(xp.reshape(found.upper, cells), best.score)
+        bound = xp.maximum(found.upper, best.score)
         return AtShare(share, best.score, bound, result, certified=True)
 
     def solve_relaxed(self, relaxed: RelaxedProblem) -> RelaxedResult:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from array_api_compat import array_namespace
+
 from jcas_env.checks import require
 from jcas_env.scenarios.mesh import MeshProblem
 from jcas_env.scenarios.multicell import MultiCellProblem
@@ -13,7 +15,7 @@ from .mesh.cuts import Cuts
 from .mesh.solve import solve_gbd
 from .multicell.convex_relaxed import per_hertz_optima
 from .multicell.share_cuts import Split, solve_by_cuts
-from .solver import Method, Solution, double_precision, require_choice, require_numpy
+from .solver import Method, Solution, double_precision, require_choice, require_count, require_number, require_numpy
 
 
 @dataclass(frozen=True)
@@ -64,24 +66,27 @@ class GBD(Method):
     cuts: Cuts | None = None
     """Mesh: interval cuts that are valid, or the tangents of the paper, which are not; None: valid."""
     bins: int | None = None
-    """Mesh: bins of subcarriers in the cone programs; None: 8."""
+    """Mesh: bins of subcarriers in the cone programs; None: 8. Refused where a frame takes none of them."""
     whole: bool | None = None
     """Mesh: round the allocation to whole subcarriers; False gives fractions, which cannot be transmitted as they are
-    (``details["relaxation"]``); None: True."""
+    (``details["relaxation"]``), and which cone programs do not give; None: True."""
 
     def __post_init__(self) -> None:
         require_choice("split", self.split, None, "shared", "separate")
-        require(1e-7 <= self.tolerance < 1, f"`tolerance` must lie in [1e-7, 1), got {self.tolerance!r}")
-        require(self.max_cuts is None or self.max_cuts >= 1, f"`max_cuts` must be at least 1, got {self.max_cuts!r}")
+        require_number("tolerance", self.tolerance, "in [1e-7, 1)", lambda value: 1e-7 <= value < 1)
+        for name in ("max_cuts", "bins"):
+            require_count(name, 1 if getattr(self, name) is None else getattr(self, name))
         require_choice("backend", self.backend, "closed_form", "cvxpy")
         require_choice("cuts", self.cuts, None, "valid", "paper")
-        require(self.bins is None or self.bins >= 1, f"`bins` must be at least 1, got {self.bins!r}")
+        require(self.whole in (None, True, False), f"`whole` must be True, False or None, got {self.whole!r}")
 
 
 @GBD.register(MultiCellProblem, split="shared")
 @double_precision("gain")
 def _(problem: MultiCellProblem, method: Any) -> Solution:
     require_numpy(method.backend, problem.gain)
+    if method.split == "separate" and not array_namespace(problem.gain).any(problem.share_is_free):
+        raise ValueError("`split` = 'separate' needs a positioning share that is free somewhere, this problem gives it")
     return solve_by_cuts(
         problem,
         split=method.split,
@@ -91,7 +96,7 @@ def _(problem: MultiCellProblem, method: Any) -> Solution:
     )
 
 
-@GBD.register(MeshProblem, cuts="valid", bins=8, whole=True)
+@GBD.register(MeshProblem, cuts="valid", bins=None, whole=True)
 def _(problem: MeshProblem, method: Any) -> Solution:
     return solve_gbd(
         problem,

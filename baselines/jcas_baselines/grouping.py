@@ -14,7 +14,7 @@ from jcas_env.scenarios.multicell import MultiCellAllocation, MultiCellProblem
 from jcas_env.types import Array, Status, as_array, is_array
 
 from .multicell.relaxed_solver import choose_candidate
-from .solver import Method, Solution, Solver, require_choice
+from .solver import Method, Solution, Solver, require_choice, require_number
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 1.01)
 """Correlations from which users of a cell are put into different groups (spec multicell 10.2)."""
@@ -42,7 +42,7 @@ class BestGrouping(Method):
 
     def __post_init__(self) -> None:
         for index, threshold in enumerate(self.thresholds):
-            require(0 < threshold < inf, f"`thresholds` must be positive, got thresholds[{index}] = {threshold!r}")
+            require_number(f"thresholds[{index}]", threshold, "above 0", lambda value: 0 < value < inf)
         require(len(self.thresholds) > 0, "`thresholds` must hold at least one number, got none")
         require_choice("judge", self.judge, "relaxed", "utility")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from jcas_env.checks import require
 from jcas_env.scenarios.massive_mimo import MassiveMIMOAllocation, MassiveMIMOProblem
 from jcas_env.scenarios.multicell import MultiCellProblem
 
@@ -15,7 +14,7 @@ from .massive_mimo.sca import Start, solve_sca
 from .multicell import convex_minorant, primal_dual
 from .multicell.cells import Scope
 from .multicell.rounds import solve_by_rounds
-from .solver import Method, Solution, double_precision, require_choice, require_numpy
+from .solver import Method, Solution, double_precision, require_choice, require_count, require_number, require_numpy
 
 
 @dataclass(frozen=True)
@@ -56,10 +55,8 @@ class SCA(Method):
     def __post_init__(self) -> None:
         require_choice("scope", self.scope, None, "cell", "network")
         require_choice("backend", self.backend, "closed_form", "cvxpy")
-        require(0 < self.tolerance < 1, f"`tolerance` must lie in (0, 1), got {self.tolerance!r}")
-        require(
-            self.max_rounds is None or self.max_rounds >= 1, f"`max_rounds` must be at least 1, got {self.max_rounds!r}"
-        )
+        require_number("tolerance", self.tolerance, "in (0, 1)", lambda value: 0 < value < 1)
+        require_count("max_rounds", 1 if self.max_rounds is None else self.max_rounds)
         if not isinstance(self.start, MassiveMIMOAllocation) and self.start not in (None, *get_args(Start)):
             raise ValueError(f"`start` must be an allocation or one of {get_args(Start)}, got {self.start!r}")
 

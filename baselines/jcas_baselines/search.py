@@ -7,14 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jcas_env.checks import require
-
 from .admm import ADMM
 from .equal import EqualAllocation
 from .exact import Exact
 from .multicell.ascent import AscentSearch
 from .sca import SCA
-from .solver import Solver
+from .solver import Solver, require_count
 
 RANDOM_SPREAD = 1.5
 """Standard deviation of the logits of a random start [-]."""
@@ -84,10 +82,8 @@ class Joint(AscentSearch):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(
-            self.random_starts >= 0 and self.random_starts + len(self.starts) >= 1,
-            f"`random_starts` must be at least 0, or 1 without `starts`, got {self.random_starts!r}",
-        )
+        require_count("random_starts", self.random_starts, least=0 if self.starts else 1)
+        require_count("seed", self.seed, least=0)
 
     def warm_starts(self) -> Sequence[Solver]:
         """Solvers whose allocations are starts."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from functools import singledispatch, wraps
 from math import inf
+from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -165,6 +166,24 @@ def require_choice(name: str, value: object, *choices: str | None) -> None:
     """Raise ``ValueError`` for an option that is none of its choices."""
     *others, last = (choice for choice in choices if choice is not None)
     require(value in choices, f"`{name}` must be {', '.join(others)} or {last}, got {value!r}")
+
+
+def require_count(name: str, value: object, least: int = 1) -> None:
+    """Raise ``ValueError`` for an option that is no integer of at least ``least``."""
+    counts = isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+    require(counts, f"`{name}` must be an integer of at least {least}, got {value!r}")
+
+
+def require_number(name: str, value: object, rule: str, holds: Callable[[float], bool]) -> None:
+    """Raise ``ValueError`` for an option that is no number for which a rule holds."""
+    good = isinstance(value, Real) and not isinstance(value, bool) and holds(float(value))
+    require(good, f"`{name}` must be a number {rule}, got {value!r}")
+
+
+def require_positive(method: Method, *names: str) -> None:
+    """Raise ``ValueError`` for an option that is no positive, finite number."""
+    for name in names:
+        require_number(name, getattr(method, name), "above 0", lambda value: 0 < value < inf)
 
 
 def require_numpy(backend: str, value: Array) -> None:

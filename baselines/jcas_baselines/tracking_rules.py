@@ -19,7 +19,7 @@ from jcas_env.scenarios.massive_mimo.scenario import predicted_sigma
 from jcas_env.types import Status
 
 from .massive_mimo.closed_form import GRID, answer, at_sensing_power, share_grid
-from .solver import Method, Solution, double_precision
+from .solver import Method, Solution, double_precision, require_number
 
 BeamError = Literal["none", "sigma"]
 """Beam error that a rule plans with: none, or one predicted standard deviation (at most 0.5 rad)."""
@@ -114,7 +114,7 @@ class ConstantShare(FramePlanner):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(0.0 <= self.share <= 1.0, f"`share` must lie in [0, 1], got {self.share!r}")
+        require_number("share", self.share, "in [0, 1]", lambda value: 0 <= value <= 1)
 
     def allocate(self, problem: MassiveMIMOProblem) -> MassiveMIMOAllocation:
         """The share, whatever the frame."""

@@ -20,7 +20,7 @@ from .bounding.units import share_range, slots_of
 from .multicell.ascent import without_floors
 from .multicell.cells import infeasible
 from .search import Joint
-from .solver import Method, Solution, Solver
+from .solver import Method, Solution, Solver, require_number
 
 EFFORTS = {
     "root": Setting(4, 1, 1, 1e-3),
@@ -74,7 +74,7 @@ class UpperBound(Method):
 
     def __post_init__(self) -> None:
         require(self.effort in EFFORTS, f"`effort` must be one of {list(EFFORTS)}, got {self.effort!r}")
-        require(0 <= self.tolerance < inf, f"`tolerance` must be at least 0, got {self.tolerance!r}")
+        require_number("tolerance", self.tolerance, "of at least 0", lambda value: 0 <= value < inf)
 
     def _certificate(self, problem: MultiCellProblem) -> tuple[np.ndarray, np.ndarray]:
         """Bound and number of nodes of every element, (...,) each."""

@@ -12,7 +12,6 @@ from jcas_env.physics.estimation import (
     ESTIMATORS,
     Estimate,
     angle_covariance_bound,
-    gains_on_known_angles,
     measure,
     nmse,
     nmse_bound,
@@ -111,15 +110,6 @@ def run(name: str, links: Links, *, paths: int | None = None, **options: Any) ->
     """Estimate of the links by an estimator that works on pilot data; ``paths`` defaults to the true number."""
     paths = paths or links.aod_cos.shape[-1]
     return ESTIMATORS[name](links.received, links.beams, links.noise_power, paths=paths, **options)
-
-
-def genie(links: Links) -> Estimate:
-    """MMSE estimate of the gains with the true angles and the prior variance M N/L (spec estimation 1.9)."""
-    entries = links.channel.shape[-1] * links.channel.shape[-2]
-    ridge = links.noise_power * links.aod_cos.shape[-1] / entries
-    return gains_on_known_angles(
-        links.received, links.beams, links.noise_power, links.aod_cos, links.aoa_cos, ridge=ridge
-    )
 
 
 def error(estimate: Estimate, links: Links) -> np.ndarray:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
+import jcas_baselines
 import numpy as np
 import pytest
-from jcas_baselines import GBD, SCA, EqualAllocation, Exact, Solution
+from jcas_baselines import (
+    GBD,
+    SCA,
+    BestGrouping,
+    DrainSearch,
+    EqualAllocation,
+    Exact,
+    GradientSearch,
+    Joint,
+    Solution,
+)
 from jcas_baselines.solver import Method, double_precision
 from support.instances import identical
 from support.mimo import case
@@ -54,7 +65,7 @@ def test_an_option_of_another_problem_type_is_refused(method, option, owner, oth
     ("plain", "stated", "name"),
     [
         (GBD(), GBD(split="shared"), "MultiCellProblem"),
-        (GBD(), GBD(cuts="valid", bins=8, whole=True), "MeshProblem"),
+        (GBD(), GBD(cuts="valid", whole=True), "MeshProblem"),
         (Exact(), Exact(noise="constant"), "MultiCellProblem"),
         (EqualAllocation(), EqualAllocation(per="user", power="equal"), "MultiCellProblem"),
         (EqualAllocation(), EqualAllocation(per="user", power="equal"), "RelaxedProblem"),
@@ -67,6 +78,58 @@ def test_an_option_of_another_problem_type_is_refused(method, option, owner, oth
 def test_what_is_not_set_has_the_default_of_the_problem_type(plain, stated, name):
     problem = PROBLEMS[name]()
     np.testing.assert_array_equal(plain.solve(problem).objective, stated.solve(problem).objective)
+
+
+METHODS = [getattr(jcas_baselines, name) for name in jcas_baselines.__all__]
+NUMBERS = [
+    (method, item.name, kind)
+    for method in METHODS
+    if issubclass(method, Method)
+    for item in fields(method)
+    if (kind := item.type.removesuffix(" | None")) in ("int", "float")
+]
+REQUIRED = {BestGrouping: {"solver": Exact()}}
+
+
+@pytest.mark.parametrize(("method", "option", "kind"), NUMBERS)
+def test_an_option_that_counts_takes_integers_and_a_number_takes_numbers(method, option, kind):
+    whole = (2.5, 2.0, -1) if kind == "int" else (-1.0, 1e400)
+    for value in (*whole, True, "3", float("nan"), [1], np.array([1, 2])):
+        with pytest.raises(ValueError, match=f"`{option}` must be"):
+            method(**{option: value}, **REQUIRED.get(method, {}))
+    default = getattr(method, option)
+    value = (np.int64 if kind == "int" else np.float64)(1 if default is None else default)
+    assert getattr(method(**{option: value}, **REQUIRED.get(method, {})), option) == value
+
+
+def selective():
+    problem = identical()
+    return replace(problem, snr=np.broadcast_to(problem.snr[..., None], (*problem.snr.shape, problem.subcarriers)))
+
+
+@pytest.mark.parametrize(
+    ("method", "problem", "match"),
+    [
+        (GBD(bins=8), identical, "`bins` = 8 is for cone programs"),
+        (GBD(whole=False, backend="cvxpy"), identical, "`whole` = False is for frames solved in closed form"),
+        (GBD(whole=False), selective, "`whole` = False is for frames solved in closed form"),
+        (
+            GBD(split="separate"),
+            lambda: random_problem(np.random.default_rng(0), 1, positioning_share=0.3),
+            "`split` = 'separate' needs a positioning share that is free somewhere",
+        ),
+    ],
+)
+def test_an_option_of_the_way_that_a_problem_does_not_take_is_refused(method, problem, match):
+    with pytest.raises(ValueError, match=match):
+        method.solve(problem())
+
+
+@pytest.mark.parametrize("option", ["rate", "final_rate"])
+def test_a_search_without_rates_takes_none(option):
+    for search in (Joint, GradientSearch, DrainSearch):
+        with pytest.raises(ValueError, match=f"`{option}` = 0.2 is an option of Adam"):
+            search(backend="numpy", **{option: 0.2})
 
 
 def test_methods_with_equal_options_are_equal():

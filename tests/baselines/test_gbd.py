@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from jcas_baselines import GBD, Exact
-from jcas_baselines.multicell.convex_relaxed import shared_optimum
 from jcas_baselines.multicell.relaxed_solver import LEAST_SHARE
 from jcas_baselines.multicell.share_cuts import MARGIN, ShareSubproblem, cells_of
 from support.backends import BACKENDS, to_numpy
+from support.convex import shared_optimum
 from support.problems import CORNERS, mixed_problem, random_problem
 from support.scenes import static
 
@@ -184,8 +184,8 @@ def test_runs_on_torch(rng):
     ("entry", "match"),
     [
         ({"split": "both"}, "`split` must be shared or separate, got 'both'"),
-        ({"tolerance": 0.0}, r"`tolerance` must lie in \[1e-7, 1\), got 0.0"),
-        ({"max_cuts": 0}, "`max_cuts` must be at least 1, got 0"),
+        ({"tolerance": 0.0}, r"`tolerance` must be a number in \[1e-7, 1\), got 0.0"),
+        ({"max_cuts": 0}, "`max_cuts` must be an integer of at least 1, got 0"),
         ({"backend": "gurobi"}, "`backend` must be closed_form or cvxpy, got 'gurobi'"),
     ],
 )

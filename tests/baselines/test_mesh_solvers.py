@@ -579,7 +579,7 @@ def test_methods_that_do_not_know_the_mesh_say_so():
         ADMM().solve(numbered("A", 0.5, 1))
     with pytest.raises(ValueError, match="`cuts` must be valid or paper"):
         GBD(cuts="tangent")
-    with pytest.raises(ValueError, match="`bins` must be at least 1"):
+    with pytest.raises(ValueError, match="`bins` must be an integer of at least 1"):
         GBD(bins=0)
 
 

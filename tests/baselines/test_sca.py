@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jcas_baselines import ADMM, GBD, SCA, EqualAllocation
 from jcas_baselines.multicell import convex_minorant as convex_sca
-from jcas_baselines.multicell.cells import allocation_of, cell_models, equal_point
+from jcas_baselines.multicell.cells import cell_models, equal_point, normalised
 from jcas_baselines.multicell.minorant import Point, onto_budgets, tangent_of, true_rates
 from jcas_baselines.multicell.primal_dual import maximise_minorant
 from support.backends import BACKENDS, to_numpy
@@ -256,7 +256,7 @@ def test_allocations_are_the_points_in_physical_units(rng):
     problem = random_problem(rng, 2, crowd=5, share=0.3)
     scene = cell_models(problem, "cell")
     share = np.full((2, 2), 0.3)
-    allocation = allocation_of(problem, scene, equal_point(scene, share), share)
+    allocation = problem.assemble(normalised(scene, equal_point(scene, share), share), share)
     expected = EqualAllocation().solve(problem).allocation
     np.testing.assert_allclose(allocation.power, expected.power, rtol=1e-12)
     np.testing.assert_allclose(allocation.bandwidth, expected.bandwidth, rtol=1e-12)

@@ -17,6 +17,13 @@ FEASIBLE = {"float64": 1e-9, "float32": 1e-5}
 """Violation that rounding explains."""
 
 
+def suited(solver, problem):
+    """The method with the options that a problem knows: no separate shares where they are given."""
+    if getattr(solver, "split", None) == "separate" and not problem.share_is_free.any():
+        return replace(solver, split=None)
+    return solver
+
+
 def powers_of_ten(rng: np.random.Generator, low: float, high: float, shape, zeros: float = 0.0) -> np.ndarray:
     """Log-uniform numbers, a share of them zero."""
     return np.where(rng.random(shape) < zeros, 0.0, 10.0 ** rng.uniform(low, high, shape))

@@ -11,7 +11,7 @@ from gymnasium.vector.utils import batch_space
 
 from jcas_env.checks import require
 from jcas_env.envs.spaces import action_space, observation_space
-from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig, MultiCellProblem
+from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig
 from jcas_env.scenarios.multicell.observation import observe
 
 from .scenes import Scenes, draw_scenes
@@ -77,16 +77,6 @@ class SceneVectorEnv(VectorEnv):
             final[lane] = {k: v[lane] for k, v in last.items()} if isinstance(last, dict) else last[lane]
         self._draw()
         return self._observe(), reward, everyone, nobody, {"final_obs": final, "_final_obs": everyone}
-
-    @property
-    def problem(self) -> MultiCellProblem:
-        """What is known in the lanes' scenes."""
-        return self._now.known
-
-    @property
-    def truth(self) -> MultiCellProblem:
-        """What the air does in them."""
-        return self._now.truth
 
     @property
     def equal_utility(self) -> np.ndarray:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from array_api_compat import array_namespace, device, to_device
 
-from jcas_env.batching import reassemble
+from jcas_env.batching import reassemble, unrows
 from jcas_env.tree import take, tree_map
 from jcas_env.types import Array, Status, as_array
 
@@ -175,7 +175,7 @@ def _begin(subproblem: Subproblem, low: Array, high: Array, start: Array) -> _Ru
     index = xp.arange(batch, device=device(start))
     every = xp.reshape(xp.broadcast_to(index[:, None], (batch, starts)), (-1,))
     solved = subproblem(xp.reshape(start, (-1, dimensions)), every)
-    cuts, answers = (tree_map(lambda leaf: xp.reshape(leaf, (batch, starts, *leaf.shape[1:])), x) for x in solved)
+    cuts, answers = (unrows(part, (batch, starts)) for part in solved)
     best = xp.argmax(cuts.value, axis=1)
     answer = tree_map(lambda leaf: leaf[index, best], answers)
     lower = xp.max(cuts.value, axis=1)

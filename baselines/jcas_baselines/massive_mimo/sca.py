@@ -11,6 +11,7 @@ from typing import Literal
 
 from array_api_compat import array_namespace
 
+from jcas_env.batching import rows, unrows
 from jcas_env.checks import first_bad_entry, require
 from jcas_env.scenarios.massive_mimo import MassiveMIMOAllocation, MassiveMIMOProblem
 from jcas_env.types import Array, Status, as_array
@@ -112,13 +113,13 @@ def solve_sca(
 
     cap = FROM_FULL if isinstance(start, str) and start == "full" else FROM_ELSEWHERE
     point, iterations, converged = iterate(point, step, limit=limit or cap)
-    shape = problem.batch
+    status = xp.where(converged, int(Status.STATIONARY), int(Status.ITERATION_LIMIT))
     return answer(
         problem,
-        MassiveMIMOAllocation(xp.reshape(point.power, (*shape, problem.users)), xp.reshape(point.sensing, shape)),
-        status=xp.where(xp.reshape(converged, shape), int(Status.STATIONARY), int(Status.ITERATION_LIMIT)),
+        unrows(MassiveMIMOAllocation(point.power, point.sensing), problem.batch),
+        status=unrows(status, problem.batch),
         feasible=problem.feasible,
-        iterations=xp.reshape(iterations, shape),
+        iterations=unrows(iterations, problem.batch),
     )
 
 
@@ -129,22 +130,20 @@ def first_iterate(problem: MassiveMIMOProblem, first: MassiveMIMOAllocation) -> 
     """
     xp, n = array_namespace(problem.large_scale_gain), problem.tx_antennas
 
-    def flat(value: Array, *trailing: int) -> Array:
-        return xp.reshape(xp.broadcast_to(value, (*problem.batch, *trailing)), (-1, *trailing))
-
     streams, beam, demand = linear_demand(problem)
     point = Iterate(
-        power=flat(first.power, problem.users),
-        sensing=flat(first.sensing_power),
-        rate=flat(xp.zeros_like(problem.noise_power)),
-        gain=flat(n * problem.large_scale_gain, problem.users),
-        signal=flat(n**2 * problem.estimate_variance, problem.users),
-        weight=flat(problem.weight, problem.users),
-        noise=flat(problem.noise_power),
-        stream_information=flat(streams),
-        beam_information=flat(beam),
-        demand=flat(xp.where(problem.feasible, demand, xp.zeros_like(demand))),
-        total=flat(problem.largest_total),
-        beam_gain=flat(problem.echo.pattern / n),
+        power=first.power,
+        sensing=first.sensing_power,
+        rate=xp.zeros_like(problem.noise_power),
+        gain=n * problem.large_scale_gain,
+        signal=n**2 * problem.estimate_variance,
+        weight=problem.weight,
+        noise=problem.noise_power,
+        stream_information=streams,
+        beam_information=beam,
+        demand=xp.where(problem.feasible, demand, xp.zeros_like(demand)),
+        total=problem.largest_total,
+        beam_gain=problem.echo.pattern / n,
     )
+    point = rows(point, problem.batch)
     return point._replace(rate=sum_rate(point, point.power, point.sensing, problem.rate_factor))

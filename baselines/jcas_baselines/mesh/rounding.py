@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from array_api_compat import array_namespace, device
 
+from jcas_env.batching import unrows
 from jcas_env.scenarios.mesh import CountModel, MeshAllocation, MeshProblem
 from jcas_env.scenarios.mesh.subcarriers import assigned_counts, comb_placement
 from jcas_env.tree import take
@@ -159,11 +160,7 @@ def as_allocation(problem: MeshProblem, counts: Array, share: Array, lost: Array
     """Combs of whole counts (n, users) in the problem's batch shape; unassigned where ``lost`` (n,)."""
     xp = array_namespace(counts)
     assignment = comb_placement(xp.where(lost[:, None], 0.0, counts), total=problem.subcarriers)
-    return MeshAllocation(
-        xp.reshape(counts, (*problem.batch, problem.users)),
-        xp.reshape(assignment, (*problem.batch, problem.subcarriers)),
-        xp.reshape(share, problem.batch),
-    )
+    return unrows(MeshAllocation(counts, assignment, share), problem.batch)
 
 
 def polish(problem: MeshProblem, assignment: np.ndarray) -> tuple[np.ndarray, float]:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, device
 
+from jcas_env.batching import rows, unrows
+from jcas_env.checks import require
 from jcas_env.scenarios.mesh import MeshAllocation, MeshProblem
 from jcas_env.scenarios.mesh.subcarriers import proportional_counts
 from jcas_env.types import Array, Status
@@ -21,6 +23,9 @@ from .counts import Frontier, frontier_of, unsorted
 from .cuts import Cuts, decompose_counts, interval_of, without_unmet_floors
 from .exact import exact_share
 from .rounding import DOWN, SMALL_BAND, as_allocation, best_share, needed_counts, round_counts
+
+BINS = 8
+"""Bins of subcarriers in the cone programs."""
 
 
 def _in_double_precision(solve: Callable[..., Solution]) -> Callable[..., Solution]:
@@ -44,15 +49,17 @@ def _in_double_precision(solve: Callable[..., Solution]) -> Callable[..., Soluti
 
 @_in_double_precision
 def solve_gbd(
-    problem: MeshProblem, *, cuts: Cuts, bins: int, conic: bool, whole: bool, tolerance: float, limit: int
+    problem: MeshProblem, *, cuts: Cuts, bins: int | None, conic: bool, whole: bool, tolerance: float, limit: int
 ) -> Solution:
     """Benders over the share, on the count model in closed form or on bins; see :class:`.GBD` (lu2022 eq. 16-18).
 
     Cone programs where ``conic``, where the channel is selective and where the band is of at most ``SMALL_BAND``
-    subcarriers, of which counts say too little.
+    subcarriers, of which counts say too little. Raises ``ValueError`` for an option of the way that is not taken.
     """
     if conic or problem.selective or problem.subcarriers <= SMALL_BAND:
-        return _by_bins(problem, bins=bins, cuts=cuts, tolerance=tolerance, limit=limit)
+        require(whole, "`whole` = False is for frames solved in closed form, cone programs give whole subcarriers")
+        return _by_bins(problem, bins=BINS if bins is None else bins, cuts=cuts, tolerance=tolerance, limit=limit)
+    require(bins is None, f"`bins` = {bins} is for cone programs, this frame is solved in closed form")
     found, frontier, feasible = decompose_counts(problem.count_model, cuts=cuts, tolerance=tolerance, limit=limit)
     found = found._replace(status=_claimed(found.status, problem, cuts))
     return _assembled(problem, frontier, feasible, found, whole=whole)
@@ -94,35 +101,35 @@ def _assembled(
     model = problem.count_model
     share = xp.where(feasible, found.point[:, 0], problem.share_min)
     relaxed = unsorted(frontier, found.answer.counts)
-
-    def batch(value: Array, *rest: int) -> Array:
-        return xp.reshape(value, (*problem.batch, *rest))
-
     if whole:
         counts, rounded, kept = round_counts(frontier, model, share, least=problem.least_subcarriers)
         kept = feasible & kept
         allocation = as_allocation(problem, counts, rounded, ~kept)
     else:
-        kept, allocation = feasible, MeshAllocation(batch(relaxed, problem.users), None, batch(share))
+        kept, allocation = feasible, unrows(MeshAllocation(relaxed, None, share), problem.batch)
+    figures = {
+        "positioning_share": share,
+        "counts": relaxed,
+        "floors_kept": kept,
+        "relaxed_objective": found.lower,
+        "subcarriers_needed": xp.sum(needed_counts(frontier_of(model), model), axis=-1),
+    }
+    of_band = {
+        "relaxation": xp.full(problem.batch, not whole, device=device(relaxed)),
+        "share_max": model.share_max,
+        "rate_floor_max": model.rate_floor_max,
+    }
+    found = unrows(found._replace(answer=None), problem.batch)
     solution = Solution(
         allocation,
-        batch(found.lower),
-        batch(found.upper),
-        batch(found.status),
-        batch(found.cuts),
-        {
-            "positioning_share": batch(share),
-            "counts": batch(relaxed, problem.users),
-            "floors_kept": batch(kept),
-            "relaxation": xp.full(problem.batch, not whole, device=device(relaxed)),
-            "relaxed_objective": batch(found.lower),
-            "subcarriers_needed": batch(xp.sum(needed_counts(frontier_of(model), model), axis=-1)),
-            "share_max": model.share_max,
-            "rate_floor_max": model.rate_floor_max,
-        },
+        found.lower,
+        found.upper,
+        found.status,
+        found.cuts,
+        {name: unrows(value, problem.batch) for name, value in figures.items()} | of_band,
     )
-    unsolved = solution.struck(batch(~feasible), "positioning_share", "counts", "relaxed_objective")
-    return unsolved.struck(batch(~kept))
+    unsolved = solution.struck(unrows(~feasible, problem.batch), "positioning_share", "counts", "relaxed_objective")
+    return unsolved.struck(unrows(~kept, problem.batch))
 
 
 def _by_bins(problem: MeshProblem, *, bins: int, cuts: Cuts, tolerance: float, limit: int) -> Solution:
@@ -196,7 +203,7 @@ def solve_equal(problem: MeshProblem) -> Solution:
     floor = model.rate_floor / model.rate_scale
     share = best_share(model, model.positioning_weight, floor, positioning, rate)
     lost = (1.0 - share) * xp.min(rate, axis=-1) < floor * DOWN
-    flat = [xp.reshape(part, (-1, *part.shape[len(problem.batch) :])) for part in (counts, share, lost)]
+    flat = (rows(part, problem.batch) for part in (counts, share, lost))
     value = model._replace(rate_scale=xp.ones_like(share)).value(positioning, xp.mean(rate, axis=-1), share)
     figures = {
         "positioning_share": share,

@@ -19,7 +19,7 @@ from jcas_env.types import Array, as_array, rounding
 
 from ..engines.adam import adam_ascent
 from ..engines.lbfgs import maximise
-from ..solver import Method, Solution, Solver, double_precision, require_choice
+from ..solver import Method, Solution, Solver, double_precision, require_choice, require_count, require_positive
 from .cells import infeasible
 from .relaxed_solver import choose_candidate, share_interval
 
@@ -37,14 +37,16 @@ class AscentSearch(Method, ABC):
     rate: float
     final_rate: float
     backend: Literal["auto", "torch", "numpy"] = "auto"
-    """``auto`` and ``torch``: Adam; ``numpy``: L-BFGS with at most as many steps. Either works on the problem's own
-    arrays, with the gradient in closed form."""
+    """``auto`` and ``torch``: Adam; ``numpy``: L-BFGS with at most as many steps, which takes no rates. Either works on
+    the problem's own arrays, with the gradient in closed form."""
 
     def __post_init__(self) -> None:
-        require(self.steps >= 1, f"`steps` must be at least 1, got {self.steps!r}")
-        for name in ("rate", "final_rate"):
-            require(0 < getattr(self, name) < inf, f"`{name}` must be positive, got {getattr(self, name)!r}")
+        require_count("steps", self.steps)
+        require_positive(self, "rate", "final_rate")
         require_choice("backend", self.backend, "auto", "torch", "numpy")
+        for name in ("rate", "final_rate") if self.backend == "numpy" else ():
+            value, default = getattr(self, name), getattr(type(self), name)
+            require(value == default, f"`{name}` = {value!r} is an option of Adam, `backend` numpy has no rates")
 
     @abstractmethod
     def warm_starts(self) -> Sequence[Solver]:

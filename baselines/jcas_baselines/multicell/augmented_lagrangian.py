@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from array_api_compat import array_namespace, device
 
+from jcas_env.batching import rows
 from jcas_env.physics.membership import Groups
 from jcas_env.physics.rates import spectral_efficiency
 from jcas_env.physics.water_filling import penalised_waterfill
@@ -39,7 +40,7 @@ def first_state(relaxed: RelaxedProblem, groups: Groups, start: RelaxedAllocatio
     """Flattened batch at a starting point, power and bandwidth (..., users); None: p = 1/N, b = 1/G."""
     xp = array_namespace(relaxed.coefficient)
     floors = floors_of(relaxed, groups)
-    shape = relaxed.coefficient.shape
+    batch = relaxed.coefficient.shape[:-1]
     if start is None:
         here = xp.astype(relaxed.present, relaxed.coefficient.dtype)
         power = here / xp.clip(groups.users, min=1.0)[..., None]
@@ -47,28 +48,22 @@ def first_state(relaxed: RelaxedProblem, groups: Groups, start: RelaxedAllocatio
     else:
         power = start.power
         band = groups.total(start.bandwidth) / xp.clip(groups.size, min=1.0)
-    zero = xp.zeros(shape[:-1], dtype=power.dtype, device=device(power))
+    zero = xp.zeros(batch, dtype=power.dtype, device=device(power))
     weight = xp.where(relaxed.present, relaxed.weight, 0.0)
     coefficient = xp.where(relaxed.present, relaxed.coefficient, 0.0)
-
-    def flat(value: Array) -> Array:
-        rest = value.shape[len(shape) - 1 :]
-        return xp.reshape(xp.broadcast_to(value, (*shape[:-1], *rest)), (-1, *rest))
-
-    objective = xp.sum(weight * groups.spread(band) * spectral_efficiency(coefficient * power), axis=-1)
-    parts = (
-        power,
-        band,
-        zero,
-        zero,
-        objective,
-        weight,
-        coefficient,
-        floors.power,
-        floors.band,
-        groups.member,
+    state = AugmentedState(
+        power=power,
+        band=band,
+        power_multiplier=zero,
+        band_multiplier=zero,
+        objective=xp.sum(weight * groups.spread(band) * spectral_efficiency(coefficient * power), axis=-1),
+        weight=weight,
+        coefficient=coefficient,
+        power_floor=floors.power,
+        band_floor=floors.band,
+        member=groups.member,
     )
-    return AugmentedState(*(flat(part) for part in parts))
+    return rows(state, batch)
 
 
 def multiplier_step(

@@ -17,9 +17,10 @@ from typing import Literal, NamedTuple
 
 from array_api_compat import array_namespace, device
 
+from jcas_env.physics.membership import Membership
 from jcas_env.physics.rates import intercell_density
 from jcas_env.physics.water_filling import waterfill
-from jcas_env.scenarios.multicell import MultiCellAllocation, MultiCellProblem, RelaxedAllocation
+from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation
 from jcas_env.scenarios.multicell.problem.problem import LEAST_RATE
 from jcas_env.types import Array
 from jcas_env.units import MEGA
@@ -52,13 +53,14 @@ class NetworkModel(NamedTuple):
 def cell_models(problem: MultiCellProblem, scope: Scope) -> NetworkModel:
     """Cells for a method that takes the others at their last powers (``cell``) or moves them all (``network``)."""
     xp = array_namespace(problem.gain)
-    membership = problem.membership
-    power, band = problem.per_user(problem.power_budget), problem.per_user(problem.band_budget)
+    membership, budgets = problem.membership, problem.budgets
+    power, band, _, _, noise_density = budgets.per_user(membership)
+    share, free = problem.share, problem.share_is_free
     taken = xp.astype(membership.taken, problem.gain.dtype)
     groups = membership.by_cell
     exists = xp.astype(groups.size > 0, taken.dtype)
 
-    noise = xp.broadcast_to(band * problem.per_user(problem.noise_density), problem.leakage.shape)
+    noise = xp.broadcast_to(band * noise_density, problem.leakage.shape)
     heard = band * intercell_density(problem.last_power, problem.gain, problem.cell, band_budget=band)
     nominal = noise + heard
     fixed = noise if problem.noise == "per_hertz" else xp.zeros_like(noise)
@@ -71,27 +73,27 @@ def cell_models(problem: MultiCellProblem, scope: Scope) -> NetworkModel:
     signal = xp.stack(services, axis=-2)
     floor = xp.concat(
         [
-            taken * _unit_floor(problem, problem.power_floor, problem.power_budget),
-            exists * _unit_floor(problem, problem.band_floor, problem.band_budget),
+            taken * (budgets.power_floor / budgets.power)[..., None],
+            exists * (budgets.band_floor / budgets.band)[..., None],
         ],
         axis=-1,
     )
-    unit = problem.per_cell(problem.band_budget) * problem.duty[..., None] / (MEGA * log(2.0))
+    unit = xp.broadcast_to(budgets.band * problem.duty[..., None] / (MEGA * log(2.0)), share.shape)
     factor = xp.stack([unit, 0.5 * unit], axis=-1)[..., None]
     worth = problem.service_weight[:, None] * (membership.gather(problem.weight) * taken)[..., None, :]
     logarithmic = problem.reward == "fair"
     model = CellModel(
         signal,
-        _cross(problem, gain, power),
+        _cross(membership, gain, power),
         fixed,
         constant,
         xp.where(_reachable(signal, fixed, constant, factor), worth, 0.0) if logarithmic else worth * factor,
         xp.astype(groups.member, taken.dtype),
-        _loosened(problem, floor, taken.shape[-1]),
-        xp.full(problem.share.shape, logarithmic, device=device(taken)),
-        problem.share_is_free,
+        _loosened(xp.where(free, 0.5, share), floor, taken.shape[-1]),
+        xp.full(share.shape, logarithmic, device=device(taken)),
+        free,
     )
-    return NetworkModel(model, _coupling(problem, gain, power, band, scope), worth, factor, floor, groups.size)
+    return NetworkModel(model, _coupling(membership, gain, power, band, scope), worth, factor, floor, groups.size)
 
 
 def _reachable(signal: Array, fixed: Array, constant: Array, factor: Array) -> Array:
@@ -101,44 +103,39 @@ def _reachable(signal: Array, fixed: Array, constant: Array, factor: Array) -> A
     return factor * xp.log1p(signal / xp.where(level > 0, level, 1.0)) > LEAST_RATE
 
 
-def _unit_floor(problem: MultiCellProblem, floor: Array | float, budget: Array | float) -> Array:
-    return (problem.per_cell(floor) / problem.per_cell(budget))[..., None]
-
-
-def _seated(problem: MultiCellProblem, matrix: Array, seat: Array) -> Array:
+def _seated(matrix: Array, seat: Array) -> Array:
     """Rows and columns of a matrix (..., users, users) by seat (..., any, seats) -> (..., any, seats, seats)."""
     xp = array_namespace(matrix)
-    index = seat[..., :, None] * problem.users + seat[..., None, :]
+    index = seat[..., :, None] * matrix.shape[-1] + seat[..., None, :]
     flat = xp.reshape(matrix, (*matrix.shape[:-2], -1))
     rows = xp.reshape(index, (*index.shape[: matrix.ndim - 2], -1))
     return xp.reshape(xp.take_along_axis(flat, rows, axis=-1), index.shape)
 
 
-def _cross(problem: MultiCellProblem, gain: Array, power: Array) -> Array:
+def _cross(membership: Membership, gain: Array, power: Array) -> Array:
     """Y of every cell, (..., cells, seats, seats)."""
     xp = array_namespace(gain)
-    taken, seat = problem.membership.taken, problem.membership.seat
-    index = xp.arange(problem.users, device=device(gain))
-    mates = problem.mates & (index[:, None] != index[None, :])
+    taken, seat = membership.taken, membership.seat
+    index = xp.arange(gain.shape[-1], device=device(gain))
+    mates = membership.mates & (index[:, None] != index[None, :])
     matrix = xp.where(mates, gain * power[..., None, :], 0.0)
-    return xp.where(taken[..., :, None] & taken[..., None, :], _seated(problem, matrix, seat), 0.0)
+    return xp.where(taken[..., :, None] & taken[..., None, :], _seated(matrix, seat), 0.0)
 
 
-def _coupling(problem: MultiCellProblem, gain: Array, power: Array, band: Array, scope: Scope) -> Array:
+def _coupling(membership: Membership, gain: Array, power: Array, band: Array, scope: Scope) -> Array:
     xp = array_namespace(gain)
-    taken, seat = problem.membership.taken, problem.membership.seat
+    taken, seat = membership.taken, membership.seat
     if scope == "cell":
-        return xp.zeros((*problem.batch, *taken.shape[-2:], taken.shape[-1]), dtype=gain.dtype, device=device(gain))
-    matrix = xp.where(~problem.same_cell, gain * band[..., :, None] * (power / band)[..., None, :], 0.0)
+        shape = (*gain.shape[:-2], *taken.shape[-2:], taken.shape[-1])
+        return xp.zeros(shape, dtype=gain.dtype, device=device(gain))
+    matrix = xp.where(~membership.same_cell, gain * band[..., :, None] * (power / band)[..., None, :], 0.0)
     taken, seat = (xp.reshape(value, (*value.shape[:-2], -1)) for value in (taken, seat))
-    seated = _seated(problem, matrix, seat)
-    return xp.where(taken[..., :, None] & taken[..., None, :], seated, 0.0)
+    return xp.where(taken[..., :, None] & taken[..., None, :], _seated(matrix, seat), 0.0)
 
 
-def _loosened(problem: MultiCellProblem, floor: Array, seats: int) -> Array:
-    """Floors of both services (..., cells, 2, entries), lowered where they would leave no interior."""
+def _loosened(share: Array, floor: Array, seats: int) -> Array:
+    """Floors of both services (..., cells, 2, entries), lowered where a share (..., cells) leaves no interior."""
     xp = array_namespace(floor)
-    share = xp.where(problem.share_is_free, 0.5, problem.share)
     room = (1.0 - SERVICE_SLACK) * xp.stack([1.0 - share, share], axis=-1)[..., None]
     parts = []
     for part in (floor[..., :seats], floor[..., seats:]):
@@ -159,16 +156,14 @@ def equal_point(network: NetworkModel, share: Array) -> Array:
     return services * xp.concat([power[..., None, :] + xp.zeros_like(band[..., :1]), band], axis=-1)
 
 
-def allocation_of(problem: MultiCellProblem, network: NetworkModel, value: Array, share: Array) -> MultiCellAllocation:
-    """Physical allocation of points (..., cells, 2, entries), on the floors as they are and within the budgets."""
+def normalised(network: NetworkModel, value: Array, share: Array) -> RelaxedAllocation:
+    """Points (..., cells, 2, entries) as shares of the services' budgets, on the floors as they are and within both."""
     xp = array_namespace(value)
     seats = network.model.signal.shape[-1]
     above = value - network.model.floor + network.floor[..., None, :]
     point = onto_budgets(network.model._replace(floor=network.floor[..., None, :]), Point(above, share))
-    normalised = point.value / xp.stack([1.0 - share, share], axis=-1)[..., None]
-    return problem.assemble(
-        RelaxedAllocation(normalised[..., :seats], normalised[..., seats:] @ network.model.member), share
-    )
+    parts = point.value / xp.stack([1.0 - share, share], axis=-1)[..., None]
+    return RelaxedAllocation(parts[..., :seats], parts[..., seats:] @ network.model.member)
 
 
 def infeasible(problem: MultiCellProblem) -> Array:

@@ -153,7 +153,7 @@ def per_hertz_optimum(relaxed: RelaxedProblem, form: Form = "rate") -> RelaxedAl
 
     labels, index = np.unique(relaxed.group, return_inverse=True)
     power, band = cp.Variable(relaxed.coefficient.shape[-1]), cp.Variable(len(labels))
-    earned = _earned(relaxed, power, band[index], form)
+    earned = weighted_rates(relaxed, power, band[index], form)
     constraints = [
         cp.sum(power) == 1,
         cp.sum(band) == 1,
@@ -178,7 +178,7 @@ def per_hertz_optima(relaxed: RelaxedProblem, form: Form) -> RelaxedAllocation:
     return RelaxedAllocation(power, band)
 
 
-def _earned(relaxed: RelaxedProblem, power: Any, width: Any, form: Form) -> Any:
+def weighted_rates(relaxed: RelaxedProblem, power: Any, width: Any, form: Form) -> Any:
     """Weighted rates, or their logarithms, as an expression of CVXPY in natural logarithms."""
     import cvxpy as cp
 
@@ -189,43 +189,3 @@ def _earned(relaxed: RelaxedProblem, power: Any, width: Any, form: Form) -> Any:
         return relaxed.weight @ rate
     heard = np.flatnonzero(relaxed.coefficient > 0)
     return relaxed.weight[heard] @ cp.log(rate[heard])
-
-
-def shared_optimum(
-    services: list[RelaxedProblem], factors: list[float], form: Form, low: list[float], high: list[float]
-) -> tuple[float, np.ndarray]:
-    r"""Both services of one cell and their shares in one convex program: what :class:`.GBD` decomposes.
-
-    In units of the cell's budgets, where the per-hertz coefficients do not depend on the share,
-
-    .. math:: \max_{\beta, P, B} \sum_s \omega_s F_s(P^s, B^s) \quad\text{s.t.}\quad
-              \mathbf 1^T P^O = \beta_P,\; \mathbf 1^T B^O = \beta_B,\; \mathbf 1^T P^C = 1 - \beta_P, \dots
-
-    Parameters
-    ----------
-    services : list of RelaxedProblem
-        Communication and positioning, floors in units of the cell's budgets. Unbatched, every user present.
-    factors : list of float
-        :math:`\omega_s`.
-    low, high : list of float
-        Interval of the share; one entry: one share for power and band, two: one each.
-
-    Returns
-    -------
-    value, share
-        In natural logarithms; share as ``low``.
-    """
-    import cvxpy as cp
-
-    share = cp.Variable(len(low))
-    constraints, earned = [share >= np.asarray(low), share <= np.asarray(high)], 0
-    for service, (relaxed, factor) in enumerate(zip(services, factors, strict=True)):
-        labels, index = np.unique(relaxed.group, return_inverse=True)
-        power, band = cp.Variable(relaxed.coefficient.shape[-1]), cp.Variable(len(labels))
-        part = share if service else 1 - share
-        constraints += [cp.sum(power) == part[0], cp.sum(band) == part[len(low) - 1]]
-        constraints += [power >= float(relaxed.power_floor), band >= float(relaxed.band_floor)]
-        earned += factor * _earned(relaxed, power, band[index], form)
-    program = cp.Problem(cp.Maximize(earned), constraints)
-    program.solve(**PRECISE)
-    return float(program.value), np.asarray(share.value)

@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 from array_api_compat import array_namespace
 
+from jcas_env.batching import rows
 from jcas_env.physics.membership import Groups
 from jcas_env.scenarios.multicell import RelaxedAllocation, RelaxedProblem
-from jcas_env.tree import tree_map
 from jcas_env.types import Array, Status
 
 from ..engines.iterate import iterate
@@ -113,7 +113,7 @@ def _begin(relaxed: RelaxedProblem, groups: Groups, inner: list[Array], form: Fo
         exists / xp.clip(groups.count, min=1.0)[..., None]
     )
     nothing = xp.zeros_like(relaxed.coefficient[..., 0])
-    unflattened = BarrierState(
+    unset = BarrierState(
         power=power,
         band=band,
         value=nothing,
@@ -131,11 +131,7 @@ def _begin(relaxed: RelaxedProblem, groups: Groups, inner: list[Array], form: Fo
         nobody=1.0 - xp.max(present, axis=-1),
     )
 
-    def flat(value: Array) -> Array:
-        rest = value.shape[len(batch) :]
-        return xp.reshape(xp.broadcast_to(value, (*batch, *rest)), (-1, *rest))
-
-    state = tree_map(flat, unflattened)
+    state = rows(unset, batch)
     value, logs, _ = merit(state, state.power, state.band)
     scale = value if form == "rate" else xp.sum(state.weight, axis=-1)
     scale = xp.where(scale > 0, scale, 1.0)

@@ -15,7 +15,7 @@ from jcas_env.types import Array, Status
 
 from ..engines.iterate import iterate
 from ..solver import Solution
-from .cells import NetworkModel, Scope, allocation_of, cell_models, equal_point, infeasible
+from .cells import NetworkModel, Scope, cell_models, equal_point, infeasible, normalised
 from .minorant import CellModel, Point, interference_of, onto_budgets, true_rates
 from .relaxed_solver import choose_candidate, share_interval
 
@@ -54,8 +54,11 @@ def solve_by_rounds(
 ) -> Solution:
     """Run rounds from every start, and keep the best start of every unit; see :class:`jcas_baselines.SCA`."""
     xp = array_namespace(problem.gain)
-    network = cell_models(problem, scope)
-    begin, units = _begin(problem, network, scope, limit)
+    network, (low, high) = cell_models(problem, scope), share_interval(problem)
+    share = problem.share[None, ...]
+    if xp.any(problem.share_is_free):
+        share = xp.stack([xp.where(problem.share_is_free, low + s * (1.0 - 2.0 * low), problem.share) for s in STARTS])
+    begin, units = _begin(network, share, scope, limit)
     rounds, iterations, converged = iterate(begin, lambda rounds: _round(rounds, maximise, tolerance), limit=limit)
     status = xp.where(converged & ~rounds.stuck, int(Status.STATIONARY), int(Status.ITERATION_LIMIT))
     best = xp.argmax(xp.reshape(rounds.utility, units), axis=0)[None, ...]
@@ -64,19 +67,18 @@ def solve_by_rounds(
         """The best start of every unit."""
         return choose_candidate(xp.reshape(value, (*units, *value.shape[1:])), best)
 
-    cells = (*problem.batch, problem.cells)
-    value = xp.reshape(pick(rounds.value), (*cells, *rounds.value.shape[2:]))
-    share = xp.clip(xp.reshape(pick(rounds.share), cells), *share_interval(problem))
+    value = xp.reshape(pick(rounds.value), (*low.shape, *rounds.value.shape[2:]))
+    share = xp.clip(xp.reshape(pick(rounds.share), low.shape), low, high)
     utility, trace, status, iterations = (pick(x) for x in (rounds.utility, rounds.trace, status, iterations))
     figures = {"positioning_share": share}
     if scope == "cell":
         figures["cell_objective"] = utility
         utility, trace = xp.sum(utility, axis=-1), xp.sum(trace, axis=-2)
         status, iterations = xp.max(status, axis=-1), xp.max(iterations, axis=-1)
-    figures["utility_trace"] = trace / problem.cells
+    figures["utility_trace"] = trace / low.shape[-1]
     return Solution(
-        allocation_of(problem, network, value, share),
-        utility / problem.cells,
+        problem.assemble(normalised(network, value, share), share),
+        utility / low.shape[-1],
         xp.full_like(utility, inf),
         status,
         iterations,
@@ -84,19 +86,11 @@ def solve_by_rounds(
     ).struck(infeasible(problem), *figures)
 
 
-def _begin(
-    problem: MultiCellProblem, network: NetworkModel, scope: Scope, limit: int
-) -> tuple[_Rounds, tuple[int, ...]]:
-    """EBPA at the given share or at the starting shares, and the shape of the units that improve on their own."""
-    xp = array_namespace(problem.gain)
-    share, cells = problem.share[None, ...], (*problem.batch, problem.cells)
-    free = problem.share_is_free
-    if xp.any(free):
-        low, _ = share_interval(problem)
-        share = xp.stack([xp.where(free, low + s * (1.0 - 2.0 * low), problem.share) for s in STARTS])
-    value = equal_point(network, share)
-    units = (share.shape[0], *(cells if scope == "cell" else problem.batch))
-    blocks = 1 if scope == "cell" else problem.cells
+def _begin(network: NetworkModel, share: Array, scope: Scope, limit: int) -> tuple[_Rounds, tuple[int, ...]]:
+    """EBPA at shares (starts, ..., cells), and the shape of the units that improve on their own."""
+    xp = array_namespace(share)
+    value, cells = equal_point(network, share), share.shape[1:]
+    units, blocks = (share.shape, 1) if scope == "cell" else (share.shape[:-1], cells[-1])
 
     def lay(value: Array, rest: int) -> Array:
         """Repeat for the starts, and flatten to (elements, blocks, ...) with ``rest`` trailing axes."""

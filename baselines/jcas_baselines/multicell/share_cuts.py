@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from array_api_compat import array_namespace, device
 
+from jcas_env.batching import rows, unrows
 from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, RelaxedProblem
 from jcas_env.scenarios.multicell.problem.problem import LEAST_RATE
 from jcas_env.types import COMMUNICATION, POSITIONING, Array, Status
@@ -65,28 +66,23 @@ def cells_of(problem: MultiCellProblem) -> Cells:
     """
     xp = array_namespace(problem.gain)
     relaxed = problem.relaxed(positioning_share=0.5, noise="per_hertz")
-    batch, cells = problem.batch, problem.cells
-
-    def flat(value: Array, *rest: int) -> Array:
-        return xp.reshape(xp.broadcast_to(value, (*batch, cells, *rest)), (-1, *rest))
-
-    seats = relaxed.coefficient.shape[-1]
     power_floor = problem.per_cell(problem.power_floor) / problem.per_cell(problem.power_budget)
     band_floor = problem.per_cell(problem.band_floor) / problem.per_cell(problem.band_budget)
     users, groups = problem.cell_sum(xp.ones_like(problem.leakage)), problem.cell_sum(1.0 / problem.group_size)
     band = problem.per_cell(problem.band_budget) * problem.duty[..., None] / (MEGA * log(2.0))
-    return Cells(
-        flat(relaxed.weight, 2, seats),
-        flat(relaxed.coefficient, 2, seats),
-        flat(relaxed.group, 2, seats),
-        flat(power_floor),
-        flat(band_floor),
-        flat(users * power_floor),
-        flat(groups * band_floor),
-        flat(xp.stack([band, 0.5 * band], axis=-1), 2),
-        flat(problem.service_weight + xp.zeros_like(band)[..., None], 2),
-        flat(problem.floors_fit),
+    cells = Cells(
+        weight=relaxed.weight,
+        coefficient=relaxed.coefficient,
+        group=relaxed.group,
+        power_floor=power_floor,
+        band_floor=band_floor,
+        power_need=users * power_floor,
+        band_need=groups * band_floor,
+        factor=xp.stack([band, 0.5 * band], axis=-1),
+        worth=problem.service_weight + xp.zeros_like(band)[..., None],
+        fits=problem.floors_fit,
     )
+    return rows(cells, (*problem.batch, problem.cells))
 
 
 def services_at(data: Cells, shares: Array) -> RelaxedProblem:
@@ -202,11 +198,11 @@ def decompose_share(
     optimum: Optimum | None = None,
     margin: float = MARGIN,
 ) -> Decomposition:
-    """Optimise the positioning share of every cell by cuts; the elements are (..., cells), flattened.
+    """Optimise the positioning share of every cell by cuts; the elements of the answer are (..., cells).
 
     A fixed share is an interval of no width, a free one keeps ``margin`` times the floors' sum away from the ends. The
-    answers are normalised allocations (cells, 2, seats). ``optimum`` solves the subproblems, if it is not to be the
-    interior-point method.
+    answers are normalised allocations (..., cells, 2, seats). ``optimum`` solves the subproblems, if the interior-point
+    method is not to.
     """
     xp = array_namespace(problem.gain)
     data = cells_of(problem)
@@ -218,7 +214,7 @@ def decompose_share(
     low, high = (xp.where(xp.isnan(fixed), end, fixed) for end in (low, 1.0 - low))
     # Nearly linear utilities have their optimum at an end, logarithms in the middle.
     middle = [0.5 * (low + high)] if form == "log" or split == "separate" else []
-    return decompose(
+    found = decompose(
         ShareSubproblem(data, form, 0.02 * tolerance, optimum),
         interval_master if split == "shared" else polyhedral_master,
         low,
@@ -228,6 +224,7 @@ def decompose_share(
         scale=1.0 if form == "log" else 0.0,
         limit=limit,
     )
+    return unrows(found, (*problem.batch, problem.cells))
 
 
 def solve_by_cuts(
@@ -235,30 +232,21 @@ def solve_by_cuts(
 ) -> Solution:
     """Decompose the shares of all cells, and put the answers together; see :class:`jcas_baselines.GBD`."""
     xp = array_namespace(problem.gain)
-    found = decompose_share(
-        problem,
-        form="log" if problem.reward == "fair" else "rate",
-        split=split,
-        tolerance=tolerance,
-        limit=limit,
-        optimum=optimum,
-    )
-    cells = (*problem.batch, problem.cells)
-    status = xp.max(xp.reshape(found.status, cells), axis=-1)
-    shares = xp.reshape(found.point, (*cells, -1))
-    answer = RelaxedAllocation(*(xp.reshape(part, (*cells, *part.shape[1:])) for part in found.answer))
-    allocation = problem.assemble(answer, shares[..., 0])
-    allocation = allocation._replace(bandwidth=problem.assemble(answer, shares[..., -1]).bandwidth)
-    of_cell = {"cell_objective": xp.reshape(found.lower, cells), "cell_bound": xp.reshape(found.upper, cells)}
-    lower, upper = (xp.mean(value, axis=-1) for value in of_cell.values())
+    form: Form = "log" if problem.reward == "fair" else "rate"
+    found = decompose_share(problem, form=form, split=split, tolerance=tolerance, limit=limit, optimum=optimum)
+    status, shares = xp.max(found.status, axis=-1), found.point
+    allocation = problem.assemble(found.answer, shares[..., 0])
+    allocation = allocation._replace(bandwidth=problem.assemble(found.answer, shares[..., -1]).bandwidth)
+    lower, upper = xp.mean(found.lower, axis=-1), xp.mean(found.upper, axis=-1)
     separate = {"band_share": shares[..., 1]} if split == "separate" else {}
     figures = {
         "positioning_share": shares[..., 0],
         "least_share": problem.least_share,
-        **of_cell,
+        "cell_objective": found.lower,
+        "cell_bound": found.upper,
         "relaxation": xp.full(problem.batch, bool(separate), device=device(shares)),
         **separate,
         "gap": upper - lower,
     }
-    cuts = xp.max(xp.reshape(found.cuts, cells), axis=-1)
+    cuts = xp.max(found.cuts, axis=-1)
     return Solution(allocation, lower, upper, status, cuts, figures).struck(status == int(Status.INFEASIBLE), "gap")

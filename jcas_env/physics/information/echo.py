@@ -30,38 +30,6 @@ def unit_modulus_steering(angle: Array, /, *, antennas: int) -> tuple[Array, Arr
     return root * steering_vector(u, antennas=antennas), root * slope
 
 
-def covariance_information(covariance: Array, transmit: tuple[Array, Array], receive: tuple[Array, Array], /) -> Array:
-    r"""Fisher information of the angle at any transmit covariance and for any pair of arrays.
-
-    .. math:: I = T_2 - \frac{|T_3|^2}{T_1}, \qquad T_1 = \mathrm{tr}(A^H A R),\;
-              T_2 = \mathrm{tr}(\dot A^H \dot A R),\; T_3 = \mathrm{tr}(\dot A^H A R)
-
-    with :math:`A = a_r a_t^H` and :math:`\dot A = \dot a_r a_t^H + a_r \dot a_t^H`.
-
-    Parameters
-    ----------
-    covariance : Array, shape (..., tx_antennas, tx_antennas), complex
-        R [W]; the target must be illuminated, T_1 > 0.
-    transmit, receive : pair of Array, shape (..., antennas), complex
-        Steering vector and its derivative, e.g. of :func:`unit_modulus_steering`.
-
-    Returns
-    -------
-    Array, shape (...,)
-        I [W/rad^2]; independent of the arrays' phase references (nguyen2024 eq. 36, spec mimo 1.2).
-    """
-    xp = array_namespace(covariance)
-    (a_t, d_t), (a_r, d_r) = transmit, receive
-    two_way = a_r[..., :, None] * xp.conj(a_t)[..., None, :]
-    slope = d_r[..., :, None] * xp.conj(a_t)[..., None, :] + a_r[..., :, None] * xp.conj(d_t)[..., None, :]
-
-    def trace(left: Array, right: Array) -> Array:
-        return xp.sum(xp.conj(left) * (right @ covariance), axis=(-2, -1))
-
-    cross = xp.abs(trace(slope, two_way))
-    return xp.real(trace(slope, slope)) - cross**2 / xp.real(trace(two_way, two_way))
-
-
 class EchoGains(NamedTuple):
     r"""Coefficients of the information that streams (P) and sensing beam (T) bring about a target.
 
@@ -88,8 +56,8 @@ def echo_gains(target_angle: Array, beam_angle: Array, /, *, tx_antennas: int, r
     r"""Information coefficients of a target that the sensing beam may miss.
 
     For an aligned beam :math:`I = aP + bT` with :math:`a = N_t D_r + N_r D_t`, :math:`b = N_t^2 D_r`
-    (nguyen2024 Theorem 2); else the form of spec mimo 1.2, which equals :func:`covariance_information` at
-    :math:`R = P I + T v v^H`.
+    (nguyen2024 Theorem 2); else the form of spec mimo 1.2, which is the information of any transmit
+    covariance (nguyen2024 eq. 36) at :math:`R = P I + T v v^H`.
 
     Parameters
     ----------

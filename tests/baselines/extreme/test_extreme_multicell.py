@@ -18,7 +18,7 @@ from jcas_baselines import (
     GradientSearch,
     MaxWeight,
 )
-from support.extreme import assert_answered, extreme_multicell, extreme_queues
+from support.extreme import assert_answered, extreme_multicell, extreme_queues, suited
 
 from jcas_env import MultiCellProblem, RelaxedProblem, Status
 
@@ -61,8 +61,9 @@ SIZE = 20
 
 
 def answer(solver, problem, dtype: str) -> None:
+    solver = suited(solver, problem)
     solution = solver.solve(problem)
-    assert_answered(problem, solution, dtype, one_share=getattr(solver, "split", "shared") == "shared")
+    assert_answered(problem, solution, dtype, one_share=getattr(solver, "split", None) != "separate")
     if not isinstance(solver, BestGrouping):
         # The same elements whatever the method.
         lost = np.asarray(solution.status) == Status.INFEASIBLE

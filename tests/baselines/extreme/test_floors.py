@@ -18,7 +18,7 @@ from jcas_baselines import (
     Joint,
     UpperBound,
 )
-from support.extreme import extreme_multicell
+from support.extreme import extreme_multicell, suited
 
 from jcas_env import MultiCellProblem, RelaxedProblem, Status
 from jcas_env.scenarios.multicell.action import action_size, decode
@@ -87,7 +87,7 @@ def at_the_limit(rng: np.random.Generator, count: int, dtype: str) -> tuple[Mult
 
 
 def infeasible(solver, problem) -> np.ndarray:
-    return np.asarray(solver.solve(problem).status) == Status.INFEASIBLE
+    return np.asarray(suited(solver, problem).solve(problem).status) == Status.INFEASIBLE
 
 
 def check(name: str, dtype: str, batches: int, count: int = 40) -> None:

@@ -23,7 +23,7 @@ from jcas_baselines import (
     MaxWeight,
     UpperBound,
 )
-from support.extreme import cast, extreme_mesh, extreme_mimo, extreme_multicell, extreme_queues
+from support.extreme import cast, extreme_mesh, extreme_mimo, extreme_multicell, extreme_queues, suited
 from support.problems import random_problem
 
 from jcas_env import RelaxedProblem, Status
@@ -112,8 +112,8 @@ def assert_alike(solver, problem, dtype: str) -> np.ndarray:
 def test_extreme_problems_are_answered_in_their_library(name, dtype):
     # Each reward, each noise, fixed and free shares, cells without users, elements that are infeasible.
     seen = [
-        assert_alike(SOLVERS[name], extreme_multicell(np.random.default_rng([15, seed]), 4, dtype), dtype)
-        for seed in range(5)
+        assert_alike(suited(SOLVERS[name], problem), problem, dtype)
+        for problem in (extreme_multicell(np.random.default_rng([15, seed]), 4, dtype) for seed in range(5))
     ]
     assert Status.INFEASIBLE in np.concatenate(seen)
 
@@ -124,7 +124,7 @@ def test_extreme_problems_are_answered_in_their_library(name, dtype):
 def test_numbers_that_are_given_once_for_all_cells_stay_numbers(name, fields, dtype):
     problem = random_problem(np.random.default_rng(0), 2, crowd=3, **fields)
     values = {item: getattr(problem, item) for item in problem.__dataclass_fields__}
-    assert_alike(SOLVERS[name], replace(problem, **cast(values, dtype)), dtype)
+    assert_alike(suited(SOLVERS[name], problem), replace(problem, **cast(values, dtype)), dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -163,6 +163,10 @@ def test_mesh_problems_are_answered_in_their_library(name, objective, subcarrier
     # Twelve subcarriers are solved by cone programs one by one in NumPy, six hundred in closed form.
     rng = np.random.default_rng(3)
     problem = extreme_mesh(rng, 3, dtype, users=3, subcarriers=subcarriers, objective=objective)
+    if name == "gbd-fractions" and subcarriers == 12:
+        with pytest.raises(ValueError, match="`whole` = False is for frames solved in closed form"):
+            MESH_SOLVERS[name].solve(problem)
+        return
     assert_alike(MESH_SOLVERS[name], problem, dtype)
 
 

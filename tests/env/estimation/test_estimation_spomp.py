@@ -7,7 +7,8 @@ from math import exp, factorial
 
 import numpy as np
 import pytest
-from jcas_experiments.links import bound, complex_normal, decibel, draw_links, error, genie, run
+from jcas_experiments.links import bound, complex_normal, decibel, draw_links, error, run
+from support.links import genie
 
 from jcas_env.physics.estimation import ESTIMATORS, Refinement, Start, measure, spomp, spomp_as_printed
 from jcas_env.physics.estimation.pilots import prepare

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from jcas_experiments.links import bound, decibel, draw_links, error, genie, run
+from jcas_experiments.links import bound, decibel, draw_links, error, run
+from support.links import genie
 
 from jcas_env.physics.estimation import Refinement
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from jcas_baselines import GBD
-from support import reference
+from support import fisher, reference
 from support.instances import identical, numbered
 
 from jcas_env import Mesh, MeshAllocation, MeshConfig, MeshProblem, make_scenario
@@ -87,7 +87,6 @@ class TestKnownValues:
 
     def test_bounds_are_those_of_the_full_information_matrix(self):
         """The problem's closed form against 5x5 inversion over every tone of both beams."""
-        from jcas_env.physics.information import line_of_sight as fisher
         from jcas_env.physics.information.angle import array_sensitivity
 
         problem, allocation = anchor_problem(), MeshAllocation(np.array([222.0]), comb_of_222(), np.asarray(0.35))

@@ -83,7 +83,7 @@ def test_a_threshold_that_fails_in_one_cell_is_chosen_in_none(judge, solver, rng
 
 
 def test_bad_settings_are_named():
-    with pytest.raises(ValueError, match=r"`thresholds` must be positive, got thresholds\[1\] = 0.0"):
+    with pytest.raises(ValueError, match=r"`thresholds\[1\]` must be a number above 0, got 0.0"):
         BestGrouping(ADMM(), (0.4, 0.0))
     with pytest.raises(ValueError, match="`thresholds` must hold at least one number"):
         BestGrouping(ADMM(), ())

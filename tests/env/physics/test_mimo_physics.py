@@ -16,12 +16,12 @@ from jcas_experiments.reproduce.nguyen2024.mrt_simulation import (
     simulated_terms,
 )
 from support import reference
+from support.fisher import covariance_information
 from support.mimo import GAIN, case
 
 from jcas_env import MassiveMIMOAllocation
 from jcas_env.physics.information.echo import (
     EchoGains,
-    covariance_information,
     echo_gains,
     echo_information,
     least_sensing_share,

@@ -6,10 +6,10 @@ from math import pi, sqrt
 
 import numpy as np
 import pytest
-from support import reference
+from support import fisher, reference
 
 from jcas_env.physics.arrays import steering_vector
-from jcas_env.physics.information import line_of_sight as fisher
+from jcas_env.physics.information import line_of_sight
 from jcas_env.physics.information import position as pb
 from jcas_env.physics.information.angle import array_sensitivity
 from jcas_env.physics.information.position import Reason
@@ -138,7 +138,7 @@ class TestInformation:
 
     def test_pair_formula_is_the_tone_sum(self):
         _, closed, _ = information(*DESIGNS["pair in time"])
-        formula = fisher.pair_information(
+        formula = line_of_sight.pair_information(
             np.asarray(24.0),
             np.asarray(np.sum(TONES**2)),
             snr=np.asarray(100.0),
@@ -259,7 +259,7 @@ class TestPlacement:
         square = np.mean(omega**2)
 
         def error(split):
-            angular = fisher.pair_information(
+            angular = line_of_sight.pair_information(
                 np.asarray(6666.0), np.asarray(np.sum(omega**2)), snr=np.asarray(1.0),
                 departure_sensitivity=energy, arrival_sensitivity=energy, split=split,
             )  # fmt: skip
