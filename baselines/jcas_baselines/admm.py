@@ -7,8 +7,9 @@ from functools import partial
 from math import inf
 from typing import Literal
 
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace
 
+from jcas_env.batching import unrows
 from jcas_env.scenarios.multicell import RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Status
 
@@ -81,31 +82,19 @@ class ADMM(RelaxedSolver):
             residual_tolerance=self.residual_tolerance,
         )
         begin = first_state(relaxed, groups, start)
-        state, iterations, converged = iterate(
-            begin, lambda state: step(state, *update(state, self.penalty)), limit=self.max_iterations
-        )
+        ended = iterate(begin, lambda state: step(state, *update(state, self.penalty)), limit=self.max_iterations)
+        state, iterations, converged = (unrows(part, batch) for part in ended)
         live = earns(state)
         residual = xp.maximum(xp.abs(xp.sum(state.power, axis=-1) - 1.0), xp.abs(xp.sum(state.band, axis=-1) - 1.0))
-        users = xp.astype(xp.reshape(relaxed.present, state.power.shape), state.power.dtype)
-        size = xp.reshape(groups.size, state.band.shape)
         residual = xp.where(live, residual, 0.0)
+        users = xp.astype(relaxed.present, state.power.dtype)
         power, power_flat = onto_simplex(state.power, state.power_floor, users)
-        band, band_flat = onto_simplex(state.band, state.band_floor, size)
+        band, band_flat = onto_simplex(state.band, state.band_floor, groups.size)
         good = converged & ~((power_flat | band_flat) & live)
         status = xp.where(good, int(Status.STATIONARY), int(Status.ITERATION_LIMIT))
-        allocation = RelaxedAllocation(
-            xp.reshape(power, relaxed.coefficient.shape), groups.spread(xp.reshape(band, groups.size.shape))
-        )
-        return RelaxedResult(
-            allocation,
-            xp.full(batch, inf, dtype=power.dtype, device=device(power)),
-            xp.reshape(status, batch),
-            xp.reshape(iterations, batch),
-            {
-                "primal_residual": xp.reshape(residual, batch),
-                "stationarity": stationarity(relaxed, groups, allocation),
-            },
-        )
+        allocation = RelaxedAllocation(power, groups.spread(band))
+        figures = {"primal_residual": residual, "stationarity": stationarity(relaxed, groups, allocation)}
+        return RelaxedResult(allocation, xp.full_like(residual, inf), status, iterations, figures)
 
     @property
     def searcher(self) -> RelaxedSolver:

@@ -8,7 +8,6 @@ from typing import Any, Literal, get_args
 
 from array_api_compat import array_namespace
 
-from jcas_env.checks import require
 from jcas_env.physics.water_filling import waterfill
 from jcas_env.scenarios.massive_mimo import MassiveMIMOProblem
 from jcas_env.scenarios.mesh import MeshProblem
@@ -17,13 +16,7 @@ from jcas_env.scenarios.multicell import MultiCellProblem, RelaxedAllocation, Re
 from .massive_mimo import closed_form as massive_mimo
 from .massive_mimo.closed_form import Reading
 from .mesh import solve as mesh
-from .multicell.relaxed_solver import (
-    RelaxedResult,
-    RelaxedSolver,
-    floors_of,
-    solve_cells,
-    solve_services,
-)
+from .multicell.relaxed_solver import RelaxedResult, RelaxedSolver, floors_of, solve_cells, solve_services
 from .solver import Solution, require_choice
 
 
@@ -51,10 +44,7 @@ class EqualAllocation(RelaxedSolver):
     """Massive MIMO: what is equal; None: equal-power."""
 
     def __post_init__(self) -> None:
-        require(
-            self.reading in (None, *get_args(Reading)),
-            f"`reading` must be one of {get_args(Reading)}, got {self.reading!r}",
-        )
+        require_choice("reading", self.reading, None, *get_args(Reading))
         require_choice("per", self.per, None, "user", "group")
         require_choice("power", self.power, None, "equal", "proposed")
 

@@ -17,14 +17,7 @@ from jcas_env.types import Status
 from .massive_mimo import closed_form as massive_mimo
 from .mesh import solve as mesh
 from .multicell.interior_point import maximise_perspective
-from .multicell.relaxed_solver import (
-    AtShare,
-    RelaxedResult,
-    RelaxedSolver,
-    floors_of,
-    solve_cells,
-    solve_services,
-)
+from .multicell.relaxed_solver import AtShare, RelaxedResult, RelaxedSolver, floors_of, solve_cells, solve_services
 from .multicell.share_cuts import decompose_share
 from .solver import Solution, require_choice
 

@@ -12,14 +12,13 @@ from typing import Literal, get_args
 
 from array_api_compat import array_namespace, device
 
-from jcas_env.checks import require
 from jcas_env.scenarios.massive_mimo import MassiveMIMOAllocation, MassiveMIMOProblem
 from jcas_env.scenarios.massive_mimo.action import fallback, split
 from jcas_env.scenarios.massive_mimo.scenario import predicted_sigma
 from jcas_env.types import Status
 
 from .massive_mimo.closed_form import GRID, answer, at_sensing_power, share_grid
-from .solver import Method, Solution, double_precision, require_number
+from .solver import Method, Solution, double_precision, require_choice, require_number
 
 BeamError = Literal["none", "sigma"]
 """Beam error that a rule plans with: none, or one predicted standard deviation (at most 0.5 rad)."""
@@ -33,10 +32,7 @@ class FramePlanner(Method, ABC):
     """Beam error to plan with."""
 
     def __post_init__(self) -> None:
-        require(
-            self.beam_error in get_args(BeamError),
-            f"`beam_error` must be one of {get_args(BeamError)}, got {self.beam_error!r}",
-        )
+        require_choice("beam_error", self.beam_error, *get_args(BeamError))
 
     def planned(self, problem: MassiveMIMOProblem) -> MassiveMIMOProblem:
         """The known problem with the target where it is assumed to be."""

@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 from array_api_compat import array_namespace, device
 
-from jcas_env.checks import require
 from jcas_env.physics.rates import saturated_ratio
 from jcas_env.scenarios.multicell import MultiCellProblem
 from jcas_env.types import Status, as_array
@@ -20,7 +19,7 @@ from .bounding.units import share_range, slots_of
 from .multicell.ascent import without_floors
 from .multicell.cells import infeasible
 from .search import Joint
-from .solver import Method, Solution, Solver, require_number
+from .solver import Method, Solution, Solver, require_choice, require_number
 
 EFFORTS = {
     "root": Setting(4, 1, 1, 1e-3),
@@ -73,7 +72,7 @@ class UpperBound(Method):
     """Gap up to which the allocation is called optimal."""
 
     def __post_init__(self) -> None:
-        require(self.effort in EFFORTS, f"`effort` must be one of {list(EFFORTS)}, got {self.effort!r}")
+        require_choice("effort", self.effort, *EFFORTS)
         require_number("tolerance", self.tolerance, "of at least 0", lambda value: 0 <= value < inf)
 
     def _certificate(self, problem: MultiCellProblem) -> tuple[np.ndarray, np.ndarray]:

@@ -11,13 +11,7 @@ from jcas_env.types import Array
 
 from .multicell.ascent import without_floors
 from .multicell.cells import infeasible
-from .multicell.relaxed_solver import (
-    RelaxedResult,
-    RelaxedSolver,
-    floors_of,
-    share_candidates,
-    share_interval,
-)
+from .multicell.relaxed_solver import RelaxedResult, RelaxedSolver, floors_of, share_candidates, share_interval
 from .solver import Method, Solution
 
 SHARES = 9

@@ -45,7 +45,7 @@ def future(scenario: MassiveMIMO, *, episodes: int, seed: int) -> list[State]:
     return states
 
 
-def clairvoyant(scenario: MassiveMIMO, *, episodes: int, seed: int, grid: int = VARIANCES) -> Clairvoyant:
+def clairvoyant(scenario: MassiveMIMO, *, episodes: int, seed: int) -> Clairvoyant:
     r"""Best plan of sensing shares for known gains, echoes and target: an upper bound up to the grid's error.
 
     .. math:: J_t(V) = \max_{T/S} \big\{ r_t(V, T/S) + J_{t+1}\big(V_t(V, T/S)\big) \big\}
@@ -61,8 +61,6 @@ def clairvoyant(scenario: MassiveMIMO, *, episodes: int, seed: int, grid: int = 
         With that tracker and without an energy budget, else ``ValueError``.
     episodes, seed : int
         Episode i is the one that the environment draws with ``seed + i``.
-    grid : int
-        Points of the grid of variances.
 
     Returns
     -------
@@ -73,8 +71,8 @@ def clairvoyant(scenario: MassiveMIMO, *, episodes: int, seed: int, grid: int = 
     require(config.tracker == "one-sigma", f"`tracker` must be 'one-sigma' for the bound, got {config.tracker!r}")
     require(config.energy_budget is None, "the bound knows no `energy_budget`")
     states = future(scenario, episodes=episodes, seed=seed)
-    nodes = np.geomspace(config.variance_limit / 100.0, 30.0 * config.variance_limit, grid)
-    value = np.zeros((grid, episodes))
+    nodes = np.geomspace(config.variance_limit / 100.0, 30.0 * config.variance_limit, VARIANCES)
+    value = np.zeros((VARIANCES, episodes))
     values = [value]
     for state in reversed(states[1:]):
         value = _best(scenario, state, nodes[:, None], nodes, value)[0]

@@ -112,14 +112,14 @@ def solve_sca(
         return point._replace(power=power, sensing=sensing, rate=rate), rate - point.rate <= enough
 
     cap = FROM_FULL if isinstance(start, str) and start == "full" else FROM_ELSEWHERE
-    point, iterations, converged = iterate(point, step, limit=limit or cap)
-    status = xp.where(converged, int(Status.STATIONARY), int(Status.ITERATION_LIMIT))
+    ended = iterate(point, step, limit=limit or cap)
+    point, iterations, converged = (unrows(part, problem.batch) for part in ended)
     return answer(
         problem,
-        unrows(MassiveMIMOAllocation(point.power, point.sensing), problem.batch),
-        status=unrows(status, problem.batch),
+        MassiveMIMOAllocation(point.power, point.sensing),
+        status=xp.where(converged, int(Status.STATIONARY), int(Status.ITERATION_LIMIT)),
         feasible=problem.feasible,
-        iterations=unrows(iterations, problem.batch),
+        iterations=iterations,
     )
 
 

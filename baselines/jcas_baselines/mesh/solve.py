@@ -74,7 +74,7 @@ def _claimed(status: Array, problem: MeshProblem, cuts: Cuts) -> Array:
 
 
 @_in_double_precision
-def solve_exact(problem: MeshProblem, *, whole: bool = True) -> Solution:
+def solve_exact(problem: MeshProblem) -> Solution:
     """Count model in closed form (spec mesh 3.4).
 
     Raises ``ValueError`` for a frequency-selective channel, which it does not cover.
@@ -87,7 +87,7 @@ def solve_exact(problem: MeshProblem, *, whole: bool = True) -> Solution:
     xp = array_namespace(best.value)
     status = xp.full_like(frontier.order[:, 0], int(Status.OPTIMAL))
     found = Decomposition(best.answer.share[:, None], best.answer, best.value, best.bound, xp.ones_like(status), status)
-    return _assembled(problem, frontier, interval.feasible, found, whole=whole)
+    return _assembled(problem, frontier, interval.feasible, found, whole=True)
 
 
 def _assembled(

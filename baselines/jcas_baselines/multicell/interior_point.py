@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from array_api_compat import array_namespace
 
-from jcas_env.batching import rows
+from jcas_env.batching import rows, unrows
 from jcas_env.physics.membership import Groups
 from jcas_env.scenarios.multicell import RelaxedAllocation, RelaxedProblem
 from jcas_env.types import Array, Status
@@ -83,20 +83,19 @@ def solve_perspective(
         for floor, total in zip(floors, totals, strict=True)
     ]
     begin = _begin(relaxed, groups, inner, form, gap)
-    state, iterations, converged = iterate(begin, _newton, limit=LIMIT)
+    state, iterations, converged = (unrows(part, batch) for part in iterate(begin, _newton, limit=LIMIT))
     chosen = []  # the same shares of the slack, above the floors as they are
     for value, tight, floor, total in zip(
         (state.power, state.band), (state.power_floor, state.band_floor), floors, totals, strict=True
     ):
         part = (value - tight) / xp.clip(xp.sum(value - tight, axis=-1, keepdims=True), min=1e-300)
-        chosen.append(floor + xp.clip(1.0 - total, min=0.0) * xp.reshape(part, (*batch, part.shape[-1])))
+        chosen.append(floor + xp.clip(1.0 - total, min=0.0) * part)
     allocation = RelaxedAllocation(chosen[0], groups.spread(chosen[1]))
-    barrier = xp.reshape(state.barrier, batch)
     value, bound, prices = perspective_prices(
-        relaxed, groups, floors, allocation, barrier=barrier, form=form, least=least
+        relaxed, groups, floors, allocation, barrier=state.barrier, form=form, least=least
     )
     status = xp.where(converged, int(Status.OPTIMAL), int(Status.ITERATION_LIMIT))
-    return PerspectiveResult(allocation, value, bound, prices, xp.reshape(status, batch), xp.reshape(iterations, batch))
+    return PerspectiveResult(allocation, value, bound, prices, status, iterations)
 
 
 def _begin(relaxed: RelaxedProblem, groups: Groups, inner: list[Array], form: Form, gap: float) -> BarrierState:
