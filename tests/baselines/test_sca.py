@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,7 @@ from support.backends import BACKENDS, to_numpy
 from support.problems import CORNERS, mixed_problem, random_problem
 from support.scenes import static
 
-from jcas_env import MultiCellAllocation, Status
+from jcas_env import MultiCellAllocation, MultiCellProblem, Status
 
 
 def flat_air(problem, share=0.5):
@@ -260,3 +261,22 @@ def test_allocations_are_the_points_in_physical_units(rng):
     expected = EqualAllocation().solve(problem).allocation
     np.testing.assert_allclose(allocation.power, expected.power, rtol=1e-12)
     np.testing.assert_allclose(allocation.bandwidth, expected.bandwidth, rtol=1e-12)
+
+
+def test_the_problem_is_taken_apart_once():
+    """Files that calls with the problem lead through, one after the other: few are come back to."""
+    problem, visited = static(2).problem, []
+
+    def watch(frame, event, _):
+        names = frame.f_code.co_varnames[: frame.f_code.co_argcount]
+        here = frame.f_code.co_filename
+        ours = event == "call" and "jcas_" in here
+        if ours and any(isinstance(frame.f_locals.get(name), MultiCellProblem) for name in names):
+            visited.extend([here] if visited[-1:] != [here] else [])
+
+    sys.setprofile(watch)
+    try:
+        SCA().solve(problem)
+    finally:
+        sys.setprofile(None)
+    assert len(visited) - len(set(visited)) <= 3

@@ -57,6 +57,15 @@ def test_sixty_lines_of_code_are_enough():
     assert len(lines) <= 1 + 60, "one line of docstring, and the code"
 
 
+def test_a_scenario_that_states_no_truth_knows_it():
+    assert Toy().truth_is_known
+    assert not make_scenario("multicell").truth_is_known
+    problem = ToyProblem(np.array([1.0, 3.0]))
+    outcome = problem.outcome(Toy.fallback(problem))
+    assert problem.utility(Toy.fallback(problem)) == outcome.utility == pytest.approx(np.log(1.5) + np.log(2.5))
+    assert problem.violation(ToyAllocation(np.array([1.0, 0.5]))) == 0.5
+
+
 def test_gymnasium_makes_it():
     env = gym.make("toy/Toy-v0", users=4, render_mode="rgb_array")
     check_env(env.unwrapped, skip_render_check=True)

@@ -75,10 +75,10 @@ def solve_by_rounds(
         figures["cell_objective"] = utility
         utility, trace = xp.sum(utility, axis=-1), xp.sum(trace, axis=-2)
         status, iterations = xp.max(status, axis=-1), xp.max(iterations, axis=-1)
-    figures["utility_trace"] = trace / low.shape[-1]
+    figures["utility_trace"] = trace / problem.cells
     return Solution(
         problem.assemble(normalised(network, value, share), share),
-        utility / low.shape[-1],
+        utility / problem.cells,
         xp.full_like(utility, inf),
         status,
         iterations,
