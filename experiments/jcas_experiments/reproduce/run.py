@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from jcas_agents.files import write_file
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..figures import new_figure, save_figure
-from ..files import replacing, write_json
+from ..files import write_json
 from .figure import Effort, FigureRecipe, Table
 
 
@@ -48,15 +50,16 @@ def report(name: str, recipe: FigureRecipe, effort: Effort, table: Table, comple
 
 
 def write_csv(path: Path, table: Table) -> None:
-    """Write a table atomically, with a heading."""
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(table.columns)
-        writer.writerows(table.rows)
+    """Write a table whole, with a heading."""
+    text = StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(table.columns)
+    writer.writerows(table.rows)
+    write_file(path, text.getvalue().encode())
 
 
 def write_picture(recipe: FigureRecipe, table: Table, path: Path) -> None:
-    """Draw the rows into a PNG file, atomically."""
+    """Draw the rows into a PNG file."""
     figure = new_figure(11.0, 4.8)
     recipe.draw(figure, table)
     figure.suptitle(recipe.title, fontsize=11)
