@@ -21,7 +21,8 @@ from .policies.mesh import MeshPolicy
 from .policies.multicell import EquivariantPolicy
 from .policies.policy import Policy
 from .policies.tracking import TrackingPolicy
-from .tensor_files import brief, read, require_like, write
+from .runs import brief
+from .tensor_files import read, require_like, write
 
 FORMAT = "jcas-policy-2"
 """Kind and version of the file."""

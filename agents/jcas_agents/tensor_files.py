@@ -20,6 +20,7 @@ from torch import Tensor
 from jcas_env.checks import require
 
 from .files import write_file
+from .runs import brief
 
 HASH = "tensors_sha256"
 """Entry of a card: :func:`digest` of the tensors beside it."""
@@ -94,6 +95,11 @@ def require_like(name: Path | str, tensors: Mapping[str, Tensor], expected: Mapp
         require(not value.is_floating_point() or bool(value.isfinite().all()), f"{name} holds {key} with NaN or inf")
 
 
-def brief(value: object, show: Any = repr) -> str:
-    """A value in an error: one line of at most 500 characters."""
-    return " ".join(show(value).split())[:500]
+def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor], prefix: str) -> None:
+    """Give an optimiser its moments, named ``PREFIX INDEX.MOMENT``; its settings stay as they are."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith(prefix):
+            index, moment = name[len(prefix) :].split(".")
+            state.setdefault(int(index), {})[moment] = value
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -48,16 +48,18 @@ def require_picture(option: str, path: Path) -> None:
     require_writable(option, path)
 
 
-def require_apart(written: Mapping[str, Path | None], read: Mapping[str, Path] | None = None) -> None:
+def require_apart(written: Mapping[str, Path | None], read: Iterable[Path] = ()) -> None:
     """Raise ``ValueError`` where a file would be written over another one that is written, or that is read.
 
-    ``written`` and ``read`` name each path by the option that gives it.
+    ``written`` names each path by the option that gives it.
     """
-    named = [(option, path) for option, path in written.items() if path is not None and not is_special(path)]
-    seen = {os.path.realpath(path): f"{option} {path}" for option, path in (read or {}).items()}
-    for option, path in named:
-        other = seen.setdefault(os.path.realpath(path), f"{option} {path}")
-        require(other == f"{option} {path}", f"`{other}` and `{option} {path}` are the same file")
+    seen = {os.path.realpath(path): f"policy {path}" for path in read}
+    for option, path in written.items():
+        if path is None or is_special(path):
+            continue
+        name = f"{option} {path}"
+        other = seen.setdefault(os.path.realpath(path), name)
+        require(other == name, f"`{other}` and `{name}` are the same file")
 
 
 @contextmanager

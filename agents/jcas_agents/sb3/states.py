@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..states import restore_optimiser
-from ..tensor_files import require_like
+from ..tensor_files import require_like, restore_optimiser
 
 
 def model_tensors(model: Any) -> dict[str, Tensor]:

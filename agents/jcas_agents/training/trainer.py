@@ -18,7 +18,7 @@ from jcas_env.checks import require
 from .. import tensor_files
 from ..files import write_file
 from ..policies.policy import Policy
-from ..states import require_same_run, restore_optimiser
+from ..runs import require_same_run
 
 P = TypeVar("P", bound=Policy)
 
@@ -133,7 +133,7 @@ class Trainer(ABC):
         return named
 
     def expected(self) -> dict[str, Tensor]:
-        """Tensors with names, shapes and types of those that :meth:`tensors` has once all weights have had a gradient."""
+        """Names, shapes and types of what :meth:`tensors` gives once all weights have had a gradient."""
         named = {f"policy.{name}": value for name, value in self.policy.state_dict().items()}
         for index, weight in enumerate(self.policy.parameters()):
             moments = {"exp_avg": weight, "exp_avg_sq": weight, "step": torch.zeros(())}
@@ -176,7 +176,7 @@ class Trainer(ABC):
     def _restore(self, tensors: dict[str, Tensor]) -> None:
         """Take over tensors that are known to fit."""
         self.policy.load_state_dict({name[7:]: value for name, value in tensors.items() if name.startswith("policy.")})
-        restore_optimiser(self.optimiser, tensors, "optimiser.")
+        tensor_files.restore_optimiser(self.optimiser, tensors, "optimiser.")
 
     def save_bad_batch(self, folder: Path) -> Path:
         """Write step and batch of the current step as JSON, and the training state beside it; returns the former."""

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any
 
 from jcas_agents.checkpoint import save_policy
-from jcas_agents.states import require_same_run
+from jcas_agents.runs import require_same_run
 from jcas_agents.tensor_files import read
 from jcas_agents.training.curves import write_tensorboard
 from jcas_agents.training.trainer import BadGradientError, Trainer, TrainingRecipe

@@ -15,10 +15,10 @@ from jcas_agents import tensor_files
 from jcas_agents.checkpoint import save_policy
 from jcas_agents.data.scene_env import SceneVectorEnv
 from jcas_agents.files import write_file
+from jcas_agents.runs import require_same_run
 from jcas_agents.sb3.adapter import RECIPES, ROLLOUT_LANES, SB3VectorAdapter
 from jcas_agents.sb3.policy import trained_policy
 from jcas_agents.sb3.states import model_tensors, restore_model
-from jcas_agents.states import require_same_run
 from jcas_baselines import ConstantRule
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -55,7 +55,7 @@ class SB3Run:
 
     @property
     def model_file(self) -> Path:
-        """The model in Stable-Baselines3's own format, which unpickles on loading: no command of this project loads it."""
+        """The model in Stable-Baselines3's own format, which unpickles on loading; no command here loads it."""
         return self.folder / f"multicell-rate-{self.algo}.zip"
 
     @property

@@ -1,4 +1,4 @@
-"""What training states have in common, whoever trains: which run they belong to, and the optimiser without pickles."""
+"""Which run a file belongs to: whoever goes on with one is told by name what differs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from jcas_env.checks import require
-
-from .tensor_files import brief
 
 
 def require_same_run(card: Mapping[str, Any], made_by: Mapping[str, Any]) -> None:
@@ -31,11 +26,6 @@ def _differences(theirs: Any, ours: Any, name: str) -> Iterator[str]:
         yield f"{name} {brief(theirs)}, not {brief(ours)}"
 
 
-def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor], prefix: str) -> None:
-    """Give an optimiser its moments, named ``PREFIX INDEX.MOMENT``; its settings stay as they are."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        if name.startswith(prefix):
-            index, moment = name[len(prefix) :].split(".")
-            state.setdefault(int(index), {})[moment] = value
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+def brief(value: object, show: Any = repr) -> str:
+    """A value in an error: one line of at most 500 characters."""
+    return " ".join(show(value).split())[:500]
