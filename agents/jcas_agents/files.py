@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -66,6 +67,8 @@ def _is_the_file_of(stream: object, path: Path) -> bool:
 
 def _replace(target: Path, content: bytes) -> None:
     """Put a new file in the place of an old one, whose permissions it takes over."""
+    if target.is_symlink():  # the end of links that lead to themselves
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.part")
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -77,6 +77,24 @@ def alone_in(folder: Path) -> Iterator[None]:
         except (BlockingIOError, PermissionError):
             raise ValueError(f"another process is at work in {folder}: choose another folder, or wait") from None
         yield
+
+
+def write_all(files: Iterable[tuple[str, Path | None, Callable[[Path], object]]]) -> tuple[list[str], list[OSError]]:
+    """Write several files, whatever becomes of the others; returns a line for each that is written, and the errors.
+
+    ``files``: what each is, its path (None: it is not asked for), and who writes it.
+    """
+    written: list[str] = []
+    unwritten: list[OSError] = []
+    for what, path, write in files:
+        if path is None:
+            continue
+        try:
+            write(path)
+            written.append(f"{what}: {path}")
+        except OSError as error:
+            unwritten.append(error)
+    return written, unwritten
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -18,14 +18,14 @@ from jcas_env.checks import require, suggest
 from jcas_env.scenarios import SCENARIOS
 
 from ..console import complain, fail, say, standard_output
-from ..files import require_apart, require_picture, require_writable, write_json
-from ..kept import rows_file
+from ..files import require_apart, require_picture, require_writable, write_all, write_json
+from ..kept import Kept, rows_file
 from ..scenarios.registry import ENTRIES, roster_of
 from .comparison import Comparison, Played, Setting, play, refuses
 from .latency import parse_latency
 from .picture import draw_comparison
 from .regret import Forecast, Yardstick, measure
-from .rows import Rows
+from .rows import finished_rows, keep, keep_yardstick, taken_over, yardstick_taken_over
 from .table import show
 
 HORIZON = 20
@@ -116,12 +116,14 @@ def compare(
         timed = latency or slot_ms is not None or declared_latency
         clock = parse_latency(built.config, slot_ms, declared_latency or [], names) if timed else None
         setting = Setting(scenario, built, seed, episodes, roster, regret, clock)
-        rows = Rows.begin(rows_file(picture), setting, resume=resume)
+        rows = finished_rows(rows_file(picture), setting, resume=resume)
     except (ValueError, TypeError, OSError) as error:
         fail(error)
     comparison, complete = run_comparison(setting, names, console, rows)
     done = len(comparison.played)
-    written, unwritten = _write(comparison, json, picture) if done else ([], [])
+    numbers = ("numbers", json, lambda path: write_json(path, comparison.report()))
+    drawing = ("figure", picture, lambda path: draw_comparison(comparison, path))
+    written, unwritten = write_all([numbers, drawing] if done else [])
     if not complete:
         say(console, f"interrupted: {done} of {len(names)} allocators finished; go on with --resume")
     if done:
@@ -139,23 +141,8 @@ def compare(
         raise typer.Exit(130 if not complete else 1 if comparison.failed or unwritten else 2)
 
 
-def _write(comparison: Comparison, numbers: Path | None, picture: Path) -> tuple[list[str], list[OSError]]:
-    """Write the files, before anything is printed; returns what has been written, and what has not."""
-    written, unwritten = [], []
-    files = {"figure": (picture, lambda path: draw_comparison(comparison, path))}
-    if numbers is not None:
-        files = {"numbers": (numbers, lambda path: write_json(path, comparison.report())), **files}
-    for what, (path, write) in files.items():
-        try:
-            write(path)
-            written.append(f"{what}: {path}")
-        except OSError as error:
-            unwritten.append(error)
-    return written, unwritten
-
-
 def run_comparison(
-    setting: Setting, allocators: Sequence[str], console: Console, rows: Rows | None = None
+    setting: Setting, allocators: Sequence[str], console: Console, rows: Kept | None = None
 ) -> tuple[Comparison, bool]:
     """Evaluate allocators one after the other; returns what has finished, and whether that is all (False: Ctrl-C).
 
@@ -193,25 +180,25 @@ def run_comparison(
     return Comparison(setting, played, refused, failed, yardstick), complete
 
 
-def _earned(setting: Setting, name: str, allocator: Any, rows: Rows | None, progress: Progress) -> Played:
+def _earned(setting: Setting, name: str, allocator: Any, rows: Kept | None, progress: Progress) -> Played:
     """What one allocator earns, with a bar; from the finished rows where it stands there."""
     for task in progress.task_ids:
         progress.remove_task(task)
     task = progress.add_task(name, total=setting.episodes * setting.scenario.horizon, unit="slots")
-    result = None if rows is None else rows.taken_over(name, allocator)
+    result = None if rows is None else taken_over(rows, name, allocator)
     if result is None:
         on_slot = partial(progress.advance, task)
         on_late = partial(progress.reset, task, description=f"{name} late")
         result = play(setting, name, allocator, on_slot=on_slot, on_late=on_late)
         if rows is not None:
-            rows.add(name, allocator, result)
+            keep(rows, name, allocator, result)
     return result
 
 
-def _search(setting: Setting, rows: Rows | None, progress: Progress) -> Yardstick | None:
+def _search(setting: Setting, rows: Kept | None, progress: Progress) -> Yardstick | None:
     """Search and bound the first slots, with a bar; from the finished rows where that stands there."""
     scenes = setting.searched
-    known = None if rows is None else rows.yardstick(scenes)
+    known = None if rows is None else yardstick_taken_over(rows, scenes)
     if known is not None:
         return known
     task = progress.add_task("yardstick", total=scenes, unit="scenes")
@@ -223,7 +210,7 @@ def _search(setting: Setting, rows: Rows | None, progress: Progress) -> Yardstic
 
     found = measure(setting.name, setting.scenario, seed=setting.seed, scenes=scenes, on_scene=on_scene)
     if rows is not None and found is not None:
-        rows.add_yardstick(found)
+        keep_yardstick(rows, found)
     return found
 
 
