@@ -89,7 +89,7 @@ def require_like(name: Path | str, tensors: Mapping[str, Tensor], expected: Mapp
     odd = sorted(tensors.keys() ^ expected.keys())
     what = "lacks" if odd and odd[0] in expected else "has an unknown"
     require(not odd, f"{name} {what} tensor {brief(odd[:1])[1:-1]}")
-    for key, value in tensors.items():
+    for key, value in sorted(tensors.items()):
         mine, wanted = ((item.dtype, list(item.shape)) for item in (value, expected[key]))
         require(mine == wanted, f"{name} holds {key} as {mine[0]} {mine[1]}, not as {wanted[0]} {wanted[1]}")
         require(not value.is_floating_point() or bool(value.isfinite().all()), f"{name} holds {key} with NaN or inf")

@@ -6,13 +6,13 @@ import json
 import random
 import re
 import struct
-import tracemalloc
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from jcas_agents import tensor_files
-from jcas_agents.checkpoint import PRETRAINED, load_policy, policy_file, pretrained, save_policy
+from jcas_agents.checkpoint import POLICIES, PRETRAINED, load_policy, policy_file, pretrained, save_policy
 from jcas_agents.policies.mesh import MeshPolicy
 from jcas_agents.policies.multicell import PolicyShape
 from jcas_agents.policies.sets import SetShape
@@ -93,7 +93,7 @@ def test_a_file_without_a_hash_is_refused(tmp_path, mesh):
         ({"shape": {"width": 10**400, "layers": 2}}, "got a far larger one"),
         ({"shape": {"width": 32, "layers": 100_000}}, "`layers` must be a whole number in [1, 16], got 100000"),
         ({"shape": {"width": 512, "layers": 16}}, "tensor 'rounds.10.0.bias'"),
-        ({"shape": {"width": 33, "layers": 2}}, "holds frame_head.0.weight as torch.float32 [32, 66], not as torch.float32 [33, 68]"),
+        ({"shape": {"width": 33, "layers": 2}}, "holds embed.bias as torch.float32 [32], not as torch.float32 [33]"),
         ({"shape": {"width": 32, "layers": 2, "heads": 2}}, "`shape` has an unknown entry ['heads']"),
         ({"scenario": ["mesh"]}, "`scenario` of its card must be str, got ['mesh']"),
         ({"scenario": "multicell"}, "`shape`"),
@@ -116,16 +116,19 @@ def test_a_card_is_refused_by_the_name_of_its_entry(tmp_path, mesh, changes, wor
     assert words in refusal(tmp_path / "p.safetensors", forged(card | changes, tensors))
 
 
-def test_a_card_that_asks_for_much_gets_nothing(tmp_path, mesh):
+def test_a_card_that_asks_for_much_gets_nothing(tmp_path, monkeypatch, mesh):
     """The largest shape that the bounds allow would take hundreds of times the file."""
+    made = []
+
+    class Watched(MeshPolicy):
+        def __init__(self, shape):
+            super().__init__(shape)
+            made.append({value.device.type for value in self.parameters()})
+
+    monkeypatch.setitem(POLICIES, "mesh", Watched)
     card, tensors = mesh
-    content = forged(card | {"shape": {"width": 512, "layers": 16}}, tensors)
-    refusal(tmp_path / "p.safetensors", content)
-    tracemalloc.start()
-    refusal(tmp_path / "p.safetensors", content)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 20 * len(content)
+    refusal(tmp_path / "p.safetensors", forged(card | {"shape": {"width": 512, "layers": 16}}, tensors))
+    assert made == [{"meta"}]  # names and sizes alone
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
@@ -157,8 +160,6 @@ def test_a_name_is_a_name(name):
 
 
 def test_a_shape_takes_numpy_integers_and_a_policy_of_them_has_a_card(tmp_path):
-    import numpy as np
-
     save_policy(tmp_path / "p.safetensors", MeshPolicy(SetShape(np.int64(8), np.int32(1))), {})
     assert load_policy(tmp_path / "p.safetensors").shape == SetShape(8, 1)
     with pytest.raises(ValueError, match="`queues` must be True or False, got 'False'"):
