@@ -15,6 +15,7 @@ from jcas_agents.checkpoint import load_policy, save_policy
 from jcas_agents.training.multicell import MultiCellTrainer
 from jcas_baselines import ADMM, EqualAllocation
 from jcas_experiments import cli
+from jcas_experiments.compare.comparison import play
 from jcas_experiments.files import alone_in
 from jcas_experiments.reproduce.registry import FIGURES
 from jcas_experiments.score import scores as scoring
@@ -35,8 +36,8 @@ def run(tmp_path, monkeypatch):
     return lambda *arguments: CliRunner().invoke(cli.app, list(arguments))
 
 
-COMPARE = ("compare", "--episodes", "2", "--horizon", "2", "--set", "users_per_cell=2", "--regret", "1")
-THREE = ("--allocators", "equal,exact,admm", "--latency", "--slot-ms", "1000")
+COMPARE = ("compare", "--episodes", "2", "--horizon", "2", "--set", "users_per_cell=2", "--regret", "0")
+THREE = ("--regret", "1", "--allocators", "equal,exact,admm", "--latency", "--slot-ms", "1000")
 
 
 def killed_at(monkeypatch, owner, name, call):
@@ -69,11 +70,20 @@ class TestCompare:
             with pytest.raises(Killed):
                 run(*COMPARE, *THREE, "--json", "cut.json")
         assert not (tmp_path / "cut.json").exists()
-        with monkeypatch.context() as patch:
-            patch.setattr(EqualAllocation, "solve", lambda *_: pytest.fail("played again"))
-            patch.setattr("jcas_experiments.compare.comparison.decision_time", lambda *_, **__: 0.01)
-            result = run(*COMPARE, *THREE, "--json", "cut.json", "--resume")
+        played = []
+
+        def counted(setting, name, *arguments, **keywords):
+            played.append(name)
+            return play(setting, name, *arguments, **keywords)
+
+        monkeypatch.setattr("jcas_experiments.compare.command.play", counted)
+        result = run(*COMPARE, *THREE, "--json", "cut.json", "--resume")
         assert result.exit_code == 0, result.output
+        assert played == ["admm"]
+        with monkeypatch.context() as patch:  # all of it is there, the yardstick too
+            patch.setattr("jcas_experiments.compare.command.measure", lambda *_, **__: pytest.fail("searched again"))
+            assert run(*COMPARE, *THREE, "--json", "cut.json", "--resume").exit_code == 0
+        assert played == ["admm"]
         assert numbers(tmp_path / "cut.json") == numbers(tmp_path / "whole.json")
 
     @pytest.mark.parametrize(
@@ -133,17 +143,18 @@ class TestCompare:
             assert result.exit_code == 2
             assert "are the same file" in result.stderr
 
-    @pytest.mark.parametrize("name", ["q[/b]a", "run [v2]", "$\\frac", "_x", "[red]"])
-    def test_names_are_printed_and_drawn_as_they_are(self, run, tmp_path, name):
-        save_policy(tmp_path / f"{name}.safetensors", stirred(), {"reward": "rate"})
-        result = run(*COMPARE, "--policy", f"{name}.safetensors", "--allocators", "equal", "--figure", f"{name}.png",
-                     "--json", f"{name}.json")  # fmt: skip
+    def test_names_are_printed_and_drawn_as_they_are(self, run, tmp_path):
+        names = ["a[bold]", "run [v2]", "$\\frac", "_x", "[red]"]
+        for name in names:
+            save_policy(tmp_path / f"{name}.safetensors", stirred(), {"reward": "rate"})
+        policies = [word for name in names for word in ("--policy", f"{name}.safetensors")]
+        files = ("--figure", "q[/b]/[v2] $x.png", "--json", "[red].json")
+        result = run(*COMPARE, *policies, "--allocators", "equal", *files)
         assert result.exit_code == 0, result.output
-        assert f"figure: {name}.png" in result.stdout
-        assert f"numbers: {name}.json" in result.stdout
-        assert any(line.startswith(f"{Path(name).name} ") for line in result.stdout.splitlines())
-        result = run(*COMPARE, "--allocators", name)
-        assert f"unknown allocator {name!r}" in result.stderr
+        assert {"figure: q[/b]/[v2] $x.png", "numbers: [red].json"} <= set(result.stdout.splitlines())
+        for name in names:
+            assert any(line.startswith(f"{name} ") for line in result.stdout.splitlines())
+            assert f"unknown allocator {name!r}" in run(*COMPARE, "--allocators", name).stderr
 
 
 class TestReproduce:
