@@ -1,26 +1,28 @@
-"""Policies and training states as safetensors files; loading never unpickles (spec learning 7.8).
+"""Files of policies: what their cards must hold, and the policies that ship (spec learning 7.8).
 
-The metadata of a file holds its card as JSON; a policy's card stands beside it once more, to be read by people.
+A policy's card lies in its safetensors file, see :mod:`.tensor_files`, and beside it once more, to be read by people.
 """
 
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+import torch
 from torch import Tensor
 
-from jcas_env.checks import require
+from jcas_env.checks import require, suggest
 
+from .files import write_file
 from .policies.mesh import MeshPolicy
 from .policies.multicell import EquivariantPolicy
 from .policies.policy import Policy
 from .policies.tracking import TrackingPolicy
+from .runs import brief
+from .tensor_files import read, require_like, write
 
 FORMAT = "jcas-policy-2"
 """Kind and version of the file."""
@@ -30,88 +32,90 @@ PRETRAINED = Path(__file__).resolve().parent / "pretrained"
 """Policies that ship with the package."""
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is at any time the old or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+CARD = {"format": str, "scenario": str, "features": str, "shape": dict, "parameters": int}
+"""Entries that every card has, and their types; :class:`.policy.Shape` declares those of ``shape``."""
+FURTHER = {"reward": str, "recipe": dict, "scores": dict}
+"""Types of further entries, where a card has them."""
 
 
-def save_training(path: Path, tensors: dict[str, Tensor], card: dict[str, Any]) -> None:
-    """Write tensors with a card in the metadata."""
-    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write_atomically(path, save(tensors, {"card": json.dumps(card)}))
-
-
-def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and card of a file.
-
-    Raises ``ValueError`` in one line for a file that is truncated, pickled or of another kind, and
-    ``FileNotFoundError`` for none.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no policy file {path}")
-    head = path.read_bytes()[:2]
-    require(head not in (b"PK", b"\x80\x02", b"\x80\x04", b"\x80\x05"), f"{path} is a pickle or zip file: refused")
-    try:
-        with safe_open(path, framework="pt") as file:
-            card = json.loads((file.metadata() or {})["card"])
-            return {name: file.get_tensor(name) for name in file.keys()}, card  # noqa: SIM118
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is no whole checkpoint of this project: {error}") from None
-
-
-def save_policy(path: Path, policy: Policy, card: dict[str, Any]) -> None:
-    """Write a policy and, beside it, its card as JSON."""
-    card = {
+def save_policy(path: Path, policy: Policy, card: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a policy and, beside it, its card as JSON; returns the card."""
+    about = {
         "format": FORMAT,
         "scenario": policy.scenario,
         "features": policy.features(),
         "shape": asdict(policy.shape),
         "parameters": sum(value.numel() for value in policy.parameters()),
-        **card,
     }
-    save_training(path, dict(policy.state_dict()), card)
-    write_atomically(path.with_suffix(".json"), (json.dumps(card, indent=2) + "\n").encode())
+    return _write(path, policy.state_dict(), {**about, **card})
 
 
-def rewrite_card(path: Path, changes: dict[str, Any]) -> Path:
+def _write(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> dict[str, Any]:
+    """Write tensors and card, and the card beside them; returns the card as written."""
+    card = write(path, tensors, card)
+    write_file(path.with_suffix(".json"), (json.dumps(card, indent=2) + "\n").encode())
+    return card
+
+
+def rewrite_card(path: Path, changes: Mapping[str, Any]) -> Path:
     """Change entries of a policy's card, in the file and beside it; returns the latter."""
     tensors, card = read(path)
-    card |= changes
-    save_training(path, tensors, card)
-    beside = path.with_suffix(".json")
-    write_atomically(beside, (json.dumps(card, indent=2) + "\n").encode())
-    return beside
+    _write(path, tensors, {**card, **changes})
+    return path.with_suffix(".json")
 
 
-def policy_file(path: Path | str) -> Path:
-    """File of a policy: a path, or the name of a shipped one."""
-    return Path(path) if Path(path).suffix else PRETRAINED / f"{path}.safetensors"
+def policy_file(name: Path | str) -> Path:
+    """File of a policy: the name of a shipped one, or else a path, which has an ending.
+
+    Raises ``ValueError`` for a name that no shipped policy has.
+    """
+    if str(name) in pretrained():
+        return PRETRAINED / f"{name}.safetensors"
+    require(bool(Path(name).suffix), f"no shipped policy {str(name)!r}: {suggest(name, pretrained())}")
+    return Path(name)
+
+
+def read_policy(file: Path) -> tuple[Policy, dict[str, Any]]:
+    """Policy and card of a file, whose types and bounds are checked before anything of their size is made.
+
+    Raises as :func:`load_policy` does.
+    """
+    tensors, card = read(file)
+    for entry, kind in {**CARD, **{name: kind for name, kind in FURTHER.items() if name in card}}.items():
+        value = card.get(entry)
+        require(type(value) is kind, f"{file}: `{entry}` of its card must be {kind.__name__}, got {brief(value)}")
+    require(card["format"] == FORMAT, f"{file} has format {brief(card['format'])}, expected {FORMAT!r}")
+    made_for = card["scenario"]
+    require(made_for in POLICIES, f"{file} is a policy for scenario {brief(made_for)}, not for {list(POLICIES)!r}")
+    kind = POLICIES[made_for]
+    try:
+        shape = kind.shape_type.from_card(card["shape"])
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+    with torch.device("meta"):  # names and sizes of the tensors without the tensors
+        expected = kind(shape)
+    version, here = card["features"], expected.features()
+    require(version == here, f"{file} reads features {brief(version)}, this version has {here!r}")
+    require_like(file, tensors, expected.state_dict())
+    count = sum(value.numel() for value in expected.parameters())
+    require(card["parameters"] == count, f"{file} has {count} parameters, its card says {brief(card['parameters'])}")
+    with torch.random.fork_rng(devices=[]):  # the first weights, which the file's replace, are random
+        policy = kind(shape)
+    policy.load_state_dict(tensors)
+    return policy.eval(), card
 
 
 def load_policy(path: Path | str, *, scenario: str | None = None) -> Policy:
     """Load a policy; ``path`` is a file or the name of a shipped one, ``scenario`` the one that it must be for.
 
-    Raises ``ValueError`` for a broken file, and for a policy of another scenario or feature version (both are named).
+    Raises ``ValueError`` for a name that is not known, for a file that is broken, has been changed or holds what is not
+    finite, and for a policy of another scenario or feature version (both are named).
     """
     file = policy_file(path)
-    tensors, card = read(file)
-    require(card.get("format") == FORMAT, f"{file} has format {card.get('format')!r}, expected {FORMAT!r}")
-    made_for = str(card.get("scenario"))
-    fits = made_for == scenario if scenario else made_for in POLICIES
-    require(fits, f"{file} is a policy for scenario {made_for!r}, not for {scenario or list(POLICIES)!r}")
-    kind = POLICIES[made_for]
-    policy = kind(kind.shape_type(**card["shape"]))
-    version, here = card.get("features"), policy.features()
-    require(version == here, f"{file} reads features {version!r}, this version has {here!r}")
-    try:
-        policy.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise ValueError(f"{file} does not fit its card: {str(error).splitlines()[0]}") from None
-    return policy.eval()
+    policy, _ = read_policy(file)
+    fits = scenario in (None, policy.scenario)
+    require(fits, f"{file} is a policy for scenario {policy.scenario!r}, not for {scenario!r}")
+    return policy
 
 
 def pretrained() -> list[str]:

@@ -8,7 +8,7 @@ import typer
 
 from .bench.command import MEASUREMENTS, bench
 from .compare.command import ALLOCATORS_AND_EXAMPLES, compare
-from .console import complain
+from .console import complain, lost_output, patient_streams
 from .reproduce.command import FIGURES_AND_EXAMPLES, reproduce
 from .score.command import score
 from .train.command import train
@@ -32,9 +32,18 @@ app.command()(score)
 
 
 def main() -> None:
-    """Entry point of the ``jcas`` command."""
+    """Entry point of the ``jcas`` command.
+
+    What a terminal, a pipe or a device does not take of the output ends no work; a full device is told at the end.
+    """
+    patient_streams()
     try:
         app(prog_name="jcas")
+    except SystemExit as end:
+        lost = lost_output()
+        if lost is not None:
+            complain(f"standard output could not take all that was printed: {lost.strerror}; files are complete")
+        sys.exit(end.code or (lost is not None))
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in TRAINING:
             raise

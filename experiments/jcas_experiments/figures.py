@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .files import replacing
+from jcas_agents.files import write_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,9 +23,10 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure atomically, in the house style: a faint grid, axes open at the top and on the right."""
+    """Write a figure whole, in the house style: a faint grid, axes open at the top and on the right."""
     for axes in figure.axes:
         axes.grid(alpha=0.3, lw=0.5)
         axes.spines[["top", "right"]].set_visible(False)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+    content = BytesIO()
+    figure.savefig(content, dpi=150, format=path.suffix[1:].lower())
+    write_file(path, content.getvalue())

@@ -1,35 +1,28 @@
-"""Files that are either whole or not there."""
+"""What the commands write: JSON, and a refusal before the work where nothing can be written after it."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
 import numpy as np
+from jcas_agents.files import is_special, write_file
 
 from jcas_env.checks import require
 
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
 PICTURES = (".png", ".pdf", ".svg")
 """Endings of a picture's name."""
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside ``path`` that takes its place when the block ends well, and vanishes otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix, delete=False) as handle:
-        temporary = Path(handle.name)
-    try:
-        yield temporary
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def require_writable(option: str, path: Path | None) -> None:
@@ -38,8 +31,12 @@ def require_writable(option: str, path: Path | None) -> None:
         return
     require(not path.is_dir(), f"`{option} {path}` is a folder, not a file")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem}."):
+        if is_special(path):
+            require(os.access(path, os.W_OK), f"`{option} {path}` cannot be written: Permission denied")
+            return
+        folder = Path(os.path.realpath(path)).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=folder, prefix=".jcas."):
             pass
     except OSError as error:
         raise ValueError(f"`{option} {path}` cannot be written: {error.strerror or error}") from None
@@ -51,10 +48,58 @@ def require_picture(option: str, path: Path) -> None:
     require_writable(option, path)
 
 
+def require_apart(written: Mapping[str, Path | None], read: Iterable[Path] = ()) -> None:
+    """Raise ``ValueError`` where a file would be written over another one that is written, or that is read.
+
+    ``written`` names each path by the option that gives it.
+    """
+    seen = {os.path.realpath(path): f"policy {path}" for path in read}
+    for option, path in written.items():
+        if path is None or is_special(path):
+            continue
+        name = f"{option} {path}"
+        other = seen.setdefault(os.path.realpath(path), name)
+        require(other == name, f"`{other}` and `{name}` are the same file")
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a folder while the block runs; ``ValueError`` where one is in it already.
+
+    The lock is the system's own on the file ``.lock``: it ends with the process, however that ends.
+    """
+    with (folder / ".lock").open("wb") as lock:
+        try:
+            if sys.platform == "win32":
+                msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            raise ValueError(f"another process is at work in {folder}: choose another folder, or wait") from None
+        yield
+
+
+def write_all(files: Iterable[tuple[str, Path | None, Callable[[Path], object]]]) -> tuple[list[str], list[OSError]]:
+    """Write several files, whatever becomes of the others; returns a line for each that is written, and the errors.
+
+    ``files``: what each is, its path (None: it is not asked for), and who writes it.
+    """
+    written: list[str] = []
+    unwritten: list[OSError] = []
+    for what, path, write in files:
+        if path is None:
+            continue
+        try:
+            write(path)
+            written.append(f"{what}: {path}")
+        except OSError as error:
+            unwritten.append(error)
+    return written, unwritten
+
+
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON atomically; NaN and infinities become null."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(plain(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    """Write JSON by :func:`.files.write_file`; NaN and infinities become null."""
+    write_file(path, (json.dumps(plain(content), indent=2, allow_nan=False) + "\n").encode())
 
 
 def plain(value: Any) -> Any:

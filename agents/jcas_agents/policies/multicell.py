@@ -12,12 +12,13 @@ from array_api_compat import array_namespace
 from torch import Tensor, nn
 
 from jcas_env import MultiCellAllocation, MultiCellProblem
+from jcas_env.checks import require
 from jcas_env.physics.membership import one_hot
 from jcas_env.scenarios.multicell.action import decode
 from jcas_env.scenarios.multicell.observation import FEATURES, QUEUE_FEATURES, structured
 
 from .equivariant import Affine, Parameters, Perceptron, Round, action
-from .policy import LOGIT_SCALE, Policy
+from .policy import LOGIT_SCALE, Policy, Shape, size
 
 FEATURE_VERSION = "users:" + ",".join(FEATURES)
 """What a policy reads; a policy made for other features is refused."""
@@ -31,17 +32,22 @@ HEAD_WIDTH = 32
 
 
 @dataclass(frozen=True)
-class PolicyShape:
+class PolicyShape(Shape):
     """Size of an :class:`EquivariantPolicy`; the defaults have 47 thousand parameters."""
 
-    width: int = 40
+    width: int = size(40, 2, 512)
     """Numbers that describe a user inside the network."""
-    layers: int = 3
+    layers: int = size(3, 1, 16)
     """Rounds of attention."""
-    heads: int = 2
+    heads: int = size(2, 1, 64)
     """Heads over in-group pairs, and as many over pairs in different cells."""
     queues: bool = False
     """Reads the queue features too, and is a residual around bands in proportion to the backlogs."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        most = self.width // 2
+        require(self.heads <= most, f"`heads` must be at most {most} at width {self.width}, got {self.heads}")
 
     @property
     def features(self) -> tuple[str, ...]:

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .policy import Policy
+from .policy import Policy, Shape, size
 
 
 @dataclass(frozen=True)
-class SetShape:
+class SetShape(Shape):
     """Size of a :class:`SetNetwork`; the defaults have about ten thousand parameters."""
 
-    width: int = 32
+    width: int = size(32, 1, 512)
     """Numbers that describe a user inside the network."""
-    layers: int = 2
+    layers: int = size(2, 1, 16)
     """Rounds in which users see the mean and the maximum of all."""
 
 

@@ -160,13 +160,25 @@ class DelayTrainer(Trainer):
 
     def tensors(self) -> dict[str, Tensor]:
         """Those of every trainer, and the lanes."""
+        return super().tensors() | self._lanes()
+
+    def expected(self) -> dict[str, Tensor]:
+        """The same, see :meth:`.Trainer.expected`."""
+        return super().expected() | self._lanes()
+
+    def _lanes(self) -> dict[str, Tensor]:
+        """Tensors of the lanes, by name."""
         *plain, traffic, power = self.lanes
         lanes = dict(zip(_LANES, (*plain, *traffic, power), strict=True))
-        return super().tensors() | {f"lanes.{name}": value for name, value in lanes.items()}
+        return {f"lanes.{name}": value for name, value in lanes.items()}
 
-    def load(self, tensors: dict[str, Tensor], card: dict[str, Any]) -> None:
-        """Continue from a saved state; raises ``ValueError`` if it was made with another recipe."""
-        super().load(tensors, card)
+    def _restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take over weights, moments and lanes; ``ValueError`` for lanes at an episode or slot that there is not."""
+        for name, most in (("episode", len(self.episodes) - 1), ("slot", self.episodes.slots)):
+            value = tensors[f"lanes.{name}"]
+            inside = bool(((value >= 0) & (value <= most)).all())
+            require(inside, f"`{name}` of the state's lanes must lie in [0, {most}], got {value.tolist()}")
+        super()._restore(tensors)
         episode, slot, queue, rate, arrivals, waited, power = (tensors[f"lanes.{name}"] for name in _LANES)
         self.lanes = Lanes(episode, slot, queue, Traffic(rate, arrivals, waited), power)
 

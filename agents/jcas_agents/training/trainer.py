@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from math import cos, pi
 from pathlib import Path
@@ -15,8 +15,10 @@ from torch import Tensor
 
 from jcas_env.checks import require
 
-from ..checkpoint import save_training, write_atomically
+from .. import tensor_files
+from ..files import write_file
 from ..policies.policy import Policy
+from ..runs import require_same_run
 
 P = TypeVar("P", bound=Policy)
 
@@ -130,28 +132,55 @@ class Trainer(ABC):
             named |= {f"optimiser.{index}.{name}": torch.as_tensor(value) for name, value in moments.items()}
         return named
 
-    def save(self, path: Path) -> None:
-        """Write the training state atomically."""
-        save_training(path, self.tensors(), {"step": self.step, "recipe": asdict(self.recipe)})
+    def expected(self) -> dict[str, Tensor]:
+        """Names, shapes and types of what :meth:`tensors` gives once all weights have had a gradient."""
+        named = {f"policy.{name}": value for name, value in self.policy.state_dict().items()}
+        for index, weight in enumerate(self.policy.parameters()):
+            moments = {"exp_avg": weight, "exp_avg_sq": weight, "step": torch.zeros(())}
+            named |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
+        return named
 
-    def load(self, tensors: dict[str, Tensor], card: dict[str, Any]) -> None:
-        """Continue from a saved state; raises ``ValueError`` if it was made with another recipe."""
-        ours = json.loads(json.dumps(asdict(self.recipe)))  # as a file holds it: tuples have become lists
-        require(card["recipe"] == ours, f"the run was started with another recipe: {card['recipe']}")
-        weights = {name[7:]: value for name, value in tensors.items() if name.startswith("policy.")}
-        self.policy.load_state_dict(weights)
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in tensors.items():
-            if name.startswith("optimiser."):
-                _, index, moment = name.split(".")
-                state.setdefault(int(index), {})[moment] = value
-        groups = self.optimiser.state_dict()["param_groups"]
-        self.optimiser.load_state_dict({"state": state, "param_groups": groups})
-        self.step = int(card["step"])
+    def made_by(self) -> dict[str, Any]:
+        """What makes a run the run that it is, apart from its data, as a file holds it."""
+        policy = {
+            "scenario": self.policy.scenario,
+            "shape": asdict(self.policy.shape),
+            "features": self.policy.features(),
+        }
+        return {"recipe": asdict(self.recipe), "policy": policy}
+
+    def save(self, path: Path, run: Mapping[str, Any] | None = None) -> None:
+        """Write the training state whole; ``run``: what a caller adds to the card, see :meth:`load`."""
+        tensor_files.write(path, self.tensors(), {**(run or {}), "step": self.step, **self.made_by()})
+
+    def load(self, tensors: dict[str, Tensor], card: dict[str, Any], run: Mapping[str, Any] | None = None) -> None:
+        """Continue from a saved state.
+
+        Raises ``ValueError`` if it was made with another recipe, another policy or another one of the entries ``run``
+        of its card, and for a state that does not hold what it must.
+        """
+        require_same_run(card, {**(run or {}), **self.made_by()})
+        step: Any = card.get("step")
+        whole = type(step) is int and 0 <= step <= self.recipe.steps
+        require(whole, f"`step` of the state must be a whole number in [0, {self.recipe.steps}], got {step!r:.100}")
+        moved = {name.split(".")[1] for name in tensors if name.startswith("optimiser.")}
+        expected = {
+            name: value
+            for name, value in self.expected().items()
+            if not name.startswith("optimiser.") or name.split(".")[1] in moved  # a weight without a gradient has none
+        }
+        tensor_files.require_like("the state", tensors, expected)
+        self._restore(tensors)
+        self.step = step
+
+    def _restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take over tensors that are known to fit."""
+        self.policy.load_state_dict({name[7:]: value for name, value in tensors.items() if name.startswith("policy.")})
+        tensor_files.restore_optimiser(self.optimiser, tensors, "optimiser.")
 
     def save_bad_batch(self, folder: Path) -> Path:
         """Write step and batch of the current step as JSON, and the training state beside it; returns the former."""
         self.save(folder / "bad-step.safetensors")
         path = folder / "bad-batch.json"
-        write_atomically(path, json.dumps({"step": self.step, **self.batch_record()}).encode())
+        write_file(path, json.dumps({"step": self.step, **self.batch_record()}).encode())
         return path

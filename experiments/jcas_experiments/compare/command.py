@@ -17,19 +17,21 @@ from jcas_env import make_scenario
 from jcas_env.checks import require, suggest
 from jcas_env.scenarios import SCENARIOS
 
-from ..console import complain, fail, standard_output
-from ..files import require_picture, require_writable, write_json
+from ..console import complain, fail, say, standard_output
+from ..files import require_apart, require_picture, require_writable, write_all, write_json
+from ..kept import Kept, rows_file
 from ..scenarios.registry import ENTRIES, roster_of
 from .comparison import Comparison, Played, Setting, play, refuses
 from .latency import parse_latency
 from .picture import draw_comparison
 from .regret import Forecast, Yardstick, measure
+from .rows import finished_rows, keep, keep_yardstick, taken_over, yardstick_taken_over
 from .table import show
 
 HORIZON = 20
 """Slots of an episode in a comparison, unless a preset or an option says otherwise."""
 BAR = (
-    TextColumn("{task.description:12}"),
+    TextColumn("{task.description:12}", markup=False),
     BarColumn(),
     MofNCompleteColumn(),
     TextColumn("{task.fields[unit]}"),
@@ -94,11 +96,13 @@ def compare(
     seed: Annotated[int, typer.Option(min=0, help="Episode i is drawn with seed + i.")] = 0,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the numbers as JSON.")] = None,
     figure: Annotated[Path | None, typer.Option(metavar="FILE", help="Picture; results/compare-SCENARIO.png.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Take over the rows that have finished already.")] = False,
 ) -> None:
     """Compare allocators on the same random scenes.
 
     Every allocator plays the same episodes. The table gives the utility on the TRUE channel (the environment's
-    reward) and, apart from it, what the allocator's own relaxed model promised. Ctrl-C keeps finished rows.
+    reward) and, apart from it, what the allocator's own relaxed model promised. Ctrl-C keeps finished rows; they lie
+    beside the picture in FIGURE.rows.json, from which --resume takes them over.
     """
     console = standard_output()
     try:
@@ -108,32 +112,41 @@ def compare(
         picture = figure or Path("results") / f"compare-{scenario}.png"
         require_picture("--figure", picture)
         require_writable("--json", json)
+        require_apart({"--figure": picture, "--json": json, "rows:": rows_file(picture)}, policy or [])
         timed = latency or slot_ms is not None or declared_latency
         clock = parse_latency(built.config, slot_ms, declared_latency or [], names) if timed else None
-    except (ValueError, TypeError, FileNotFoundError) as error:
+        setting = Setting(scenario, built, seed, episodes, roster, regret, clock)
+        rows = finished_rows(rows_file(picture), setting, resume=resume)
+    except (ValueError, TypeError, OSError) as error:
         fail(error)
-    setting = Setting(scenario, built, seed, episodes, roster, regret, clock)
-    comparison, complete = run_comparison(setting, names, console)
+    comparison, complete = run_comparison(setting, names, console, rows)
     done = len(comparison.played)
+    numbers = ("numbers", json, lambda path: write_json(path, comparison.report()))
+    drawing = ("figure", picture, lambda path: draw_comparison(comparison, path))
+    written, unwritten = write_all([numbers, drawing] if done else [])
     if not complete:
-        console.print(f"interrupted: {done} of {len(names)} allocators finished")
+        say(console, f"interrupted: {done} of {len(names)} allocators finished; go on with --resume")
     if done:
         show(comparison, console)
-        draw_comparison(comparison, picture)
-        console.print(f"figure: {picture}")
-        if json is not None:
-            write_json(json, comparison.report())
-            console.print(f"numbers: {json}")
+    for line in written:
+        say(console, line)
+    unwritten += rows.unwritten
+    for missing in unwritten:
+        complain(missing)
     for name, reason in comparison.refused.items():
         complain(f"{name}: {reason}")
     if comparison.failed:
         complain("\n".join(f"{name}: {''.join(format_exception(error))}" for name, error in comparison.failed.items()))
-    if not complete or comparison.refused or comparison.failed:
-        raise typer.Exit(130 if not complete else 1 if comparison.failed else 2)
+    if not complete or comparison.refused or comparison.failed or unwritten:
+        raise typer.Exit(130 if not complete else 1 if comparison.failed or unwritten else 2)
 
 
-def run_comparison(setting: Setting, allocators: Sequence[str], console: Console) -> tuple[Comparison, bool]:
+def run_comparison(
+    setting: Setting, allocators: Sequence[str], console: Console, rows: Kept | None = None
+) -> tuple[Comparison, bool]:
     """Evaluate allocators one after the other; returns what has finished, and whether that is all (False: Ctrl-C).
+
+    ``rows``: those that have finished already, to which the others are added; None keeps none.
 
     One that refuses the problem is left out, see ``refused``, one that breaks has no numbers, see ``failed``; the
     others go on. Then the first slots are searched and bounded, where the task has a yardstick and somebody to hold
@@ -147,13 +160,8 @@ def run_comparison(setting: Setting, allocators: Sequence[str], console: Console
     with Progress(*BAR, console=console, transient=True) as progress:
         try:
             for name, allocator in ready.items():
-                task = progress.add_task(name, total=setting.episodes * setting.scenario.horizon, unit="slots")
-                bar = {
-                    "on_slot": partial(progress.advance, task),
-                    "on_late": partial(progress.reset, task, description=f"{name} late"),
-                }
                 try:
-                    played[name] = play(setting, name, allocator, **bar)
+                    played[name] = _earned(setting, name, allocator, rows, progress)
                 except ModuleNotFoundError:
                     raise
                 except Exception as error:  # told at the end, with its traceback
@@ -162,10 +170,9 @@ def run_comparison(setting: Setting, allocators: Sequence[str], console: Console
                         refused[name] = str(error)
                     else:
                         failed[name] = error
-                progress.remove_task(task)
             if setting.searched and not all(result.regroups for result in played.values()):
                 try:
-                    yardstick = _search(setting, progress)
+                    yardstick = _search(setting, rows, progress)
                 except Exception as error:
                     failed["yardstick"] = error
         except KeyboardInterrupt:
@@ -173,9 +180,27 @@ def run_comparison(setting: Setting, allocators: Sequence[str], console: Console
     return Comparison(setting, played, refused, failed, yardstick), complete
 
 
-def _search(setting: Setting, progress: Progress) -> Yardstick | None:
-    """Search and bound the first slots, with a bar."""
+def _earned(setting: Setting, name: str, allocator: Any, rows: Kept | None, progress: Progress) -> Played:
+    """What one allocator earns, with a bar; from the finished rows where it stands there."""
+    for task in progress.task_ids:
+        progress.remove_task(task)
+    task = progress.add_task(name, total=setting.episodes * setting.scenario.horizon, unit="slots")
+    result = None if rows is None else taken_over(rows, name, allocator)
+    if result is None:
+        on_slot = partial(progress.advance, task)
+        on_late = partial(progress.reset, task, description=f"{name} late")
+        result = play(setting, name, allocator, on_slot=on_slot, on_late=on_late)
+        if rows is not None:
+            keep(rows, name, allocator, result)
+    return result
+
+
+def _search(setting: Setting, rows: Kept | None, progress: Progress) -> Yardstick | None:
+    """Search and bound the first slots, with a bar; from the finished rows where that stands there."""
     scenes = setting.searched
+    known = None if rows is None else yardstick_taken_over(rows, scenes)
+    if known is not None:
+        return known
     task = progress.add_task("yardstick", total=scenes, unit="scenes")
     forecast = Forecast(scenes, partial(progress.console.print, style="dim", markup=False, highlight=False))
 
@@ -183,7 +208,10 @@ def _search(setting: Setting, progress: Progress) -> Yardstick | None:
         progress.advance(task, count)
         forecast.advance(count)
 
-    return measure(setting.name, setting.scenario, seed=setting.seed, scenes=scenes, on_scene=on_scene)
+    found = measure(setting.name, setting.scenario, seed=setting.seed, scenes=scenes, on_scene=on_scene)
+    if rows is not None and found is not None:
+        keep_yardstick(rows, found)
+    return found
 
 
 def _scenario(name: str, preset: str | None, settings: list[str], horizon: int | None) -> Any:

@@ -42,7 +42,8 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
     if view.axes is not None:
         _trade_off(panels[0], view, view.axes, results)
     _distribution(panels[-1], view, results)
-    panels[0].legend(frameon=False, loc="best", markerscale=0.8)
+    for label in panels[0].legend(frameon=False, loc="best", markerscale=0.8).get_texts():
+        label.set_parse_math(False)  # a name is a name, with dollars in it, too
     size = f"{setting.episodes} episodes x {setting.scenario.horizon} slots"
     figure.suptitle(f"{setting.name}: {view.describe(setting.scenario.config)}, {size}")
     save_figure(figure, path)
@@ -63,6 +64,11 @@ def _looks() -> Iterator[Look]:
         )
 
 
+def _label(name: str) -> str:
+    """A name as a label of its own: matplotlib leaves out of a legend what begins with an underscore."""
+    return f" {name}" if name.startswith("_") else name
+
+
 def _plain() -> Formatter:
     """Numbers, no powers of ten."""
     from matplotlib.ticker import FuncFormatter
@@ -78,7 +84,7 @@ def _trade_off(axes: Axes, view: View, keys: tuple[str, str], results: Results) 
         axes.scatter(x, y, s=12, color=look.colour, alpha=0.25, linewidths=0)
         axes.scatter(
             x.mean(), y.mean(), s=look.size, marker=look.marker, facecolors="none", edgecolors=look.colour,
-            linewidths=2.2, zorder=3, label=name,
+            linewidths=2.2, zorder=3, label=_label(name),
         )  # fmt: skip
     axes.set(xlabel=view.labels[0], ylabel=view.labels[1], title="Trade-off: episodes and their mean")
     for axis, log, column in zip("xy", view.log, columns, strict=True):
@@ -99,7 +105,7 @@ def _distribution(axes: Axes, view: View, results: Results) -> None:
     for look, (name, result) in zip(_looks(), results.items(), strict=False):
         values = scale * np.sort((result.user_rates if rates else result.slot_utility).reshape(-1))
         shares = np.linspace(0.0, 1.0, values.size)
-        axes.plot(values, shares, look.line, color=look.colour, label=name, lw=look.width)
+        axes.plot(values, shares, look.line, color=look.colour, label=_label(name), lw=look.width)
         smallest, largest = min(smallest, float(np.quantile(values, 0.005))), max(largest, float(values[-1]))
     axes.set(
         xlabel=f"data rate of a user in a slot [{unit}]" if rates else "utility of a slot",

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ..statistics import half_width, number, percent, span
 from .comparison import Comparison
@@ -28,10 +29,10 @@ def show(comparison: Comparison, console: Console) -> None:
     table.add_column("status", overflow="fold", min_width=12)
     for row in comparison.rows():
         status = ", ".join(f"{count} {key.lower()}" for key, count in row["status"].items())
-        table.add_row(row["allocator"], *(cell(row) for cell in titles.values()), status)
+        table.add_row(Text(row["allocator"]), *(cell(row) for cell in titles.values()), status)
     for name, error in comparison.failed.items():
         if name != "yardstick":
-            table.add_row(name, *("-" for _ in titles), f"FAILED: {type(error).__name__}")
+            table.add_row(Text(name), *("-" for _ in titles), f"FAILED: {type(error).__name__}")
     console.print(table)
     console.print(legend(comparison), style="dim", markup=False, highlight=False)
 

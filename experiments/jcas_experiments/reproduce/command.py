@@ -9,8 +9,8 @@ import typer
 
 from jcas_env.checks import require, suggest
 
-from ..console import fail, standard_output
-from ..files import require_writable
+from ..console import fail, say, standard_output
+from ..files import require_apart, require_writable
 from .figure import Effort
 from .registry import FIGURES
 from .run import compute, report, write_reports
@@ -29,34 +29,42 @@ def reproduce(
     seed: Annotated[int, typer.Option(min=0, help="Scene i is drawn with seed + i.")] = 0,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the numbers as JSON.")] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for FIGURE.png and FIGURE.csv.")] = Path("results"),
+    resume: Annotated[bool, typer.Option("--resume", help="Compute only the points that are not there yet.")] = False,
 ) -> None:
     """Compute a figure of the papers anew, and say what of its claims is found.
 
-    Finished points are in the CSV file at once; Ctrl-C keeps them.
+    Finished points are in the CSV file at once; Ctrl-C keeps them, --resume goes on from FIGURE.rows.json beside it.
     """
     console = standard_output()
     try:
         require(figure in ("all", *FIGURES), f"unknown figure {figure!r}: {suggest(figure, ['all', *FIGURES])}")
+        names = list(FIGURES) if figure == "all" else [figure]
         require_writable("--out", out / f"{figure}.csv")
         require_writable("--json", json)
+        endings = (".csv", ".png", ".rows.json")
+        require_apart({"--json": json, **{f"{name}{end}:": out / f"{name}{end}" for name in names for end in endings}})
     except ValueError as error:
         fail(error)
-    effort, reports, complete = Effort(seed, quick), [], True
-    for name in FIGURES if figure == "all" else [figure]:
-        recipe = FIGURES[name]
-        table, complete = compute(name, recipe, effort, out, console)
-        content = report(name, recipe, effort, table, complete)
-        reports.append(content)
-        console.print(f"[bold]{name}[/bold]: {recipe.title}")
-        for line in content["verdict"]:
-            console.print(f"  * {line}", markup=False, highlight=False)
-        console.print(f"  {out / name}.png, {out / name}.csv" if table.rows else "  nothing finished", highlight=False)
-        if json is not None:
-            write_reports(json, reports)
-        if not complete:
+    effort, reports = Effort(seed, quick), []
+    try:
+        for name in names:
+            recipe = FIGURES[name]
+            table, complete = compute(name, recipe, effort, out, console, resume=resume)
+            reports.append(report(name, recipe, effort, table, complete))
             if json is not None:
-                console.print(f"numbers: {json}")
-            console.print(f"interrupted: {len(table.rows)} of {recipe.size(effort)} points finished")
-            raise typer.Exit(130)
+                write_reports(json, reports)
+            say(console, f"{name}: {recipe.title}")
+            for line in reports[-1]["verdict"]:
+                console.print(f"  * {line}", markup=False, highlight=False)
+            say(console, f"  {out / name}.png, {out / name}.csv" if table.rows else "  nothing finished")
+            if not complete:
+                break
+    except ValueError as error:
+        fail(error)
+    except OSError as error:
+        fail(error, 1)
     if json is not None:
-        console.print(f"numbers: {json}")
+        say(console, f"numbers: {json}")
+    if not complete:
+        say(console, f"interrupted: {len(table.rows)} of {recipe.size(effort)} points finished; go on with --resume")
+        raise typer.Exit(130)

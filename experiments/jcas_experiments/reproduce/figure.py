@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+P = TypeVar("P")
+
+Rows = Iterator[dict[str, Any]]
+"""Rows as mappings from column to number."""
+
+
 class Effort(NamedTuple):
     """How much work to spend."""
 
@@ -21,6 +28,12 @@ class Effort(NamedTuple):
     """First seed; scene i is drawn with seed + i."""
     quick: bool = False
     """Fewer scenes, in under a minute."""
+    done: int = 0
+    """Rows that are there already, from the first on."""
+
+    def left(self, points: Iterable[P]) -> Iterator[P]:
+        """The points of the rows that are not there yet, of points that yield a row each."""
+        return islice(points, self.done, None)
 
     def pick(self, full: int, quick: int) -> int:
         """A size for the full and for the quick run."""
@@ -58,8 +71,9 @@ class FigureRecipe:
     """What the figure shows, with its place in the paper."""
     columns: tuple[str, ...]
     """Columns of the JSON file, in order; units are in the names."""
-    compute: Callable[[Effort], Iterator[dict[str, Any]]]
-    """Yields rows as they are finished, as a mapping from column to number. Rows may carry more columns than
+    compute: Callable[[Effort], Rows]
+    """Yields the rows that are not there yet as they are finished: by :meth:`Effort.left` of its points, or by
+    :func:`all_at_once`. Rows may carry more columns than
     ``columns``, half-widths of 95 % confidence intervals ``NAME_ci95`` for example: these go into the CSV file and
     into ``extra`` of the JSON file."""
     size: Callable[[Effort], int]
@@ -75,6 +89,15 @@ class FigureRecipe:
     def all_columns(self) -> tuple[str, ...]:
         """Columns of the JSON file, then the others."""
         return (*self.columns, *self.extra)
+
+
+def all_at_once(compute: Callable[[Effort], Rows]) -> Callable[[Effort], Rows]:
+    """For rows that share their work: it is done anew, and the rows that are there already are left out."""
+
+    def rows(effort: Effort) -> Rows:
+        return effort.left(compute(effort._replace(done=0)))
+
+    return rows
 
 
 def intervals(names: Iterable[str]) -> tuple[str, ...]:

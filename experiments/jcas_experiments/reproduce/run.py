@@ -3,38 +3,56 @@
 from __future__ import annotations
 
 import csv
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jcas_agents.files import write_file
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..figures import new_figure, save_figure
-from ..files import replacing, write_json
+from ..files import write_json
+from ..kept import Kept, rows_file
 from .figure import Effort, FigureRecipe, Table
 
 
-def compute(name: str, recipe: FigureRecipe, effort: Effort, folder: Path, console: Console) -> tuple[Table, bool]:
+def compute(
+    name: str, recipe: FigureRecipe, effort: Effort, folder: Path, console: Console, *, resume: bool = False
+) -> tuple[Table, bool]:
     """Compute the rows of a figure; writes ``folder/NAME.csv`` after each row and ``folder/NAME.png`` at the end.
 
-    Returns the table of finished rows, and whether all are there (False: Ctrl-C).
+    With ``resume`` the rows in ``folder/NAME.rows.json`` are not computed again; ``ValueError`` where they were made
+    with another effort. Returns the table of finished rows, and whether all are there (False: Ctrl-C).
     """
-    rows: list[tuple[Any, ...]] = []
+    path = folder / f"{name}.csv"
+    made_by = {"figure": name, "columns": list(recipe.all_columns), "effort": effort._asdict()}
+    kept = Kept.begin(rows_file(path), made_by, resume=resume)
+    rows = [tuple(row) for row in kept.rows.values()]
     columns = (TextColumn("{task.description:14}"), BarColumn(), MofNCompleteColumn(), TextColumn("points"))
     complete = True
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
-        task = progress.add_task(name, total=recipe.size(effort))
+        task = progress.add_task(name, total=recipe.size(effort), completed=len(rows))
         try:
-            for row in recipe.compute(effort):
-                rows.append(tuple(row[column] for column in recipe.all_columns))
-                write_csv(folder / f"{name}.csv", Table(recipe.all_columns, tuple(rows)))
+            for row in recipe.compute(effort._replace(done=len(rows))):
+                rows.append(tuple(_number(row[column]) for column in recipe.all_columns))
+                kept.add(str(len(rows)), rows[-1])
+                write_csv(path, Table(recipe.all_columns, tuple(rows)))
                 progress.advance(task)
         except KeyboardInterrupt:
             complete = False
     table = Table(recipe.all_columns, tuple(rows))
+    if kept.unwritten:
+        raise kept.unwritten[0]
     if rows:
         write_picture(recipe, table, folder / f"{name}.png")
     return table, complete
+
+
+def _number(value: Any) -> Any:
+    """A NumPy scalar as Python's own."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def report(name: str, recipe: FigureRecipe, effort: Effort, table: Table, complete: bool) -> dict[str, Any]:
@@ -48,15 +66,16 @@ def report(name: str, recipe: FigureRecipe, effort: Effort, table: Table, comple
 
 
 def write_csv(path: Path, table: Table) -> None:
-    """Write a table atomically, with a heading."""
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(table.columns)
-        writer.writerows(table.rows)
+    """Write a table whole, with a heading."""
+    text = StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(table.columns)
+    writer.writerows(table.rows)
+    write_file(path, text.getvalue().encode())
 
 
 def write_picture(recipe: FigureRecipe, table: Table, path: Path) -> None:
-    """Draw the rows into a PNG file, atomically."""
+    """Draw the rows into a PNG file."""
     figure = new_figure(11.0, 4.8)
     recipe.draw(figure, table)
     figure.suptitle(recipe.title, fontsize=11)

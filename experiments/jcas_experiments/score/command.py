@@ -9,7 +9,7 @@ import typer
 
 from jcas_env.checks import require
 
-from ..console import fail, standard_output
+from ..console import complain, fail, say, standard_output
 
 
 def score(
@@ -21,31 +21,48 @@ def score(
     best: Annotated[bool, typer.Option("--best", help="Beside the best found, too (seconds a scene).")] = False,
     card: Annotated[bool, typer.Option("--card", help="Write the scores into the card of the first policy.")] = False,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the numbers as JSON.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Take over the ratios that have finished already.")] = False,
 ) -> None:
     """Score trained policies on the frozen evaluation sets, beside optimisers and yardsticks.
 
-    Ratios of mean true utilities (of geometric-mean rates for a fair policy) on the same scenes.
+    Ratios of mean true utilities (of geometric-mean rates for a fair policy) on the same scenes. Ctrl-C keeps finished
+    ratios; they lie in results/score.rows.json, or beside FILE, from where --resume takes them over.
     """
+    from jcas_agents.checkpoint import policy_file
     from jcas_agents.data.evaluation_sets import SETS, VERSION
 
-    from ..files import require_writable, write_json
-    from .scores import scores, table, write_card
+    from ..files import require_apart, require_writable, write_all, write_json
+    from ..kept import Kept, rows_file
+    from .scores import Score, policy_hashes, scores, table, write_card
 
     console = standard_output(150)
     names = policies or ["multicell-rate"]
     chosen = list(SETS) if sets is None else [name.strip() for name in sets.split(",") if name.strip()]
+    rows = rows_file(json or Path("results") / "score.json")
     found, complete = [], True
     try:
         require(bool(chosen), f"`--sets` is empty; known: {', '.join(SETS)}")
         require_writable("--json", json)
+        require_writable("rows:", rows)
+        files, hashes = policy_hashes(names)
+        require_apart({"--json": json, "rows:": rows}, files)
+        kept = Kept.begin(rows, {"policies": hashes, "scenes": {"count": scenes, "version": VERSION}}, resume=resume)
         with console.status("scoring ..."):
-            for row in scores(names, chosen, scenes, best=best):
+            for row in scores(names, chosen, scenes, best=best, done=[Score(**row) for row in kept.rows.values()]):
                 found.append(row)
+                kept.add(f"{row.set} {row.rival}", row._asdict())
     except KeyboardInterrupt:
         complete = False
-        console.print(f"interrupted: {len(found)} of the ratios finished")
     except (ValueError, OSError) as error:
         fail(error)
+    report = {"policies": names, "scenes": scenes, "rows": [row.report() for row in found]}
+    beside = policy_file(names[0]).with_suffix(".json") if card and found and complete else None
+    lines, unwritten = write_all([
+        ("numbers", json, lambda path: write_json(path, report)),
+        ("card", beside, lambda _: write_card(names[0], found, scenes, len(names))),
+    ])  # fmt: skip
+    if not complete:
+        say(console, f"interrupted: {len(found)} of the ratios finished; go on with --resume")
     console.print(table(found))
     console.print(
         f"true utility on {scenes} scenes of each set, test-{VERSION}; several policies: mean and half the range.",
@@ -53,10 +70,9 @@ def score(
         markup=False,
         highlight=False,
     )
-    if json is not None:
-        write_json(json, {"policies": names, "scenes": scenes, "rows": [row.report() for row in found]})
-        console.print(f"numbers: {json}")
-    if card and found and complete:
-        console.print(f"card: {write_card(names[0], found, scenes, len(names))}", highlight=False)
-    if not complete:
-        raise typer.Exit(130)
+    for line in lines:
+        say(console, line)
+    for missing in unwritten + kept.unwritten:
+        complain(missing)
+    if not complete or unwritten or kept.unwritten:
+        raise typer.Exit(1 if complete else 130)

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jcas_agents.checkpoint import policy_file, read, rewrite_card
+from jcas_agents.checkpoint import policy_file, read_policy, rewrite_card
 from jcas_agents.data.evaluation_sets import SETS, VERSION, evaluation_scenes
 from jcas_agents.data.scenes import Scenes
 from jcas_agents.learned import LearnedAllocator
+from jcas_agents.tensor_files import HASH
 from rich.table import Table
 
 from jcas_env.checks import require, suggest
@@ -49,11 +50,21 @@ class Score(NamedTuple):
         }  # fmt: skip
 
 
+def policy_hashes(policies: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Files of policies, and the hashes of what is in them."""
+    files = [policy_file(name) for name in policies]
+    return files, [read_policy(file)[1][HASH] for file in files]
+
+
 def reward_of(policies: Sequence[str]) -> str:
-    """Reward that all the policies are trained for; ``ValueError`` if they differ."""
-    found = {read(policy_file(name))[1].get("reward", "rate") for name in policies}
-    require(len(found) == 1, f"the policies must be trained for one reward, got {sorted(found)}")
-    return found.pop()
+    """Reward that all the policies are trained for; ``ValueError`` if they differ, or have no evaluation sets."""
+    cards = [read_policy(policy_file(name))[1] for name in policies]
+    found = sorted({f"{card['scenario']} {card.get('reward', 'rate')}" for card in cards})
+    require(len(found) == 1, f"the policies must be trained for one reward, got {found}")
+    scenario, _, reward = found[0].partition(" ")
+    known = scenario == "multicell" and reward in RIVALS
+    require(known, f"the evaluation sets are for multicell and {list(RIVALS)}, got a policy for {found[0]}")
+    return reward
 
 
 def utilities(allocate: Callable[[Any], Any], scenes: Scenes) -> np.ndarray:
@@ -65,19 +76,37 @@ def utilities(allocate: Callable[[Any], Any], scenes: Scenes) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def scores(policies: Sequence[str], sets: Sequence[str], count: int, *, best: bool = False) -> Iterator[Score]:
-    """Score policies, one per training seed, on sets; raises ``ValueError`` for an unknown set."""
+def scores(
+    policies: Sequence[str],
+    sets: Sequence[str],
+    count: int,
+    *,
+    best: bool = False,
+    done: Sequence[Score] = (),
+) -> Iterator[Score]:
+    """Score policies, one per training seed, on sets; raises ``ValueError`` for an unknown set.
+
+    ``done``: what has been found already; it comes again in its place.
+    """
     for name in sets:
         require(name in SETS, f"unknown evaluation set {name!r}: {suggest(name, list(SETS))}")
+    known = {(score.set, score.rival): score for score in done}
     reward = reward_of(policies)
     learned = [LearnedAllocator.load(name) for name in policies]
     roster = roster_of("multicell")
     for name in sets:
+        rivals = (*RIVALS[reward], *((BEST,) if best else ()))
+        if all((name, rival) in known for rival in rivals):
+            yield from (known[name, rival] for rival in rivals)
+            continue
         scenes = evaluation_scenes(name, count, reward=reward)
         # The utility adds the logarithms of both services: its root is the geometric mean of one rate.
         power = 1.0 / float(np.sum(scenes.truth.service_weight)) if reward == "fair" else 1.0
         mine = np.stack([utilities(policy.allocate, scenes) for policy in learned])
-        for rival in (*RIVALS[reward], *((BEST,) if best else ())):
+        for rival in rivals:
+            if (name, rival) in known:
+                yield known[name, rival]
+                continue
             theirs = utilities(_decision(roster.make(rival)), scenes)
             logarithmic = reward == "fair"
             ratios = [ratio_over_seeds(some, theirs, logarithmic=logarithmic)[0] for some in mine[:, None]]

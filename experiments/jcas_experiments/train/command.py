@@ -10,7 +10,7 @@ from rich.console import Console
 
 from jcas_env.checks import require
 
-from ..console import fail
+from ..console import fail, say, standard_output
 
 if TYPE_CHECKING:
     from .tasks import Task
@@ -36,40 +36,56 @@ def train(
         int | None, typer.Option(min=1, help="Step at which to stop before the schedule ends.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the runs in DIR.")] = False,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the runs.")] = Path("results/train"),
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the runs; results/train/SCENARIO-REWARD[-ALGO].")
+    ] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write curves and cards as JSON.")] = None,
 ) -> None:
     """Train a policy; state and policy are saved every few seconds, and Ctrl-C keeps them."""
     from jcas_agents.training.trainer import BadGradientError
 
-    from ..files import require_writable, write_json
+    from ..files import alone_in, require_writable, write_json
     from .gradient import Run, train_gradient
     from .tasks import task
 
-    console, runs = Console(), []
+    console, runs = standard_output(), []
     try:
         require(algo in ("gradient", "ppo", "sac"), f"`--algo` must be gradient, ppo or sac, got {algo!r}")
         known = policy_network in ("equivariant", "mlp")
         require(known, f"`--policy-network` must be equivariant or mlp, got {policy_network!r}")
         chosen = task(scenario, reward)
         require_writable("--json", json)
+        parts = (chosen.scenario, chosen.reward, *([] if algo == "gradient" else [algo]))
+        parent = Path("results/train") / "-".join(parts) if out is None else out
         for number in range(seed, seed + seeds):
-            folder = out / f"seed-{number}"
+            folder = parent / f"seed-{number}"
             require_writable("--out", folder / "curve.json")
-            if algo == "gradient":
-                recipe = chosen.recipe(seed=number, **({} if steps is None else {"steps": steps}))
-                run = Run(folder, chosen, recipe, chosen.scenes if scenes is None else scenes, stop_after)
-                complete = train_gradient(run, console, resume=resume and run.state_file.exists())
-                runs.append({"policy": str(run.policy_file), "complete": complete, **run.result()})
-            else:
-                runs.append(_model_free(algo, policy_network, chosen, folder, minutes, number, scenes, resume, console))
-            console.print(f"policy: {runs[-1]['policy']}", highlight=False)
+            with alone_in(folder):
+                if algo == "gradient":
+                    recipe = chosen.recipe(seed=number, **({} if steps is None else {"steps": steps}))
+                    run = Run(folder, chosen, recipe, chosen.scenes if scenes is None else scenes, stop_after)
+                    again = resume and _has_state(run.state_file, console)
+                    runs.append({"policy": str(run.policy_file), **train_gradient(run, console, resume=again)})
+                else:
+                    runs.append(
+                        _model_free(algo, policy_network, chosen, folder, minutes, number, scenes, resume, console)
+                    )
             if json is not None:
                 write_json(json, {"runs": runs})
+            say(console, f"policy: {runs[-1]['policy']}")
             if not runs[-1]["complete"]:
                 raise typer.Exit(130)
-    except (ValueError, BadGradientError) as error:
+    except ValueError as error:
         fail(error)
+    except (BadGradientError, OSError) as error:
+        fail(error, 1)
+
+
+def _has_state(path: Path, console: Console) -> bool:
+    """Whether there is a run to go on with; says so where there is none."""
+    if not path.exists():
+        say(console, f"no run to go on with in {path.parent}: a new one begins")
+    return path.exists()
 
 
 def _model_free(
@@ -89,10 +105,10 @@ def _model_free(
     fits = (chosen.scenario, chosen.reward) == ("multicell", "rate")
     require(fits, f"`--algo {algo}` trains multicell for `rate`, got {chosen.scenario} for `{chosen.reward}`")
     run = SB3Run(folder, algo, minutes, seed, 6000 if scenes is None else scenes, network)
-    result = train_sb3(run, console, resume=resume and run.model_file.exists())
-    console.print(
+    result = train_sb3(run, console, resume=resume and _has_state(run.state_file, console))
+    say(
+        console,
         f"{algo}: {result['over_equal']:.3f} of the equal allocation after {result['steps']} steps and "
         f"{result['cpu_seconds']:.0f} s of CPU time; the constant rule has {result['constant_rule_over_equal']:.3f}",
-        highlight=False,
     )
     return result

@@ -2,25 +2,68 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import date
+from math import isfinite
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from jcas_agents.checkpoint import read, save_policy, write_atomically
+from jcas_agents.checkpoint import save_policy
+from jcas_agents.runs import require_same_run
+from jcas_agents.tensor_files import read
 from jcas_agents.training.curves import write_tensorboard
 from jcas_agents.training.trainer import BadGradientError, Trainer, TrainingRecipe
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from jcas_env.checks import require
+
+from ..console import say
+from ..files import write_json
 from .tasks import Task
 
 SAVE_EVERY = 5.0
 """Seconds between two checkpoints."""
 LOG_EVERY = 25
 """Steps over which the curve is averaged."""
+
+
+Point = tuple[int, float]
+"""Step, and the mean training reward of the steps up to it."""
+
+
+@dataclass
+class Curve:
+    """The training curve of a run so far; the training state holds it whole."""
+
+    points: list[Point] = field(default_factory=list)
+    """One every ``LOG_EVERY`` steps."""
+    recent: list[float] = field(default_factory=list)
+    """Training rewards since the last point."""
+
+    def add(self, step: int, gain: float) -> None:
+        """Note the training reward of a step."""
+        self.recent.append(gain)
+        if step % LOG_EVERY == 0:
+            self.points.append((step, sum(self.recent) / len(self.recent)))
+            self.recent = []
+
+    @classmethod
+    def from_card(cls, entries: object) -> Curve:
+        """The curve that a training state holds; raises ``ValueError`` for what is none."""
+        rule = "`curve` of the state must be `points`, pairs of step and reward, and `recent` rewards"
+        require(isinstance(entries, Mapping) and set(entries) == {"points", "recent"}, rule)
+        points, recent = (entries[name] for name in ("points", "recent"))  # type: ignore[index]
+        require(isinstance(points, list) and isinstance(recent, list) and _numbers(recent), rule)
+        require(all(isinstance(point, list) and len(point) == 2 and _numbers(point) for point in points), rule)
+        return cls([(int(step), float(gain)) for step, gain in points], [float(gain) for gain in recent])
+
+
+def _numbers(values: list[Any]) -> bool:
+    """Whether all are finite numbers."""
+    return all(type(value) in (int, float) and isfinite(value) for value in values)
 
 
 @dataclass(frozen=True)
@@ -53,10 +96,11 @@ class Run:
         """The policy; its card lies beside it."""
         return self.folder / f"{self.task.scenario}-{self.task.reward}.safetensors"
 
-    def result(self) -> dict[str, Any]:
-        """Card and curve, (step, training reward), of what has been trained so far."""
-        curve = json.loads((self.folder / "curve.json").read_text())
-        return {"card": read(self.policy_file)[1], "curve": curve}
+    @property
+    def made_by(self) -> dict[str, Any]:
+        """What makes this run the run that it is, beside recipe and policy; ``--resume`` refuses another one."""
+        task = {"scenario": self.task.scenario, "reward": self.task.reward}
+        return {"task": task, "data": {"scenes": self.scenes, **self.task.data(self.scenes)}}
 
     @property
     def command(self) -> str:
@@ -65,7 +109,7 @@ class Run:
         size = f"--steps {self.recipe.steps} --scenes {self.scenes} --seed {self.recipe.seed}"
         return f"{what} {size}" + (f" --stop-after {self.last}" if self.last else "")
 
-    def card(self, curve: list[tuple[int, float]]) -> dict[str, Any]:
+    def card(self, curve: list[Point]) -> dict[str, Any]:
         """What another person needs to make the policy again."""
         return {
             "reward": self.task.reward,
@@ -79,50 +123,49 @@ class Run:
         }
 
 
-def train_gradient(run: Run, console: Console, *, resume: bool = False) -> bool:
-    """Train, or go on with a run; returns whether it is complete.
+def train_gradient(run: Run, console: Console, *, resume: bool = False) -> dict[str, Any]:
+    """Train, or go on with a run; returns whether it is complete, its card and its curve.
 
     Ctrl-C saves the state and the policy so far. Raises :class:`BadGradientError` after saving step and batch.
     """
     trainer, curve = _prepare(run, console, resume)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    saved, recent = monotonic(), []
+    saved = monotonic()
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("training", total=run.end, completed=trainer.step)
         try:
             for gain in trainer.run(until=run.end):
-                recent.append(gain)
-                if trainer.step % LOG_EVERY == 0:
-                    curve.append((trainer.step, sum(recent) / len(recent)))
-                    recent = []
+                curve.add(trainer.step, gain)
                 progress.update(task, completed=trainer.step, description=f"reward {gain:6.3f}")
                 if monotonic() - saved > SAVE_EVERY:
                     _save(run, trainer, curve)
                     saved = monotonic()
         except KeyboardInterrupt:
-            console.print(f"interrupted after step {trainer.step}; go on with --resume")
+            say(console, f"interrupted after step {trainer.step}; go on with --resume")
         except BadGradientError as error:
             raise BadGradientError(f"{error}; saved in {trainer.save_bad_batch(run.folder)}") from None
-    _save(run, trainer, curve)
-    write_tensorboard(run.folder / "tensorboard", curve)
-    return trainer.step >= run.end
+    card = _save(run, trainer, curve)
+    write_tensorboard(run.folder / "tensorboard", curve.points)
+    return {"complete": trainer.step >= run.end, "card": card, "curve": curve.points}
 
 
-def _prepare(run: Run, console: Console, resume: bool) -> tuple[Trainer, list[tuple[int, float]]]:
+def _prepare(run: Run, console: Console, resume: bool) -> tuple[Trainer, Curve]:
     """Scenes and trainer, continued from the saved state on request."""
     state = read(run.state_file) if resume else None
+    if state is not None:
+        require_same_run(state[1], run.made_by)  # before the scenes, which take a while
     with Progress(TextColumn("drawing scenes"), BarColumn(), console=console, transient=True) as progress:
         task = progress.add_task("scenes", total=run.scenes * run.task.each())
-        trainer, curve = run.task.trainer(run.recipe, run.scenes, lambda count: progress.advance(task, count)), []
-    if state is not None:
-        trainer.load(*state)
-        curve = [(int(step), float(gain)) for step, gain in json.loads((run.folder / "curve.json").read_text())]
-        curve = [point for point in curve if point[0] <= trainer.step]
-    return trainer, curve
+        trainer = run.task.trainer(run.recipe, run.scenes, lambda count: progress.advance(task, count))
+    if state is None:
+        return trainer, Curve()
+    trainer.load(*state, run.made_by)
+    return trainer, Curve.from_card(state[1].get("curve"))
 
 
-def _save(run: Run, trainer: Trainer, curve: list[tuple[int, float]]) -> None:
-    """State, curve and policy, each atomically."""
-    write_atomically(run.folder / "curve.json", json.dumps(curve).encode())
-    save_policy(run.policy_file, trainer.policy, run.card(curve))
-    trainer.save(run.state_file)
+def _save(run: Run, trainer: Trainer, curve: Curve) -> dict[str, Any]:
+    """Curve, policy and last the state, each whole; returns the policy's card."""
+    write_json(run.folder / "curve.json", curve.points)
+    card = save_policy(run.policy_file, trainer.policy, run.card(curve.points))
+    trainer.save(run.state_file, {**run.made_by, "curve": asdict(curve)})
+    return card

@@ -14,7 +14,7 @@ from jcas_env.scenarios.mesh import MeshAllocation, MeshConfig, MeshProblem
 from jcas_env.scenarios.mesh.subcarriers import proportional_counts
 from jcas_env.units import MEGA, db_to_linear
 
-from ..figure import Effort, FigureRecipe, Table
+from ..figure import Effort, FigureRecipe, Table, all_at_once
 from .setting import instance
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ FIGURES = {
     "lu-fig3": FigureRecipe(
         title="Mean data rate against the signal to noise ratio (lu2022 Fig. 3)",
         columns=("beta", "snr_db", "mean_rate_mbps"),
-        compute=_fig3,
+        compute=all_at_once(_fig3),
         size=lambda effort: len(FIG3_SHARES) * len(SNRS_DB),  # noqa: ARG005 (FigureRecipe)
         draw=_draw_fig3,
         verdict=_fig3_verdict,
@@ -198,7 +198,7 @@ FIGURES = {
         title="Error bounds against the share for positioning, calibration A (lu2022 Fig. 4)",
         columns=("beta", "bandwidth_hz", "peb_m", "oeb_rad"),
         extra=("peb_m_fixed_density", "oeb_rad_fixed_density"),
-        compute=_fig4,
+        compute=all_at_once(_fig4),
         size=lambda effort: len(BANDS) * len(FIG4_SHARES),  # noqa: ARG005
         draw=_draw_fig4,
         verdict=_fig4_verdict,
@@ -207,7 +207,7 @@ FIGURES = {
         title="Error bounds against the mean data rate, calibration A (lu2022 Fig. 5)",
         columns=("bandwidth_hz", "mean_rate_mbps", "peb_m", "oeb_rad"),
         extra=("beta",),
-        compute=_fig5,
+        compute=all_at_once(_fig5),
         size=lambda effort: len(BANDS) * len(RATES_MBPS),  # noqa: ARG005
         draw=_draw_fig5,
         verdict=_fig5_verdict,

@@ -11,7 +11,7 @@ from jcas_baselines.mesh.cuts import Cuts, decompose_counts
 
 from jcas_env.scenarios.mesh import CountModel
 
-from ..figure import Effort, FigureRecipe, Table
+from ..figure import Effort, FigureRecipe, Table, all_at_once
 from .setting import instance
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ FIGURES = {
             "certified_iterations",
             *Failures._fields,
         ),
-        compute=_compute,
+        compute=all_at_once(_compute),
         size=lambda effort: max(len(trace) for trace in _traces(effort)),
         draw=_draw,
         verdict=_verdict,

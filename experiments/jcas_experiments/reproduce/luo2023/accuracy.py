@@ -57,7 +57,7 @@ def fixes(estimator: str, snr_db: float, seeds: range) -> PositionFix:
 
 
 def _compute(effort: Effort) -> Iterator[dict[str, Any]]:
-    for estimator, snr_db in product(ESTIMATORS, SNRS_DB):
+    for estimator, snr_db in effort.left(product(ESTIMATORS, SNRS_DB)):
         links = separated(np.random.default_rng(effort.seed), effort.pick(3000, 300), rx=2, snr_db=snr_db)
         (departure, arrival), found = ratios(estimator, links)
         fix = fixes(estimator, snr_db, range(effort.seed, effort.seed + effort.pick(40, 5)))

@@ -44,7 +44,7 @@ def _points(effort: Effort) -> list[tuple[str, float]]:
 
 def _compute(effort: Effort) -> Iterator[dict[str, Any]]:
     seeds = range(effort.seed, effort.seed + effort.pick(60, 12))
-    for estimator, snr_db in _points(effort):
+    for estimator, snr_db in effort.left(_points(effort)):
         row: dict[str, Any] = {"estimator": estimator, "pilot_snr_db": snr_db}
         for name, reuse in PILOTS.items():
             known = "spomp" if estimator == ONE_PATH else estimator

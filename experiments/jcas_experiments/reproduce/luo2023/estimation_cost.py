@@ -47,7 +47,7 @@ def _points(effort: Effort) -> list[tuple[str, str, float]]:
 
 
 def _compute(effort: Effort) -> Iterator[dict[str, Any]]:
-    for precoder, estimator, snr_db in _points(effort):
+    for precoder, estimator, snr_db in effort.left(_points(effort)):
         config = MultiCellConfig.preset("luo2023-static", precoder=precoder, estimator=estimator)
         config = config.with_fields({"pilot_power": config.power_budget * 10 ** ((snr_db - full_power_snr_db()) / 10)})
         scenario = MultiCell(config)

@@ -60,7 +60,7 @@ SNRS_DB = tuple(float(snr) for snr in range(-10, 31, 5))
 
 
 def _fig3(effort: Effort) -> Iterator[dict[str, Any]]:
-    for snr_db in SNRS_DB:
+    for snr_db in effort.left(SNRS_DB):
         links = random_links(effort.seed, effort.pick(2000, 300), snr_db, tx=16, rx=1, paths=3)
         yield {"snr_db": snr_db, **errors_db(links, _FIG3)}
 
@@ -98,7 +98,7 @@ FIG4_SNRS_DB = (-5.0, 5.0, 15.0, 25.0)
 
 
 def _fig4(effort: Effort) -> Iterator[dict[str, Any]]:
-    for antennas, snr_db in product(FIG4_ANTENNAS, FIG4_SNRS_DB):
+    for antennas, snr_db in effort.left(product(FIG4_ANTENNAS, FIG4_SNRS_DB)):
         links = random_links(effort.seed, effort.pick(1500, 200), snr_db, tx=antennas, rx=2, paths=3)
         yield {"antennas": antennas, "snr_db": snr_db, **errors_db(links, _FIG4)}
 
@@ -144,7 +144,7 @@ def _fig5_points(effort: Effort) -> list[tuple[int, int]]:
 
 
 def _fig5(effort: Effort) -> Iterator[dict[str, Any]]:
-    for paths, grid in _fig5_points(effort):
+    for paths, grid in effort.left(_fig5_points(effort)):
         links = random_links(effort.seed, effort.pick(400, 100), 5.0, tx=16, rx=2, paths=paths)
         options: dict[str, Any] = {"grid": grid, "refinement": Refinement(rescue=paths <= 3)}
         yield {"paths": paths, "grid": grid, **errors_db(links, _FIG5, **options)}

@@ -13,7 +13,7 @@ import numpy as np
 from jcas_env.scenarios.multicell import MultiCellConfig
 
 from ...statistics import mean_and_interval
-from ..figure import Effort, FigureRecipe, Table, intervals
+from ..figure import Effort, FigureRecipe, Table, all_at_once, intervals
 from .setting import METHODS, at, problems, totals
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ FIGURES = {
         title="Total data rate against the grouping threshold (luo2023 Fig. 6)",
         columns=("users_per_cell", "threshold", "groups", *_RATES),
         extra=intervals(_RATES),
-        compute=_compute,
+        compute=all_at_once(_compute),
         size=lambda effort: len(CROWDS) * len(_thresholds(effort)),
         draw=_draw,
         verdict=_verdict,

@@ -26,7 +26,7 @@ PRECODERS = ("mrt", "zf")
 
 def _compute(effort: Effort) -> Iterator[dict[str, Any]]:
     powers = POWERS[:: effort.pick(1, 5)]
-    for precoder, antennas, power in product(PRECODERS, ANTENNAS, powers):
+    for precoder, antennas, power in effort.left(product(PRECODERS, ANTENNAS, powers)):
         config = MultiCellConfig.preset("luo2023-fig7", ue_antennas=antennas, power_budget=power, precoder=precoder)
         parts = [totals(*pair, METHODS["proposed"]) for pair in problems(config, effort.pick(60, 12), effort.seed)]
         rates = np.concatenate(parts)

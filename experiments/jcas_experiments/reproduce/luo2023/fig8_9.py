@@ -10,7 +10,7 @@ import numpy as np
 from jcas_env.scenarios.multicell import MultiCellConfig
 
 from ...statistics import mean_and_interval
-from ..figure import Effort, FigureRecipe, Table, intervals
+from ..figure import Effort, FigureRecipe, Table, all_at_once, intervals
 from .setting import METHODS, SERVICES, at, problems, totals
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ FIGURES = {
         title="Trade-off of the services for two grouping thresholds (luo2023 Fig. 8)",
         columns=("threshold", "communication_share", *_TRADE_OFF),
         extra=intervals(_TRADE_OFF),
-        compute=_fig8,
+        compute=all_at_once(_fig8),
         size=lambda effort: 2 * len(_trade_off_shares(effort)),
         draw=_draw_fig8,
         verdict=_fig8_verdict,
@@ -151,7 +151,7 @@ FIGURES = {
         title="Trade-off of the services for two transmit powers (luo2023 Fig. 9)",
         columns=("power_w", "communication_share", *_TRADE_OFF),
         extra=intervals(_TRADE_OFF),
-        compute=_fig9,
+        compute=all_at_once(_fig9),
         size=lambda effort: 2 * len(_trade_off_shares(effort)),
         draw=_draw_fig9,
         verdict=_fig9_verdict,

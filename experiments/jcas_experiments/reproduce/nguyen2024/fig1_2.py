@@ -16,7 +16,7 @@ from jcas_env.scenarios.massive_mimo.state import State
 from jcas_env.tree import take
 
 from ...statistics import mean_and_interval
-from ..figure import Effort, FigureRecipe, Table, intervals
+from ..figure import Effort, FigureRecipe, Table, all_at_once, intervals
 from .mrt_simulation import InnerProducts, draw_products, estimate_products, simulated_sum_rate
 from .setting import LABELS, METHODS, layouts, problems
 
@@ -130,6 +130,11 @@ RUNS = {
 """Algorithm 1 from full power, and from the point that meets the demand with least power."""
 
 
+def _fig1(effort: Effort) -> Iterator[dict[str, Any]]:
+    for row in _sweep(effort):
+        yield {name: row[name] for name in (*_SWEEP, *_SWEEP_EXTRA)}
+
+
 def _fig2(effort: Effort) -> Iterator[dict[str, Any]]:
     for row in _sweep(effort):
         size = {"tx_antennas": row["antennas"], "rx_antennas": row["antennas"]}
@@ -206,7 +211,7 @@ FIGURES = {
         title="nguyen2024 Fig. 1: sum rate, closed form and simulation",
         columns=_SWEEP,
         extra=_SWEEP_EXTRA,
-        compute=lambda effort: ({name: row[name] for name in (*_SWEEP, *_SWEEP_EXTRA)} for row in _sweep(effort)),
+        compute=all_at_once(_fig1),
         size=_sweep_size,
         draw=_draw_fig1,
         verdict=_fig1_verdict,
@@ -215,7 +220,7 @@ FIGURES = {
         title="nguyen2024 Fig. 2: sum rate and CRB over the users' SNR",
         columns=(*_SWEEP, *_CRBS),
         extra=(*_SWEEP_EXTRA, *_SCA),
-        compute=_fig2,
+        compute=all_at_once(_fig2),
         size=_sweep_size,
         draw=_draw_fig2,
         verdict=_fig2_verdict,

@@ -21,7 +21,7 @@ WEAK_DB = -15.0
 
 
 def _compute(effort: Effort) -> Iterator[dict[str, Any]]:
-    for antennas in TOTALS:
+    for antennas in effort.left(TOTALS):
         size = {"tx_antennas": antennas // 2, "rx_antennas": antennas // 2}
         problem = problems(effort.pick(2000, 300), effort.seed, **size)
         row: dict[str, Any] = {"antennas": antennas}

@@ -17,7 +17,7 @@ from jcas_baselines.massive_mimo.clairvoyant import clairvoyant
 from jcas_env.scenarios.massive_mimo import MassiveMIMO, MassiveMIMOConfig
 
 from ...statistics import mean_and_interval
-from ..figure import Effort, FigureRecipe, Table
+from ..figure import Effort, FigureRecipe, Table, all_at_once
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -81,7 +81,7 @@ FIGURES = {
         title="Regret of one-frame policies to the clairvoyant bound in target tracking (our own figure)",
         columns=("setting", "allocator", "reward", "regret"),
         extra=("reward_ci95", "regret_ci95"),
-        compute=_compute,
+        compute=all_at_once(_compute),
         size=lambda effort: len(SETTINGS) * (len(RULES) + 1),  # noqa: ARG005 (FigureRecipe)
         draw=_draw,
         verdict=_verdict,
