@@ -86,13 +86,17 @@ LOOP_PEER = "PPO of SB3 on mobile-env medium"
 LOOP_PEER_JOB: dict[str, Any] = {"open": "sb3_ppo_mobile", "size": "medium"}
 
 
-def loop_cases(lanes: int) -> Iterator[Case]:
-    """Each loop on the multi-cell network, as it is by default and with the true channel known."""
+KNOWLEDGE: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("true channel, float32", {"estimator": "perfect", "dtype": "float32"}),
+    ("default", {}),
+)
+"""What the network knows in the loops, and the fields that say so."""
+
+
+def loop_cases(lanes: int, knowledge: Sequence[tuple[str, dict[str, Any]]] = KNOWLEDGE) -> Iterator[Case]:
+    """Each loop on the multi-cell network."""
     for loop, title in LOOPS.items():
-        for knowledge, fields in (("default", {}), ("true channel, float32", TRUE_CHANNEL)):
+        for known, fields in knowledge:
             job = {"open": loop, "scenario": "multicell", "lanes": lanes, "fields": fields}
-            asked = PLAIN_LOOP if loop == "plain_ppo" and not fields else float("nan")
-            yield Case(f"{title}, {knowledge}, {lanes_in_words(lanes)}", job, parent_target=asked)
-
-
-TRUE_CHANNEL = {"estimator": "perfect", "dtype": "float32"}
+            asked = PLAIN_LOOP if loop == "plain_ppo" and known == "default" else float("nan")
+            yield Case(f"{title}, {known}, {lanes_in_words(lanes)}", job, parent_target=asked)

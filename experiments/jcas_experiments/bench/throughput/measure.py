@@ -27,6 +27,11 @@ def effort(plan: Plan) -> tuple[float, int]:
     return (0.03, 2) if plan.quick else (0.4, 5)
 
 
+def precisions(plan: Plan) -> tuple[str, ...]:
+    """Precisions that are measured."""
+    return ("float64",) if plan.quick else ("float64", "float32")
+
+
 def interleave(runs: Sequence[Callable[[], float]], rounds: int, patience: float = PATIENCE) -> list[list[float]]:
     """Samples of each run, in turns, every second round backwards, so that a drift of the machine meets all alike."""
     samples: list[list[float]] = [[] for _ in runs]
@@ -100,11 +105,11 @@ def environment_rows(plan: Plan) -> Iterator[Row]:
     ``also`` holds env-steps, and the unit that compares across environments: evaluations of a link, of M x N antennas,
     in a slot; ``antenna pairs/s`` are these times M N.
     """
-    lanes, precisions = ((SINGLE, 4), ("float64",)) if plan.quick else ((SINGLE, 64, 1024), ("float64", "float32"))
+    lanes = (SINGLE, 4) if plan.quick else (SINGLE, 64, 1024)
     with ExitStack() as stack:
         session = Session(plan, stack, PEER, PEER_JOB)
         others = [] if session.peer_users is None else peer_cases()
-        for case in chosen([*others, *environment_cases(lanes, precisions)], plan):
+        for case in chosen([*others, *environment_cases(lanes, precisions(plan))], plan):
             for row, about in session.rows(case, "user-steps/s"):
                 yield row._replace(also=in_other_units(row.value, about))
 
@@ -120,7 +125,7 @@ def loop_rows(plan: Plan) -> Iterator[Row]:
     """Samples per CPU second that a training loop takes in, learning included, against SB3's PPO on mobile-env."""
     with ExitStack() as stack:
         session = Session(plan, stack, LOOP_PEER, LOOP_PEER_JOB)
-        for case in chosen(loop_cases(4 if plan.quick else 64), plan):
+        for case in chosen(loop_cases(*(4, KNOWLEDGE[:1]) if plan.quick else (64, KNOWLEDGE)), plan):
             for row, _ in session.rows(case, "samples/s"):
                 yield row
 
@@ -131,7 +136,7 @@ def memory_rows(plan: Plan) -> Iterator[Row]:
     Each number is of a process of its own, from its start through a reset and a period of slots.
     """
     lanes, estimators = (16, ("perfect",)) if plan.quick else (1024, ("perfect", "crb", "spomp"))
-    cases = environment_cases((lanes,), ("float64", "float32"), estimators)
+    cases = environment_cases((lanes,), precisions(plan), estimators)
     for case in chosen(cases, plan):
         named = f"memory, {case.name}"
         ours = peak(ROOT, case, plan.seed)

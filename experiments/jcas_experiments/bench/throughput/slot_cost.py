@@ -42,7 +42,7 @@ from jcas_env import JCASVectorEnv
 from jcas_env.scenarios.multicell import MultiCell, MultiCellConfig
 
 from ..row import Plan, Row, duration, quartiles
-from .measure import effort, interleave
+from .measure import effort, interleave, precisions
 from .processes import ROOT, processes
 
 FUNCTION = 20.0
@@ -134,7 +134,7 @@ def slot_cost_rows(plan: Plan) -> Iterator[Row]:
     """
     lanes = 4 if plan.quick else 64
     seconds, rounds = effort(plan)
-    for estimator, dtype in product(("perfect", "spomp"), ("float64", "float32")):
+    for estimator, dtype in product(("perfect", "spomp"), precisions(plan)):
         name = f"slot, multicell, {estimator}, {dtype}, {lanes} lanes"
         if plan.only not in name:
             continue

@@ -73,7 +73,7 @@ def environment(scenario: str, lanes: int, seed: int, fields: dict[str, Any]) ->
 
     env: Any = JCASVectorEnv(scenario, num_envs=lanes, **fields) if lanes else JCASEnv(scenario, **fields)
     config = env.scenario.config
-    period = getattr(config, "angle_coherence", 1)
+    period = min(getattr(config, "angle_coherence", 1), config.horizon)
     left = 0
 
     def prepare() -> None:
@@ -170,7 +170,7 @@ def sb3_ppo(scenario: str, lanes: int, seed: int, fields: dict[str, Any]) -> Job
 
 def sb3_ppo_mobile(size: str, seed: int) -> Job:
     """Stable-Baselines3's PPO with its own defaults on one of mobile-env's environments."""
-    return _sb3(_mobile(size), 128, seed, n_steps=128)
+    return _sb3(_mobile(size), 64, seed, n_steps=64)
 
 
 def _sb3(env: Any, samples: int, seed: int, **options: Any) -> Job:
@@ -239,9 +239,8 @@ def answer(request: dict[str, Any], jobs: dict[str, Job]) -> dict[str, Any]:
     """What one request is answered with; ``jobs`` holds the one that is open."""
     if "open" in request:
         name = request.pop("open")
-        before = peak_memory()
         jobs["open"] = job = JOBS[name](**request)
-        return {"users": job.users, "links": job.links, "antennas": job.antennas, "memory": before}
+        return {"users": job.users, "links": job.links, "antennas": job.antennas}
     if "run" in request:
         return run(jobs["open"], request["run"])
     if "memory" in request:
