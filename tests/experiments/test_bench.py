@@ -431,7 +431,7 @@ def test_every_measurement_runs(run, monkeypatch):
         if hasattr(module, "cpu_seconds") and module is not bench.row:
             monkeypatch.setattr(module, "cpu_seconds", lambda work, **_: (work(), 0.5)[1])
     monkeypatch.setattr(measure, "effort", lambda _: (0.0, 1))
-    monkeypatch.setattr(learning, "fresh_seconds", lambda decide, problems: (decide(replace(problems[0])), 0.5)[1])
+    monkeypatch.setattr(learning, "fresh_seconds", lambda decide, problems, **_: (decide(replace(problems[0])), 0.5)[1])
     monkeypatch.setattr(bench.mesh, "CROWD", 40)
     monkeypatch.setattr(bench.mesh, "CROWD_FLOOR", 10e6)
     result = run("--quick", "--json", "all.json")

@@ -42,7 +42,7 @@ def _learning(plan: Plan) -> Iterator[Row]:
         )
     from .learning import learning_rows
 
-    return learning_rows(scenes=1 if plan.quick else 5, seed=plan.seed)
+    return learning_rows(scenes=1 if plan.quick else 5, seed=plan.seed, least=0.03 if plan.quick else 0.3)
 
 
 SUITES = {

@@ -11,7 +11,18 @@ from time import monotonic
 from typing import Any
 
 from ..row import Plan, Row, repeated
-from .cases import LOOP_PEER, LOOP_PEER_JOB, PEER, PEER_JOB, SINGLE, Case, environment_cases, loop_cases, peer_cases
+from .cases import (
+    KNOWLEDGE,
+    LOOP_PEER,
+    LOOP_PEER_JOB,
+    PEER,
+    PEER_JOB,
+    SINGLE,
+    Case,
+    environment_cases,
+    loop_cases,
+    peer_cases,
+)
 from .processes import ROOT, WorkerError, processes
 
 PARENT = "parent"
