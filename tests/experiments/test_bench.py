@@ -221,7 +221,7 @@ class TestMeasuringProcess:
     def test_steps_of_several_pieces_are_added(self):
         pieces = []
         job = worker.Job(lambda: pieces.append(sum(range(10_000))) or 7)
-        assert worker.run(job, 0.01)["steps"] == 7 * len(pieces) > 7
+        assert worker.repeat(job, 0.01)["steps"] == 7 * len(pieces) > 7
 
     def test_a_policy_in_numpy_drives_the_lanes(self):
         job = worker.linear_policy("multicell", 2, 0, SMALL)

@@ -147,7 +147,7 @@ def slot_cost_rows(plan: Plan) -> Iterator[Row]:
             samples = interleave([partial(worker.rate, seconds) for worker in workers], rounds)
         config = MultiCellConfig(**fields)
         row = roofline(name, config, *samples)
-        yield row._replace(also=(row.also or {}) | {"temporaries [bytes]": temporaries(config, lanes, plan.seed)})
+        yield row._replace(also=(row.also or {}) | {"bytes of temporaries": temporaries(config, lanes, plan.seed)})
 
 
 def roofline(

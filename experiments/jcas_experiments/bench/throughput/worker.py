@@ -40,7 +40,7 @@ class Job(NamedTuple):
     """Antennas at the two ends of a link."""
 
 
-def run(job: Job, seconds: float) -> dict[str, float]:
+def repeat(job: Job, seconds: float) -> dict[str, float]:
     """Pieces of work until ``seconds`` of CPU time are spent, at least one: steps, and CPU seconds."""
     steps, spent = 0, 0.0
     while spent < seconds or steps == 0:
@@ -242,7 +242,7 @@ def answer(request: dict[str, Any], jobs: dict[str, Job]) -> dict[str, Any]:
         jobs["open"] = job = JOBS[name](**request)
         return {"users": job.users, "links": job.links, "antennas": job.antennas}
     if "run" in request:
-        return run(jobs["open"], request["run"])
+        return repeat(jobs["open"], request["run"])
     if "memory" in request:
         return {"memory": peak_memory()}
     jobs.clear()
