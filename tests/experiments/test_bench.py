@@ -130,6 +130,11 @@ class TestThroughputRows:
         for estimator in ("perfect", "ls", "mmse", "omp", "esprit", "spomp", "crb"):
             assert f"multicell, {estimator}, float64, 4 lanes" in names
 
+    def test_the_surrogate_stands_beside_the_true_channel_too(self):
+        rows = [row for row in measure.environment_rows(Plan(quick=True)) if row.peer == "true channel"]
+        names = ["multicell, crb, float64, single", "multicell, crb, float64, 4 lanes"]
+        assert [(row.benchmark, row.ratio, row.target) for row in rows] == [(name, 1.0, 0.5) for name in names]
+
     def test_what_the_parent_cannot_do_is_said_in_place_of_its_value(self):
         rows = list(measure.environment_rows(Plan(quick=True, parent=PARENT_PATH, only="multicell, crb")))
         parents = [row for row in rows if row.peer.startswith("parent")]
@@ -145,7 +150,7 @@ class TestThroughputRows:
         monkeypatch.setattr(Slow, "rate", lambda self, seconds: 200.0)
         rows = list(measure.environment_rows(Plan(quick=True)))
         assert not any(row.benchmark.startswith("mobile") for row in rows)
-        assert {row.ratio for row in rows} == {None}
+        assert {row.ratio for row in rows if row.peer != "true channel"} == {None}
         assert "No module named 'mobile_env'" in rows[0].peer
 
     def test_without_pytorch_a_loop_has_a_row_that_says_so(self, monkeypatch):

@@ -29,6 +29,8 @@ PARENT = "parent"
 """What the other checkout is called in a row."""
 MEMORY = 2000.0
 """Memory that 1,024 lanes may take [MB]."""
+SURROGATE = 0.5
+"""Share of the speed with the true channel known that the statistical surrogate is to keep."""
 PATIENCE = 60.0
 """Wall time after which a case has had enough repetitions, if there are two of them [s]."""
 
@@ -113,6 +115,7 @@ def chosen(cases: Iterable[Case], plan: Plan) -> list[Case]:
 def environment_rows(plan: Plan) -> Iterator[Row]:
     """User-steps per CPU second of each environment, against mobile-env medium and against the parent.
 
+    The statistical surrogate ``crb`` stands beside the true channel too, by medians: the two do not take turns.
     ``also`` holds env-steps, and the unit that compares across environments: evaluations of a link, of M x N antennas,
     in a slot; ``antenna pairs/s`` are these times M N.
     """
@@ -120,9 +123,14 @@ def environment_rows(plan: Plan) -> Iterator[Row]:
     with ExitStack() as stack:
         session = Session(plan, stack, PEER, PEER_JOB)
         others = [] if session.peer_users is None else peer_cases()
+        values: dict[str, float] = {}
         for case in chosen([*others, *environment_cases(lanes, precisions(plan))], plan):
             for row, about in session.rows(case, "user-steps/s"):
                 yield row._replace(also=in_other_units(row.value, about))
+            values[case.name] = row.value
+            if (truth := values.get(case.name.replace(", crb,", ", perfect,"))) and ", crb," in case.name:
+                ratio = row.value / truth
+                yield Row(case.name, row.value, "true channel", truth, row.unit, ratio, SURROGATE)
 
 
 def in_other_units(user_steps: float, about: dict[str, Any]) -> dict[str, float]:
