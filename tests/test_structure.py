@@ -64,11 +64,15 @@ DOORS = {
         "jcas_env/envs",
         "jcas_env/__init__.py",
         "agents/jcas_agents/data/scene_env.py",
-        "experiments/jcas_experiments/bench/environment.py",
+        "experiments/jcas_experiments/bench/throughput",
     },
     "cvxpy": {f"baselines/jcas_baselines/{folder}/convex" for folder in ("multicell", "mesh", "massive_mimo")},
-    "torch": {"agents"},
-    "stable_baselines3": {"agents/jcas_agents/sb3", "experiments/jcas_experiments/train"},
+    "torch": {"agents", "experiments/jcas_experiments/bench/throughput"},
+    "stable_baselines3": {
+        "agents/jcas_agents/sb3",
+        "experiments/jcas_experiments/train",
+        "experiments/jcas_experiments/bench/throughput",
+    },
     "matplotlib": {"jcas_env/render/", "experiments"},
 }
 FILES = sorted(path for root in PACKAGES.values() for path in root.rglob("*.py"))

@@ -48,8 +48,13 @@ class Understood(typer.Exit):
 
 @pytest.fixture
 def understand(tmp_path, monkeypatch):
-    """Runs a command up to where its work would begin."""
-    monkeypatch.chdir(tmp_path)
+    """Runs a command up to where its work would begin, beside another checkout and an earlier run's numbers."""
+    here, parent = tmp_path / "here", tmp_path / "parent" / "jcas_env"
+    here.mkdir()
+    parent.mkdir(parents=True)
+    (parent / "__init__.py").touch()
+    (here / "old.json").write_text('{"run": {}, "rows": []}')
+    monkeypatch.chdir(here)
 
     def work(*_, **__):
         raise Understood(0)

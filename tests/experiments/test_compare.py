@@ -14,8 +14,7 @@ from jcas_agents import PolicyAgent, SolverAgent, decision_time, evaluate
 from jcas_agents.agent import as_allocator
 from jcas_agents.evaluation import jain_index
 from jcas_baselines import ADMM, EqualAllocation, Exact, Solution
-from jcas_experiments import bench, cli
-from jcas_experiments.bench import learning
+from jcas_experiments import cli
 from jcas_experiments.compare.command import run_comparison
 from jcas_experiments.compare.comparison import Comparison, Played, Setting, refuses
 from jcas_experiments.compare.table import legend, show
@@ -318,55 +317,6 @@ class TestFiles:
 
     def test_plain_keeps_what_json_knows(self):
         assert plain({"a": True, 2: "text"}) == {"a": True, "2": "text"}
-
-
-class TestBench:
-    def test_measures_ratios(self, run, tmp_path, monkeypatch):
-        monkeypatch.setattr(bench.environment, "mobile_env_users_per_second", lambda _: None)
-        for module in (bench.environment, bench.closed_forms):
-            monkeypatch.setattr(module, "cpu_seconds", lambda work, **_: (work(), 0.5)[1])
-        result = run("bench", "environment", "closed-forms", "--quick", "--json", "b.json")
-        assert result.exit_code == 0, result.output
-        rows = json.loads((tmp_path / "b.json").read_text())["rows"]
-        assert {"benchmark", "value", "peer", "peer_value", "unit", "ratio", "target"} == rows[0].keys()
-        assert rows[0]["ratio"] is None
-        assert "not installed" in rows[0]["peer"]
-        exact = next(row for row in rows if row["benchmark"] == "Exact, batch of 6 cells")
-        assert exact["ratio"] == pytest.approx(6.0)  # six cells in the time of one
-
-    def test_unknown_name(self, run):
-        result = run("bench", "mehs")
-        assert result.exit_code == 2
-        assert "did you mean 'mesh'?" in result.output
-
-    @pytest.mark.slow
-    def test_every_measurement_runs(self, run, monkeypatch):
-        """With a clock that runs each piece of work once."""
-        for module in vars(bench).values():
-            if hasattr(module, "cpu_seconds") and module is not bench.row:
-                monkeypatch.setattr(module, "cpu_seconds", lambda work, **_: (work(), 0.5)[1])
-        monkeypatch.setattr(learning, "fresh_seconds", lambda decide, problems: (decide(problems[0]), 0.5)[1])
-        monkeypatch.setattr(bench.mesh, "CROWD", 40)
-        monkeypatch.setattr(bench.mesh, "CROWD_FLOOR", 10e6)
-        result = run("bench", "--quick")
-        assert result.exit_code == 0, result.output
-        for name in (
-            "UpperBound default, N4, gap",
-            "SPOMP",
-            "mesh GBD",
-            "Exact massive MIMO",
-            "SCA, network",
-            "learned",
-        ):
-            assert name in result.output
-
-    def test_clock_counts_calls(self):
-        assert 0 < bench.row.cpu_seconds(lambda: sum(range(20_000)), least=0.005) < 0.1
-
-    @pytest.mark.slow
-    def test_the_peer_is_measured_where_it_is_installed(self):
-        pytest.importorskip("mobile_env")
-        assert bench.environment.mobile_env_users_per_second() > 0
 
 
 def test_default_config_of_the_comparison_is_the_environments(run, tmp_path):

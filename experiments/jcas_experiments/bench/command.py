@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from ..console import fail, standard_output
 from ..files import require_writable, write_json
-from .row import Row
+from .against import SAME_MACHINE, change_table, changes, differences
+from .record import read_run, record
+from .row import Plan, Row
 from .suites import SUITES, run_suites, select
+from .throughput.devices import require_device
+from .throughput.processes import require_checkout
 
 MEASUREMENTS = "[bold]Measurements[/bold]\n\n" + "\n\n".join(
     f"[bold]{name}[/bold]: {suite.text}" for name, suite in SUITES.items()
@@ -22,6 +26,16 @@ MEASUREMENTS = "[bold]Measurements[/bold]\n\n" + "\n\n".join(
 def bench(
     suites: Annotated[list[str] | None, typer.Argument(help="Names of measurements, see below; without: all.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Small sizes: seconds, and rough ratios.")] = False,
+    only: Annotated[
+        str, typer.Option(metavar="TEXT", help="Of environments, loops, memory and slots: rows whose name contains it.")
+    ] = "",
+    parent: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Another checkout, measured in turns with this one.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON of an earlier run: what became faster.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where environments run: cpu or cuda.")] = "cpu",
     seed: Annotated[int, typer.Option(min=0, help="Scene i is drawn with seed + i.")] = 0,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the numbers as JSON.")] = None,
 ) -> None:
@@ -32,21 +46,37 @@ def bench(
     """
     console = standard_output()
     try:
-        names = select(suites or [])
+        require_device(device)
+        plan = Plan(quick, seed, only, None if parent is None else require_checkout("--parent", parent))
+        names = select(suites or [], plan)
+        before = None if against is None else read_run(against)
         require_writable("--json", json)
     except ValueError as error:
         fail(error)
-    rows, complete = run_suites(names, console, quick=quick, seed=seed)
+    rows, complete = run_suites(names, console, plan)
     console.print(row_table(rows))
+    if any(row.also for row in rows):
+        console.print(unit_table(rows))
+    content: dict[str, Any] = {"run": record(names, plan, device), "rows": [row._asdict() for row in rows]}
+    if before is not None:
+        old, was = before
+        found = changes(old, rows, same_machine=not list(differences(was, content["run"], SAME_MACHINE)))
+        content["against"] = {
+            "differences": list(differences(was, content["run"])),
+            "changes": [change._asdict() for change in found],
+        }
+        console.print(change_table(found))
+        for line in content["against"]["differences"]:
+            console.print(f"differs: {line}", markup=False)
     if json is not None:
-        write_json(json, {"rows": [row._asdict() for row in rows]})
+        write_json(json, content)
         console.print(f"numbers: {json}")
     if not complete:
         raise typer.Exit(130)
 
 
 def row_table(rows: list[Row]) -> Table:
-    """One row per measurement."""
+    """One row per measurement; quartiles behind a ratio."""
     result = Table(box=None, pad_edge=False, header_style="bold")
     result.add_column("what")
     result.add_column("value", justify="right")
@@ -58,5 +88,19 @@ def row_table(rows: list[Row]) -> Table:
     for row in rows:
         numbers = (row.value, row.peer_value, row.ratio, row.target)
         value, peer_value, ratio, target = ("-" if x is None or x != x else f"{x:,.4g}" for x in numbers)  # noqa: PLR0124
-        result.add_row(row.benchmark, value, row.peer, peer_value, row.unit, ratio, target)
+        spread = "" if row.ratio_spread is None else " ({:.3g} to {:.3g})".format(*row.ratio_spread)
+        result.add_row(row.benchmark, value, row.peer, peer_value, row.unit, ratio + spread, target)
+    return result
+
+
+def unit_table(rows: list[Row]) -> Table:
+    """The same measurements in other units, one row each, whichever peers they had."""
+    found = {row.benchmark: row.also for row in rows if row.also}
+    units = list(dict.fromkeys(unit for also in found.values() for unit in also))
+    result = Table(box=None, pad_edge=False, header_style="bold")
+    result.add_column("the same in other units")
+    for unit in units:
+        result.add_column(unit, justify="right")
+    for name, also in found.items():
+        result.add_row(name, *(f"{also[unit]:,.4g}" if unit in also else "" for unit in units))
     return result

@@ -14,57 +14,68 @@ from jcas_env.checks import require, suggest
 from .bound import bound_rows
 from .closed_forms import closed_form_rows
 from .decisions import decision_rows
-from .environment import environment_rows
 from .estimation import estimation_rows
 from .massive_mimo import massive_mimo_rows
 from .mesh import mesh_rows
-from .row import Row
+from .row import Plan, Row
+from .throughput.measure import environment_rows, loop_rows, memory_rows
+from .throughput.slot_cost import slot_cost_rows
 
 
 class Suite(NamedTuple):
     """Measurements that belong together."""
 
-    rows: Callable[[bool, int], Iterator[Row]]
-    """Makes them, from a seed; True: of a size that takes seconds instead of up to some minutes."""
+    rows: Callable[[Plan], Iterator[Row]]
+    """Makes them."""
     text: str
     """What they are of."""
+    selects: bool = False
+    """Whether it heeds the plan's ``only``."""
+    compares: bool = False
+    """Whether it heeds the plan's ``parent``."""
 
 
-def _learning(quick: bool, seed: int) -> Iterator[Row]:
+def _learning(plan: Plan) -> Iterator[Row]:
     if find_spec("torch") is None:
         return iter(
             [Row("learned, multicell-rate (PyTorch is not installed)", nan, "SCA", None, "ms/scene", None, nan)]
         )
     from .learning import learning_rows
 
-    return learning_rows(scenes=1 if quick else 5, seed=seed)
+    return learning_rows(scenes=1 if plan.quick else 5, seed=plan.seed, least=0.03 if plan.quick else 0.3)
 
 
 SUITES = {
     "environment": Suite(
-        lambda quick, seed: environment_rows(4 if quick else 64, seed), "users moved on per second, against mobile-env"
+        environment_rows,
+        "user-steps per second: each scenario, estimator and precision, against mobile-env",
+        True,
+        True,
     ),
+    "loops": Suite(loop_rows, "samples per second into training loops, against SB3 on mobile-env", True, True),
+    "memory": Suite(memory_rows, "largest memory of a process with 1,024 lanes", True, True),
+    "slot-cost": Suite(slot_cost_rows, "time of a slot, against what its operations and bytes must take", True),
     "closed-forms": Suite(
-        lambda quick, seed: closed_form_rows(*(6, 1) if quick else (1000, 20), seed),
+        lambda plan: closed_form_rows(*(6, 1) if plan.quick else (1000, 20), plan.seed),
         "batched ADMM and Exact, against CVXPY",
     ),
     "decisions": Suite(
-        lambda quick, seed: decision_rows(scenes=1 if quick else 3, seed=seed, peers=not quick),
+        lambda plan: decision_rows(scenes=1 if plan.quick else 3, seed=plan.seed, peers=not plan.quick),
         "one decision of each solver on the flagship, against its CVXPY form and the time asked for",
     ),
     "bound": Suite(
-        lambda quick, seed: bound_rows(1 if quick else 10, seed),
+        lambda plan: bound_rows(1 if plan.quick else 10, plan.seed),
         "best-found search and certified bound: gap, and time a scene",
     ),
     "estimation": Suite(
-        lambda quick, seed: estimation_rows(6 if quick else 108, seed),
+        lambda plan: estimation_rows(6 if plan.quick else 108, plan.seed),
         "estimators, against OMP with an explicit dictionary",
     ),
     "mesh": Suite(
-        lambda quick, seed: mesh_rows(*(3, 2) if quick else (100, 8), seed + 1), "certified Benders, against CVXPY"
+        lambda plan: mesh_rows(*(3, 2) if plan.quick else (100, 8), plan.seed + 1), "certified Benders, against CVXPY"
     ),
     "massive-mimo": Suite(
-        lambda quick, seed: massive_mimo_rows(*(20, 1) if quick else (1000, 5), seed),
+        lambda plan: massive_mimo_rows(*(20, 1) if plan.quick else (1000, 5), plan.seed),
         "exact optimum and SCA, against CVXPY",
     ),
     "learning": Suite(_learning, "one decision of the shipped policy, against SCA (needs PyTorch)"),
@@ -72,21 +83,31 @@ SUITES = {
 """Measurements by name, in the order in which they run."""
 
 
-def select(names: Sequence[str]) -> list[str]:
-    """The named suites, all for none; raises ``ValueError`` for an unknown one."""
+def select(names: Sequence[str], plan: Plan | None = None) -> list[str]:
+    """The named suites; for none, all that heed the options given.
+
+    Raises ``ValueError`` for an unknown suite, and for an option that no chosen one heeds.
+    """
+    plan = Plan() if plan is None else plan
     for name in names:
         require(name in SUITES, f"unknown benchmark {name!r}: {suggest(name, list(SUITES))}")
-    return list(names) or list(SUITES)
+    able = list(SUITES)
+    for option, given, heeds in (("--only", plan.only, "selects"), ("--parent", plan.parent, "compares")):
+        if given:
+            able = [name for name in able if getattr(SUITES[name], heeds)]
+            heeded = not names or any(name in able for name in names)
+            require(heeded, f"`{option}` is for {', '.join(able)}; got {', '.join(names)}")
+    return list(names) or able
 
 
-def run_suites(names: Sequence[str], console: Console, *, quick: bool = False, seed: int = 0) -> tuple[list[Row], bool]:
+def run_suites(names: Sequence[str], console: Console, plan: Plan) -> tuple[list[Row], bool]:
     """Measure the named suites; returns the finished rows, and whether these are all (False: Ctrl-C)."""
     rows: list[Row] = []
     complete = True
     try:
         for name in names:
             with console.status(f"measuring {name}: {SUITES[name].text} ..."):
-                for row in SUITES[name].rows(quick, seed):
+                for row in SUITES[name].rows(plan):
                     rows.append(row)
     except KeyboardInterrupt:
         complete = False

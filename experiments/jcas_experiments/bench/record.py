@@ -1,0 +1,86 @@
+"""What has to be known of a run for its numbers to be compared with another's: machine, versions, threads, sizes."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import jcas_env
+
+from .row import Plan, Row
+from .throughput.processes import LIBRARIES, ROOT, THREADS
+
+PACKAGES = (
+    "numpy", "scipy", "array-api-compat", "gymnasium", "mobile-env", "torch", "stable-baselines3", "cvxpy", "numba",
+)  # fmt: skip
+"""Whose versions change times."""
+
+
+def installed() -> dict[str, str | None]:
+    """Versions by package; None for one that is not there."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def processor() -> str:
+    """Name of the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def commit(root: Path) -> str | None:
+    """Commit of a checkout, with ``+`` where files differ from it; None where git knows none."""
+    try:
+        words = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def record(suites: list[str], plan: Plan, device: str) -> dict[str, Any]:
+    """Machine, versions, threads and sizes of a run, as JSON knows them."""
+    return {
+        "machine": {
+            "processor": processor(),
+            "cores": os.cpu_count(),
+            "system": f"{platform.system()} {platform.machine()}",
+        },
+        "versions": installed(),
+        "threads": {"measuring processes": THREADS, "this process": os.environ.get(LIBRARIES[0])},
+        "device": device,
+        "jcas-env": {"version": jcas_env.__version__, "commit": commit(ROOT)},
+        "parent": None if plan.parent is None else {"commit": commit(plan.parent)},
+        "suites": suites,
+        "quick": plan.quick,
+        "only": plan.only,
+        "seed": plan.seed,
+    }
+
+
+def read_run(path: Path) -> tuple[list[Row], dict[str, Any]]:
+    """Rows and record of a run that ``--json`` has written; raises ``ValueError`` for any other file."""
+    wrong = f"`--against {path}` must be a file that `jcas bench --json` has written"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{wrong}: {error.strerror or error}") from None
+    except ValueError:
+        raise ValueError(f"{wrong}: it is not JSON") from None
+    try:
+        rows = [Row(**row) for row in content["rows"]]
+        return rows, content["run"]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{wrong}: {type(error).__name__} {error}") from None
