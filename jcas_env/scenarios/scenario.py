@@ -120,17 +120,20 @@ class ScenarioBase(ABC, Generic[InitialT, InnovationT, StateT, ProblemT, Allocat
         """All randomness of a reset, for one lane, in the configured precision."""
         return self._in_precision(self._draw_initial(rng))
 
-    def draw(self, rng: np.random.Generator, state: StateT) -> InnovationT:  # noqa: ARG002 (a scenario may need it)
-        """All randomness of a slot, for one lane, in the configured precision."""
-        return self._in_precision(self._draw(rng))
+    def draw(self, rng: np.random.Generator, state: StateT) -> InnovationT:
+        """All randomness of the slot after ``state``, for one lane, in the configured precision.
+
+        ``state`` is the lane's, or that of all lanes that draw: it tells what the slot uses, and all draw alike.
+        """
+        return self._in_precision(self._draw(rng, state))
 
     @abstractmethod
     def _draw_initial(self, rng: np.random.Generator) -> InitialT:
         """Randomness of a reset in double precision."""
 
     @abstractmethod
-    def _draw(self, rng: np.random.Generator) -> InnovationT:
-        """Randomness of a slot in double precision."""
+    def _draw(self, rng: np.random.Generator, state: StateT) -> InnovationT:
+        """Randomness of the slot after ``state`` in double precision."""
 
     def _in_precision(self, drawn: Tree) -> Tree:
         if self.config.dtype == "float64":

@@ -16,7 +16,7 @@ from .action import action_size, decode, encode_allocation, fallback
 from .config import KEEP_OUT, MultiCellConfig
 from .knowledge.csi import knowledge_of
 from .knowledge.estimate import estimate_links
-from .network.draws import draw_initial, draw_innovation
+from .network.draws import draw_initial, draw_innovation, work_after
 from .network.layout import constant, make_layout
 from .network.motion import drop, move
 from .network.traffic import arrival_rates, begin_traffic, next_traffic
@@ -48,8 +48,8 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
     def _draw_initial(self, rng: np.random.Generator) -> Initial:
         return draw_initial(self.config, rng)
 
-    def _draw(self, rng: np.random.Generator) -> Innovation:
-        return draw_innovation(self.config, rng)
+    def _draw(self, rng: np.random.Generator, state: State) -> Innovation:
+        return draw_innovation(self.config, rng, work_after(self.config, state.memory.age))
 
     # ---------------------------------------------------------------- dynamics
 

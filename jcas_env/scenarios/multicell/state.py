@@ -122,14 +122,18 @@ class State(NamedTuple):
 
 
 class ChannelNoise(NamedTuple):
-    """Randomness of a slot's channel estimate. Parts that the configuration does not use have size zero."""
+    """Randomness of a slot's channel estimate. Parts that configuration or slot do not use have size zero."""
 
     pilots: Array
-    """(..., cells, users, frames, ue_antennas, bs_antennas) complex CN(0, 1): receiver noise of the pilots."""
+    """(..., cells, users, frames, ue_antennas, bs_antennas) complex CN(0, 1): receiver noise of the pilots, one
+    for each antenna."""
     frame_scatter: Array
     """(..., cells, users, frames - 1, fading paths) complex CN(0, 1): fading of the frames before the last."""
     frame_phase: Array
     """(..., cells, users, frames - 1): standard normals, phases of the lines of sight in these frames."""
+    beam_pilots: Array
+    """(..., cells, users, 1, ue_antennas, pilots) complex CN(0, 1): receiver noise of the pilot beams, with which gains
+    alone are measured."""
     beam_order: Array
     """(..., cells, users, bs_antennas) uniforms: their order picks the columns of the pilot beams."""
     beam_phase: Array
@@ -141,7 +145,7 @@ class ChannelNoise(NamedTuple):
 
 
 class Innovation(NamedTuple):
-    """All randomness of a slot. Parts that the configuration does not use have size zero."""
+    """All randomness of a slot. Parts that configuration or slot do not use have size zero."""
 
     velocity: Array
     """(..., users, 2): standard normals that drive the motion."""

@@ -66,14 +66,14 @@ class TestPilots:
 
     def test_data_have_the_stated_noise_and_scale(self):
         config = at_snr(MultiCellConfig(csi_delay=0, **SMALL), 0.0)
-        _, states, draws = play(config, 30, 0)
-        air, noise = states[0].air, draws[0].noise
-        heard = sound_antennas(config, air, noise)
+        _, states, draws = play(config, 30, 1)
+        air = states[0].air
+        heard = sound_antennas(config, air, draws[0].noise)
         clean = air.channel / amplitude(air.path_loss_db)[..., None, None]
         assert np.mean(np.abs(clean) ** 2) == pytest.approx(1.0, abs=0.05)
         error = np.mean(np.abs(heard.received[..., -1, :, :] - clean) ** 2, axis=(-2, -1)) / heard.noise_power
         assert error.mean() == pytest.approx(1.0, abs=0.01)
-        few = sound_beams(config, air, noise)
+        few = sound_beams(config, air, draws[1].noise)
         assert few.received.shape == (30, 3, 12, 1, 4, 8)
         gram = np.conj(np.swapaxes(few.beams, -1, -2)) @ few.beams
         np.testing.assert_allclose(gram, np.broadcast_to(np.eye(8), gram.shape), atol=1e-12)
@@ -82,7 +82,7 @@ class TestPilots:
 
     def test_reused_pilots_bring_the_sum_of_all_stations(self):
         config = MultiCellConfig(pilot_reuse=True, pilot_power=1e9, csi_delay=0, **SMALL)
-        _, states, draws = play(config, 1, 0)
+        _, states, draws = play(config, 1, 1)
         air = states[0].air
         heard = (
             sound_antennas(config, air, draws[0].noise).received[0, :, :, -1]
@@ -90,7 +90,7 @@ class TestPilots:
         )
         for cell in range(3):
             np.testing.assert_allclose(heard[cell], air.channel[0].sum(axis=0), rtol=0.05, atol=1e-7)
-        few = sound_beams(config, air, draws[0].noise)
+        few = sound_beams(config, air, draws[1].noise)
         beams = few.beams[0, :, :, 0]
         np.testing.assert_array_equal(beams[1:], beams[:-1])
         heard = few.received[0, :, :, 0] * amplitude(air.path_loss_db)[0, ..., None, None]
@@ -107,6 +107,23 @@ class TestSeeds:
         for air in airs[1:]:
             np.testing.assert_array_equal(air.channel, airs[0].channel)
             np.testing.assert_array_equal(air.position, airs[0].position)
+
+    @pytest.mark.parametrize("name", ["spomp", "crb"])
+    def test_a_lane_draws_the_same_whatever_the_lanes_beside_it_need(self, name):
+        config = MultiCellConfig(estimator=name, angle_coherence=3, queues=True, csi_nmse=0.1, blockage=True, **SMALL)
+        scenario, states, _ = play(config, 2, 0)
+        mixed = states[0]._replace(memory=states[0].memory._replace(age=np.array([0, 2])))
+        lanes = [scenario.draw(np.random.default_rng(5), take(mixed, lane)) for lane in range(2)]
+        both = scenario.draw(np.random.default_rng(5), mixed)
+        assert lanes[0].noise.beam_pilots.size
+        assert not lanes[1].noise.beam_pilots.size
+
+        def same_where_drawn(alone, together):
+            if alone.size:
+                np.testing.assert_array_equal(alone, together)
+
+        for lane in lanes:
+            tree_map(same_where_drawn, lane, both)
 
 
 class TestMemory:
@@ -170,9 +187,10 @@ class TestMemory:
 
     def test_lanes_of_different_age_are_worked_on_apart(self):
         config = MultiCellConfig(csi_delay=0, angle_coherence=3, **SMALL)
-        scenario, states, draws = play(config, 3, 3)
-        air, noise = states[2].air, draws[2].noise
-        memory = states[1].memory._replace(age=np.array([0, 2, 1]))
+        scenario, states, _ = play(config, 3, 3)
+        air, memory = states[2].air, states[1].memory._replace(age=np.array([0, 2, 1]))
+        before = states[1]._replace(memory=memory)
+        noise = stack([scenario.draw(np.random.default_rng(lane), before) for lane in range(3)]).noise
         mixed = tracking.estimate_links(config, scenario.layout, air, noise, memory)
         np.testing.assert_array_equal(mixed.memory.age, [1, 0, 2])
         for lane in range(3):

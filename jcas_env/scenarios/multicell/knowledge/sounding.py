@@ -94,7 +94,7 @@ def sound_beams(config: MultiCellConfig, air: Air, noise: ChannelNoise) -> Sound
     beams = beams[..., None, :, :]
     if config.pilot_reuse:
         beams = xp.broadcast_to(beams[..., :1, :, :, :, :], beams.shape)
-    return _sounded(config, air.path_loss_db, channel, beams, noise.pilots[..., -1:, :, :pilots])
+    return _sounded(config, air.path_loss_db, channel, beams, noise.beam_pilots)
 
 
 def _sounded(
