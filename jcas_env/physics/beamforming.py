@@ -14,6 +14,7 @@ from typing import Literal
 from array_api_compat import array_namespace, device
 
 from ..types import Array
+from .combining.eigenvectors import dominant_eigenvector, strongest_over_noise
 from .membership import one_hot, same_group
 
 Combiner = Literal["svd", "null_mrc", "gev"]
@@ -84,15 +85,6 @@ def interference_spectrum(channel: Array, cell: Array) -> tuple[Array, Array]:
     return values, left
 
 
-def dominant_eigenvector(matrix: Array) -> Array:
-    """Unit eigenvector of the largest eigenvalue of Hermitian matrices (spec multicell 2.3).
-
-    (..., n, n) of any unit -> (..., n) [-].
-    """
-    xp = array_namespace(matrix)
-    return xp.linalg.eigh(matrix)[1][..., :, -1]
-
-
 def normalise(vector: Array) -> Array:
     """Scale to unit norm along the last axis; a zero vector becomes the first unit vector e_1.
 
@@ -157,15 +149,9 @@ def gev_combiner(channel: Array, cell: Array, *, power: Array | float, noise_pow
     by whitening with the Cholesky factor of the denominator. Other cells are taken to radiate ``power``
     isotropically. Shapes and units as in :func:`combiner` (spec multicell 2.3).
     """
-    xp = array_namespace(channel, cell)
     covariance = power / channel.shape[-1] * interference_covariance(channel, cell)
-    identity = xp.eye(channel.shape[-2], dtype=channel.dtype, device=device(channel))
-    factor = xp.linalg.cholesky(covariance / noise_power + identity)
-    white = xp.linalg.solve(factor, serving_link(channel, cell))
-    scale = xp.max(xp.abs(white), axis=(-2, -1), keepdims=True)
-    white = white / xp.where(scale > 0, scale, xp.ones_like(scale))
-    inner = dominant_eigenvector(white @ xp.conj(xp.matrix_transpose(white)))
-    return normalise(xp.linalg.solve(xp.conj(xp.matrix_transpose(factor)), inner[..., None])[..., 0])
+    own = serving_link(channel, cell)
+    return normalise(strongest_over_noise(own, covariance / noise_power))
 
 
 def combiner(

@@ -1,0 +1,50 @@
+"""The eigenvectors that combiners are made of."""
+
+from __future__ import annotations
+
+from array_api_compat import array_namespace, device
+
+from ...batching import indices, scatter
+from ...types import Array
+from .small_matrices import SIZE, batch_last, dominant_eigenvector_last, lower_factor, solve_lower, solve_upper
+
+
+def dominant_eigenvector(matrix: Array) -> Array:
+    """Unit eigenvector of the largest eigenvalue of Hermitian matrices (spec multicell 2.3).
+
+    (..., n, n) of any unit -> (..., n) [-].
+    """
+    xp = array_namespace(matrix)
+    return xp.linalg.eigh(matrix)[1][..., :, -1]
+
+
+def strongest_over_noise(own: Array, interference: Array) -> Array:
+    r"""Vector w of the largest :math:`w^H S S^H w / (w^H (Q + I) w)`, by whitening with Cholesky's factor.
+
+    ``own`` S (..., rx, tx) complex of any unit, ``interference`` Q (..., rx, rx) Hermitian [-] -> (..., rx) of any
+    norm [-].
+    Up to four receive antennas in closed form with the batch axis last, which is the eigenvector that the library finds
+    (:func:`.dominant_eigenvector_last`); the library does larger ones, and those whose two largest eigenvalues are
+    almost equal (spec multicell 2.3).
+    """
+    xp = array_namespace(own, interference)
+    *batch, rx, _ = own.shape
+    scale = xp.max(xp.abs(own), axis=(-2, -1), keepdims=True)
+    own = own / xp.where(scale > 0, scale, xp.ones_like(scale))
+    identity = xp.eye(rx, dtype=own.dtype, device=device(own))
+    if rx > SIZE:
+        factor = xp.linalg.cholesky(interference + identity)
+        white = xp.linalg.solve(factor, own)
+        inner = dominant_eigenvector(white @ xp.conj(xp.matrix_transpose(white)))
+        return xp.linalg.solve(xp.conj(xp.matrix_transpose(factor)), inner[..., None])[..., 0]
+    factor = lower_factor(batch_last(interference + identity))
+    half = solve_lower(factor, batch_last(own @ xp.conj(xp.matrix_transpose(own))))
+    white = solve_lower(factor, xp.conj(xp.permute_dims(half, (1, 0, 2))))
+    inner, sure = dominant_eigenvector_last(white)
+    if not bool(xp.all(sure)):
+        doubtful = indices(~sure)
+        found = dominant_eigenvector(xp.permute_dims(xp.take(white, doubtful, axis=-1), (2, 0, 1)))
+        rest = xp.matrix_transpose(inner)
+        inner = xp.matrix_transpose(scatter(rest, ~sure, found))
+    vector = xp.matrix_transpose(solve_upper(factor, inner))
+    return xp.reshape(vector, (*batch, rx))
