@@ -184,7 +184,7 @@ def combiner(
         vector = gev_combiner(channel, cell, power=power, noise_power=noise_power)
     else:
         raise ValueError(f"`kind` must be svd, null_mrc or gev, got {kind!r}")
-    dead = xp.max(xp.abs(serving_link(channel, cell)), axis=(-2, -1)) == 0
+    dead = xp.all(serving_link(channel, cell) == 0, axis=(-2, -1))
     return xp.where(dead[..., None], normalise(xp.zeros_like(vector)), vector)
 
 
@@ -266,7 +266,7 @@ def beams(effective: Array, cell: Array, group: Array, /, *, precoder: Precoder)
     return normalise(xp.matrix_transpose(xp.linalg.pinv(gram)) @ matched)
 
 
-def effective_gain(effective: Array, beam: Array, cell: Array, /) -> Array:
+def effective_gain(effective: Array, beam: Array, cell: Array, /, *, crowd: int | None = None) -> Array:
     r"""Power gain of every beam at every user, :math:`G_{jm} = |h_{c(m), j}^H f_m|^2`.
 
     Parameters
@@ -277,6 +277,9 @@ def effective_gain(effective: Array, beam: Array, cell: Array, /) -> Array:
         Unit-norm beams [-].
     cell : Array, shape (..., users), integer
         Serving cell, which transmits the user's beam.
+    crowd : int or None
+        Users of each cell, where all have as many and users stand in the order of their cells: a station's channels
+        then meet its own beams alone, a row of ``crowd``, and not all of them, of which most are put aside.
 
     Returns
     -------
@@ -285,7 +288,11 @@ def effective_gain(effective: Array, beam: Array, cell: Array, /) -> Array:
         ``G_jj rho_jk^2``.
     """
     xp = array_namespace(effective, beam, cell)
-    amplitude = xp.conj(effective) @ xp.matrix_transpose(beam)[..., None, :, :]
-    transmits = one_hot(cell, effective.shape[-3])[..., :, None, :]
+    *batch, cells, users, antennas = effective.shape
+    own = beam[..., None, :, :] if crowd is None else xp.reshape(beam, (*batch, cells, crowd, antennas))
+    amplitude = xp.conj(effective) @ xp.matrix_transpose(own)
     gain = xp.real(amplitude) ** 2 + xp.imag(amplitude) ** 2
+    if crowd is not None:
+        return xp.reshape(xp.moveaxis(gain, -3, -2), (*batch, users, users))
+    transmits = one_hot(cell, cells)[..., :, None, :]
     return xp.sum(xp.where(transmits, gain, xp.zeros_like(gain)), axis=-3)

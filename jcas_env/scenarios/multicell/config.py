@@ -192,6 +192,11 @@ class MultiCellConfig(Configuration):
         return self.cells * self.users_per_cell
 
     @property
+    def crowd(self) -> int | None:
+        """Users of every cell, in whose order users then stand; None where a scene decides who is served where."""
+        return self.users_per_cell if self.assignment == "geometric" else None
+
+    @property
     def ratio_scale(self) -> bool:
         """Whether the reward is one of rates alone: neither logarithms nor backlogs."""
         return self.reward == "rate"

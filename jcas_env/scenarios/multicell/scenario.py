@@ -189,7 +189,7 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
             prior_variance=state.angle_variance,
             kind=config.positioning_gain,
         )
-        gain = effective_gain(air, csi.beam, state.cell)
+        gain = effective_gain(air, csi.beam, state.cell, crowd=config.crowd)
         return self._make_problem(state, gain, leakage(air, state.cell), kappa, air, state.traffic.arrivals)
 
     def _make_problem(

@@ -248,3 +248,10 @@ class TestAssignment:
             allocation = solver.solve(scene.problem).allocation
             assert scene.truth.violation(allocation).max() < 1e-9
             assert np.isfinite(scene.truth.utility(allocation)).all()
+
+
+def test_gains_of_own_beams_alone_are_those_of_all_beams(backend, scene):
+    csi, cell = scene.state.csi, scene.state.cell
+    arrays = [backend.asarray(part) for part in (csi.channel, csi.beam, cell)]
+    own, every = (backend.numpy(effective_gain(*arrays, crowd=crowd)) for crowd in (4, None))
+    np.testing.assert_allclose(own, every, rtol=1e-9)

@@ -66,9 +66,9 @@ def knowledge_of(config: MultiCellConfig, links: LinkEstimate, truth: Array, cel
     group = first_fit_groups(correlation, cell, threshold)
     beam = beams(effective, cell, group, precoder=config.precoder)
     beam = constant_modulus(beam) if config.analog else beam
-    own, true = serving_link(channel, cell), serving_link(truth, cell)
+    own = serving_link(channel, cell)
     # An estimate with as much error as power tells nothing, and neither does one without power: error 1.
-    known = xp.sum(xp.abs(own) ** 2, axis=(-2, -1))
+    known = _energy(own)
     error = serving_link(links.error[..., None], cell)[..., 0]
     return Csi(
         channel=effective,
@@ -76,7 +76,7 @@ def knowledge_of(config: MultiCellConfig, links: LinkEstimate, truth: Array, cel
         beam=beam,
         group=group,
         correlation=correlation,
-        gain=effective_gain(effective, beam, cell),
+        gain=effective_gain(effective, beam, cell, crowd=config.crowd),
         leakage=leakage(effective, cell),
         sensing_gain=sensing_gain(
             departure(config, links.estimate, cell),
@@ -85,5 +85,16 @@ def knowledge_of(config: MultiCellConfig, links: LinkEstimate, truth: Array, cel
             kind=config.positioning_gain,
         ),
         error=xp.where(error < known, error / xp.where(known > 0, known, 1.0), xp.ones_like(known)),
-        nmse=xp.sum(xp.abs(own - true) ** 2, axis=(-2, -1)) / xp.sum(xp.abs(true) ** 2, axis=(-2, -1)),
+        nmse=xp.zeros_like(known) if channel is truth else _true_error(own, serving_link(truth, cell)),
     )
+
+
+def _energy(matrix: Array) -> Array:
+    """Sum of squares of matrices, (..., rx, tx) complex -> (...,)."""
+    xp = array_namespace(matrix)
+    return xp.sum(xp.real(matrix) ** 2 + xp.imag(matrix) ** 2, axis=(-2, -1))
+
+
+def _true_error(known: Array, true: Array) -> Array:
+    """Error of known channels (..., rx, tx), relative to the power of the true ones, (...,) [-]."""
+    return _energy(known - true) / _energy(true)
