@@ -77,21 +77,17 @@ def _measure(
 ) -> LinkEstimate:
     """Estimate angles and gains, and locate the users."""
     xp = array_namespace(air.gains)
-    scale, noise_power = amplitude(air.path_loss_db), pilot_noise_power(config, air.path_loss_db)
+    noise_power = pilot_noise_power(config, air.path_loss_db)
     estimate = _estimate(config, air, noise, memory)
     fix = _locate(config, layout, estimate, noise_power, air.position)
-    age = xp.zeros(scale.shape[:-2], dtype=xp.int64, device=device(scale))
-    return LinkEstimate(
-        _in_true_scale(config, estimate, scale, air.channel, noise.error),
-        _expected_error(config, estimate, noise_power, gains_only=False) * scale**2,
-        Memory(estimate.aod_cos, estimate.aoa_cos, estimate.active, fix, age),
-    )
+    age = xp.zeros(noise_power.shape[:-2], dtype=xp.int64, device=device(noise_power))
+    memory = Memory(estimate.aod_cos, estimate.aoa_cos, estimate.active, fix, age)
+    return _in_true_scale(config, air, noise, estimate, memory, gains_only=False)
 
 
 def _hold(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Memory) -> LinkEstimate:
     """Estimate gains on the angles that are known, or everything from this slot alone; positions stay."""
     memory = memory._replace(age=memory.age + 1)
-    scale, noise_power = amplitude(air.path_loss_db), pilot_noise_power(config, air.path_loss_db)
     known = ESTIMATORS[config.estimator].keeps_angles
     if known:
         heard = sound_beams(config, air, noise)
@@ -101,11 +97,7 @@ def _hold(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Memory
     else:
         estimate = _estimate(config, air, noise, None)
         memory = memory._replace(aod_cos=estimate.aod_cos, aoa_cos=estimate.aoa_cos, active=estimate.active)
-    return LinkEstimate(
-        _in_true_scale(config, estimate, scale, air.channel, noise.error),
-        _expected_error(config, estimate, noise_power, gains_only=known) * scale**2,
-        memory,
-    )
+    return _in_true_scale(config, air, noise, estimate, memory, gains_only=known)
 
 
 def _estimate(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Memory | None) -> Estimate:
@@ -119,7 +111,7 @@ def _estimate(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Me
         "paths": lambda: config.total_paths,
         "grid": lambda: config.grid,
         "start": lambda: None if memory is None else Start(memory.aod_cos, memory.aoa_cos, memory.active),
-        "channel": lambda: (air.channel / scale)[..., None, :, :],
+        "channel": lambda: air.channel[..., None, :, :],  # the truth alone asks, and is not scaled down and up again
         "gains": lambda: frame_gains(config, air, noise) if estimator.surrogate else air.gains[..., None, :] / scale,
         "aod_cos": lambda: air.aod_cos,
         "aoa_cos": lambda: air.aoa_cos,
@@ -130,46 +122,48 @@ def _estimate(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Me
     return estimator(**{need: offers[need]() for need in estimator.needs})
 
 
-def _in_true_scale(config: MultiCellConfig, estimate: Estimate, scale: Array, channel: Array, error: Array) -> Estimate:
+def _in_true_scale(
+    config: MultiCellConfig, air: Air, noise: ChannelNoise, estimate: Estimate, memory: Memory, *, gains_only: bool
+) -> LinkEstimate:
     r"""The last snapshot, in its true scale, with the i.i.d. error of the test knob ``csi_nmse`` on top.
 
-    :math:`\hat H + \sqrt{\mathrm{nmse}\, \overline{|H|^2}}\, \mathcal{CN}(0, 1)` per link (spec multicell 0), where
-    ``channel`` is the true H, ``error`` the CN(0, 1) and ``scale`` (..., cells, users) the large-scale amplitude.
+    :math:`\hat H + \sqrt{\mathrm{nmse}\, \overline{|H|^2}}\, \mathcal{CN}(0, 1)` per link (spec multicell 0), H the
+    truth. The expected error is that of :func:`_expected_error`, plus :math:`\mathrm{nmse}\, \lVert \hat H \rVert^2`.
     """
-    xp = array_namespace(channel)
+    xp = array_namespace(air.channel)
+    scale, noise_power = amplitude(air.path_loss_db), pilot_noise_power(config, air.path_loss_db)
     # The truth is not scaled down and up again: that costs time and a rounding.
     perfect = config.estimator == "perfect"
-    known = channel if perfect else estimate.channel[..., -1, :, :] * scale[..., None, None]
+    known = air.channel if perfect else estimate.channel[..., -1, :, :] * scale[..., None, None]
+    expected = _expected_error(config, estimate, noise_power, gains_only=gains_only) * scale**2
     if config.csi_nmse:
-        power = xp.mean(xp.abs(channel) ** 2, axis=(-2, -1), keepdims=True)
-        known = known + xp.sqrt(config.csi_nmse * power) * error
-    return estimate._replace(
+        expected = expected + config.csi_nmse * xp.sum(xp.abs(known) ** 2, axis=(-2, -1))
+        power = xp.mean(xp.abs(air.channel) ** 2, axis=(-2, -1), keepdims=True)
+        known = known + xp.sqrt(config.csi_nmse * power) * noise.error
+    estimate = estimate._replace(
         channel=known,
         gains=estimate.gains[..., -1, :] * scale[..., None],
         variance=estimate.variance * scale[..., None] ** 2,
     )
+    return LinkEstimate(estimate, expected, memory)
 
 
 def _expected_error(config: MultiCellConfig, estimate: Estimate, noise_power: Array, *, gains_only: bool) -> Array:
     r"""Energy of the error that the noise alone leaves on a channel, by the number of things that were estimated.
 
     :math:`\sigma^2 (L + n_a/(2T))` with L found paths and n_a angles; :math:`\sigma^2 L M/P` where gains alone are
-    measured; :math:`\sigma^2 M N` without a statement about paths; plus ``csi_nmse`` (spec estimation 1.9, 8.5).
+    measured; :math:`\sigma^2 M N` without a statement about paths (spec estimation 1.9, 8.5).
     Returns (..., cells, users), like ``noise_power`` at unit large-scale gain [-].
     """
     xp = array_namespace(noise_power)
+    if config.estimator == "perfect":
+        return xp.zeros_like(noise_power)
     entries = float(config.bs_antennas * config.ue_antennas)
     found = xp.sum(xp.astype(estimate.active, noise_power.dtype), axis=-1)
     per_path = 1.0 + (0.5 if config.ue_antennas == 1 else 1.0) / estimate.gains.shape[-2]
     if gains_only:
         per_path = config.bs_antennas / min(config.pilots, config.bs_antennas)
-    counted = noise_power * xp.where(found > 0, found * per_path, entries)
-    if config.estimator == "perfect":
-        counted = xp.zeros_like(counted)
-    if config.csi_nmse:
-        energy = xp.sum(xp.abs(estimate.channel[..., -1, :, :]) ** 2, axis=(-2, -1))
-        counted = counted + config.csi_nmse * energy
-    return counted
+    return noise_power * xp.where(found > 0, found * per_path, entries)
 
 
 def _locate(
