@@ -88,10 +88,20 @@ def snapshot_channels(gains: Array, aoa_cos: Array, aod_cos: Array, /, *, rx_ant
     Array, shape (..., snapshots, rx_antennas, tx_antennas), complex
         Amplitude ratio [-]; one matrix product per link, for all snapshots together (spec estimation 1.1).
     """
-    xp = array_namespace(gains, aoa_cos, aod_cos)
     rx = steering_vector(aoa_cos, antennas=rx_antennas)
     tx = steering_vector(-aod_cos, antennas=tx_antennas)  # the conjugate
-    received = gains[..., :, None, :] * xp.matrix_transpose(rx)[..., None, :, :]
-    *links, snapshots, _, paths = received.shape
-    channels = xp.reshape(received, (*links, snapshots * rx_antennas, paths)) @ tx
-    return xp.reshape(channels, (*channels.shape[:-2], snapshots, rx_antennas, tx_antennas))
+    return steered_channels(gains, rx, tx)
+
+
+def steered_channels(gains: Array, arrival: Array, departure: Array, /) -> Array:
+    r"""Channel matrices of :func:`snapshot_channels` whose steering vectors are at hand.
+
+    ``gains`` (..., snapshots, paths) [-]; ``arrival`` :math:`a_N(w_l)` (..., paths, rx_antennas) and ``departure``
+    :math:`a_M(v_l)^* = a_M(-v_l)` (..., paths, tx_antennas), complex [-] -> (..., snapshots, rx_antennas, tx_antennas)
+    [-] (spec multicell 2.2).
+    """
+    xp = array_namespace(gains, arrival, departure)
+    received = gains[..., :, None, :] * xp.matrix_transpose(arrival)[..., None, :, :]
+    *links, snapshots, rx_antennas, paths = received.shape
+    channels = xp.reshape(received, (*links, snapshots * rx_antennas, paths)) @ departure
+    return xp.reshape(channels, (*channels.shape[:-2], snapshots, rx_antennas, departure.shape[-1]))

@@ -30,6 +30,10 @@ class Air(NamedTuple):
     """(..., cells, users, paths): direction cosines of arrival [-]."""
     gains: Array
     """(..., cells, users, paths) complex: path gains [-]."""
+    arrival: Array
+    """(..., cells, users, paths, ue_antennas) complex: steering vectors of arrival; scattered paths keep theirs [-]."""
+    departure: Array
+    """(..., cells, users, paths, bs_antennas) complex: conjugate steering vectors of departure, likewise [-]."""
     channel: Array
     """(..., cells, users, ue_antennas, bs_antennas) complex: channel matrices [-]."""
 

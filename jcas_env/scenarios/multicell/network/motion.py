@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from array_api_compat import array_namespace, device
 
-from ....physics.channel import multipath_channel, path_gains
+from ....physics.arrays import steering_vector
+from ....physics.channel import path_gains, steered_channels
 from ....physics.geometry import hexagon_point, link_geometry
 from ....physics.motion import autoregressive_fading, gauss_markov, move_in_cell, phase_walk, two_state_chain
 from ....physics.propagation import path_loss_umi_db
@@ -33,6 +34,8 @@ def drop(config: MultiCellConfig, layout: Layout, draws: Initial) -> Air:
             aoa_cos=draws.aoa_cos,
             path_loss_db=None,
             gains=None,
+            arrival=None,
+            departure=None,
             channel=None,
         ),
     )
@@ -77,15 +80,29 @@ def propagate(config: MultiCellConfig, layout: Layout, air: Air) -> Air:
     aoa_cos = xp.concat([arrival[..., None], air.aoa_cos[..., 1:]], axis=-1)
     path_loss_db = path_loss_umi_db(xp.clip(distance, min=KEEP_OUT), carrier_hz=config.carrier_hz)
     gains = link_gains(config, air.los_phase, air.scatter, path_loss_db, air.blocked)
+    rx = _steering(aoa_cos, air.arrival, antennas=config.ue_antennas)
+    tx = _steering(-aod_cos, air.departure, antennas=config.bs_antennas)
     return air._replace(
         path_loss_db=path_loss_db,
         aod_cos=aod_cos,
         aoa_cos=aoa_cos,
         gains=gains,
-        channel=multipath_channel(
-            gains, aoa_cos, aod_cos, rx_antennas=config.ue_antennas, tx_antennas=config.bs_antennas
-        ),
+        arrival=rx,
+        departure=tx,
+        channel=steered_channels(gains[..., None, :], rx, tx)[..., 0, :, :],
     )
+
+
+def _steering(cosine: Array, last: Array | None, *, antennas: int) -> Array:
+    """Steering vectors of all paths, (..., paths) -> (..., paths, antennas) complex [-].
+
+    Scattered paths keep their directions in an episode, and so their vectors of the slot before, ``last``, where there
+    is one: what would be computed anew is the same to the last bit.
+    """
+    if last is None:
+        return steering_vector(cosine, antennas=antennas)
+    sight = steering_vector(cosine[..., :1], antennas=antennas)
+    return array_namespace(cosine).concat([sight, last[..., 1:, :]], axis=-2)
 
 
 def link_gains(config: MultiCellConfig, los_phase: Array, scatter: Array, path_loss_db: Array, blocked: Array) -> Array:
