@@ -177,8 +177,8 @@ class MultiCellConfig(Configuration):
     observation: ObservationForm = "dict"
     """``dict``: structured; ``flat``: one vector for MLPs."""
     dtype: Precision = "float64"
-    """Precision of the simulation. ``float32`` halves its memory; faster it is with perfect knowledge, hardly where
-    pilots are sent, whose estimation takes most of the time."""
+    """Precision of the simulation. ``float32`` halves its memory; faster it is with perfect knowledge and with
+    ``crb``, hardly with ``spomp``, whose search takes most of the time."""
 
     def __post_init__(self) -> None:
         _check_numbers(self)

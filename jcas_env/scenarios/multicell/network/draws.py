@@ -48,7 +48,7 @@ def work_after(config: MultiCellConfig, age: Array) -> Work:
 
 def complex_normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
     """Independent CN(0, 1) samples."""
-    parts = rng.standard_normal((*shape, 2)) / np.sqrt(2.0)
+    parts = rng.standard_normal((*shape, 2)) * (1.0 / np.sqrt(2.0))  # hashes of scenes hold it to the last bit
     return parts.view(complex)[..., 0]
 
 
