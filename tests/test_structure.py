@@ -34,7 +34,8 @@ COMMANDS = [f"jcas_experiments.{name}" for name in ("compare", "train", "score",
 MULTICELL = "jcas_env.scenarios.multicell"
 MAY_NOT_IMPORT = {
     f"{MULTICELL}.problem": [f"{MULTICELL}.network", f"{MULTICELL}.knowledge"],
-    f"{MULTICELL}.network": [f"{MULTICELL}.knowledge"],
+    f"{MULTICELL}.network": [f"{MULTICELL}.knowledge", f"{MULTICELL}.problem"],
+    f"{MULTICELL}.knowledge": [f"{MULTICELL}.problem"],
     "jcas_baselines.engines": ["jcas_env.scenarios", "jcas_baselines.bounding", *SCENARIO_FOLDERS],
     "jcas_baselines.bounding": SCENARIO_FOLDERS,
     **{folder: [other for other in SCENARIO_FOLDERS if other != folder] for folder in SCENARIO_FOLDERS},
@@ -66,7 +67,7 @@ DOORS = {
         "experiments/jcas_experiments/bench/environment.py",
     },
     "cvxpy": {f"baselines/jcas_baselines/{folder}/convex" for folder in ("multicell", "mesh", "massive_mimo")},
-    "torch": {"agents", "baselines/jcas_baselines/multicell/ascent.py"},
+    "torch": {"agents"},
     "stable_baselines3": {"agents/jcas_agents/sb3", "experiments/jcas_experiments/train"},
     "matplotlib": {"jcas_env/render/", "experiments"},
 }
@@ -98,6 +99,29 @@ def imports(path: Path) -> list[tuple[str, int]]:
                 inner = f"{module}.{alias.name}"
                 found.append((inner if inner in MODULES else module, node.lineno))
     return found
+
+
+def test_nobody_imports_the_house_that_he_is_a_part_of():
+    """From inside a package its ``__init__`` is the roof: what it passes on stands in a file of its own."""
+    for own, path in MODULES.items():
+        for module, line in imports(path):
+            assert not inside(own, module) or own == module, f"{path.relative_to(ROOT)}:{line} imports {module}"
+
+
+def test_only_the_scenario_sees_network_knowledge_and_problem():
+    rooms = [f"{MULTICELL}.{room}" for room in ("network", "knowledge", "problem")]
+    seen = {own: {room for room in rooms for module, _ in imports(path) if inside(module, room)}
+            for own, path in MODULES.items() if inside(own, MULTICELL)}  # fmt: skip
+    assert [own for own, sees in seen.items() if len(sees) == 3] == [f"{MULTICELL}.scenario"]
+
+
+def test_physics_takes_arrays_and_numbers_never_a_configuration():
+    for path in (ROOT / "jcas_env" / "physics").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.arg):
+                assert not re.search(r"config|scenario|problem", node.arg), f"{path}:{node.lineno} {node.arg}"
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                assert node.value.id != "config", f"{path}:{node.lineno}"
 
 
 def inside(module: str, folder: str) -> bool:
@@ -149,9 +173,6 @@ def test_no_import_runs_in_a_circle_wherever_it_stands():
         own: {module for module, _ in imports(path) if module in MODULES and module != own}
         for own, path in MODULES.items()
     }
-    for own, seen in graph.items():
-        # A package whose __init__ passes on what its own files define is no station of a circle among these.
-        graph[own] = {module for module in seen if not inside(own, module)}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -166,15 +187,21 @@ def test_a_folder_has_at_most_sixteen_files(folder):
 
 @pytest.mark.parametrize("package", list(PACKAGES))
 def test_a_public_name_means_one_thing(package):
-    """Functions and classes; what scenarios have in common has the same name in files of the same name.
+    """Functions, classes and constants; what scenarios have in common has the same name in files of the same name.
 
-    A ``convex*`` module says by the same name which function it stands in for.
+    A ``convex*`` module says by the same name which function it stands in for. The figures of the experiments have
+    settings of their own each.
     """
     places = defaultdict(set)
     for path in PACKAGES[package].rglob("*.py"):
         for node in [] if path.name.startswith("convex") else ast.parse(path.read_text()).body:
-            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
-                places[node.name].add(path)
+            names = [node.name] if isinstance(node, ast.FunctionDef | ast.ClassDef) else []
+            if package != "jcas_experiments" and isinstance(node, ast.Assign | ast.AnnAssign):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                names = [target.id for target in targets if isinstance(target, ast.Name) and len(target.id) > 1]
+            for name in names:
+                if not name.startswith("_"):
+                    places[name].add(path)
     twice = {name: paths for name, paths in places.items() if len({path.name for path in paths}) > 1}
     assert not twice
 

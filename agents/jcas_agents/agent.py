@@ -7,6 +7,7 @@ something that decides an allocation for every lane of an environment. :mod:`.ev
 from __future__ import annotations
 
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -95,12 +96,18 @@ class PolicyAgent:
 
 def as_allocator(candidate: Any) -> Allocator:
     """Wrap a solver or a policy; raises ``TypeError`` for anything that neither solves nor acts nor decides."""
-    if isinstance(candidate, Agent):  # asked first: what a policy's `decide` takes is a problem
-        return PolicyAgent(candidate)
-    if hasattr(candidate, "decide"):
+    if _decides_for_an_environment(candidate):
         return candidate
     if isinstance(candidate, SolverLike):
         return SolverAgent(candidate)
+    if isinstance(candidate, Agent):
+        return PolicyAgent(candidate)
     raise TypeError(
         f"an allocator has `solve(problem)`, `act(observation)` or `decide(env, observation)`, got {candidate!r}"
     )
+
+
+def _decides_for_an_environment(candidate: Any) -> bool:
+    """Whether ``decide`` takes an environment and an observation; that of a policy takes a known problem alone."""
+    decide = getattr(candidate, "decide", None)
+    return decide is not None and len(signature(decide).parameters) > 1

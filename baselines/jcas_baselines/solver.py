@@ -106,6 +106,11 @@ class Method:
 
         return add
 
+    @classmethod
+    def knows(cls, kind: type) -> bool:
+        """Whether there is an answer to problems of a type."""
+        return cls._answers.dispatch(kind) is not _unsupported
+
     def solve(self, problem: Any) -> Solution:
         """Solve a batch; see :class:`Solution`.
 

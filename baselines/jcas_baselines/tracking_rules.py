@@ -14,7 +14,7 @@ from array_api_compat import array_namespace, device
 
 from jcas_env.checks import require
 from jcas_env.scenarios.massive_mimo import MassiveMIMOAllocation, MassiveMIMOProblem
-from jcas_env.scenarios.massive_mimo.action import most_informative, split
+from jcas_env.scenarios.massive_mimo.action import fallback, split
 from jcas_env.scenarios.massive_mimo.scenario import predicted_sigma
 from jcas_env.types import Status
 
@@ -72,10 +72,10 @@ class ExactPerFrame(FramePlanner):
         """Least sensing power for the frame's demand."""
         xp = array_namespace(problem.large_scale_gain)
         least = at_sensing_power(problem, problem.least_sensing_power())
-        lost, fallback = ~problem.feasible, most_informative(problem)
+        lost, instead = ~problem.feasible, fallback(problem)
         return MassiveMIMOAllocation(
-            xp.where(lost[..., None], fallback.power, least.power),
-            xp.where(lost, fallback.sensing_power, least.sensing_power),
+            xp.where(lost[..., None], instead.power, least.power),
+            xp.where(lost, instead.sensing_power, least.sensing_power),
         )
 
 

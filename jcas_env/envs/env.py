@@ -65,7 +65,7 @@ class JCASEnv(Lanes, gym.Env):
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Decode an action, transmit, and move on by one slot."""
         self._require_running()
-        return self.step_allocation(self.scenario.decode(action, self.problem))
+        return self.step_allocation(self.scenario.decode(action, self._known()))
 
     def step_allocation(self, allocation: Allocation) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Transmit an allocation in physical units, as a solver returns it.
@@ -75,10 +75,10 @@ class JCASEnv(Lanes, gym.Env):
         """
         self._require_running()
         scenario, state = self.scenario, self.state
-        allocation = scenario.check_allocation(allocation, self.problem)
-        outcome = scenario.outcome(state, allocation, self.truth)
+        allocation = scenario.check_allocation(allocation, self._known())
+        outcome = scenario.outcome(state, allocation, self._true())
         innovation = scenario.draw(self.np_random, state)
-        self._enter(scenario.transition(state, allocation, innovation, self.truth))
+        self._enter(scenario.transition(state, allocation, innovation, self._true()))
         finished = bool(self.state.slot >= scenario.horizon)
         self._allocation, self._finished = allocation, np.asarray(finished)
         info = {name: entry(value) for name, value in self._info(outcome).items()}

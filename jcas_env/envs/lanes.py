@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
+from abc import ABC, abstractmethod
+from copy import copy, deepcopy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,16 +23,21 @@ class EnvState(NamedTuple):
     """Whether an episode is over, bool, per lane in the vector environment."""
 
 
-class Lanes:
+class Lanes(ABC):
     """State, problem and truth of a slot, of one lane without a batch axis or of many with a leading one.
 
-    Problem and truth belong to a state: they are made when they are first asked for, and forgotten with it.
+    Problem and truth belong to a state: they are made when they are first asked for, and forgotten with it. Reward and
+    transition come from a pair of their own; what is handed out shares its arrays, locked, and nothing else with them.
     """
 
     scenario: Scenario
     _state: EpisodeState | None = None
     _problem: Problem | None = None
     _truth: Problem | None = None
+    """Handed out: read-only."""
+    _own_problem: Problem | None = None
+    _own_truth: Problem | None = None
+    """Those that decode, pay and move on."""
     _allocation: Allocation | None = None
     """What was last transmitted in this episode."""
     _finished: np.ndarray
@@ -46,18 +52,28 @@ class Lanes:
 
     @property
     def problem(self) -> Problem:
-        """What an allocator may know in this slot: the scenario's Problem."""
+        """What an allocator may know in this slot: the scenario's Problem, read-only."""
         if self._problem is None:
-            self._problem = self.scenario.problem(self.state)
+            self._problem = read_only(self._known())
         return self._problem
 
     @property
     def truth(self) -> Problem:
         """The same problem, filled with what the air does in this slot."""
         if self._truth is None:
-            scenario = self.scenario
-            self._truth = self.problem if scenario.truth_is_known else scenario.truth(self.state)
+            self._truth = self.problem if self.scenario.truth_is_known else read_only(self._true())
         return self._truth
+
+    def _known(self) -> Problem:
+        if self._own_problem is None:
+            self._own_problem = self.scenario.problem(self.state)
+        return self._own_problem
+
+    def _true(self) -> Problem:
+        if self._own_truth is None:
+            scenario = self.scenario
+            self._own_truth = self._known() if scenario.truth_is_known else scenario.truth(self.state)
+        return self._own_truth
 
     def get_state(self) -> EnvState:
         """Snapshot, generators included."""
@@ -70,13 +86,13 @@ class Lanes:
         self._use_generators(generators)
         self._allocation, self._finished = None, finished
 
+    @abstractmethod
     def _random_generators(self) -> tuple[np.random.Generator, ...]:
         """Generators of all lanes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _use_generators(self, generators: tuple[np.random.Generator, ...]) -> None:
         """Replace the generators of all lanes."""
-        raise NotImplementedError
 
     def _enter(self, state: EpisodeState) -> None:
         """Begin a slot.
@@ -85,14 +101,31 @@ class Lanes:
         round differently from those over the copies that a snapshot holds.
         """
         self._state = tree_map(lambda leaf: np.asarray(leaf, order="C"), state)
-        self._problem = self._truth = None
+        self._problem = self._truth = self._own_problem = self._own_truth = None
 
     def _observe(self) -> Observation:
-        return self.scenario.observation(self.state, self.problem)
+        return self.scenario.observation(self.state, self._known())
 
     def _info(self, outcome: Outcome) -> dict[str, np.ndarray]:
         """Copies of what an outcome states: what a user does to ``info`` reaches no state."""
         return {name: np.array(value) for name, value in self.scenario.info(outcome).items()}
+
+
+def read_only(problem: Problem) -> Problem:
+    """The same problem for a user, who cannot write to its NumPy arrays: whatever is done to it changes no slot.
+
+    The arrays are views, since some are the state's, whose own stay as they are; what was one array stays one. What the
+    other has computed is computed anew.
+    """
+    locked, views = copy(problem), dict[int, np.ndarray]()
+    stated = getattr(problem, "__dataclass_fields__", {})
+    for name, value in getattr(problem, "__dict__", {}).items():
+        if stated and name not in stated:
+            del vars(locked)[name]
+        elif isinstance(value, np.ndarray) and value.flags.writeable:
+            view = vars(locked)[name] = views.setdefault(id(value), value.view())
+            view.flags.writeable = False
+    return locked
 
 
 def entry(value: np.ndarray) -> Any:

@@ -106,7 +106,7 @@ class JCASVectorEnv(Lanes, VectorEnv):
             f"`action` must have {self.num_envs} lanes, got {actions.shape}",
         )
         actions[self._finished] = 0  # what is sent to a lane that is about to be reset is nobody's action
-        return self.step_allocation(self.scenario.decode(actions, self.problem))
+        return self.step_allocation(self.scenario.decode(actions, self._known()))
 
     def step_allocation(
         self, allocation: Allocation
@@ -116,16 +116,16 @@ class JCASVectorEnv(Lanes, VectorEnv):
         scenario, state = self.scenario, self.state
         restart, active = self._finished, ~self._finished
         if restart.any():  # these lanes are reset below in place of a step; what a caller has for them may be NaN
-            allocation = put(scenario.fallback(self.problem), active, take(allocation, active))
-        allocation = scenario.check_allocation(allocation, self.problem)
-        outcome = scenario.outcome(state, allocation, self.truth)
+            allocation = put(scenario.fallback(self._known()), active, take(allocation, active))
+        allocation = scenario.check_allocation(allocation, self._known())
+        outcome = scenario.outcome(state, allocation, self._true())
         if active.any():
             innovation = stack([scenario.draw(self._generator(lane), state) for lane in np.flatnonzero(active)])
             if restart.any():  # lanes out of step: the truth is that of all lanes, those that go on need their own
                 moved = scenario.transition(take(state, active), take(allocation, active), innovation)
                 state = put(state, active, moved)
             else:
-                state = scenario.transition(state, allocation, innovation, self.truth)
+                state = scenario.transition(state, allocation, innovation, self._true())
         self._enter(state)
         truncated = active & (np.asarray(state.slot) >= scenario.horizon)
         reward = np.where(active, outcome.utility, 0.0).astype(np.float64)

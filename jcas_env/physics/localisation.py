@@ -23,7 +23,7 @@ MARGIN = 2.0
 LEAST_RANGE = 1e-3
 """Distances from a station are floored here before they divide [m]."""
 
-STEPS = 12
+NEWTON_STEPS = 12
 """Damped Gauss-Newton steps (spec multicell 2.7)."""
 
 KEPT = 6
@@ -167,7 +167,7 @@ def _refine(fit: _Fit, cosine: Array, weight: Array, stations: Array, axes: Arra
     damping = xp.full_like(fit.cost, 1e-3)
     # Keeps a step finite where all stations look along their arrays.
     least = 1e-12 * xp.sum(weight, axis=0)
-    for _ in range(STEPS):
+    for _ in range(NEWTON_STEPS):
         xx, xy, yy = _information(fit.east, fit.north, weight, axis=0)
         pull = weight * fit.residual
         pull_x, pull_y = xp.sum(pull * fit.east, axis=0), xp.sum(pull * fit.north, axis=0)

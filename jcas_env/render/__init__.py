@@ -1,16 +1,14 @@
 """Pictures of the scenarios. The only package that plots; adapters import it when they are asked for a picture.
 
-The painter of a scenario stands in the module of its name and registers itself with :func:`scene`.
+The painter of a scenario stands in the module of its name and registers itself with :func:`scene`; that of somebody
+else's scenario does so wherever it stands.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-
-from ..scenarios import SCENARIOS as _SCENARIOS
+from . import massive_mimo as _massive_mimo  # noqa: F401
+from . import mesh as _mesh  # noqa: F401
+from . import multicell as _multicell  # noqa: F401
 from .scene import frame, scene, slot_figure
-
-for _name in _SCENARIOS:
-    import_module(f".{_name.replace('-', '_')}", __name__)
 
 __all__ = ["frame", "scene", "slot_figure"]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 STREAM, BEAM, TARGET = "#2b6ca3", "#e08a1e", "#b8352a"
 """Colours of the users' streams, of the sensing beam, and of the target."""
 
-REACH = 0.92
+DRAWN_REACH = 0.92
 """Where the target is drawn, as a share of the cell's radius: the model has its angle alone."""
 
 
@@ -56,8 +56,10 @@ def draw_sector(axes: Axes, scenario: MassiveMIMO, state: State, problem: Massiv
     element = np.arange(antennas) - (antennas - 1) / 2.0
     phase = np.pi * element * (np.sin(around) - np.sin(estimate))[:, None]
     pattern = np.abs(np.exp(1j * phase).mean(axis=-1))
-    axes.plot(*place(around, REACH * radius * pattern), color=BEAM, lw=1.6, label="sensing beam (amplitude)")
-    axes.plot(*place(float(state.angle), REACH * radius), marker="*", ms=16, color=TARGET, ls="none", label="target")
+    axes.plot(*place(around, DRAWN_REACH * radius * pattern), color=BEAM, lw=1.6, label="sensing beam (amplitude)")
+    axes.plot(
+        *place(float(state.angle), DRAWN_REACH * radius), marker="*", ms=16, color=TARGET, ls="none", label="target"
+    )
     fan = np.linspace(-1.25, 1.25, problem.users) if problem.users > 1 else np.zeros(1)
     x, y = place(fan, np.asarray(state.distance))
     size = 60.0 + 60.0 * (np.log10(np.asarray(problem.large_scale_gain)) + 3.0).clip(0.0, 4.0)

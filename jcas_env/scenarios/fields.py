@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import MISSING
 from typing import Any, Self
 
 
-class CheckedFields:
+class CheckedFields(ABC):
     """Base of frozen dataclasses of arrays that are checked where a user constructs one.
 
     ``Problem(...)`` and ``dataclasses.replace`` scan every value and raise ``ValueError`` that names field, index and
-    value. What the code itself derives from checked fields goes around the scans by :meth:`trusted` and
-    :meth:`changed`; kinds and shapes are settled all the same.
+    value. What a scenario makes of a state gets a glance, by :meth:`derived`; what the code makes of checked fields
+    goes around both by :meth:`trusted` and :meth:`changed`. Kinds and shapes are settled all the same.
     """
 
     @staticmethod
@@ -20,9 +21,14 @@ class CheckedFields:
         return fields
 
     @staticmethod
+    @abstractmethod
     def check_fields(fields: dict[str, Any]) -> dict[str, Any]:
         """All fields, fitted; raises ``ValueError`` for what cannot be meant."""
-        raise NotImplementedError
+
+    @staticmethod
+    def plausible(fields: dict[str, Any]) -> bool:  # noqa: ARG004 (a class says by what it can tell)
+        """Whether a glance at fields that follow from a state rules out that :meth:`check_fields` refuses them."""
+        return False
 
     def __post_init__(self) -> None:
         vars(self).update(self.check_fields(dict(vars(self))))
@@ -40,6 +46,18 @@ class CheckedFields:
             raise TypeError(f"{cls.__name__} has other fields: {', '.join(wrong)} unknown or missing")
         made = object.__new__(cls)
         vars(made).update(cls.fit_fields(given))
+        return made
+
+    @classmethod
+    def derived(cls, **fields: Any) -> Self:
+        """Construct from what follows from a valid configuration and a state, which may be anybody's.
+
+        Raises ``ValueError`` as the constructor does for what a state, or an absurd configuration, makes of the fields;
+        they are scanned where they do not look :meth:`plausible`.
+        """
+        made = cls.trusted(**fields)
+        if not cls.plausible(vars(made)):
+            cls.check_fields(dict(vars(made)))
         return made
 
     def changed(self, **fields: Any) -> Self:

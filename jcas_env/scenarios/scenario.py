@@ -34,7 +34,7 @@ Allocation: TypeAlias = tuple[Any, ...]
 """What an allocator decides: a NamedTuple of arrays, a type for each scenario."""
 
 Seed: TypeAlias = int | np.random.Generator
-"""What starts the randomness of a lane; a generator is used as it is, and moves on."""
+"""Seed of a lane's random numbers, or their generator, which is used as it is and moves on."""
 
 
 class EpisodeState(Protocol):

@@ -10,6 +10,7 @@ from math import inf
 
 import numpy as np
 import pytest
+import torch
 from jcas_baselines import (
     ADMM,
     BestVertex,
@@ -19,7 +20,8 @@ from jcas_baselines import (
     GradientSearch,
     Joint,
 )
-from jcas_baselines.engines.lbfgs import central_gradient, maximise
+from jcas_baselines.engines.adam import adam_ascent
+from jcas_baselines.engines.lbfgs import maximise
 from support.backends import convert, to_numpy
 from support.scenes import static
 
@@ -122,11 +124,17 @@ def test_it_searches_what_the_problem_knows_and_not_the_truth():
     assert (scene.truth.utility(known.allocation) < true.objective).all()
 
 
-def test_torch_and_the_differences_of_numpy_find_the_same():
+def test_adam_and_lbfgs_find_the_same():
     problem = static(2, users_per_cell=3).problem
-    by_torch = GradientSearch(steps=300, rate=0.1, final_rate=0.001, backend="torch").solve(problem)
-    by_numpy = GradientSearch(steps=80, backend="numpy").solve(problem)
-    np.testing.assert_allclose(by_torch.objective, by_numpy.objective, rtol=5e-3)
+    by_adam = GradientSearch(steps=300, rate=0.1, final_rate=0.001).solve(problem)
+    by_lbfgs = GradientSearch(steps=80, backend="numpy").solve(problem)
+    np.testing.assert_allclose(by_adam.objective, by_lbfgs.objective, rtol=5e-3)
+
+
+def test_backends_that_mean_adam_are_one():
+    problem = static(2, **SMALL).problem
+    auto, named = (GradientSearch(backend=backend).solve(problem) for backend in ("auto", "torch"))
+    np.testing.assert_array_equal(auto.allocation.power, named.allocation.power)
 
 
 @pytest.mark.parametrize("name", list(SEARCHES))
@@ -228,21 +236,54 @@ def test_works_without_torch():
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
 
 
-class TestLBFGS:
-    def test_central_gradient_equals_the_derivative(self, rng):
-        x = rng.normal(size=(3, 4))
-        gradient = central_gradient(lambda z: np.sin(z).sum(axis=-1), x)
-        np.testing.assert_allclose(gradient, np.cos(x), atol=1e-9)
+def quadratic(curvature, centre):
+    """-1/2 (x - c)' D (x - c), whose maximum is at c, and its gradient."""
 
+    def slope(x):
+        pull = curvature * (centre - x)
+        return -0.5 * (pull * (centre - x)).sum(axis=-1), pull
+
+    return slope
+
+
+class TestLBFGS:
     def test_maximises_a_batch_of_ill_conditioned_quadratics(self, rng):
-        """-1/2 (x - c)' D (x - c) has its maximum at c, whatever the curvatures D."""
         curvature, centre = 10 ** rng.uniform(-1, 2, (5, 6)), rng.normal(size=(5, 6))
-        found = maximise(lambda x: -0.5 * (curvature * (x - centre) ** 2).sum(axis=-1), np.zeros((5, 6)), steps=100)
+        found = maximise(quadratic(curvature, centre), np.zeros((5, 6)), steps=100)
         np.testing.assert_allclose(found, centre, atol=1e-4)
 
     def test_a_stationary_start_stays(self):
         start = np.zeros((2, 3))
-        np.testing.assert_array_equal(maximise(lambda x: -(x**2).sum(axis=-1), start, steps=5), start)
+        np.testing.assert_array_equal(maximise(quadratic(1.0, 0.0), start, steps=5), start)
+
+
+class TestAdam:
+    @pytest.mark.parametrize("steps", [1, 5, 40])
+    def test_takes_the_steps_of_torch(self, steps, rng):
+        slope = quadratic(10 ** rng.uniform(-3, 2, (5, 6)), rng.normal(size=(5, 6)))
+        point = torch.zeros((5, 6), dtype=torch.float64, requires_grad=True)
+        optimiser = torch.optim.Adam([point], lr=0.05)
+        tops, iterates = [], []
+        for step in range(steps + 1):
+            value, gradient = slope(point.detach().numpy())
+            tops.append(value)
+            iterates.append(point.detach().numpy().copy())
+            point.grad = torch.from_numpy(-gradient)
+            optimiser.param_groups[0]["lr"] = 0.05 + (0.01 - 0.05) * step / steps
+            optimiser.step()
+        best = np.stack(iterates)[np.argmax(tops, axis=0), np.arange(5)]
+        found = adam_ascent(slope, np.zeros((5, 6)), steps=steps, rate=0.05, final_rate=0.01)
+        np.testing.assert_allclose(found, best, rtol=1e-9, atol=1e-12)
+
+    def test_an_entry_without_a_direction_stays_and_a_value_that_is_none_is_left(self):
+        """The first entry has no slope; the second start has no value, and a step to the right it has one."""
+
+        def slope(x):
+            value = np.where(x[:, 1] > 0, x[:, 1], np.where([True, False], x[:, 1], np.nan))
+            return value, np.stack([np.full(2, np.nan), np.ones(2)], axis=-1)
+
+        found = adam_ascent(slope, np.zeros((2, 2)), steps=3, rate=0.1, final_rate=0.1)
+        np.testing.assert_allclose(found, [[0.0, 0.3], [0.0, 0.3]], rtol=1e-6)
 
 
 class TestVertices:

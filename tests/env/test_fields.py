@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from jcas_baselines import Exact
 from support.scenes import static
 
 from jcas_env import MassiveMIMOProblem, MeshProblem, MultiCellProblem, RelaxedProblem
@@ -90,3 +91,54 @@ def test_a_share_to_relax_at_lies_between_none_and_all():
     for share in (0.0, 1.0, 1.5):
         with pytest.raises(ValueError, match=r"`positioning_share` must be in \(0, 1\), got positioning_share\[0, 0\]"):
             static(1).problem.relaxed(positioning_share=share)
+
+
+@CASES
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
+def test_what_follows_from_a_state_is_scanned_where_it_does_not_look_right(kind, value):
+    make, name = SCANNED[kind]
+    stated = {item.name: getattr(make(), item.name) for item in fields(kind)}
+    last = np.array(stated[name])
+    last[..., -1] = value
+    with pytest.raises(ValueError, match=rf"`{name}` must be .* = {value}"):
+        kind.derived(**(stated | {name: last}))
+
+
+@CASES
+def test_what_follows_from_a_state_is_not_scanned_where_it_looks_right(kind, monkeypatch):
+    make, name = SCANNED[kind]
+    stated = {item.name: getattr(make(), item.name) for item in fields(kind)}
+    monkeypatch.setattr(kind, "check_fields", None)
+    np.testing.assert_array_equal(getattr(kind.derived(**stated), name), stated[name])
+
+
+def test_without_power_and_demands_a_frame_is_scanned_and_found_right():
+    problem = massive_mimo()
+    stated = {item.name: getattr(problem, item.name) for item in fields(problem)}
+    empty = MassiveMIMOProblem.derived(
+        **(stated | {"power_budget": 0.0, "crb_limit": np.inf, "prior_variance": np.inf})
+    )
+    assert empty.power_budget == 0.0
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # the floors overflow
+def test_a_share_that_leaves_no_numbers_of_the_floors_is_named():
+    with pytest.raises(
+        ValueError, match=r"`power_floor` must be finite and at least 0, got power_floor\[0, 0, 1\] = inf"
+    ):
+        static(1).problem.relaxed(positioning_share=1e-320)
+
+
+def test_one_share_for_all_cells_is_assembled_as_that_of_each():
+    problem = static(2, users_per_cell=2).problem
+    allocation = Exact().solve(problem.relaxed(positioning_share=0.4)).allocation
+    for one, each in zip(
+        problem.assemble(allocation, 0.4), problem.assemble(allocation, np.full((2, 3), 0.4)), strict=True
+    ):
+        np.testing.assert_array_equal(one, each)
+
+
+@pytest.mark.parametrize("name", ["estimate_variance", "noise_power", "crb_limit", "target_angle", "prior_variance"])
+def test_a_number_that_is_missing_is_named(name):
+    with pytest.raises(ValueError, match=rf"`{name}` must be .* = nan"):
+        replace(massive_mimo(), **{name: None})

@@ -77,6 +77,9 @@ class TestEvaluation:
         assert result.violation < 1e-9
         assert isinstance(as_allocator(Zero()), PolicyAgent)
         assert isinstance(as_allocator(ADMM()), SolverAgent)
+        both = type("Both", (Zero,), {"decide": lambda self, env, observation: None})()
+        assert as_allocator(both) is both
+        assert isinstance(as_allocator(type("Policy", (Zero,), {"decide": lambda self, problem: None})()), PolicyAgent)
         with pytest.raises(TypeError, match="solve"):
             as_allocator(object())
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import gymnasium as gym
 import numpy as np
@@ -10,8 +12,10 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from jcas_agents import evaluate
 from jcas_baselines import ADMM, EqualAllocation, Solution
+from jcas_baselines.solver import Method
 from jcas_experiments import cli
 from jcas_experiments.allocators import Roster
+from jcas_experiments.scenarios import general
 from jcas_experiments.scenarios.general import Fallback
 from jcas_experiments.scenarios.registry import ENTRIES, Entry, roster_of
 from support.toy import Toy, ToyAllocation, ToyConfig, ToyProblem
@@ -58,6 +62,29 @@ def test_gymnasium_makes_it():
     observation, _ = envs.reset(seed=7)
     np.testing.assert_array_equal(observation[0], gym.make("toy/Toy-v0", users=4).reset(seed=7)[0])
     assert envs.step(envs.action_space.sample())[1].shape == (3,)
+
+
+def test_a_scenario_of_which_no_painter_is_known_leaves_the_others_pictures_alone():
+    code = (
+        "from jcas_env import SCENARIOS, JCASEnv, MultiCellConfig, MultiCell\n"
+        "SCENARIOS['other'] = (MultiCell, MultiCellConfig)\n"
+        "env = JCASEnv('multicell', users_per_cell=2, render_mode='rgb_array'); env.reset(seed=0)\n"
+        "assert env.render().ndim == 3\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_a_fault_of_a_registered_solver_is_no_sign_that_it_does_not_know_the_problem(monkeypatch):
+    class Broken(Method):
+        pass
+
+    @Broken.register(ToyProblem)
+    def _(problem, method):
+        return None + 1
+
+    monkeypatch.setitem(general.SOLVERS, "admm", (Broken, "fails"))
+    assert set(roster_of("toy").allocators) == {"fallback", "equal", "admm"}
+    assert not ADMM.knows(ToyProblem)
 
 
 def test_a_solver_answers_once_it_is_registered_and_another_names_what_it_knows():

@@ -57,12 +57,12 @@ RECIPES: dict[tuple[str, str], tuple[Any, Any, dict[str, Any]]] = {
     ("sac", "mlp"): (SAC, "MlpPolicy", _MLP_SAC),
 }
 """Class, policy and keywords by algorithm and network, for the one-step task (spec learning 7.5) with as many lanes as
-:data:`LANES` says.
+:data:`ROLLOUT_LANES` says.
 
 The equivariant network reads the dict observation, the MLP the flat one. An MLP needs wide exploration, 1.8 logits at
 the environment's own scale; weights that all users share learn from 1.1.
 """
-LANES = {"ppo": 256, "sac": 16}
+ROLLOUT_LANES = {"ppo": 256, "sac": 16}
 """Lanes of the vector environment."""
 
 

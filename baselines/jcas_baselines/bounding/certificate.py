@@ -17,7 +17,7 @@ from .descent import lowest_bound
 from .prices import Setting, UnitPrices, UnitShares, price_units
 from .units import ShareRange, Slots, Units, units_of
 
-ROUNDING = 1e-9
+SUM_ROUNDING = 1e-9
 """Share by which the bound is raised against rounding in the last sums."""
 TUNED_SHARE = 1e-3
 """Prices are not tuned to shares below this one."""
@@ -35,7 +35,7 @@ def certify(slots: Slots, share: ShareRange, setting: Setting, *, spend_all: boo
     """
     separate, nodes = separate_bound(units_of(slots, spend_all=spend_all), share, setting)
     network = couple(slots, share.low, share.high, spend_all=spend_all)
-    return np.minimum(separate, coupling_bound(network, separate)) * (1.0 + ROUNDING), nodes
+    return np.minimum(separate, coupling_bound(network, separate)) * (1.0 + SUM_ROUNDING), nodes
 
 
 def separate_bound(units: Units, share: ShareRange, setting: Setting) -> tuple[np.ndarray, np.ndarray]:

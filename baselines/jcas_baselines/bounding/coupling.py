@@ -29,6 +29,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jcas_env.physics.membership import same_group, same_label
+
 from .units import Slots, intercell_range
 
 LEAST_ROOM = 1e-6
@@ -94,8 +96,7 @@ def couple(slots: Slots, low: np.ndarray, high: np.ndarray, *, spend_all: bool) 
     """
     cells, users = slots.power.shape[-1], slots.cell.shape[-1]
     cell = (slots.cell[:, None, :] == np.arange(cells)[:, None]).astype(float)
-    same_cell = slots.cell[:, :, None] == slots.cell[:, None, :]
-    same = same_cell & (slots.group[:, :, None] == slots.group[:, None, :])
+    same_cell, same = same_label(slots.cell), same_group(slots.cell, slots.group)
     group = (same & (np.arange(users)[:, None] == same.argmax(axis=-1)[:, None, :])).astype(float)
     heads = np.diagonal(group, axis1=-2, axis2=-1)
 

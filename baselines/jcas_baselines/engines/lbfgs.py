@@ -1,18 +1,16 @@
-"""Limited-memory quasi-Newton ascent of many functions at once, for where there is no automatic differentiation."""
+"""Limited-memory quasi-Newton ascent of many functions at once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace
 
 from jcas_env.types import Array
 
 MEMORY = 10
 """Pairs of steps and gradient changes that are remembered."""
-DIFFERENCE = 1e-5
-"""Half width of the central differences; the error is about its square and eps over it."""
-HALVINGS = 20
+STEP_HALVINGS = 20
 """Most halvings of a step."""
 GRADIENT_TOLERANCE = 1e-7
 """Gradients below this, relative to the value, end the ascent."""
@@ -20,20 +18,6 @@ SUFFICIENT = 1e-4
 """Part of the rise that the slope promises which a step must bring (Armijo)."""
 CURVED = 1e-12
 """Least curvature of a remembered pair, relative to the squared gradient change."""
-
-
-def central_gradient(value: Callable[[Array], Array], point: Array) -> Array:
-    r"""Gradient by central differences, :math:`(f(x + h e_i) - f(x - h e_i)) / 2h`, in two batched calls.
-
-    ``point`` (..., n); ``value`` maps (m, ..., n) to (m, ...). Returns (..., n); zero where a value is not finite.
-    """
-    xp = array_namespace(point)
-    n = point.shape[-1]
-    shift = DIFFERENCE * xp.eye(n, dtype=point.dtype, device=device(point))
-    shift = xp.reshape(shift, (n, *(1,) * (point.ndim - 1), n))
-    difference = value(point[None, ...] + shift) - value(point[None, ...] - shift)
-    gradient = xp.moveaxis(difference, 0, -1) / (2.0 * DIFFERENCE)
-    return xp.where(xp.isfinite(gradient), gradient, 0.0)
 
 
 def _direction(gradient: Array, pairs: list[tuple[Array, Array]]) -> Array:
@@ -65,13 +49,14 @@ def _first_scale(gradient: Array, kept: list[tuple[Array, Array, Array, Array]])
     return scale
 
 
-def maximise(value: Callable[[Array], Array], point: Array, *, steps: int) -> Array:
+def maximise(slope: Callable[[Array], tuple[Array, Array]], point: Array, *, steps: int) -> Array:
     r"""Ascend every element of a batch by L-BFGS with backtracking, at most ``steps`` steps (Nocedal 1980).
 
     Parameters
     ----------
-    value : function
-        Smooth; maps (m, ..., n) to (m, ...), for any m.
+    slope : function
+        Maps points (..., n) to values (...,) of a smooth function and gradients (..., n). An entry of a gradient that
+        is no number counts as 0.
     point : Array, shape (..., n)
         Starts.
 
@@ -81,22 +66,25 @@ def maximise(value: Callable[[Array], Array], point: Array, *, steps: int) -> Ar
         Never below the start in value. An element that finds no ascent, or has a vanishing gradient, stays.
     """
     xp = array_namespace(point)
-    best = value(point[None, ...])[0, ...]
-    gradient = central_gradient(value, point)
+    best, gradient = _finite(*slope(point))
     pairs: list[tuple[Array, Array]] = []
     for _ in range(steps):
         if xp.all(xp.max(xp.abs(gradient), axis=-1) <= GRADIENT_TOLERANCE * xp.abs(best)):
             break
         step = _uphill(gradient, _direction(gradient, pairs))
-        length, reached = _backtracked(value, point, best, step, xp.vecdot(gradient, step))
+        length, reached, new = _backtracked(slope, point, best, gradient, step)
         if not xp.any(length > 0):
             break
         moved = point + length[..., None] * step
-        new = central_gradient(value, moved)
         # Gradients of the negative function, so that curvature is positive where f is concave.
         pairs = [*pairs[1 - MEMORY :], (moved - point, gradient - new)]
         point, gradient, best = moved, new, reached
     return point
+
+
+def _finite(value: Array, gradient: Array) -> tuple[Array, Array]:
+    xp = array_namespace(gradient)
+    return value, xp.where(xp.isfinite(gradient), gradient, 0.0)
 
 
 def _uphill(gradient: Array, step: Array) -> Array:
@@ -106,15 +94,15 @@ def _uphill(gradient: Array, step: Array) -> Array:
 
 
 def _backtracked(
-    value: Callable[[Array], Array], point: Array, best: Array, step: Array, slope: Array
-) -> tuple[Array, Array]:
-    """Length of the step at which the rise is enough, 0 where none is, and the value there, (...,) each."""
+    slope: Callable[[Array], tuple[Array, Array]], point: Array, best: Array, gradient: Array, step: Array
+) -> tuple[Array, Array, Array]:
+    """Length (...,) of the step at which the rise is enough, 0 where none is, and value and gradient there."""
     xp = array_namespace(point)
-    length = xp.ones_like(best)
-    for _ in range(HALVINGS):
-        trial = value((point + length[..., None] * step)[None, ...])[0, ...]
-        enough = trial >= best + SUFFICIENT * length * slope
+    length, rise = xp.ones_like(best), xp.vecdot(gradient, step)
+    for _ in range(STEP_HALVINGS):
+        trial, new = _finite(*slope(point + length[..., None] * step))
+        enough = trial >= best + SUFFICIENT * length * rise
         if xp.all(enough):
             break
         length = xp.where(enough, length, 0.5 * length)
-    return xp.where(enough, length, 0.0), xp.where(enough, trial, best)
+    return xp.where(enough, length, 0.0), xp.where(enough, trial, best), xp.where(enough[..., None], new, gradient)

@@ -79,7 +79,7 @@ def clairvoyant(scenario: MassiveMIMO, *, episodes: int, seed: int, grid: int = 
     for state in reversed(states[1:]):
         value = _best(scenario, state, nodes[:, None], nodes, value)[0]
         values.append(value)
-    return _play(scenario, states, nodes, values[::-1])
+    return _follow(scenario, states, nodes, values[::-1])
 
 
 def _best(
@@ -116,7 +116,7 @@ def interpolate(nodes: np.ndarray, values: np.ndarray, points: np.ndarray) -> np
     return values[left, lane] + (place - left) * (values[left + 1, lane] - values[left, lane])
 
 
-def _play(scenario: MassiveMIMO, states: list[State], nodes: np.ndarray, values: list[np.ndarray]) -> Clairvoyant:
+def _follow(scenario: MassiveMIMO, states: list[State], nodes: np.ndarray, values: list[np.ndarray]) -> Clairvoyant:
     """Follow the plan from the first variance."""
     variance = states[0].variance[None]
     rewards, shares, variances = [], [], []

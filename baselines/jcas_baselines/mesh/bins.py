@@ -23,7 +23,7 @@ from .convex_program import Accuracy, Bins
 from .cuts import TAIL, Cuts, decompose_by_cuts
 from .rounding import DOWN, SMALL_BAND, performance_at_best_share, polish
 
-STARTS = 10
+COMB_STARTS = 10
 """Most rotations of a comb from which a small band is searched."""
 KEPT = 1e-12
 """Total of the relative shortfalls that rounding explains."""
@@ -185,7 +185,7 @@ def _small_band_starts(problem: MeshProblem, assignment: np.ndarray) -> list[np.
     need[np.argmax(model.rate)] += max(total - need.sum(), 0.0)
     corner = [comb_placement(need, total=total)] if need.sum() == total else []
     comb = comb_placement(counts, total=total)
-    return [*corner, *(np.roll(comb, shift) for shift in range(min(total, STARTS)))]
+    return [*corner, *(np.roll(comb, shift) for shift in range(min(total, COMB_STARTS)))]
 
 
 def repaired(problem: MeshProblem, assignment: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from jcas_env.types import Array
 from .counts import CountValue, Frontier, solve_counts
 from .cuts import Interval
 
-HALVINGS = 60
+SHARE_HALVINGS = 60
 """Bisections of the share for the ``log`` objective: to the last bit of a double."""
 
 
@@ -70,7 +70,7 @@ def _bisected(frontier: Frontier, model: CountModel, interval: Interval) -> Coun
     xp = array_namespace(interval.low)
     low, high = interval.low, interval.high
     falls, rises = solve_counts(frontier, model, low).slope <= 0, solve_counts(frontier, model, high).slope >= 0
-    for _ in range(HALVINGS):
+    for _ in range(SHARE_HALVINGS):
         middle = 0.5 * (low + high)
         up = solve_counts(frontier, model, middle).slope > 0
         low, high = xp.where(up, middle, low), xp.where(up, high, middle)

@@ -16,14 +16,14 @@ from jcas_env.types import Array
 
 from .counts import Frontier, best_level, unsorted
 
-SHARES = 41
+SHARE_GRID = 41
 """Shares around the relaxed optimum at which counts are rounded."""
 REACH = (4.0, 1.0)
 """How far below and above the optimum they go, in parts U/N of the time for data: rounding up costs every user up to a
 subcarrier, so the share must rather fall."""
 DOWN = 1.0 - 1e-12
 """Factor of a floor that still counts as kept: rounding alone must not cost a subcarrier or an assignment."""
-HALVINGS = 16
+FLOOR_HALVINGS = 16
 """Bisections of the positioning level: to far below what one subcarrier changes."""
 SMALL_BAND = 64
 """Bands of at most this many subcarriers are worth a local search over single subcarriers."""
@@ -72,7 +72,7 @@ def _counts_at(frontier: Frontier, model: CountModel, share: Array, *, least: in
 def _highest_level(fits: Callable[[Array], Array], low: Array, high: Array) -> Array:
     """Largest level between two, by bisection, whose counts fit; ``low`` where even its own do not."""
     low = array_namespace(low).where(fits(high), high, low)
-    for _ in range(HALVINGS):
+    for _ in range(FLOOR_HALVINGS):
         level = 0.5 * (low + high)
         enough = fits(level)
         low, high = (array_namespace(low).where(enough, *pair) for pair in ((level, low), (high, level)))
@@ -123,7 +123,7 @@ def _shares_around(frontier: Frontier, model: CountModel, share: Array) -> Array
     xp = array_namespace(share)
     total = model.subcarriers
     limit = 1.0 - frontier.floor * frontier.rest[:, 0] / total
-    step = xp.linspace(-REACH[0], REACH[1], SHARES, dtype=share.dtype, device=device(share))
+    step = xp.linspace(-REACH[0], REACH[1], SHARE_GRID, dtype=share.dtype, device=device(share))
     shares = share[:, None] + ((1.0 - share) * frontier.rate.shape[-1] / total)[:, None] * step
     shares = xp.concat([shares, xp.full_like(shares[:, :1], model.share_min)], axis=-1)
     # Below the largest share and below 1, where rows of rates have no finite need.

@@ -1,17 +1,12 @@
-"""Gradient ascent on the utility itself, through the differentiable physics: what the searches share.
-
-The only module of the solvers that uses torch, and it imports it when a search runs. Where torch is absent the same
-logits are searched by L-BFGS with differences of the utility as gradients; the rates are the problem's own in
-both cases.
-"""
+"""Gradient ascent on the utility itself, by its gradient in closed form: what the searches share."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import inf
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from array_api_compat import array_namespace, device
@@ -19,8 +14,10 @@ from array_api_compat import array_namespace, device
 from jcas_env.checks import require
 from jcas_env.scenarios.multicell import MultiCellAllocation, MultiCellProblem
 from jcas_env.scenarios.multicell.action import action_size, decode, encode_allocation
-from jcas_env.types import Array, Status, as_array, is_array, rounding
+from jcas_env.scenarios.multicell.action_gradient import ActionGradient
+from jcas_env.types import Array, Status, as_array, rounding
 
+from ..engines.adam import adam_ascent
 from ..engines.lbfgs import maximise
 from ..solver import Method, Solution, Solver, double_precision, require_choice
 from .cells import infeasible
@@ -40,7 +37,8 @@ class AscentSearch(Method, ABC):
     rate: float
     final_rate: float
     backend: Literal["auto", "torch", "numpy"] = "auto"
-    """``torch``: Adam; ``numpy``: L-BFGS with at most as many steps; ``auto``: torch where it is installed."""
+    """``auto`` and ``torch``: Adam; ``numpy``: L-BFGS with at most as many steps. Either works on the problem's own
+    arrays, with the gradient in closed form."""
 
     def __post_init__(self) -> None:
         require(self.steps >= 1, f"`steps` must be at least 1, got {self.steps!r}")
@@ -67,41 +65,15 @@ class AscentSearch(Method, ABC):
         return xp.where(xp.isfinite(first), first, 0.0)  # where a solver has no answer: the equal allocation
 
     def ascend(self, problem: MultiCellProblem, actions: Array) -> Array:
-        """Best actions of the ascents, in the shape and library of the starts."""
-        if self.backend == "torch" or (self.backend == "auto" and _torch_is_here()):
-            return as_array(self._adam(problem, actions), problem.gain)
-
-        def value(candidates: Array) -> Array:
-            return problem.utility(decode(candidates, problem, logit_scale=LOGIT_SCALE))
-
-        # L-BFGS is invariant to the scale of the actions, its first step is not: it works on logits.
-        return maximise(lambda z: value(z / LOGIT_SCALE), LOGIT_SCALE * actions, steps=self.steps) / LOGIT_SCALE
-
-    def _adam(self, problem: MultiCellProblem, actions: Array) -> Array:
-        """Adam on every start and element at once; the best iterate of each."""
-        import torch
-
-        problem = _on_torch(problem)
-        start = actions if isinstance(actions, torch.Tensor) else torch.from_numpy(np.array(actions))
-        logits = (LOGIT_SCALE * start).detach().requires_grad_(True)
-        # Where the chain rule overflows on the way to a finite utility there is no direction: that entry stays.
-        logits.register_hook(lambda gradient: torch.nan_to_num(gradient, nan=0.0, posinf=0.0, neginf=0.0))
-        optimiser = torch.optim.Adam([logits], lr=self.rate)
-        best, top = logits.detach().clone(), None
-        for step in range(self.steps + 1):
-            value = problem.utility(decode(logits / LOGIT_SCALE, problem, logit_scale=LOGIT_SCALE))
-            with torch.no_grad():
-                better = value > (-inf if top is None else top)
-                top = torch.where(better, value, -inf if top is None else top)
-                best = torch.where(better[..., None], logits, best)
-            if step == self.steps:
-                break
-            optimiser.zero_grad()
-            (-value.sum()).backward()
-            optimiser.param_groups[0]["lr"] = self.rate + (self.final_rate - self.rate) * step / self.steps
-            optimiser.step()
-        found = best / LOGIT_SCALE
-        return found if isinstance(actions, torch.Tensor) else found.numpy()
+        """Best actions of the ascents, in the shape of the starts (starts, ..., 4 * users + cells)."""
+        xp = array_namespace(actions)
+        slope = ActionGradient(problem, LOGIT_SCALE)
+        logits = LOGIT_SCALE * xp.moveaxis(actions, 0, -2)  # starts are candidates: behind the batch
+        if self.backend == "numpy":
+            best = maximise(slope, logits, steps=self.steps)
+        else:
+            best = adam_ascent(slope, logits, steps=self.steps, rate=self.rate, final_rate=self.final_rate)
+        return xp.moveaxis(best, -2, 0) / LOGIT_SCALE
 
 
 @AscentSearch.register(MultiCellProblem)
@@ -153,14 +125,6 @@ def without_floors(problem: MultiCellProblem, where: Array) -> MultiCellProblem:
     return problem.changed(**floors)
 
 
-def _torch_is_here() -> bool:
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
 def answers(solver: Solver, problem: MultiCellProblem) -> list[MultiCellAllocation]:
     """A solver's allocation; where the share is free, also those at its two ends."""
     found = [solver.solve(problem).allocation]
@@ -173,14 +137,3 @@ def answers(solver: Solver, problem: MultiCellProblem) -> list[MultiCellAllocati
 def _smooth(problem: MultiCellProblem) -> MultiCellProblem:
     """The problem as a search sees it: bands continuous, and beams as they are, since the grouping is kept."""
     return problem.changed(subcarrier_spacing=0.0, beam_channel=None, air_channel=None, correlation=None)
-
-
-def _on_torch(problem: MultiCellProblem) -> MultiCellProblem:
-    """The same problem with its arrays in torch."""
-    import torch
-
-    def convert(value: Any) -> Any:
-        return value if isinstance(value, torch.Tensor) else torch.from_numpy(np.array(value))
-
-    arrays = {item.name: getattr(problem, item.name) for item in fields(problem)}
-    return problem.changed(**{name: convert(value) for name, value in arrays.items() if is_array(value)})

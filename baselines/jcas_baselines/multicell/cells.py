@@ -28,7 +28,7 @@ from .minorant import CellModel, Point, onto_budgets
 
 Scope = Literal["cell", "network"]
 
-SLACK = 1e-7
+SERVICE_SLACK = 1e-7
 """Least slack above the floors, relative to the share, so that an interior exists; undone in the answer."""
 
 
@@ -139,7 +139,7 @@ def _loosened(problem: MultiCellProblem, floor: Array, seats: int) -> Array:
     """Floors of both services (..., cells, 2, entries), lowered where they would leave no interior."""
     xp = array_namespace(floor)
     share = xp.where(problem.share_is_free, 0.5, problem.share)
-    room = (1.0 - SLACK) * xp.stack([1.0 - share, share], axis=-1)[..., None]
+    room = (1.0 - SERVICE_SLACK) * xp.stack([1.0 - share, share], axis=-1)[..., None]
     parts = []
     for part in (floor[..., :seats], floor[..., seats:]):
         total = xp.sum(part, axis=-1)[..., None, None]

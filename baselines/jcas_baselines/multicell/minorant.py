@@ -15,6 +15,7 @@ so that no SNR is too small: the logarithms of y and of I would cancel. :mod:`.p
 
 from __future__ import annotations
 
+from math import inf
 from typing import NamedTuple
 
 from array_api_compat import array_namespace, device
@@ -168,8 +169,11 @@ def minorant_rates(minorant: Minorant, point: Array) -> tuple[Array, Array, Arra
     above = xp.where(good, excess + sounded, 0.0)
     # Near -1 the difference has lost its digits, near 0 the sum would.
     low = good & (above < -0.5)
-    log_of = xp.where(low, xp.log(xp.where(low, part + sounded, 1.0)), xp.log1p(xp.where(low, 0.0, above)))
-    return band, above, band * (log_of - excess)
+    # Far outside the budgets, where only a trial step leads, rounding makes q negative: outside whatever the objective.
+    whole = part + sounded
+    lost = good & (whole <= 0)
+    log_of = xp.where(low, xp.log(xp.where(low & ~lost, whole, 1.0)), xp.log1p(xp.where(low, 0.0, above)))
+    return band, above, xp.where(lost, -inf, band * (log_of - excess))
 
 
 def in_domain(minorant: Minorant, point: Array) -> Array:
@@ -177,6 +181,7 @@ def in_domain(minorant: Minorant, point: Array) -> Array:
     xp = array_namespace(point)
     _, _, rate = minorant_rates(minorant, point)
     outside = (minorant.weight > 0) & (rate <= 0) & minorant.logarithmic[:, None, None]
+    outside = outside | (rate == -inf)
     return ~xp.any(outside, axis=(-2, -1))
 
 

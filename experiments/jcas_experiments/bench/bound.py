@@ -42,7 +42,7 @@ def bound_rows(scenes: int, seed: int = 0) -> Iterator[Row]:
     """
     for name, (fields, gap, seconds) in CASES.items():
         problem = true_slots(scenes, seed, **fields)
-        Joint(steps=2).solve(true_slots(1, seed, **fields))  # torch is imported before the clock starts
+        Joint(steps=2).solve(true_slots(1, seed, **fields))  # what is imported late is, before the clock starts
         best, spent = _timed(Joint(), problem)
         admm = problem.utility(ADMM().solve(problem).allocation).mean()
         for label, solution, time in (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Set
-from importlib.util import find_spec
 from math import exp
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -16,7 +15,7 @@ from jcas_env.scenarios.scenario import Scenario
 from ..scenarios.registry import roster_of
 
 TOGETHER = 4
-"""Scenes that are searched in one call; one where torch is missing and each takes minutes."""
+"""Scenes that are searched and bounded in one call."""
 
 
 class Yardstick(NamedTuple):
@@ -48,9 +47,8 @@ def measure(
     if make is None or scenes == 0:
         return None
     solver, parts = make(), []
-    together = TOGETHER if torch_is_here() else 1
-    for begin in range(0, scenes, together):
-        some = min(together, scenes - begin)
+    for begin in range(0, scenes, TOGETHER):
+        some = min(TOGETHER, scenes - begin)
         env = JCASVectorEnv(scenario, num_envs=some)
         env.reset(seed=seed + begin)
         truth = env.truth
@@ -97,22 +95,13 @@ def columns(
     return {name: dict(zip(keys, measured.get(name, (None, None)), strict=True)) for name in first}
 
 
-def torch_is_here() -> bool:
-    """Whether searches have exact gradients."""
-    try:
-        return find_spec("torch") is not None
-    except ImportError:  # an import hook's way to hide it
-        return False
-
-
 class Forecast:
     """Says what the yardstick does, and after its first scenes how long the others will take."""
 
     def __init__(self, scenes: int, say: Callable[[str], None]) -> None:
         self.scenes, self.done, self.say = scenes, 0, say
         self.begin = perf_counter()
-        missing = "" if torch_is_here() else " without PyTorch, by differences, which is slow"
-        say(f"yardstick: searching and bounding the first slot of {scenes} scenes{missing} (--regret 0 leaves it out)")
+        say(f"yardstick: searching and bounding the first slot of {scenes} scenes (--regret 0 leaves it out)")
 
     def advance(self, scenes: int) -> None:
         """Count finished scenes; estimate once, from the first of them."""

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from jcas_agents.agent import Decision
 from jcas_baselines import ADMM, GBD, SCA, EqualAllocation, Exact
+from jcas_baselines.solver import Method
 
 from jcas_env import JCASEnv, JCASVectorEnv, Status, make_scenario
 
 from ..allocators import Roster
 
-SOLVERS: dict[str, tuple[type[Any], str]] = {
+SOLVERS: dict[str, tuple[type[Method], str]] = {
     "equal": (EqualAllocation, "equal allocation"),
     "exact": (Exact, "global optimum of the solver's model"),
     "admm": (ADMM, "alternating direction method of multipliers"),
@@ -34,24 +35,13 @@ class Fallback:
         return Decision(allocation, np.full(lanes, np.nan), np.full(lanes, int(Status.FEASIBLE)))
 
 
-def solves(kind: type[Any], problem: Any) -> bool:
-    """Whether a solver knows the type of a problem; one that refuses these values only does."""
-    try:
-        kind().solve(problem)
-    except TypeError:
-        return False
-    except ValueError:
-        return True
-    return True
-
-
 def general_roster(scenario: str) -> Roster:
-    """The fallback and the solvers that know the problem type of a registered scenario, found by asking them.
+    """The fallback and the solvers that know the problem type of a registered scenario.
 
     Utilities are related to the equal allocation, or to the fallback where the type has none.
     """
     built = make_scenario(scenario)
     problem = built.problem(built.sample(0))
-    known = {name: entry for name, entry in SOLVERS.items() if solves(entry[0], problem)}
+    known = {name: entry for name, entry in SOLVERS.items() if entry[0].knows(type(problem))}
     allocators: dict[str, Any] = {"fallback": (Fallback, "what the scenario plays where nothing is feasible"), **known}
     return Roster(allocators, default=tuple(allocators), reference="equal" if "equal" in known else "fallback")

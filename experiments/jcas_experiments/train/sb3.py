@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from jcas_agents.checkpoint import save_policy
 from jcas_agents.data.scene_env import SceneVectorEnv
-from jcas_agents.sb3.adapter import LANES, RECIPES, SB3VectorAdapter
+from jcas_agents.sb3.adapter import RECIPES, ROLLOUT_LANES, SB3VectorAdapter
 from jcas_agents.sb3.policy import trained_policy
 from jcas_baselines import ConstantRule
 from rich.console import Console
@@ -138,7 +138,7 @@ def save(run: SB3Run, model: Any, curve: list[tuple[int, float, float]]) -> None
         "algorithm": run.algo,
         "network": run.network,
         "recipe": RECIPES[run.algo, run.network][2],
-        "lanes": LANES[run.algo],
+        "lanes": ROLLOUT_LANES[run.algo],
         "scenes": run.scenes,
         "seed": run.seed,
         "date": date.today().isoformat(),
@@ -156,7 +156,7 @@ def train_sb3(run: SB3Run, console: Console, *, resume: bool = False) -> dict[st
     """Train for a time, or go on; returns what the policy earns. Ctrl-C keeps model and curve."""
     kind, policy, recipe = RECIPES[run.algo, run.network]
     with console.status("drawing scenes ..."):
-        env = SB3VectorAdapter(SceneVectorEnv(run.config, scenes=run.scenes, num_envs=LANES[run.algo]))
+        env = SB3VectorAdapter(SceneVectorEnv(run.config, scenes=run.scenes, num_envs=ROLLOUT_LANES[run.algo]))
         held_out = HeldOut(run.config, min(HELD_OUT, run.scenes))
     keep = {"seed": run.seed, "device": "cpu", "tensorboard_log": str(run.folder / "tensorboard")}
     model = kind.load(run.model_file, env=env, device="cpu") if resume else kind(policy, env, **recipe, **keep)

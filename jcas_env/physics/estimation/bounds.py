@@ -1,4 +1,4 @@
-"""What no estimator beats: bounds of angles and channels, and the error itself."""
+"""Cramér-Rao bounds of angles and channels, which no unbiased estimator beats, and the error of an estimate."""
 
 from __future__ import annotations
 

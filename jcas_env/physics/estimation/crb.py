@@ -166,7 +166,7 @@ def angle_information_matrix(
 
 
 def _jitter(like: Array) -> float:
-    """What keeps Gram matrices regular where paths coincide: 1e-9, in single precision what rounding leaves of it."""
+    """Ridge of Gram matrices, singular where paths coincide: 1e-9, in single precision a multiple of eps [-]."""
     return max(1e-9, ridge_floor(like))
 
 

@@ -118,10 +118,10 @@ def spomp_as_printed(
     return spomp(received, beams, noise_power, paths=paths, grid=grid, pfa=None, refinement=printed)
 
 
-def _cold(pilots: Pilots, paths: int, grid: int, plan: Refinement) -> Track:
+def _cold(pilots: Pilots, paths: int, grid: int, refinement: Refinement) -> Track:
     """Search on the grid, then refine."""
-    found = polished_pursuit(pilots, make_grid(pilots, grid, grid, single=True), paths, plan.polish)
-    return refine(pilots, fresh(found), plan, grid)
+    found = polished_pursuit(pilots, make_grid(pilots, grid, grid, single=True), paths, refinement.polish)
+    return refine(pilots, fresh(found), refinement, grid)
 
 
 def _flat_start(start: Start, received: Array, paths: int) -> Start:
@@ -135,19 +135,19 @@ def _flat_start(start: Start, received: Array, paths: int) -> Start:
     return Start(xp.where(fine, aod, 0.0), xp.where(fine, aoa, 0.0), active & fine)
 
 
-def _warm(pilots: Pilots, start: Start, grid: int, plan: Refinement) -> Track:
+def _warm(pilots: Pilots, start: Start, grid: int, refinement: Refinement) -> Track:
     """Refine from known paths; links whose residual stays above the noise start again from nothing."""
     xp = array_namespace(pilots.data)
     aod, aoa, active = start
     paths = aod.shape[-1]
     ridge = xp.broadcast_to(start_ridge(pilots, paths), aod.shape)
     known = fresh(fit(pilots, aod, aoa, ridge, active), active)
-    short = replace(plan, iterations=min(plan.iterations, WARM_ITERATIONS), rescue=False)
+    short = replace(refinement, iterations=min(refinement.iterations, WARM_ITERATIONS), rescue=False)
     track = refine(pilots, known, short, grid)
     lost = excess(pilots, track.fit) & pilots.ok
     if not bool(xp.any(lost)):
         return track
-    again = _cold(gather(pilots, indices(lost)), paths, grid, plan)
+    again = _cold(gather(pilots, indices(lost)), paths, grid, refinement)
     return scatter(track, lost, again)
 
 

@@ -76,8 +76,11 @@ def split(problem: MassiveMIMOProblem, sensing_share: Array) -> MassiveMIMOAlloc
     return MassiveMIMOAllocation(stream_powers(problem, total + 0.0 * sensing, sensing), sensing)
 
 
-def most_informative(problem: MassiveMIMOProblem) -> MassiveMIMOAllocation:
-    """The split at full power that attains the least bound: all for the beam if b > a, else for the users."""
+def fallback(problem: MassiveMIMOProblem) -> MassiveMIMOAllocation:
+    """What is played where the demand is out of reach: full power, split so that the bound is least (spec mimo 3).
+
+    All of it is the beam's if b > a, else the users'.
+    """
     return split(problem, most_informative_share(problem.aligned().echo))
 
 

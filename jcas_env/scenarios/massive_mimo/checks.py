@@ -8,7 +8,7 @@ from typing import Any, get_args
 import numpy as np
 from array_api_compat import array_namespace
 
-from ...checks import first_bad_entry, require
+from ...checks import first_bad_entry, glance, require
 from ...types import Array, as_array, is_array
 from .allocation import MassiveMIMOAllocation
 from .config import Objective, Reward
@@ -41,7 +41,7 @@ def _holds(rule: str, value: Array) -> Array:
     return sign & xp.isfinite(value) if "finite" in rule else sign
 
 
-def _require_rule(name: str, value: Array, rule: str) -> None:
+def require_rule(name: str, value: Array, rule: str) -> None:
     """Raise ``ValueError`` that names the first entry that breaks a rule; without an index if it is alone."""
     good = _holds(rule, value)
     if not array_namespace(value).all(good):
@@ -79,7 +79,7 @@ def fit_fields(fields: dict[str, Any]) -> dict[str, Any]:
     for name, full in shapes.items():
         if name == "beam_angle" and together:
             fitted[name] = fitted["target_angle"]
-        elif fitted[name] is not None:
+        elif name not in _PER_PAIR or fitted[name] is not None:  # a number that is missing is NaN, and refused
             fitted[name] = _fitted(name, fitted[name], gain, full)
     return fitted
 
@@ -103,8 +103,18 @@ def check_fields(fields: dict[str, Any]) -> dict[str, Any]:
         require(fields[name] in kinds, f"`{name}` must be one of {kinds}, got {fields[name]!r}")
     for name, rule in (_PER_USER | _PER_FRAME | _PER_PAIR).items():
         if fields[name] is not None:
-            _require_rule(name, fields[name], rule)
+            require_rule(name, fields[name], rule)
     return fields
+
+
+def plausible(fields: dict[str, Any]) -> bool:
+    """Whether what follows from a state is finite and positive, at a glance; of angles and floors, 1 + |x|."""
+    finite = ("large_scale_gain", "estimate_variance", "noise_power", "echo_noise", "power_budget", "prior_variance")
+    angle, beam = fields["target_angle"], fields["beam_angle"]
+    signed = (angle, fields["rate_floor"]) if angle is beam else (angle, beam, fields["rate_floor"])
+    limits = (fields["crb_limit"], fields["variance_limit"])
+    least, most = glance([*(fields[name] for name in finite), *(1.0 + abs(value) for value in signed)], limits)
+    return bool(least > 0) and bool(most < inf)
 
 
 def worst_violation(allocation: MassiveMIMOAllocation, *, power_budget: Array, tx_antennas: int) -> Array:
@@ -147,6 +157,6 @@ def check_allocation(allocation: MassiveMIMOAllocation, *, like: Array) -> Massi
         value = as_array(getattr(allocation, name), like)
         shape = tuple(value.shape)
         require(shape == expected, f"`allocation.{name}` must have shape {expected}, got {shape}")
-        _require_rule(f"allocation.{name}", value, "finite and at least 0")
+        require_rule(f"allocation.{name}", value, "finite and at least 0")
         parts[name] = value
     return MassiveMIMOAllocation(**parts)

@@ -82,6 +82,7 @@ class MassiveMIMOProblem(CheckedFields):
 
     fit_fields = staticmethod(checks.fit_fields)
     check_fields = staticmethod(checks.check_fields)
+    plausible = staticmethod(checks.plausible)
 
     # ---------------------------------------------------------------- sizes and limits
 
@@ -112,8 +113,13 @@ class MassiveMIMOProblem(CheckedFields):
         return self if self.target_angle is self.beam_angle else self.changed(target_angle=self.beam_angle)
 
     def with_beam_error(self, error: Array | float) -> MassiveMIMOProblem:
-        """The same frame with the target off the beam by an assumed ``error`` [rad], (...,)."""
-        return self.changed(target_angle=self.beam_angle + as_array(error, self.beam_angle))
+        """The same frame with the target off the beam by an assumed ``error`` [rad], (...,).
+
+        Raises ``ValueError`` where that is no finite angle.
+        """
+        off = self.changed(target_angle=self.beam_angle + as_array(error, self.beam_angle))
+        checks.require_rule("target_angle", off.target_angle, "finite")
+        return off
 
     # ---------------------------------------------------------------- what the demand takes
 

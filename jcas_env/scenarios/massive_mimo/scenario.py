@@ -10,7 +10,7 @@ from ...physics.mrt import estimate_variance, large_scale_gain
 from ...types import Array
 from ...units import db_to_linear
 from ..scenario import ScenarioBase
-from .action import action_size, decode, encode_allocation, most_informative
+from .action import action_size, decode, encode_allocation, fallback
 from .allocation import MassiveMIMOAllocation, MassiveMIMOOutcome
 from .config import MassiveMIMOConfig
 from .observation import observe, spec
@@ -145,7 +145,7 @@ class MassiveMIMO(
             exponent=config.path_loss_exponent,
         )
         noise = config.noise_power * xp.ones_like(state.angle)
-        return MassiveMIMOProblem.trusted(
+        return MassiveMIMOProblem.derived(
             large_scale_gain=gain,
             estimate_variance=estimate_variance(gain, noise, pilot_energy=config.pilot_energy),
             noise_power=noise,
@@ -178,4 +178,4 @@ class MassiveMIMO(
         """Action nearest to an allocation; see :func:`.action.encode_allocation`."""
         return encode_allocation(allocation, problem, kind=self.config.action, logit_scale=self.config.logit_scale)
 
-    fallback = staticmethod(most_informative)
+    fallback = staticmethod(fallback)

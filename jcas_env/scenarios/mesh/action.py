@@ -70,7 +70,10 @@ def encode_allocation(allocation: MeshAllocation, problem: MeshProblem, *, logit
 
 
 def fallback(problem: MeshProblem) -> MeshAllocation:
-    """The same rate for everyone at the least share: what comes nearest to floors that nobody can keep."""
+    """What is played where no counts keep the rate floors: equal rates, and the least share for positioning.
+
+    Counts in proportion to 1 / R_u, in whole subcarriers.
+    """
     xp = array_namespace(problem.distance)
     slowness = 1.0 / problem.count_model.rate
     weight = slowness / xp.sum(slowness, axis=-1, keepdims=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace, device
 
-from ...checks import require, require_all
-from ...types import Array, is_array
+from ...checks import glance, require, require_all
+from ...types import Array, as_array, is_array
 from .allocation import MeshAllocation
 from .subcarriers import assigned_counts, comb_placement
 
@@ -48,6 +49,16 @@ def check_fields(fields: dict[str, Any]) -> dict[str, Any]:
             require(fits, f"`{name}` must be a scalar or broadcast to {batch}, got shape {tuple(value.shape)}")
             require_all(name, value, xp.isfinite(value) & holds(value), rule)
     return fields
+
+
+def plausible(fields: dict[str, Any]) -> bool:
+    """Whether what follows from a state is finite and positive, and no direction along an array's axis, at a glance."""
+    xp = array_namespace(fields["distance"])
+    directions = (abs(xp.sin(fields[name])) - ENDFIRE for name in ("aod", "aoa"))
+    positive = (fields[name] for name in ("distance", "snr", "reference_error", "reference_rate"))
+    floor = as_array(fields["rate_floor"], fields["distance"])
+    least, most = glance((*positive, *directions, 1.0 + floor))
+    return bool(least > 0) and bool(most < inf)
 
 
 def _check_users(fields: dict[str, Any]) -> None:

@@ -75,6 +75,7 @@ class MeshProblem(CheckedFields):
 
     fit_fields = staticmethod(checks.fit_fields)
     check_fields = staticmethod(checks.check_fields)
+    plausible = staticmethod(checks.plausible)
 
     # ---------------------------------------------------------------- sizes and physics
 

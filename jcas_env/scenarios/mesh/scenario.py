@@ -123,7 +123,7 @@ class Mesh(ScenarioBase[Initial, Innovation, State, MeshProblem, MeshAllocation,
         aod = xp.atan2(state.position[..., 1], state.position[..., 0])
         gain = free_space_gain(distance, carrier_hz=config.carrier_hz, absorption_db_km=config.absorption_db_km)
         budget = config.power_per_subcarrier / (config.noise_density * config.subcarrier_spacing)
-        return MeshProblem.trusted(
+        return MeshProblem.derived(
             distance=distance,
             aod=aod,
             aoa=pi + aod - state.orientation,

@@ -9,6 +9,7 @@ from ...physics.angle_tracking import predict_variance, update_variance
 from ...physics.beamforming import effective_channel, effective_gain, leakage, serving_link
 from ...physics.grouping import assign_cells
 from ...physics.information.angle import angle_information
+from ...physics.membership import same_label
 from ...physics.rates import sensing_gain
 from ...types import POSITIONING, Array
 from ..scenario import Observation, ScenarioBase
@@ -63,7 +64,7 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
         before = drop(config, self.layout, draws)
         air = move(config, self.layout, before, draws.first)
         cell = self._assign(before, draws.noise)
-        same = cell[..., :, None] == cell[..., None, :]
+        same = same_label(cell)
         equal = config.power_budget / (2.0 * xp.sum(xp.astype(same, draws.los_phase.dtype), axis=-1))
         measured = before if config.csi_delay else air
         csi, memory = self._update_knowledge(measured, draws.first.noise, cell, None)
@@ -199,8 +200,8 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
         xp = array_namespace(gain)
         config = self.config
         traffic = state.traffic if config.has_queues else None
-        same = state.cell[..., :, None] == state.cell[..., None, :]
-        return MultiCellProblem.trusted(
+        same = same_label(state.cell)
+        return MultiCellProblem.derived(
             gain=gain,
             leakage=leakage,
             sensing_gain=sensing_gain,

@@ -483,6 +483,14 @@ class TestPlanning:
             assert result.violation < 1e-9
 
 
+@pytest.mark.parametrize("error", [np.nan, np.inf])
+def test_a_beam_error_is_a_finite_angle(error):
+    problem = MassiveMIMO().problem(MassiveMIMO().sample([0, 1]))
+    assert (problem.with_beam_error(0.1).target_angle == problem.beam_angle + 0.1).all()
+    with pytest.raises(ValueError, match=rf"`target_angle` must be finite, got target_angle\[1\] = {error}"):
+        problem.with_beam_error(np.array([0.1, error]))
+
+
 class TestConfig:
     @pytest.mark.parametrize(
         ("fields", "message"),

@@ -167,6 +167,17 @@ class TestViolation:
         assert free.violation(same) == pytest.approx(0.0, abs=1e-12)
         assert plain.violation(same) == pytest.approx(0.3)
 
+    def test_bands_in_single_precision_are_summed_in_double(self):
+        """Three groups of 1666666.75 Hz are 0.25 Hz above half of 10 MHz; in single precision 0 or 0.5 Hz."""
+        numbers = {name: np.asarray(value, np.float32) for name, value in PLAIN.items() if isinstance(value, list)}
+        labels = {"cell": np.zeros(3, int), "group": np.arange(3)}
+        problem = MultiCellProblem(**(PLAIN | numbers | labels))
+        band = np.full((2, 3), 1666666.75, np.float32)
+        allocation = MultiCellAllocation(np.ones((2, 3), np.float32), band, labels["group"])
+        violation = problem.violation(allocation)
+        assert violation == pytest.approx(2.5e-8, rel=1e-6)
+        assert violation.dtype == np.float64
+
     def test_a_nan_allocation_has_a_nan_violation(self, plain):
         assert np.isnan(plain.violation(EQUAL._replace(power=np.full((2, 3), np.nan))))
 
@@ -246,6 +257,27 @@ class TestRegroup:
             plain.regroup(0.3)
         with pytest.raises(ValueError, match=r"threshold.*positive, got 0"):
             static(1, users_per_cell=3).problem.regroup(0)
+
+    @pytest.mark.parametrize(
+        ("group", "message"),
+        [
+            (np.zeros(2, int), r"`group` must end in axes \(3,\), got shape \(2,\)"),
+            (np.array([0.0, 0.5, 0.0]), "`group` must hold integers, got float64"),
+            (np.zeros(3), "`group` must hold integers, got float64"),
+            (np.array([0, -1, 0]), r"`group` must be at least 0, got group\[1\] = -1"),
+        ],
+    )
+    def test_labels_are_checked(self, plain, group, message):
+        with pytest.raises(ValueError, match=message):
+            plain.regrouped(group)
+
+    def test_zf_refuses_labels_of_an_allocation_as_well(self):
+        problem = static(1, users_per_cell=2, precoder="zf").problem
+        allocation = EqualAllocation().solve(problem).allocation
+        with pytest.raises(ValueError, match="`group` must hold integers, got float64"):
+            problem.utility(allocation._replace(group=allocation.group + 0.5))
+        with pytest.raises(ValueError, match=r"`group` must end in axes \(6,\), got shape \(1, 2\)"):
+            problem.utility(allocation._replace(group=allocation.group[:, :2]))
 
 
 class TestRefusals:

@@ -403,6 +403,11 @@ def test_queue_allocators_need_queues(backlogged, solver):
         solver.solve(None)
 
 
+def test_what_a_slot_leaves_needs_its_arrivals(backlogged):
+    with pytest.raises(ValueError, match="`reward` drain needs `arrival_rate` and `arrivals`"):
+        DrainSearch().solve(replace(backlogged, reward="rate", arrivals=None))
+
+
 # ---------------------------------------------------------------- jcas compare
 
 

@@ -31,7 +31,7 @@ from ...arrays import element_positions, steering_correlation, steering_vector
 
 
 class Aperture(NamedTuple):
-    """What stands between the angles of a link and its data: two arrays and the pilot beams."""
+    """Antennas at both ends and pilot beams: what turns the angles of a link into its data."""
 
     tx_antennas: int
     rx_antennas: int

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from array_api_compat import array_namespace, device
 
-from ....checks import require, require_all
+from ....checks import glance, require, require_all
 from ....physics.beamforming import Precoder
 from ....physics.membership import Membership
 from ....physics.rates import Noise
@@ -83,10 +84,11 @@ def worst_violation(
 def _excess(power: Array, band: Array, share: Array, *, membership: Membership, budgets: Budgets) -> Array:
     """What a cell spends beyond its budgets or the given share of them, (..., cells) [-]."""
     xp = array_namespace(power, share)
-    spent = []
+    size, spent = xp.astype(membership.group_size, xp.int64), []
     for service in (COMMUNICATION, POSITIONING):
-        # The band of a group stands at each of its members.
-        group_band = band[..., service, :] / membership.group_size
+        # The band of a group stands at each of its members. Divided by whole counts, it is summed in double precision
+        # by NumPy: in single precision the sum itself would break a budget by more than the allocation does.
+        group_band = band[..., service, :] / size
         of_power = membership.cell_sum(power[..., service, :]) / budgets.power
         spent.append(xp.maximum(of_power, membership.cell_sum(group_band) / budgets.band))
     fixed = xp.maximum(spent[COMMUNICATION] - (1.0 - share), spent[POSITIONING] - share)
@@ -129,6 +131,9 @@ _AXES = {
 }
 """Trailing users axes of the fields."""
 
+_LABELS = ("cell", "group")
+"""Those that hold labels in place of real numbers."""
+
 _NUMBERS = ("power_budget", "band_budget", "power_floor", "band_floor", "noise_density")
 """Fields that are a scalar or given per cell."""
 
@@ -149,19 +154,33 @@ def count_cells(fields: dict[str, Any]) -> int:
 
 
 def fit_fields(fields: dict[str, Any]) -> dict[str, Any]:
-    """Lists become arrays, and where subcarriers are whole band floors become whole numbers of them, at least one."""
+    """Lists become arrays, and where subcarriers are whole band floors become whole numbers of them, at least one.
+
+    Raises ``ValueError`` for a reward of queues without them.
+    """
     fitted = dict(fields)
     for name in (*_AXES, "service_weight"):
         value = fields[name]
         if value is not None and not is_array(value):
-            fitted[name] = np.asarray(value, dtype=int if name in ("cell", "group") else float)
+            fitted[name] = np.asarray(value, dtype=int if name in _LABELS else float)
     spacing = fields["subcarrier_spacing"]
     require(is_number(spacing) and spacing >= 0, f"`subcarrier_spacing` must be a number at least 0, got {spacing!r}")
     if spacing:
         floor = fields["band_floor"]
         whole = whole_floor(as_array(floor, fitted["gain"]), spacing=spacing)
         fitted["band_floor"] = float(whole) if isinstance(floor, float | int) else whole
+    queued = fields["arrival_rate"] is not None and fields["arrivals"] is not None
+    require(
+        queued or fields["reward"] not in ("delay", "drain"),
+        f"`reward` {fields['reward']} needs `arrival_rate` and `arrivals`, which this problem does not carry",
+    )
     return fitted
+
+
+def plausible(fields: dict[str, Any]) -> bool:
+    """Whether what is real and given for every user is finite and not negative, and noise is left, at a glance."""
+    least, most = glance(fields[name] for name in _AXES if name not in _LABELS)
+    return bool(least >= 0) and bool(most < inf) and bool(fields["noise_density"] > 0)
 
 
 def check_fields(fields: dict[str, Any]) -> dict[str, Any]:
@@ -172,11 +191,6 @@ def check_fields(fields: dict[str, Any]) -> dict[str, Any]:
         require(word in words, f"`{name}` must be one of {words}, got {word!r}")
     _check_users(fields)
     _check_numbers(fields, (*fields["gain"].shape[:-2], count_cells(fields)))
-    queued = fields["arrival_rate"] is not None and fields["arrivals"] is not None
-    require(
-        queued or fields["reward"] in ("rate", "fair"),
-        f"`reward` {fields['reward']} needs `arrival_rate` and `arrivals`, which this problem does not carry",
-    )
     return fields
 
 
@@ -185,22 +199,25 @@ def _check_users(fields: dict[str, Any]) -> None:
     shape = tuple(fields["gain"].shape)
     users = shape[-1]
     require(min(shape) > 0, f"`gain` must hold at least one slot and one user, got shape {shape}")
-    for name, axes in _AXES.items():
-        value = fields[name]
-        if value is None:
-            continue
-        shape, trailing = tuple(value.shape), (users,) * axes
-        require(shape[-axes:] == trailing, f"`{name}` must end in axes {trailing}, got shape {shape}")
-        xp = array_namespace(value)
-        if name in ("cell", "group"):
-            require(xp.isdtype(value.dtype, "integral"), f"`{name}` must hold integers, got {value.dtype}")
-            require_all(name, value, value >= 0, "at least 0")
-        else:
-            require_all(name, value, xp.isfinite(value) & (value >= 0), "finite and at least 0")
+    for name in _AXES:
+        if fields[name] is not None:
+            check_user_field(name, fields[name], users)
     cells = count_cells(fields)
     require_all("cell", fields["cell"], fields["cell"] < cells, f"below the number of cells, {cells}")
     shape = tuple(fields["last_power"].shape)
     require(shape[-2:] == (2, users), f"`last_power` must end in axes (2, {users}), got shape {shape}")
+
+
+def check_user_field(name: str, value: Array, users: int) -> None:
+    """Raise ``ValueError`` unless a field that is given for every user has its shape, kind and sign."""
+    xp, axes = array_namespace(value), _AXES[name]
+    shape, trailing = tuple(value.shape), (users,) * axes
+    require(shape[-axes:] == trailing, f"`{name}` must end in axes {trailing}, got shape {shape}")
+    if name in _LABELS:
+        require(xp.isdtype(value.dtype, "integral"), f"`{name}` must hold integers, got {value.dtype}")
+        require_all(name, value, value >= 0, "at least 0")
+    else:
+        require_all(name, value, xp.isfinite(value) & (value >= 0), "finite and at least 0")
 
 
 def _check_numbers(fields: dict[str, Any], cells: tuple[int, ...]) -> None:

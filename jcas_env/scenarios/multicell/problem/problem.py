@@ -153,12 +153,13 @@ class MultiCellProblem(MultiCellSlot):
     def regrouped(self, group: Array) -> MultiCellProblem:
         """The same slot with other groups, (..., users); ZF beams are recomputed from the known channels.
 
-        Raises ``ValueError`` for a negative label.
+        Raises ``ValueError`` for a wrong shape, for labels that are no integers, and for a negative one: in the relaxed
+        problem -1 would mark an absent user.
         """
         xp = array_namespace(self.gain, group)
+        checks.check_user_field("group", group, self.users)
         if group.shape == self.group.shape and bool(xp.all(group == self.group)):
             return self
-        require_all("group", group, group >= 0, "at least 0")  # -1 would mark an absent user in the relaxed problem
         if self._keeps_beams:
             return self.changed(group=group)
         beam = beams(self.beam_channel, self.cell, group, precoder=self.precoder)
@@ -206,6 +207,6 @@ class MultiCellProblem(MultiCellSlot):
         band = self.budgets.band * self.duty[..., None]
         return relaxed.relaxed_rates(efficiency, positioning_share, band=band, membership=self.membership)
 
-    def assemble(self, allocation: RelaxedAllocation, positioning_share: Array) -> MultiCellAllocation:
-        """Physical allocation from normalised ones: (..., cells, 2, seats) and shares (..., cells)."""
+    def assemble(self, allocation: RelaxedAllocation, positioning_share: Array | float) -> MultiCellAllocation:
+        """Physical allocation from normalised ones: (..., cells, 2, seats) and shares, a number or (..., cells)."""
         return relaxed.assemble(allocation, positioning_share, membership=self.membership, budgets=self.budgets)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace
 
-from ....checks import require, require_all
+from ....checks import glance, require, require_all
 from ....physics.membership import Groups, Membership, canonical_groups
 from ....physics.rates import Noise, in_group_interference, saturated_ratio, spectral_efficiency
-from ....types import COMMUNICATION, POSITIONING, Array, is_array
+from ....types import COMMUNICATION, POSITIONING, Array, as_array, is_array
 from ...fields import CheckedFields
 from ..config import Intercell
 from .allocation import MultiCellAllocation
@@ -78,6 +79,12 @@ class RelaxedProblem(CheckedFields):
             good = array_namespace(value).isfinite(value) & (value >= 0)
             require_all(name, value, good, "finite and at least 0")
         return fields
+
+    @staticmethod
+    def plausible(fields: dict[str, Any]) -> bool:
+        """Whether shares near zero leave numbers of the floors, at a glance."""
+        least, most = glance(fields[name] for name in _REAL)
+        return bool(least >= 0) and bool(most < inf)
 
     @cached_property
     def groups(self) -> Groups:
@@ -166,7 +173,7 @@ def relax(
     group = xp.where(taken, membership.gather(membership.group)[..., None, :], -1)
     worth = xp.where(taken, membership.gather(weight)[..., None, :], 0.0)
     services = xp.stack([1.0 - share, share], axis=-1)  # (..., cells, 2)
-    return RelaxedProblem.trusted(
+    return RelaxedProblem.derived(
         weight=xp.broadcast_to(worth, seated.shape),
         coefficient=xp.where(taken, seated, 0.0),
         group=xp.broadcast_to(group, seated.shape),
@@ -199,13 +206,15 @@ def relaxed_rates(efficiency: Array, share: Array, *, band: Array, membership: M
 
 
 def assemble(
-    allocation: RelaxedAllocation, share: Array, *, membership: Membership, budgets: Budgets
+    allocation: RelaxedAllocation, share: Array | float, *, membership: Membership, budgets: Budgets
 ) -> MultiCellAllocation:
     """Physical allocation from normalised ones.
 
-    ``allocation`` (..., cells, 2, seats) and ``share`` (..., cells) [-] -> powers [W] and bands [Hz] (..., 2, users).
+    ``allocation`` (..., cells, 2, seats) and ``share``, a number or (..., cells) [-] -> powers [W] and bands [Hz],
+    (..., 2, users).
     """
-    xp = array_namespace(share)
+    xp = array_namespace(allocation.power)
+    share = share if is_array(share) else as_array(share, allocation.power)
     services = xp.stack([1.0 - share, share], axis=-1)
 
     def physical(part: Array, budget: Array) -> Array:

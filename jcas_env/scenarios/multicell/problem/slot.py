@@ -94,6 +94,7 @@ class MultiCellSlot(CheckedFields):
 
     fit_fields = staticmethod(checks.fit_fields)
     check_fields = staticmethod(checks.check_fields)
+    plausible = staticmethod(checks.plausible)
 
     # ---------------------------------------------------------------- sizes and per-cell quantities
 
