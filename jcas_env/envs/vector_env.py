@@ -14,7 +14,7 @@ from ..checks import require
 from ..scenarios import make_scenario
 from ..scenarios.configuration import Configuration
 from ..scenarios.scenario import Allocation, Observation, Scenario
-from ..tree import put, stack, take
+from ..tree import put, take
 from .lanes import Lanes, check_render_mode, entry
 from .spaces import action_space, observation_space
 
@@ -120,7 +120,7 @@ class JCASVectorEnv(Lanes, VectorEnv):
         allocation = scenario.check_allocation(allocation, self._known())
         outcome = scenario.outcome(state, allocation, self._true())
         if active.any():
-            innovation = stack([scenario.draw(self._generator(lane), state) for lane in np.flatnonzero(active)])
+            innovation = scenario.draw_lanes([self._generator(lane) for lane in np.flatnonzero(active)], state)
             if restart.any():  # lanes out of step: the truth is that of all lanes, those that go on need their own
                 moved = scenario.transition(take(state, active), take(allocation, active), innovation)
                 state = put(state, active, moved)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from array_api_compat import array_namespace, device
 
@@ -11,13 +13,14 @@ from ...physics.grouping import assign_cells
 from ...physics.information.angle import angle_information
 from ...physics.membership import same_label
 from ...physics.rates import sensing_gain
+from ...tree import take
 from ...types import POSITIONING, Array
 from ..scenario import Observation, ScenarioBase
 from .action import action_size, decode, encode_allocation, fallback
 from .config import KEEP_OUT, MultiCellConfig
 from .knowledge.csi import knowledge_of
 from .knowledge.estimate import estimate_links
-from .network.draws import draw_initial, draw_innovation, work_after
+from .network.draws import draw_initial, draw_innovations, work_after
 from .network.layout import constant, make_layout
 from .network.motion import drop, move
 from .network.traffic import arrival_rates, begin_traffic, next_traffic
@@ -50,7 +53,10 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
         return draw_initial(self.config, rng)
 
     def _draw(self, rng: np.random.Generator, state: State) -> Innovation:
-        return draw_innovation(self.config, rng, work_after(self.config, state.memory.age))
+        return take(self._draw_lanes([rng], state), 0)
+
+    def _draw_lanes(self, generators: Sequence[np.random.Generator], state: State) -> Innovation:
+        return draw_innovations(self.config, generators, work_after(self.config, state.memory.age))
 
     # ---------------------------------------------------------------- dynamics
 
