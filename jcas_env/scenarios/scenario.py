@@ -82,6 +82,19 @@ class Problem(Protocol):
         ...
 
 
+class Later(Protocol):
+    """Entries of ``info`` that take long and that few read."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the entries."""
+        ...
+
+    def entries(self) -> Mapping[str, Array]:
+        """The entries, with the batch axes of their state."""
+        ...
+
+
 Tree = TypeVar("Tree")
 InitialT = TypeVar("InitialT")
 InnovationT = TypeVar("InnovationT")
@@ -200,6 +213,13 @@ class ScenarioBase(ABC, Generic[InitialT, InnovationT, StateT, ProblemT, Allocat
     def info(self, outcome: OutcomeT) -> dict[str, Array]:
         """What the adapters report beside the reward: what an outcome states, by the names of its fields."""
         return {name: value for name, value in outcome._asdict().items() if value is not None}
+
+    def later(self, state: StateT, last: Later | None = None) -> Later | None:  # noqa: ARG002 (most have nothing)
+        """What else the adapters report of a slot, made when somebody reads it; None for nothing.
+
+        ``last`` is what another slot gave, and is given again where nothing has changed since.
+        """
+        return None
 
     # ---------------------------------------------------------------- actions and allocations
 

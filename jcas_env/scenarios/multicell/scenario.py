@@ -15,11 +15,12 @@ from ...physics.membership import same_label
 from ...physics.rates import sensing_gain
 from ...tree import take
 from ...types import POSITIONING, Array
-from ..scenario import Observation, ScenarioBase
+from ..scenario import Later, Observation, ScenarioBase
 from .action import action_size, decode, encode_allocation, fallback
 from .config import KEEP_OUT, MultiCellConfig
 from .knowledge.csi import knowledge_of
 from .knowledge.estimate import estimate_links
+from .knowledge.positions import Positions
 from .network.draws import draw_initial, draw_innovations, work_after
 from .network.layout import constant, make_layout
 from .network.motion import drop, move
@@ -157,7 +158,7 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
             xp = array_namespace(air.position)
             return xp.broadcast_to(constant(self.layout.hexagon, air.position), air.position.shape[:-1])
         return assign_cells(
-            estimate_links(config, self.layout, air, noise, None).estimate.channel,
+            estimate_links(config, air, noise, None).estimate.channel,
             kind=config.combiner_kind,
             power=config.power_budget,
             noise_power=config.noise_density * config.band_budget,
@@ -167,7 +168,7 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
         self, air: Air, noise: ChannelNoise, cell: Array, memory: Memory | None
     ) -> tuple[Csi, Memory]:
         """Channel state information that the pilots of a slot give, and what is remembered of them."""
-        links = estimate_links(self.config, self.layout, air, noise, memory)
+        links = estimate_links(self.config, air, noise, memory)
         per_cell = np.zeros(self.config.cells) + self.config.grouping_threshold
         threshold = constant(per_cell, air.position)[cell]
         return knowledge_of(self.config, links, air.channel, cell, threshold), links.memory
@@ -258,16 +259,19 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
     def outcome(
         self, state: State, allocation: MultiCellAllocation, truth: MultiCellProblem | None = None
     ) -> MultiCellOutcome:
-        """Rates, utility and violation of an allocation on the truth, and the errors of what the network knew."""
-        fix, truth = state.memory.fix, self.truth(state) if truth is None else truth
+        """Rates, utility and violation of an allocation on the truth, and the error of the known channels."""
+        truth = self.truth(state) if truth is None else truth
         return truth.outcome(allocation)._replace(
             nmse=state.csi.nmse,
-            position=fix.position,
-            position_error_m=fix.error,
-            peb_m=fix.bound,
-            located=fix.located,
             angle_variance=self._measure_angles(state, truth, allocation) if self.config.kalman else None,
         )
+
+    def later(self, state: State, last: Later | None = None) -> Positions:
+        """Positions of the users as they were last measured, and their errors; in between the same object."""
+        sight = state.memory.sight
+        if isinstance(last, Positions) and last.follows(sight):
+            return last
+        return Positions(self.config, self.layout, sight)
 
     # ---------------------------------------------------------------- actions and allocations
 

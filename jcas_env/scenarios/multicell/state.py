@@ -63,17 +63,21 @@ class Csi(NamedTuple):
     """(..., users): true error of the serving channel, relative to its power; nobody in the network knows it [-]."""
 
 
-class PositionFix(NamedTuple):
-    """Where the users were found when angles were last measured; NaN for a user that was not located."""
+class Sight(NamedTuple):
+    """What was last measured of angles: where the users are follows from it, :func:`.positions.find_users`."""
 
+    aod_cos: Array
+    """(..., cells, users, paths): direction cosines of departure [-]."""
+    aoa_cos: Array
+    """(..., cells, users, paths): direction cosines of arrival [-]."""
+    active: Array
+    """(..., cells, users, paths) bool: paths that were found."""
+    gains: Array
+    """(..., cells, users, frames, paths) complex: gains, links scaled to unit large-scale gain [-]."""
+    noise_power: Array
+    """(..., cells, users): noise power of a measurement on that scale [-]."""
     position: Array
-    """(..., users, 2): estimated position [m]."""
-    error: Array
-    """(..., users): its distance from the true position at that time [m]."""
-    bound: Array
-    """(..., users): position error bound [m]."""
-    located: Array
-    """(..., users) bool"""
+    """(..., users, 2): where the users were; nobody in the network knows it [m]."""
 
 
 class Memory(NamedTuple):
@@ -85,8 +89,8 @@ class Memory(NamedTuple):
     """(..., cells, users, paths): direction cosines of arrival [-]."""
     active: Array
     """(..., cells, users, paths) bool: paths that were found."""
-    fix: PositionFix
-    """Positions that follow from the angles."""
+    sight: Sight
+    """All that was measured then."""
     age: Array
     """(...,) integer: slots since the measurement."""
 

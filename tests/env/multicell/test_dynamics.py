@@ -247,7 +247,7 @@ class TestSeeds:
 
         noise = scenario.draw(np.random.default_rng(0), state).noise
         air = take(state.air, 0)
-        known = estimate_links(scenario.config, scenario.layout, air, noise, None).estimate.channel
+        known = estimate_links(scenario.config, air, noise, None).estimate.channel
         error = np.sum(np.abs(known - air.channel) ** 2, axis=(-2, -1)) / np.sum(np.abs(air.channel) ** 2, (-2, -1))
         assert error.mean() == pytest.approx(0.1, rel=0.05)
 

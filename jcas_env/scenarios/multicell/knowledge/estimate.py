@@ -10,24 +10,17 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from array_api_compat import array_namespace, device
-from scipy import stats
 
 from ....batching import gather, indices, reassemble
 from ....physics.estimation import ESTIMATORS, Estimate, Start
-from ....physics.estimation.bounds import angle_covariance_bound
 from ....physics.estimation.known_angles import gains_on_known_angles
-from ....physics.localisation import locate
 from ....tree import tree_map
 from ....types import Array
 from ..config import MultiCellConfig
-from ..network.layout import Layout
-from ..state import Air, ChannelNoise, Memory, PositionFix
+from ..state import Air, ChannelNoise, Memory, Sight
 from .sounding import amplitude, frame_gains, pilot_noise_power, sound_antennas, sound_beams
 
 T = TypeVar("T")
-
-MISFIT_TAIL = 2e-4
-"""Probability with which a user that is where its bearings say is not located (spec multicell 2.7)."""
 
 
 class LinkEstimate(NamedTuple):
@@ -41,19 +34,17 @@ class LinkEstimate(NamedTuple):
     memory: Memory
 
 
-def estimate_links(
-    config: MultiCellConfig, layout: Layout, air: Air, noise: ChannelNoise, memory: Memory | None
-) -> LinkEstimate:
+def estimate_links(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Memory | None) -> LinkEstimate:
     """Estimate all links of a slot; ``memory`` is None in the first slot of an episode.
 
     Lanes whose angles are due and lanes whose angles are not are worked on apart.
     """
     if memory is None:
-        return _measure(config, layout, air, noise, None)
+        return _measure(config, air, noise, None)
     xp = array_namespace(memory.age)
     due = memory.age + 1 >= config.angle_coherence
     if bool(xp.all(due)):
-        return _measure(config, layout, air, noise, memory)
+        return _measure(config, air, noise, memory)
     if not bool(xp.any(due)):
         return _hold(config, air, noise, memory)
     flat = xp.reshape(due, (-1,))
@@ -65,23 +56,21 @@ def estimate_links(
         return gather(rows, lanes)
 
     pieces = [
-        _measure(config, layout, some(air, measured), some(noise, measured), some(memory, measured)),
+        _measure(config, some(air, measured), some(noise, measured), some(memory, measured)),
         _hold(config, some(air, held), some(noise, held), some(memory, held)),
     ]
     links = reassemble(pieces, [measured, held])
     return tree_map(lambda leaf: xp.reshape(leaf, (*due.shape, *leaf.shape[1:])), links)
 
 
-def _measure(
-    config: MultiCellConfig, layout: Layout, air: Air, noise: ChannelNoise, memory: Memory | None
-) -> LinkEstimate:
-    """Estimate angles and gains, and locate the users."""
+def _measure(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Memory | None) -> LinkEstimate:
+    """Estimate angles and gains."""
     xp = array_namespace(air.gains)
     noise_power = pilot_noise_power(config, air.path_loss_db)
     estimate = _estimate(config, air, noise, memory)
-    fix = _locate(config, layout, estimate, noise_power, air.position)
+    angles = (estimate.aod_cos, estimate.aoa_cos, estimate.active)
     age = xp.zeros(noise_power.shape[:-2], dtype=xp.int64, device=device(noise_power))
-    memory = Memory(estimate.aod_cos, estimate.aoa_cos, estimate.active, fix, age)
+    memory = Memory(*angles, Sight(*angles, estimate.gains, noise_power, air.position), age)
     return _in_true_scale(config, air, noise, estimate, memory, gains_only=False)
 
 
@@ -164,49 +153,3 @@ def _expected_error(config: MultiCellConfig, estimate: Estimate, noise_power: Ar
     if gains_only:
         per_path = config.bs_antennas / min(config.pilots, config.bs_antennas)
     return noise_power * xp.where(found > 0, found * per_path, entries)
-
-
-def _locate(
-    config: MultiCellConfig, layout: Layout, estimate: Estimate, noise_power: Array, position: Array
-) -> PositionFix:
-    """Positions from the strongest path's departure at every station, and their errors (spec multicell 2.7).
-
-    A cosine has the variance of its Cramér-Rao bound and of the grid it may lie on: by the former alone three bearings
-    on a grid seldom agree, and most users would not be located.
-
-    Orientations are not estimated, though the arrivals would give them (spec multicell 2.7): no decision and no rate
-    depends on them, since combiners follow from the channel, and their bound is not that of the arrivals alone, for the
-    error of the position ties all bearings of a user together.
-    """
-    xp = array_namespace(position)
-    layout = layout.like(position)
-    power = xp.mean(xp.abs(estimate.gains) ** 2, axis=-2)
-    reported = xp.any(estimate.active, axis=-1)
-    if config.estimator == "perfect":  # one slot stands for the frames that would have been sounded
-        noise_power = noise_power / config.snapshots
-    covariance = angle_covariance_bound(
-        estimate.aod_cos,
-        estimate.aoa_cos,
-        estimate.gains,
-        noise_power,
-        active=estimate.active,
-        tx_antennas=config.bs_antennas,
-        rx_antennas=config.ue_antennas,
-    )
-    strongest = xp.argmax(xp.where(estimate.active, power, -xp.ones_like(power)), axis=-1, keepdims=True)
-    cosine = xp.take_along_axis(estimate.aod_cos, strongest, axis=-1)[..., 0]
-    spread = xp.linalg.diagonal(covariance)[..., : power.shape[-1]]
-    variance = xp.take_along_axis(spread, strongest, axis=-1)[..., 0]
-    variance = variance + ESTIMATORS[config.estimator].grid_variance(config.grid)
-    freedom = max(config.cells - 2, 1)
-    found = locate(
-        xp.matrix_transpose(cosine),
-        xp.matrix_transpose(variance),
-        xp.matrix_transpose(reported),
-        layout.stations,
-        layout.axes,
-        radius=config.radius,
-        limit=float(stats.chi2.isf(MISFIT_TAIL, freedom)),
-    )
-    offset = found.position - position
-    return PositionFix(found.position, xp.hypot(offset[..., 0], offset[..., 1]), found.bound, found.located)

@@ -154,7 +154,8 @@ def draw_innovations(config: MultiCellConfig, generators: Sequence[np.random.Gen
         own.append(_own_draws(config, spawn_seed(rng), work))
         rng.standard_normal(out=row)
     velocity, phase, scatter = (
-        np.reshape(part, (-1, *shape)) for part, shape in zip(np.split(normals, ends[:-1], axis=1), shapes, strict=True)
+        np.reshape(part, (len(generators), *shape))
+        for part, shape in zip(np.split(normals, ends[:-1], axis=1), shapes, strict=True)
     )
     blockage, arrivals, noise = zip(*own, strict=True)
     return Innovation(
