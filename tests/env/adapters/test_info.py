@@ -93,7 +93,7 @@ def test_positions_read_late_are_those_of_their_slot(mode):
         infos.append(envs[0].step(zero)[-1])
         read.append(deepcopy(envs[1].step(zero)[-1]))
     for late, early in zip(infos, read, strict=True):
-        for name in early:
+        for name in set(early) - {"final_obs", "final_info"}:
             np.testing.assert_equal(late[name], early[name])
         if "position" in early:
             late["position"][...] = 0.0
