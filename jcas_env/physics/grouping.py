@@ -45,7 +45,9 @@ def assign_cells(channel: Array, /, *, kind: Combiner, power: float, noise_power
     return xp.argmax(xp.where(best, strength, -xp.ones_like(strength)), axis=-1)
 
 
-def first_fit_groups(correlation: Array, cell: Array, threshold: Array | float, /) -> Array:
+def first_fit_groups(
+    correlation: Array, cell: Array, threshold: Array | float, /, *, crowd: int | None = None
+) -> Array:
     r"""Partition the users of each cell into groups of weakly correlated channels.
 
     Users are taken in index order; each joins the first group of its cell whose members all have
@@ -59,6 +61,9 @@ def first_fit_groups(correlation: Array, cell: Array, threshold: Array | float, 
         Serving cell.
     threshold : float or Array, shape (..., users)
         Grouping threshold alpha of the user's cell, positive; above 1 every cell is one group [-].
+    crowd : int or None
+        Users of each cell, where all have as many and users stand in the order of their cells: cells then go side by
+        side, and each looks at its own users alone.
 
     Returns
     -------
@@ -68,6 +73,13 @@ def first_fit_groups(correlation: Array, cell: Array, threshold: Array | float, 
     """
     xp = array_namespace(correlation, cell)
     users = cell.shape[-1]
+    if crowd is not None and crowd < users:
+        by_cell = (*correlation.shape[:-2], users // crowd, crowd)
+        blocks = [correlation[..., k : k + crowd, k : k + crowd] for k in range(0, users, crowd)]
+        if not isinstance(threshold, float | int):
+            threshold = xp.reshape(threshold, by_cell)
+        side_by_side = first_fit_groups(xp.stack(blocks, axis=-3), xp.reshape(cell, by_cell), threshold)
+        return xp.reshape(side_by_side, correlation.shape[:-1])
     if not isinstance(threshold, float | int):
         threshold = threshold[..., None]
     conflict = (correlation >= threshold) & same_label(cell)

@@ -9,7 +9,7 @@ from array_api_compat import array_namespace
 from ...checks import first_bad_entry, require
 from ...physics.membership import same_group
 from ...types import COMMUNICATION, POSITIONING, Array, as_array
-from ..decoding import check_action, simplex_share
+from ..decoding import check_action, simplex_shares
 from .problem.allocation import MultiCellAllocation
 from .problem.problem import MultiCellProblem
 
@@ -98,7 +98,7 @@ def decode(action: Array, problem: MultiCellProblem, *, logit_scale: float) -> M
     share = positioning_shares(problem, z[..., len(ENTRIES) * users :])
     logits = xp.reshape(z[..., : len(ENTRIES) * users], (*z.shape[:-1], users, len(ENTRIES)))
     logits = xp.moveaxis(logits, -1, -2)  # (..., 4, users)
-    split = simplex_share(logits, problem.same_cell[..., None, :, :])
+    split = simplex_shares(logits, problem.same_cell, bound=logit_scale)
     mates = xp.astype(problem.mates, split.dtype)
     positioning = problem.of_cell(share)
     services = xp.stack([1.0 - positioning, positioning], axis=-2)

@@ -193,6 +193,15 @@ def test_unknown_choices_are_refused(scene):
 
 
 class TestGroups:
+    @pytest.mark.parametrize("threshold", [0.4, np.array([0.3] * 4 + [0.6] * 4 + [2.0] * 4)])
+    def test_first_fit_cell_by_cell_is_that_of_all_users(self, threshold, rng):
+        rho = rng.uniform(size=(3, 12, 12))
+        rho = np.maximum(rho, np.swapaxes(rho, -1, -2))
+        cell = np.broadcast_to(np.repeat(np.arange(3), 4), (3, 12))
+        limit = threshold if isinstance(threshold, float) else np.broadcast_to(threshold, (3, 12))
+        whole = first_fit_groups(rho, cell, limit)
+        np.testing.assert_array_equal(first_fit_groups(rho, cell, limit, crowd=4), whole)
+
     def test_first_fit_equals_the_loop(self, backend, rng):
         raw = rng.random((3, 12, 12))
         rho = (raw + np.swapaxes(raw, -1, -2)) / 2

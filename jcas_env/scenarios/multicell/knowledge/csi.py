@@ -63,7 +63,7 @@ def knowledge_of(config: MultiCellConfig, links: LinkEstimate, truth: Array, cel
     w = constant_modulus(w) if config.analog else w
     effective = effective_channel(channel, w)
     correlation = channel_correlation(effective, cell)
-    group = first_fit_groups(correlation, cell, threshold)
+    group = first_fit_groups(correlation, cell, threshold, crowd=config.crowd)
     beam = beams(effective, cell, group, precoder=config.precoder)
     beam = constant_modulus(beam) if config.analog else beam
     own = serving_link(channel, cell)
