@@ -3,11 +3,43 @@
 from __future__ import annotations
 
 from math import sqrt
+from typing import NamedTuple
 
 from array_api_compat import array_namespace
 
 from ..types import Array
 from .arrays import steering_vector
+
+
+class PathChannel(NamedTuple):
+    r"""Channels as sums of plane waves, :math:`H = \sum_l g_l\, a_N(w_l)\, a_M(v_l)^H` (luo2023 eq. 4).
+
+    A link of L paths says all that follows from its N x M matrix, in fewer numbers.
+    """
+
+    gains: Array
+    """(..., paths) complex: g [-]."""
+    aod_cos: Array
+    """(..., paths): direction cosines v of departure [-]."""
+    arrival: Array
+    """(..., paths, rx_antennas) complex: steering vectors a_N(w) [-]."""
+    departure: Array
+    """(..., paths, tx_antennas) complex: conjugate steering vectors a_M(v)^* [-]."""
+
+    @property
+    def matrix(self) -> Array:
+        """(..., rx_antennas, tx_antennas) complex: the matrices H [-]."""
+        return steered_channels(self.gains[..., None, :], self.arrival, self.departure)[..., 0, :, :]
+
+    def behind(self, combiner: Array) -> Array:
+        r"""Channels behind combiners w, :math:`H^H w = \sum_l (g_l\, w^H a_N(w_l))^* a_M(v_l)`.
+
+        ``combiner`` (..., users, rx_antennas) for links (..., cells, users) -> (..., cells, users, tx_antennas), as
+        :func:`.beamforming.effective_channel` of the matrices [-] (spec multicell 2.4).
+        """
+        xp = array_namespace(self.gains, combiner)
+        heard = self.gains * (self.arrival @ xp.conj(combiner)[..., None, :, :, None])[..., 0]
+        return xp.conj((heard[..., None, :] @ self.departure)[..., 0, :])
 
 
 def path_gains(

@@ -20,7 +20,7 @@ def dominant_eigenvector(matrix: Array) -> Array:
 
 
 def finite_or_unit(matrix: Array) -> tuple[Array, Array]:
-    """Which matrices are finite, (..., n, m) of any unit -> (...,) bool; and the matrices, with a unit one elsewhere.
+    """Which matrices are finite, (..., n, m) of any unit [-] -> (...,) bool; and the matrices, with a unit one elsewhere.
 
     For libraries that raise on the whole batch for one that is not (spec multicell 2.3).
     """
@@ -51,14 +51,24 @@ def strongest_over_noise(own: Array, interference: Array) -> Array:
         white = xp.linalg.solve(factor, own)
         inner = dominant_eigenvector(white @ xp.conj(xp.matrix_transpose(white)))
         return xp.linalg.solve(xp.conj(xp.matrix_transpose(factor)), inner[..., None])[..., 0]
-    factor = lower_factor(batch_last(interference + identity))
-    half = solve_lower(factor, batch_last(own @ xp.conj(xp.matrix_transpose(own))))
+    vector = strongest_over_noise_last(batch_last(own @ xp.conj(xp.matrix_transpose(own))), batch_last(interference))
+    return xp.reshape(xp.matrix_transpose(vector), (*batch, rx))
+
+
+def strongest_over_noise_last(signal: Array, interference: Array) -> Array:
+    r"""Vector w of the largest :math:`w^H Y w / (w^H (Q + I) w)`, as :func:`strongest_over_noise` for n at most 4.
+
+    ``signal`` Y (n, n, elements) Hermitian of any unit, ``interference`` Q (n, n, elements) Hermitian [-] ->
+    (n, elements) of any norm [-] (spec multicell 2.3).
+    """
+    xp = array_namespace(signal, interference)
+    identity = xp.eye(signal.shape[0], dtype=signal.dtype, device=device(signal))
+    factor = lower_factor(interference + identity[..., None])
+    half = solve_lower(factor, signal)
     white = solve_lower(factor, xp.conj(xp.permute_dims(half, (1, 0, 2))))
     inner, sure = dominant_eigenvector_last(white)
     if not bool(xp.all(sure)):
         doubtful = indices(~sure)
         found = dominant_eigenvector(xp.permute_dims(xp.take(white, doubtful, axis=-1), (2, 0, 1)))
-        rest = xp.matrix_transpose(inner)
-        inner = xp.matrix_transpose(scatter(rest, ~sure, found))
-    vector = xp.matrix_transpose(solve_upper(factor, inner))
-    return xp.reshape(vector, (*batch, rx))
+        inner = xp.matrix_transpose(scatter(xp.matrix_transpose(inner), ~sure, found))
+    return solve_upper(factor, inner)

@@ -219,6 +219,11 @@ class MultiCellConfig(Configuration):
         return "null_mrc" if self.ue_antennas > (self.cells - 1) * self.total_paths else "gev"
 
     @property
+    def knows_paths(self) -> bool:
+        """Whether channels are known as the sums of paths that they are: nothing is estimated, and no error added."""
+        return self.estimator == "perfect" and not self.csi_nmse
+
+    @property
     def rician_factor(self) -> float | None:
         """Linear Rician factor, or None."""
         return None if self.rician_db is None else db_to_linear(self.rician_db)

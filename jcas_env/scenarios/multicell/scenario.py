@@ -8,7 +8,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 
 from ...physics.angle_tracking import predict_variance, update_variance
-from ...physics.beamforming import effective_channel, effective_gain, leakage, serving_link
+from ...physics.beamforming import effective_gain, leakage, serving_link
 from ...physics.grouping import assign_cells
 from ...physics.information.angle import angle_information
 from ...physics.membership import same_label
@@ -158,7 +158,7 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
             xp = array_namespace(air.position)
             return xp.broadcast_to(constant(self.layout.hexagon, air.position), air.position.shape[:-1])
         return assign_cells(
-            estimate_links(config, air, noise, None).estimate.channel,
+            air.channel if config.knows_paths else estimate_links(config, air, noise, None).estimate.channel,
             kind=config.combiner_kind,
             power=config.power_budget,
             noise_power=config.noise_density * config.band_budget,
@@ -171,7 +171,7 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
         links = estimate_links(self.config, air, noise, memory)
         per_cell = np.zeros(self.config.cells) + self.config.grouping_threshold
         threshold = constant(per_cell, air.position)[cell]
-        return knowledge_of(self.config, links, air.channel, cell, threshold), links.memory
+        return knowledge_of(self.config, links, air, cell, threshold), links.memory
 
     # ---------------------------------------------------------------- what is known, true, seen and paid
 
@@ -190,7 +190,7 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
         Combiners, beams and groups are those of the knowledge; gains, leakage and positioning factor are true.
         """
         config, csi = self.config, state.csi
-        air = effective_channel(state.air.channel, csi.combiner)
+        air = state.air.paths.behind(csi.combiner)
         kappa = sensing_gain(
             _departure(state.air.aod_cos, state.cell),
             antennas=config.bs_antennas,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ...physics.channel import PathChannel
 from ...types import Array
 
 
@@ -34,8 +35,16 @@ class Air(NamedTuple):
     """(..., cells, users, paths, ue_antennas) complex: steering vectors of arrival; scattered paths keep theirs [-]."""
     departure: Array
     """(..., cells, users, paths, bs_antennas) complex: conjugate steering vectors of departure, likewise [-]."""
-    channel: Array
-    """(..., cells, users, ue_antennas, bs_antennas) complex: channel matrices [-]."""
+
+    @property
+    def paths(self) -> PathChannel:
+        """Channels as their paths."""
+        return PathChannel(self.gains, self.aod_cos, self.arrival, self.departure)
+
+    @property
+    def channel(self) -> Array:
+        """(..., cells, users, ue_antennas, bs_antennas) complex: channel matrices, made anew [-]."""
+        return self.paths.matrix
 
 
 class Csi(NamedTuple):

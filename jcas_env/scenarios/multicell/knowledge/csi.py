@@ -12,15 +12,18 @@ from ....physics.beamforming import (
     effective_channel,
     effective_gain,
     leakage,
+    normalise,
     serving_link,
 )
+from ....physics.combining.paths import gev_combiner_of_paths
+from ....physics.combining.small_matrices import SIZE
 from ....physics.estimation import Estimate
 from ....physics.estimation.omp import omp
 from ....physics.grouping import first_fit_groups
 from ....physics.rates import sensing_gain
 from ....types import Array
 from ..config import MultiCellConfig
-from ..state import Csi
+from ..state import Air, Csi
 from .estimate import LinkEstimate
 
 
@@ -34,10 +37,10 @@ def departure(config: MultiCellConfig, estimate: Estimate, cell: Array) -> Array
     strength = xp.where(estimate.active, xp.abs(estimate.gains), -xp.ones_like(estimate.aod_cos))
     best = xp.argmax(serving_link(strength, cell), axis=-1, keepdims=True)
     strongest = xp.take_along_axis(serving_link(estimate.aod_cos, cell), best, axis=-1)[..., 0]
-    own = serving_link(estimate.channel, cell)
     reported = xp.any(serving_link(xp.astype(estimate.active, strength.dtype), cell) > 0, axis=-1)
     if bool(xp.all(reported)):
         return strongest
+    own = serving_link(estimate.channel, cell)
     # The search expects channels at unit large-scale gain; a channel of zeros stays as it is.
     scale = xp.sqrt(xp.mean(xp.abs(own) ** 2, axis=(-2, -1), keepdims=True))
     unit = own / xp.where(scale > 0, scale, xp.ones_like(scale))
@@ -45,31 +48,19 @@ def departure(config: MultiCellConfig, estimate: Estimate, cell: Array) -> Array
     return xp.where(reported, strongest, pick.aod_cos[..., 0])
 
 
-def knowledge_of(config: MultiCellConfig, links: LinkEstimate, truth: Array, cell: Array, threshold: Array) -> Csi:
+def knowledge_of(config: MultiCellConfig, links: LinkEstimate, air: Air, cell: Array, threshold: Array) -> Csi:
     """Combiners, beams, groups and gains that follow from an estimate.
 
     ``cell`` (..., users); ``threshold`` (..., users) is the grouping threshold of the user's cell
-    (spec multicell 2.3, 2.4, 3). ``truth`` are the true channels of the same slot, for the errors that nobody knows.
+    (spec multicell 2.3, 2.4, 3). ``air`` is the truth of the same slot: what is known where paths are, and for the
+    errors that nobody knows.
     """
-    xp = array_namespace(truth)
-    channel = links.estimate.channel
-    w = combiner(
-        channel,
-        cell,
-        kind=config.combiner_kind,
-        power=config.power_budget,
-        noise_power=config.noise_density * config.band_budget,
-    )
-    w = constant_modulus(w) if config.analog else w
-    effective = effective_channel(channel, w)
+    w, effective = _heard(config, links, air, cell)
     correlation = channel_correlation(effective, cell)
     group = first_fit_groups(correlation, cell, threshold, crowd=config.crowd)
     beam = beams(effective, cell, group, precoder=config.precoder)
     beam = constant_modulus(beam) if config.analog else beam
-    own = serving_link(channel, cell)
-    # An estimate with as much error as power tells nothing, and neither does one without power: error 1.
-    known = _energy(own)
-    error = serving_link(links.error[..., None], cell)[..., 0]
+    error, nmse = _errors(config, links, air, cell)
     return Csi(
         channel=effective,
         combiner=w,
@@ -84,9 +75,40 @@ def knowledge_of(config: MultiCellConfig, links: LinkEstimate, truth: Array, cel
             prior_variance=config.prior_variance,
             kind=config.positioning_gain,
         ),
-        error=xp.where(error < known, error / xp.where(known > 0, known, 1.0), xp.ones_like(known)),
-        nmse=xp.zeros_like(known) if channel is truth else _true_error(own, serving_link(truth, cell)),
+        error=error,
+        nmse=nmse,
     )
+
+
+def _heard(config: MultiCellConfig, links: LinkEstimate, air: Air, cell: Array) -> tuple[Array, Array]:
+    """Combiners (..., users, ue_antennas), and the known channels behind them, (..., cells, users, bs_antennas)."""
+    power, noise_power = config.power_budget, config.noise_density * config.band_budget
+    if config.knows_paths and config.crowd and config.combiner_kind == "gev" and config.ue_antennas <= SIZE:
+        w = gev_combiner_of_paths(air.paths, crowd=config.crowd, power=power, noise_power=noise_power)
+        xp = array_namespace(w)
+        dead = xp.all(serving_link(air.gains, cell) == 0, axis=-1)
+        w = normalise(xp.where(dead[..., None], 0.0, w))
+    else:
+        channel = air.channel if config.knows_paths else links.estimate.channel
+        w = combiner(channel, cell, kind=config.combiner_kind, power=power, noise_power=noise_power)
+    w = constant_modulus(w) if config.analog else w
+    return w, air.paths.behind(w) if config.knows_paths else effective_channel(links.estimate.channel, w)
+
+
+def _errors(config: MultiCellConfig, links: LinkEstimate, air: Air, cell: Array) -> tuple[Array, Array]:
+    """Errors of the serving channels, relative to their power, (..., users) [-]: as the network expects, and the true.
+
+    An estimate with as much error as power tells nothing, and neither does one without power: error 1.
+    """
+    xp = array_namespace(air.gains)
+    if config.knows_paths:
+        dead = xp.all(serving_link(air.gains, cell) == 0, axis=-1)
+        return xp.astype(dead, air.position.dtype), xp.zeros_like(air.position[..., 0])
+    own = serving_link(links.estimate.channel, cell)
+    known = _energy(own)
+    error = serving_link(links.error[..., None], cell)[..., 0]
+    expected = xp.where(error < known, error / xp.where(known > 0, known, 1.0), xp.ones_like(known))
+    return expected, _true_error(own, serving_link(air.channel, cell))
 
 
 def _energy(matrix: Array) -> Array:

@@ -27,8 +27,8 @@ class LinkEstimate(NamedTuple):
     """Estimate of a slot's links, and what is remembered of it."""
 
     estimate: Estimate
-    """In the true scale and without a snapshots axis: ``channel`` (..., cells, users, ue_antennas, bs_antennas),
-    ``gains`` (..., cells, users, paths)."""
+    """In the true scale and without a snapshots axis: ``channel`` (..., cells, users, ue_antennas, bs_antennas), empty
+    where paths are known and say it all; ``gains`` (..., cells, users, paths)."""
     error: Array
     """(..., cells, users): expected energy of the channel's error, as far as the network knows [-]."""
     memory: Memory
@@ -100,7 +100,8 @@ def _estimate(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Me
         "paths": lambda: config.total_paths,
         "grid": lambda: config.grid,
         "start": lambda: None if memory is None else Start(memory.aod_cos, memory.aoa_cos, memory.active),
-        "channel": lambda: air.channel[..., None, :, :],  # the truth alone asks, and is not scaled down and up again
+        # The truth alone asks for matrices. They are not scaled down and up again, nor made where paths say it all.
+        "channel": lambda: air.departure[..., None, :0, :] if config.knows_paths else air.channel[..., None, :, :],
         "gains": lambda: frame_gains(config, air, noise) if estimator.surrogate else air.gains[..., None, :] / scale,
         "aod_cos": lambda: air.aod_cos,
         "aoa_cos": lambda: air.aoa_cos,
@@ -119,11 +120,11 @@ def _in_true_scale(
     :math:`\hat H + \sqrt{\mathrm{nmse}\, \overline{|H|^2}}\, \mathcal{CN}(0, 1)` per link (spec multicell 0), H the
     truth. The expected error is that of :func:`_expected_error`, plus :math:`\mathrm{nmse}\, \lVert \hat H \rVert^2`.
     """
-    xp = array_namespace(air.channel)
+    xp = array_namespace(air.gains)
     scale, noise_power = amplitude(air.path_loss_db), pilot_noise_power(config, air.path_loss_db)
-    # The truth is not scaled down and up again: that costs time and a rounding.
-    perfect = config.estimator == "perfect"
-    known = air.channel if perfect else estimate.channel[..., -1, :, :] * scale[..., None, None]
+    known = estimate.channel[..., -1, :, :]
+    if config.estimator != "perfect":
+        known = known * scale[..., None, None]
     expected = _expected_error(config, estimate, noise_power, gains_only=gains_only) * scale**2
     if config.csi_nmse:
         expected = expected + config.csi_nmse * xp.sum(xp.abs(known) ** 2, axis=(-2, -1))

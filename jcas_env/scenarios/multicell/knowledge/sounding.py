@@ -87,7 +87,7 @@ def sound_antennas(config: MultiCellConfig, air: Air, noise: ChannelNoise) -> So
 
 def sound_beams(config: MultiCellConfig, air: Air, noise: ChannelNoise) -> Sounding:
     """One frame of ``pilots`` random constant-modulus beams, for the gains on known angles (spec estimation 8.5)."""
-    xp = array_namespace(air.channel)
+    xp = array_namespace(air.gains)
     channel = (air.channel / amplitude(air.path_loss_db)[..., None, None])[..., None, :, :]
     pilots = min(config.pilots, config.bs_antennas)
     beams = pilot_beams(xp.argsort(noise.beam_order, axis=-1)[..., :pilots], 2.0 * pi * noise.beam_phase)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array_api_compat import array_namespace, device
 
 from ....physics.arrays import steering_vector
-from ....physics.channel import path_gains, steered_channels
+from ....physics.channel import path_gains
 from ....physics.geometry import hexagon_point, link_geometry
 from ....physics.motion import autoregressive_fading, gauss_markov, move_in_cell, phase_walk, two_state_chain
 from ....physics.propagation import path_loss_umi_db
@@ -36,7 +36,6 @@ def drop(config: MultiCellConfig, layout: Layout, draws: Initial) -> Air:
             gains=None,
             arrival=None,
             departure=None,
-            channel=None,
         ),
     )
 
@@ -73,23 +72,20 @@ def move(config: MultiCellConfig, layout: Layout, air: Air, innovation: Innovati
 
 
 def propagate(config: MultiCellConfig, layout: Layout, air: Air) -> Air:
-    """Complete a slot: angles of the lines of sight, path loss, path gains and channels follow from the rest."""
+    """Complete a slot: lines of sight, path loss, path gains and steering vectors follow from the rest."""
     xp = array_namespace(air.position)
     distance, departure, arrival = link_geometry(air.position, layout.stations, layout.axes, air.user_axis)
     aod_cos = xp.concat([departure[..., None], air.aod_cos[..., 1:]], axis=-1)
     aoa_cos = xp.concat([arrival[..., None], air.aoa_cos[..., 1:]], axis=-1)
     path_loss_db = path_loss_umi_db(xp.clip(distance, min=KEEP_OUT), carrier_hz=config.carrier_hz)
     gains = link_gains(config, air.los_phase, air.scatter, path_loss_db, air.blocked)
-    rx = _steering(aoa_cos, air.arrival, antennas=config.ue_antennas)
-    tx = _steering(-aod_cos, air.departure, antennas=config.bs_antennas)
     return air._replace(
         path_loss_db=path_loss_db,
         aod_cos=aod_cos,
         aoa_cos=aoa_cos,
         gains=gains,
-        arrival=rx,
-        departure=tx,
-        channel=steered_channels(gains[..., None, :], rx, tx)[..., 0, :, :],
+        arrival=_steering(aoa_cos, air.arrival, antennas=config.ue_antennas),
+        departure=_steering(-aod_cos, air.departure, antennas=config.bs_antennas),
     )
 
 
