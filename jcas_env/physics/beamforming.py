@@ -24,14 +24,19 @@ NULL_TOLERANCE = 1e-9
 """Singular values whose square is below this share of the largest square count as zero (spec multicell 2.3)."""
 
 
-def serving_link(links: Array, cell: Array) -> Array:
+def serving_link(links: Array, cell: Array, crowd: int | None = None) -> Array:
     """Select each user's serving base station: ``(..., cells, users, *rest)`` to ``(..., users, *rest)``.
 
     ``cell`` has shape (..., users); ``links`` has two trailing axes behind users (channel matrices) or
-    one (effective channels, path gains).
+    one (effective channels, path gains). ``crowd`` as in :func:`effective_gain`: rows are then cut and not gathered.
     """
     xp = array_namespace(links, cell)
     rest = links.ndim - cell.ndim - 1
+    if crowd is not None:
+        behind = (slice(None),) * rest
+        starts = enumerate(range(0, links.shape[-1 - rest], crowd))
+        own = [links[(..., station, slice(start, start + crowd), *behind)] for station, start in starts]
+        return xp.concat(own, axis=-1 - rest) if len(own) > 1 else own[0]
     lead, tail = links.shape[: links.ndim - rest - 2], links.shape[links.ndim - rest :]
     cells, users = links.shape[len(lead) : len(lead) + 2]
     # One index a row of links, not one an entry: take_along_axis would need the latter.
@@ -207,11 +212,11 @@ def leakage(effective: Array, cell: Array, /) -> Array:
     ``effective`` (..., cells, users, tx), ``cell`` (..., users) -> (..., users) [-] (spec multicell 2.3, 4.1).
     """
     xp = array_namespace(effective, cell)
-    energy = xp.sum(xp.abs(effective) ** 2, axis=-1)
+    energy = xp.sum(xp.real(effective) ** 2 + xp.imag(effective) ** 2, axis=-1)
     return xp.sum(xp.where(one_hot(cell, effective.shape[-3]), xp.zeros_like(energy), energy), axis=-2)
 
 
-def channel_correlation(effective: Array, cell: Array, /) -> Array:
+def channel_correlation(effective: Array, cell: Array, /, *, crowd: int | None = None) -> Array:
     r"""Correlation of the users' serving channels.
 
     .. math:: \rho_{jk} = \frac{|h_j^H h_k|}{\lVert h_j \rVert \lVert h_k \rVert}
@@ -222,6 +227,8 @@ def channel_correlation(effective: Array, cell: Array, /) -> Array:
         Effective channels [-].
     cell : Array, shape (..., users), integer
         Serving cell; meaningful between users of one cell.
+    crowd : int or None
+        As in :func:`effective_gain`.
 
     Returns
     -------
@@ -230,13 +237,13 @@ def channel_correlation(effective: Array, cell: Array, /) -> Array:
         stream, spec multicell 3.2, 5.16, 6.11).
     """
     xp = array_namespace(effective, cell)
-    h = serving_link(effective, cell)
+    h = serving_link(effective, cell, crowd)
     norm = xp.linalg.vector_norm(h, axis=-1, keepdims=True)
     unit = xp.where(norm > 0, h / xp.where(norm > 0, norm, xp.ones_like(norm)), xp.zeros_like(h))
     return xp.abs(xp.conj(unit) @ xp.matrix_transpose(unit))
 
 
-def beams(effective: Array, cell: Array, group: Array, /, *, precoder: Precoder) -> Array:
+def beams(effective: Array, cell: Array, group: Array, /, *, precoder: Precoder, crowd: int | None = None) -> Array:
     r"""Unit-norm transmit beam of every user.
 
     ``mrt``: :math:`f_j = h_{i,j}/\lVert h_{i,j} \rVert`. ``zf``: with the channels of a cell's group in the
@@ -250,6 +257,8 @@ def beams(effective: Array, cell: Array, group: Array, /, *, precoder: Precoder)
     cell, group : Array, shape (..., users), integer
         Serving cell and group label inside it.
     precoder : {"mrt", "zf"}
+    crowd : int or None
+        As in :func:`effective_gain`.
 
     Returns
     -------
@@ -257,7 +266,7 @@ def beams(effective: Array, cell: Array, group: Array, /, *, precoder: Precoder)
         A user whose channel is zero gets e_1 (luo2023 eq. 12 repaired, spec multicell 2.4, 5.4, 5.5).
     """
     xp = array_namespace(effective, cell, group)
-    matched = normalise(serving_link(effective, cell))
+    matched = normalise(serving_link(effective, cell, crowd))
     if precoder == "mrt":
         return matched
     if precoder != "zf":

@@ -20,9 +20,10 @@ def dominant_eigenvector(matrix: Array) -> Array:
 
 
 def finite_or_unit(matrix: Array) -> tuple[Array, Array]:
-    """Which matrices are finite, (..., n, m) of any unit [-] -> (...,) bool; and the matrices, with a unit one elsewhere.
+    """Which matrices are finite, and the matrices with a unit one in place of those that are not.
 
-    For libraries that raise on the whole batch for one that is not (spec multicell 2.3).
+    (..., n, m) of any unit -> (...,) bool and (..., n, m) in that unit [-]. For libraries that raise on a whole batch
+    for one matrix that is not finite (spec multicell 2.3).
     """
     xp = array_namespace(matrix)
     finite = xp.all(xp.isfinite(matrix), axis=(-2, -1))

@@ -128,9 +128,9 @@ def largest_root(c2: Array, c3: Array, c4: Array, /, *, above: Array) -> tuple[A
     x, tiny = above, float(xp.finfo(c2.dtype).smallest_normal)
     for _ in range(LAGUERRE_STEPS):
         value, slope, bend = _quartic(x, c2, c3, c4)
-        spread = xp.sqrt(xp.clip((9.0 * slope) * slope - (24.0 * value) * bend, min=0.0))
+        spread = xp.sqrt(xp.maximum((9.0 * slope) * slope - (24.0 * value) * bend, 0.0))
         # Nothing but rounding leads up, or below the mean of the roots: at a multiple root both terms vanish.
-        x = xp.clip(x - 4.0 * xp.clip(value, min=0.0) / xp.clip(slope + spread, min=tiny), min=1.0 / SIZE)
+        x = xp.maximum(x - 4.0 * xp.maximum(value, 0.0) / xp.maximum(slope + spread, tiny), 1.0 / SIZE)
     return x, _quartic(x, c2, c3, c4)[1] / x**3
 
 

@@ -44,5 +44,5 @@ def angle_information(aod_cos: Array, /, *, antennas: int) -> Array:
         [1/rad^2], with sin^2 floored at 1e-3 (luo2023 eq. 17 repaired, spec multicell 2.6, 5.11).
     """
     xp = array_namespace(aod_cos)
-    sine_squared = xp.clip(1.0 - aod_cos**2, min=MIN_SINE_SQUARED)
+    sine_squared = xp.maximum(1.0 - aod_cos**2, MIN_SINE_SQUARED)
     return array_sensitivity(sine_squared, antennas=antennas)

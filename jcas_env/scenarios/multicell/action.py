@@ -53,7 +53,7 @@ def positioning_shares(problem: MultiCellProblem, logit: Array) -> Array:
             f"the floors of cell {index[-1]} need {value:.4g} of the budget for each service; two services "
             f"leave at most {room:.4g}"
         )
-    least = xp.clip(least, max=0.5)
+    least = xp.minimum(least, 0.5)
     free = least + (1.0 - 2.0 * least) / (1.0 + xp.exp(-logit))
     return xp.where(problem.share_is_free, free, problem.share)
 

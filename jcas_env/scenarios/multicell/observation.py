@@ -9,6 +9,8 @@ Every number is known (estimated) and finite. Logarithms are of noise-normalised
 
 from __future__ import annotations
 
+from math import log
+
 from array_api_compat import array_namespace, device
 
 from ...physics.rates import in_group_interference, intercell_density, spectral_efficiency
@@ -67,7 +69,8 @@ NEED_OFFSET, NEED_SCALE = 1e-3, 3.0
 def log_scale(value: Array) -> Array:
     """Noise-normalised power to roughly [-1, 1]; any shape."""
     xp = array_namespace(value)
-    return (xp.log10(value + 1e-12) + 1.5) / 6.0
+    # The natural logarithm, which libraries compute for several numbers at a time.
+    return xp.log(value + 1e-12) * (1.0 / (6.0 * log(10.0))) + 0.25
 
 
 def noise_normalised_gain(problem: MultiCellProblem) -> Array:

@@ -71,8 +71,7 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
         before = drop(config, self.layout, draws)
         air = move(config, self.layout, before, draws.first)
         cell = self._assign(before, draws.noise)
-        same = same_label(cell)
-        equal = config.power_budget / (2.0 * xp.sum(xp.astype(same, draws.los_phase.dtype), axis=-1))
+        equal = config.power_budget / (2.0 * self._crowds(cell, draws.los_phase))
         measured = before if config.csi_delay else air
         csi, memory = self._update_knowledge(measured, draws.first.noise, cell, None)
         nothing = xp.zeros_like(equal)
@@ -148,7 +147,8 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
     def _measure_angles(self, state: State, truth: MultiCellProblem, allocation: MultiCellAllocation) -> Array:
         """Variance of the angles after a slot's positioning, (..., users) [rad^2]."""
         band, sinr = (part[..., POSITIONING, :] for part in truth.received(allocation))
-        sensitivity = angle_information(_departure(state.air.aod_cos, state.cell), antennas=self.config.bs_antennas)
+        cosine = _departure(state.air.aod_cos, state.cell, self.config.crowd)
+        sensitivity = angle_information(cosine, antennas=self.config.bs_antennas)
         return update_variance(state.angle_variance, sensitivity, sinr, self.config.slot * band)
 
     def _assign(self, air: Air, noise: ChannelNoise) -> Array:
@@ -192,7 +192,7 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
         config, csi = self.config, state.csi
         air = state.air.paths.behind(csi.combiner)
         kappa = sensing_gain(
-            _departure(state.air.aod_cos, state.cell),
+            _departure(state.air.aod_cos, state.cell, self.config.crowd),
             antennas=config.bs_antennas,
             prior_variance=state.angle_variance,
             kind=config.positioning_gain,
@@ -207,7 +207,7 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
         xp = array_namespace(gain)
         config = self.config
         traffic = state.traffic if config.has_queues else None
-        same = same_label(state.cell)
+        weight = 1.0 / self._crowds(state.cell, gain)
         return MultiCellProblem.derived(
             gain=gain,
             leakage=leakage,
@@ -215,7 +215,7 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
             cell=state.cell,
             group=state.csi.group,
             last_power=state.last_power,
-            weight=1.0 / xp.sum(xp.astype(same, gain.dtype), axis=-1),
+            weight=weight,
             service_weight=constant(np.asarray(config.service_weight, dtype=float), gain),
             power_budget=config.power_budget,
             band_budget=config.band_budget,
@@ -241,6 +241,13 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
             arrivals=None if traffic is None else arrivals,
             waited=None if traffic is None else traffic.waited,
         )
+
+    def _crowds(self, cell: Array, like: Array) -> Array:
+        """Users of each user's cell, (..., users), in the precision of a real array."""
+        xp = array_namespace(like)
+        if self.config.crowd is not None:
+            return xp.full(cell.shape, float(self.config.crowd), dtype=like.dtype, device=device(like))
+        return xp.sum(xp.astype(same_label(cell), like.dtype), axis=-1)
 
     def _useful_time(self, age: Array) -> Array | float:
         """Share of a slot that pilots leave, (...,) [-]; one unless their overhead counts (spec estimation 8.10).
@@ -286,6 +293,6 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
     fallback = staticmethod(fallback)
 
 
-def _departure(aod_cos: Array, cell: Array) -> Array:
+def _departure(aod_cos: Array, cell: Array, crowd: int | None) -> Array:
     """Direction cosine of the line of sight from each user's station, (..., users) [-]."""
-    return serving_link(aod_cos[..., :1], cell)[..., 0]
+    return serving_link(aod_cos[..., :1], cell, crowd)[..., 0]

@@ -25,7 +25,7 @@ from jcas_env.physics.beamforming import (
 )
 from jcas_env.physics.channel import PathChannel
 from jcas_env.physics.combining.paths import gev_combiner_of_paths
-from jcas_env.physics.grouping import assign_cells, first_fit_groups
+from jcas_env.physics.grouping import BITS, _fit_by_masks, _fit_by_rows, assign_cells, first_fit_groups
 
 POWER, NOISE = {"power": 10.0}, {"noise_power": 2e-13}
 
@@ -237,6 +237,13 @@ def test_unknown_choices_are_refused(scene):
 
 
 class TestGroups:
+    def test_first_fit_by_masks_is_that_by_rows(self, backend, rng):
+        conflict = rng.uniform(size=(5, BITS, BITS)) < np.array([0.02, 0.1, 0.3, 0.8, 1.0])[:, None, None]
+        conflict = backend.asarray(conflict | np.swapaxes(conflict, -1, -2))
+        by_masks, by_rows = (backend.numpy(fit(conflict)) for fit in (_fit_by_masks, _fit_by_rows))
+        np.testing.assert_array_equal(by_masks, by_rows)
+        assert by_masks.max() == BITS - 1
+
     @pytest.mark.parametrize("threshold", [0.4, np.array([0.3] * 4 + [0.6] * 4 + [2.0] * 4)])
     def test_first_fit_cell_by_cell_is_that_of_all_users(self, threshold, rng):
         rho = rng.uniform(size=(3, 12, 12))

@@ -35,12 +35,12 @@ def departure(config: MultiCellConfig, estimate: Estimate, cell: Array) -> Array
     xp = array_namespace(estimate.gains, cell)
     # A path that was not found is weaker than any that was, even one of gain zero.
     strength = xp.where(estimate.active, xp.abs(estimate.gains), -xp.ones_like(estimate.aod_cos))
-    best = xp.argmax(serving_link(strength, cell), axis=-1, keepdims=True)
-    strongest = xp.take_along_axis(serving_link(estimate.aod_cos, cell), best, axis=-1)[..., 0]
-    reported = xp.any(serving_link(xp.astype(estimate.active, strength.dtype), cell) > 0, axis=-1)
+    best = xp.argmax(serving_link(strength, cell, config.crowd), axis=-1, keepdims=True)
+    strongest = xp.take_along_axis(serving_link(estimate.aod_cos, cell, config.crowd), best, axis=-1)[..., 0]
+    reported = xp.any(serving_link(xp.astype(estimate.active, strength.dtype), cell, config.crowd) > 0, axis=-1)
     if bool(xp.all(reported)):
         return strongest
-    own = serving_link(estimate.channel, cell)
+    own = serving_link(estimate.channel, cell, config.crowd)
     # The search expects channels at unit large-scale gain; a channel of zeros stays as it is.
     scale = xp.sqrt(xp.mean(xp.abs(own) ** 2, axis=(-2, -1), keepdims=True))
     unit = own / xp.where(scale > 0, scale, xp.ones_like(scale))
@@ -56,9 +56,9 @@ def knowledge_of(config: MultiCellConfig, links: LinkEstimate, air: Air, cell: A
     errors that nobody knows.
     """
     w, effective = _heard(config, links, air, cell)
-    correlation = channel_correlation(effective, cell)
+    correlation = channel_correlation(effective, cell, crowd=config.crowd)
     group = first_fit_groups(correlation, cell, threshold, crowd=config.crowd)
-    beam = beams(effective, cell, group, precoder=config.precoder)
+    beam = beams(effective, cell, group, precoder=config.precoder, crowd=config.crowd)
     beam = constant_modulus(beam) if config.analog else beam
     error, nmse = _errors(config, links, air, cell)
     return Csi(
@@ -86,7 +86,7 @@ def _heard(config: MultiCellConfig, links: LinkEstimate, air: Air, cell: Array) 
     if config.knows_paths and config.crowd and config.combiner_kind == "gev" and config.ue_antennas <= SIZE:
         w = gev_combiner_of_paths(air.paths, crowd=config.crowd, power=power, noise_power=noise_power)
         xp = array_namespace(w)
-        dead = xp.all(serving_link(air.gains, cell) == 0, axis=-1)
+        dead = xp.all(serving_link(air.gains, cell, config.crowd) == 0, axis=-1)
         w = normalise(xp.where(dead[..., None], 0.0, w))
     else:
         channel = air.channel if config.knows_paths else links.estimate.channel
@@ -102,13 +102,13 @@ def _errors(config: MultiCellConfig, links: LinkEstimate, air: Air, cell: Array)
     """
     xp = array_namespace(air.gains)
     if config.knows_paths:
-        dead = xp.all(serving_link(air.gains, cell) == 0, axis=-1)
+        dead = xp.all(serving_link(air.gains, cell, config.crowd) == 0, axis=-1)
         return xp.astype(dead, air.position.dtype), xp.zeros_like(air.position[..., 0])
-    own = serving_link(links.estimate.channel, cell)
+    own = serving_link(links.estimate.channel, cell, config.crowd)
     known = _energy(own)
-    error = serving_link(links.error[..., None], cell)[..., 0]
+    error = serving_link(links.error[..., None], cell, config.crowd)[..., 0]
     expected = xp.where(error < known, error / xp.where(known > 0, known, 1.0), xp.ones_like(known))
-    return expected, _true_error(own, serving_link(air.channel, cell))
+    return expected, _true_error(own, serving_link(air.channel, cell, config.crowd))
 
 
 def _energy(matrix: Array) -> Array:

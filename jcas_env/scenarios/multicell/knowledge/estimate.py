@@ -121,6 +121,9 @@ def _in_true_scale(
     truth. The expected error is that of :func:`_expected_error`, plus :math:`\mathrm{nmse}\, \lVert \hat H \rVert^2`.
     """
     xp = array_namespace(air.gains)
+    if config.knows_paths:
+        truth = estimate._replace(channel=estimate.channel[..., -1, :, :], gains=air.gains)
+        return LinkEstimate(truth, xp.zeros_like(air.path_loss_db), memory)
     scale, noise_power = amplitude(air.path_loss_db), pilot_noise_power(config, air.path_loss_db)
     known = estimate.channel[..., -1, :, :]
     if config.estimator != "perfect":

@@ -77,7 +77,7 @@ def propagate(config: MultiCellConfig, layout: Layout, air: Air) -> Air:
     distance, departure, arrival = link_geometry(air.position, layout.stations, layout.axes, air.user_axis)
     aod_cos = xp.concat([departure[..., None], air.aod_cos[..., 1:]], axis=-1)
     aoa_cos = xp.concat([arrival[..., None], air.aoa_cos[..., 1:]], axis=-1)
-    path_loss_db = path_loss_umi_db(xp.clip(distance, min=KEEP_OUT), carrier_hz=config.carrier_hz)
+    path_loss_db = path_loss_umi_db(xp.maximum(distance, KEEP_OUT), carrier_hz=config.carrier_hz)
     gains = link_gains(config, air.los_phase, air.scatter, path_loss_db, air.blocked)
     return air._replace(
         path_loss_db=path_loss_db,
