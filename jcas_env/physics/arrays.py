@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from math import pi
 
-from array_api_compat import array_namespace, device
-
-from ..types import Array
+from ..types import Array, array_namespace, device
 
 
 def element_positions(like: Array, antennas: int) -> Array:

@@ -11,9 +11,7 @@ from __future__ import annotations
 from math import prod
 from typing import Literal
 
-from array_api_compat import array_namespace, device
-
-from ..types import Array
+from ..types import Array, array_namespace, device
 from .combining.eigenvectors import dominant_eigenvector, finite_or_unit, strongest_over_noise
 from .membership import one_hot, same_group
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from math import sqrt
 from typing import NamedTuple
 
-from array_api_compat import array_namespace
-
-from ..types import Array
+from ..types import Array, array_namespace
 from .arrays import steering_vector
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace, device
-
-from ..types import Array
+from ..types import Array, array_namespace, device
 from .beamforming import NULL_TOLERANCE, Combiner, combiner, effective_channel, interference_spectrum, leakage
 from .membership import same_label
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from math import log, pi
 from typing import Literal
 
-from array_api_compat import array_namespace, device
-
-from ..types import Array
+from ..types import Array, array_namespace, device
 from .information.angle import MIN_SINE_SQUARED, angle_information
 from .membership import same_group, same_label
 

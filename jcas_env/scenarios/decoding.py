@@ -6,10 +6,9 @@ from collections.abc import Callable
 from math import exp, inf
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from ..checks import first_bad_entry, require
-from ..types import Array, is_array
+from ..types import Array, array_namespace, is_array
 
 
 def check_action(action: Array, size: int, entry_name: Callable[[int, int], str]) -> Array:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace, device
-
 from ...batching import indices, scatter
-from ...types import Array
+from ...types import Array, array_namespace, device
 from .small_matrices import SIZE, batch_last, dominant_eigenvector_last, lower_factor, solve_lower, solve_upper
 
 

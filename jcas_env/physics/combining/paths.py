@@ -12,9 +12,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from array_api_compat import array_namespace
-
-from ...types import Array
+from ...types import Array, array_namespace
 from ..arrays import steering_correlation
 from ..channel import PathChannel
 from .eigenvectors import strongest_over_noise_last

@@ -6,9 +6,7 @@ axis every step is one operation on all matrices, (n, n, elements). The eigenpro
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace, device
-
-from ...types import Array
+from ...types import Array, array_namespace, device
 
 SIZE = 4
 """Rows and columns of which the largest eigenvector has a closed form; smaller matrices are padded with zeros."""

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from array_api_compat import array_namespace
-
 from ...checks import first_bad_entry, require
 from ...physics.membership import same_group
-from ...types import COMMUNICATION, POSITIONING, Array, as_array
+from ...types import COMMUNICATION, POSITIONING, Array, array_namespace, as_array
 from ..decoding import check_action, simplex_shares
 from .problem.allocation import MultiCellAllocation
 from .problem.problem import MultiCellProblem

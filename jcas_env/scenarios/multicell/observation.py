@@ -11,10 +11,8 @@ from __future__ import annotations
 
 from math import log
 
-from array_api_compat import array_namespace, device
-
 from ...physics.rates import in_group_interference, intercell_density, spectral_efficiency
-from ...types import COMMUNICATION, POSITIONING, Array
+from ...types import COMMUNICATION, POSITIONING, Array, array_namespace, device
 from ..scenario import ArraySpec
 from .config import MultiCellConfig
 from .problem.backlog import slots_of_arrivals

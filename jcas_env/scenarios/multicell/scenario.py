@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from array_api_compat import array_namespace, device
 
 from ...physics.angle_tracking import predict_variance, update_variance
 from ...physics.beamforming import effective_gain, leakage, serving_link
@@ -14,7 +13,7 @@ from ...physics.information.angle import angle_information
 from ...physics.membership import same_label
 from ...physics.rates import sensing_gain
 from ...tree import take
-from ...types import POSITIONING, Array
+from ...types import POSITIONING, Array, array_namespace, device
 from ..scenario import Later, Observation, ScenarioBase
 from .action import action_size, decode, encode_allocation, fallback
 from .config import KEEP_OUT, MultiCellConfig

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace
-
 from ....physics.beamforming import (
     beams,
     channel_correlation,
@@ -21,7 +19,7 @@ from ....physics.estimation import Estimate
 from ....physics.estimation.omp import omp
 from ....physics.grouping import first_fit_groups
 from ....physics.rates import sensing_gain
-from ....types import Array
+from ....types import Array, array_namespace
 from ..config import MultiCellConfig
 from ..state import Air, Csi
 from .estimate import LinkEstimate

@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-from array_api_compat import array_namespace, device
-
 from ....batching import gather, indices, reassemble
 from ....physics.estimation import ESTIMATORS, Estimate, Start
 from ....physics.estimation.known_angles import gains_on_known_angles
 from ....tree import tree_map
-from ....types import Array
+from ....types import Array, array_namespace, device
 from ..config import MultiCellConfig
 from ..state import Air, ChannelNoise, Memory, Sight
 from .sounding import amplitude, frame_gains, pilot_noise_power, sound_antennas, sound_beams

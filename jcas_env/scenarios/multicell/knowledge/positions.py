@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from array_api_compat import array_namespace
 from scipy import stats
 
 from ....physics.estimation import ESTIMATORS
 from ....physics.estimation.bounds import angle_covariance_bound
 from ....physics.localisation import locate
-from ....types import Array
+from ....types import Array, array_namespace
 from ..config import MultiCellConfig
 from ..network.layout import Layout
 from ..state import Sight

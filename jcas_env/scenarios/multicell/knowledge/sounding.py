@@ -13,12 +13,10 @@ from __future__ import annotations
 from math import log, pi, sqrt
 from typing import NamedTuple
 
-from array_api_compat import array_namespace
-
 from ....physics.channel import multipath_channel
 from ....physics.estimation.pilots import measure, pilot_beams
 from ....physics.motion import autoregressive_fading
-from ....types import Array
+from ....types import Array, array_namespace
 from ..config import MultiCellConfig
 from ..network.motion import link_gains
 from ..state import Air, ChannelNoise

@@ -7,12 +7,11 @@ from math import prod
 from typing import NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from ....physics.estimation import ESTIMATORS
 from ....physics.estimation.crb import crb_normals
 from ....tree import take, tree_map
-from ....types import Array
+from ....types import Array, array_namespace
 from ..config import MultiCellConfig
 from ..state import ChannelNoise, Initial, Innovation
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace, device
-
 from ....physics.arrays import steering_vector
 from ....physics.channel import path_gains
 from ....physics.geometry import hexagon_point, link_geometry
 from ....physics.motion import autoregressive_fading, gauss_markov, move_in_cell, phase_walk, two_state_chain
 from ....physics.propagation import path_loss_umi_db
-from ....types import Array
+from ....types import Array, array_namespace, device
 from ..config import KEEP_OUT, MultiCellConfig
 from ..state import Air, Initial, Innovation
 from .layout import Layout
