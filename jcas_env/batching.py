@@ -10,10 +10,8 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any, TypeVar
 
-from array_api_compat import array_namespace
-
 from .tree import tree_map
-from .types import Array
+from .types import Array, array_namespace
 
 T = TypeVar("T")
 

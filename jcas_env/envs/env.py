@@ -77,11 +77,12 @@ class JCASEnv(Lanes, gym.Env):
         scenario, state = self.scenario, self.state
         allocation = scenario.check_allocation(allocation, self._known())
         outcome = scenario.outcome(state, allocation, self._true())
+        self._later = scenario.later(state, self._later)
         innovation = scenario.draw(self.np_random, state)
         self._enter(scenario.transition(state, allocation, innovation, self._true()))
         finished = bool(self.state.slot >= scenario.horizon)
         self._allocation, self._finished = allocation, np.asarray(finished)
-        info = {name: entry(value) for name, value in self._info(outcome).items()}
+        info = self._info(outcome, self._later, entry)
         return self._observe(), float(outcome.utility), False, finished, info
 
     def render(self) -> np.ndarray | None:

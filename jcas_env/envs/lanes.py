@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from copy import copy, deepcopy
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..scenarios.scenario import Allocation, EpisodeState, Observation, Outcome, Problem, Scenario
+from ..scenarios.scenario import Allocation, EpisodeState, Later, Observation, Outcome, Problem, Scenario
 from ..tree import tree_map
+from .info import LazyInfo
 
 
 class EnvState(NamedTuple):
@@ -42,6 +44,8 @@ class Lanes(ABC):
     """What was last transmitted in this episode."""
     _finished: np.ndarray
     """Whether the episode is over, bool, per lane in the vector environment."""
+    _later: Later | None = None
+    """What of the last slot is made when somebody reads it."""
 
     @property
     def state(self) -> EpisodeState:
@@ -106,9 +110,16 @@ class Lanes(ABC):
     def _observe(self) -> Observation:
         return self.scenario.observation(self.state, self._known())
 
-    def _info(self, outcome: Outcome) -> dict[str, np.ndarray]:
-        """Copies of what an outcome states: what a user does to ``info`` reaches no state."""
-        return {name: np.array(value) for name, value in self.scenario.info(outcome).items()}
+    def _info(self, outcome: Outcome, later: Later | None, form: Callable[[np.ndarray], Any]) -> dict[str, Any]:
+        """What an outcome states, and what is made later, each in a form that copies.
+
+        So that what a user does to ``info`` reaches no state.
+        """
+        stated = {name: form(np.asarray(value)) for name, value in self.scenario.info(outcome).items()}
+        if later is None:
+            return stated
+        make = later.entries
+        return LazyInfo(stated, later.names, lambda: {name: form(np.asarray(x)) for name, x in make().items()})
 
 
 def read_only(problem: Problem) -> Problem:
@@ -129,9 +140,9 @@ def read_only(problem: Problem) -> Problem:
 
 
 def entry(value: np.ndarray) -> Any:
-    """Entry of ``info``: an array or NumPy scalar, but a flag as Python's, which Gymnasium stacks to bools."""
+    """Entry of ``info``: a new array or NumPy scalar, but a flag as Python's, which Gymnasium stacks to bools."""
     if value.ndim:
-        return value
+        return value.copy()
     return value.item() if value.dtype == np.bool_ else value[()]
 
 

@@ -13,8 +13,8 @@ from gymnasium.vector.utils import batch_space
 from ..checks import require
 from ..scenarios import make_scenario
 from ..scenarios.configuration import Configuration
-from ..scenarios.scenario import Allocation, Observation, Scenario
-from ..tree import put, stack, take
+from ..scenarios.scenario import Allocation, Observation, Outcome, Scenario
+from ..tree import put, take
 from .lanes import Lanes, check_render_mode, entry
 from .spaces import action_space, observation_space
 
@@ -119,8 +119,9 @@ class JCASVectorEnv(Lanes, VectorEnv):
             allocation = put(scenario.fallback(self._known()), active, take(allocation, active))
         allocation = scenario.check_allocation(allocation, self._known())
         outcome = scenario.outcome(state, allocation, self._true())
+        self._later = scenario.later(state, self._later)
         if active.any():
-            innovation = stack([scenario.draw(self._generator(lane), state) for lane in np.flatnonzero(active)])
+            innovation = scenario.draw_lanes([self._generator(lane) for lane in np.flatnonzero(active)], state)
             if restart.any():  # lanes out of step: the truth is that of all lanes, those that go on need their own
                 moved = scenario.transition(take(state, active), take(allocation, active), innovation)
                 state = put(state, active, moved)
@@ -129,14 +130,13 @@ class JCASVectorEnv(Lanes, VectorEnv):
         self._enter(state)
         truncated = active & (np.asarray(state.slot) >= scenario.horizon)
         reward = np.where(active, outcome.utility, 0.0).astype(np.float64)
-        info = self._info(outcome)
         self._allocation = allocation
         if self.autoreset_mode is AutoresetMode.SAME_STEP and truncated.any():
-            infos = self._final(truncated, info)
+            infos = self._final(truncated, self._info(outcome, self._later, np.array))
             self._restart(truncated)
-            infos.update(self._masked(info, active & ~truncated))
+            infos.update(self._masked(outcome, active & ~truncated))
         else:
-            infos = self._masked(info, active)
+            infos = self._masked(outcome, active)
             if restart.any():
                 self._restart(restart)
             self._finished = truncated
@@ -187,13 +187,16 @@ class JCASVectorEnv(Lanes, VectorEnv):
         self._enter(fresh if mask.all() else put(self.state, mask, fresh))
         self._finished = self._finished & ~mask
 
-    def _masked(self, info: dict[str, np.ndarray], lanes: np.ndarray) -> dict[str, Any]:
+    def _masked(self, outcome: Outcome, lanes: np.ndarray) -> dict[str, Any]:
         """``info`` of some lanes in Gymnasium's form: zeros elsewhere, and a mask for each key."""
         if not lanes.any():
             return {}
-        infos: dict[str, Any] = {}
-        for name, value in info.items():
-            infos[name] = np.where(lanes.reshape(-1, *(1,) * (value.ndim - 1)), value, np.zeros_like(value))
+
+        def blank(value: np.ndarray) -> np.ndarray:
+            return np.where(lanes.reshape(-1, *(1,) * (value.ndim - 1)), value, np.zeros_like(value))
+
+        infos = self._info(outcome, self._later, blank)
+        for name in tuple(infos):
             infos[f"_{name}"] = lanes.copy()
         return infos
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from math import pi
 
-from array_api_compat import array_namespace
-
-from ..types import Array
+from ..types import Array, array_namespace
 
 UNKNOWN = pi**2 / 3.0
 """Variance of an angle of which nothing is known, uniform over 2 pi [rad^2]."""

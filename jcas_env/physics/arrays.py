@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from math import pi
 
-from array_api_compat import array_namespace, device
-
-from ..types import Array
+from ..types import Array, array_namespace, device
 
 
 def element_positions(like: Array, antennas: int) -> Array:
@@ -46,14 +44,20 @@ def steering_vector(u: Array, /, *, antennas: int) -> Array:
     """
     xp = array_namespace(u)
     u = u[..., None]
-    ramp = xp.exp((-0.5j * pi * (antennas - 1)) * u) / antennas**0.5
-    step = xp.exp(1j * pi * u)
+    ramp = _turned((-0.5 * pi * (antennas - 1)) * u) / antennas**0.5
+    step = _turned(pi * u)
     # A geometric sequence by doubling: two exponentials an angle instead of M, at log2(M) roundings.
     while ramp.shape[-1] < antennas:
         more = min(ramp.shape[-1], antennas - ramp.shape[-1])
         ramp = xp.concat([ramp, ramp[..., :more] * step], axis=-1)
         step = step * step
     return ramp
+
+
+def _turned(phase: Array) -> Array:
+    """exp(j phase); by sine and cosine, of which libraries compute several at a time."""
+    xp = array_namespace(phase)
+    return xp.cos(phase) + 1j * xp.sin(phase)
 
 
 def steering_derivative(u: Array, /, *, antennas: int) -> Array:

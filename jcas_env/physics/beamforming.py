@@ -11,9 +11,8 @@ from __future__ import annotations
 from math import prod
 from typing import Literal
 
-from array_api_compat import array_namespace, device
-
-from ..types import Array
+from ..types import Array, array_namespace, device
+from .combining.eigenvectors import dominant_eigenvector, finite_or_unit, strongest_over_noise
 from .membership import one_hot, same_group
 
 Combiner = Literal["svd", "null_mrc", "gev"]
@@ -23,14 +22,19 @@ NULL_TOLERANCE = 1e-9
 """Singular values whose square is below this share of the largest square count as zero (spec multicell 2.3)."""
 
 
-def serving_link(links: Array, cell: Array) -> Array:
+def serving_link(links: Array, cell: Array, crowd: int | None = None) -> Array:
     """Select each user's serving base station: ``(..., cells, users, *rest)`` to ``(..., users, *rest)``.
 
     ``cell`` has shape (..., users); ``links`` has two trailing axes behind users (channel matrices) or
-    one (effective channels, path gains).
+    one (effective channels, path gains). ``crowd`` as in :func:`effective_gain`: rows are then cut and not gathered.
     """
     xp = array_namespace(links, cell)
     rest = links.ndim - cell.ndim - 1
+    if crowd is not None:
+        behind = (slice(None),) * rest
+        starts = enumerate(range(0, links.shape[-1 - rest], crowd))
+        own = [links[(..., station, slice(start, start + crowd), *behind)] for station, start in starts]
+        return xp.concat(own, axis=-1 - rest) if len(own) > 1 else own[0]
     lead, tail = links.shape[: links.ndim - rest - 2], links.shape[links.ndim - rest :]
     cells, users = links.shape[len(lead) : len(lead) + 2]
     # One index a row of links, not one an entry: take_along_axis would need the latter.
@@ -71,6 +75,7 @@ def interference_spectrum(channel: Array, cell: Array) -> tuple[Array, Array]:
         Singular values in descending order [-].
     vectors : Array, shape (..., users, rx_antennas, rx_antennas), complex
         Right singular vectors in columns, a full unitary matrix [-] (luo2023 Sec. III-A, spec multicell 2.3).
+        Both are NaN where a channel is not finite.
     """
     xp = array_namespace(channel, cell)
     *batch, cells, users, rx, tx = channel.shape
@@ -80,17 +85,10 @@ def interference_spectrum(channel: Array, cell: Array) -> tuple[Array, Array]:
     if cells * tx < rx:  # pad, so that the reduced factorisation holds all of the null space
         padding = xp.zeros((*batch, users, rx, rx - cells * tx), dtype=channel.dtype, device=device(channel))
         stacked = xp.concat([stacked, padding], axis=-1)
-    left, values, _ = xp.linalg.svd(stacked, full_matrices=False)  # T^H = U S V^H, so T = V S U^H
-    return values, left
-
-
-def dominant_eigenvector(matrix: Array) -> Array:
-    """Unit eigenvector of the largest eigenvalue of Hermitian matrices (spec multicell 2.3).
-
-    (..., n, n) of any unit -> (..., n) [-].
-    """
-    xp = array_namespace(matrix)
-    return xp.linalg.eigh(matrix)[1][..., :, -1]
+    finite, safe = finite_or_unit(stacked)
+    left, values, _ = xp.linalg.svd(safe, full_matrices=False)  # T^H = U S V^H, so T = V S U^H
+    nan = float("nan")
+    return xp.where(finite[..., None], values, nan), xp.where(finite[..., None, None], left, nan)
 
 
 def normalise(vector: Array) -> Array:
@@ -157,15 +155,9 @@ def gev_combiner(channel: Array, cell: Array, *, power: Array | float, noise_pow
     by whitening with the Cholesky factor of the denominator. Other cells are taken to radiate ``power``
     isotropically. Shapes and units as in :func:`combiner` (spec multicell 2.3).
     """
-    xp = array_namespace(channel, cell)
     covariance = power / channel.shape[-1] * interference_covariance(channel, cell)
-    identity = xp.eye(channel.shape[-2], dtype=channel.dtype, device=device(channel))
-    factor = xp.linalg.cholesky(covariance / noise_power + identity)
-    white = xp.linalg.solve(factor, serving_link(channel, cell))
-    scale = xp.max(xp.abs(white), axis=(-2, -1), keepdims=True)
-    white = white / xp.where(scale > 0, scale, xp.ones_like(scale))
-    inner = dominant_eigenvector(white @ xp.conj(xp.matrix_transpose(white)))
-    return normalise(xp.linalg.solve(xp.conj(xp.matrix_transpose(factor)), inner[..., None])[..., 0])
+    own = serving_link(channel, cell)
+    return normalise(strongest_over_noise(own, covariance / noise_power))
 
 
 def combiner(
@@ -198,7 +190,7 @@ def combiner(
         vector = gev_combiner(channel, cell, power=power, noise_power=noise_power)
     else:
         raise ValueError(f"`kind` must be svd, null_mrc or gev, got {kind!r}")
-    dead = xp.max(xp.abs(serving_link(channel, cell)), axis=(-2, -1)) == 0
+    dead = xp.all(serving_link(channel, cell) == 0, axis=(-2, -1))
     return xp.where(dead[..., None], normalise(xp.zeros_like(vector)), vector)
 
 
@@ -218,11 +210,11 @@ def leakage(effective: Array, cell: Array, /) -> Array:
     ``effective`` (..., cells, users, tx), ``cell`` (..., users) -> (..., users) [-] (spec multicell 2.3, 4.1).
     """
     xp = array_namespace(effective, cell)
-    energy = xp.sum(xp.abs(effective) ** 2, axis=-1)
+    energy = xp.sum(xp.real(effective) ** 2 + xp.imag(effective) ** 2, axis=-1)
     return xp.sum(xp.where(one_hot(cell, effective.shape[-3]), xp.zeros_like(energy), energy), axis=-2)
 
 
-def channel_correlation(effective: Array, cell: Array, /) -> Array:
+def channel_correlation(effective: Array, cell: Array, /, *, crowd: int | None = None) -> Array:
     r"""Correlation of the users' serving channels.
 
     .. math:: \rho_{jk} = \frac{|h_j^H h_k|}{\lVert h_j \rVert \lVert h_k \rVert}
@@ -233,6 +225,8 @@ def channel_correlation(effective: Array, cell: Array, /) -> Array:
         Effective channels [-].
     cell : Array, shape (..., users), integer
         Serving cell; meaningful between users of one cell.
+    crowd : int or None
+        As in :func:`effective_gain`.
 
     Returns
     -------
@@ -241,13 +235,13 @@ def channel_correlation(effective: Array, cell: Array, /) -> Array:
         stream, spec multicell 3.2, 5.16, 6.11).
     """
     xp = array_namespace(effective, cell)
-    h = serving_link(effective, cell)
+    h = serving_link(effective, cell, crowd)
     norm = xp.linalg.vector_norm(h, axis=-1, keepdims=True)
     unit = xp.where(norm > 0, h / xp.where(norm > 0, norm, xp.ones_like(norm)), xp.zeros_like(h))
     return xp.abs(xp.conj(unit) @ xp.matrix_transpose(unit))
 
 
-def beams(effective: Array, cell: Array, group: Array, /, *, precoder: Precoder) -> Array:
+def beams(effective: Array, cell: Array, group: Array, /, *, precoder: Precoder, crowd: int | None = None) -> Array:
     r"""Unit-norm transmit beam of every user.
 
     ``mrt``: :math:`f_j = h_{i,j}/\lVert h_{i,j} \rVert`. ``zf``: with the channels of a cell's group in the
@@ -261,6 +255,8 @@ def beams(effective: Array, cell: Array, group: Array, /, *, precoder: Precoder)
     cell, group : Array, shape (..., users), integer
         Serving cell and group label inside it.
     precoder : {"mrt", "zf"}
+    crowd : int or None
+        As in :func:`effective_gain`.
 
     Returns
     -------
@@ -268,7 +264,7 @@ def beams(effective: Array, cell: Array, group: Array, /, *, precoder: Precoder)
         A user whose channel is zero gets e_1 (luo2023 eq. 12 repaired, spec multicell 2.4, 5.4, 5.5).
     """
     xp = array_namespace(effective, cell, group)
-    matched = normalise(serving_link(effective, cell))
+    matched = normalise(serving_link(effective, cell, crowd))
     if precoder == "mrt":
         return matched
     if precoder != "zf":
@@ -277,10 +273,12 @@ def beams(effective: Array, cell: Array, group: Array, /, *, precoder: Precoder)
     # to pairs of a group it is block diagonal, and the pseudo-inverse inverts every block on its own.
     gram = xp.conj(matched) @ xp.matrix_transpose(matched)
     gram = xp.where(same_group(cell, group), gram, xp.zeros_like(gram))
-    return normalise(xp.matrix_transpose(xp.linalg.pinv(gram)) @ matched)
+    finite, safe = finite_or_unit(gram)
+    inverse = xp.where(finite[..., None, None], xp.linalg.pinv(safe), float("nan"))
+    return normalise(xp.matrix_transpose(inverse) @ matched)
 
 
-def effective_gain(effective: Array, beam: Array, cell: Array, /) -> Array:
+def effective_gain(effective: Array, beam: Array, cell: Array, /, *, crowd: int | None = None) -> Array:
     r"""Power gain of every beam at every user, :math:`G_{jm} = |h_{c(m), j}^H f_m|^2`.
 
     Parameters
@@ -291,6 +289,9 @@ def effective_gain(effective: Array, beam: Array, cell: Array, /) -> Array:
         Unit-norm beams [-].
     cell : Array, shape (..., users), integer
         Serving cell, which transmits the user's beam.
+    crowd : int or None
+        Users of each cell, where all have as many and users stand in the order of their cells: a station's channels
+        then meet its own beams alone, a row of ``crowd``, and not all of them, of which most are put aside.
 
     Returns
     -------
@@ -299,7 +300,11 @@ def effective_gain(effective: Array, beam: Array, cell: Array, /) -> Array:
         ``G_jj rho_jk^2``.
     """
     xp = array_namespace(effective, beam, cell)
-    amplitude = xp.conj(effective) @ xp.matrix_transpose(beam)[..., None, :, :]
-    transmits = one_hot(cell, effective.shape[-3])[..., :, None, :]
+    *batch, cells, users, antennas = effective.shape
+    own = beam[..., None, :, :] if crowd is None else xp.reshape(beam, (*batch, cells, crowd, antennas))
+    amplitude = xp.conj(effective) @ xp.matrix_transpose(own)
     gain = xp.real(amplitude) ** 2 + xp.imag(amplitude) ** 2
+    if crowd is not None:
+        return xp.reshape(xp.moveaxis(gain, -3, -2), (*batch, users, users))
+    transmits = one_hot(cell, cells)[..., :, None, :]
     return xp.sum(xp.where(transmits, gain, xp.zeros_like(gain)), axis=-3)

@@ -3,11 +3,41 @@
 from __future__ import annotations
 
 from math import sqrt
+from typing import NamedTuple
 
-from array_api_compat import array_namespace
-
-from ..types import Array
+from ..types import Array, array_namespace
 from .arrays import steering_vector
+
+
+class PathChannel(NamedTuple):
+    r"""Channels as sums of plane waves, :math:`H = \sum_l g_l\, a_N(w_l)\, a_M(v_l)^H` (luo2023 eq. 4).
+
+    A link of L paths says all that follows from its N x M matrix, in fewer numbers.
+    """
+
+    gains: Array
+    """(..., paths) complex: g [-]."""
+    aod_cos: Array
+    """(..., paths): direction cosines v of departure [-]."""
+    arrival: Array
+    """(..., paths, rx_antennas) complex: steering vectors a_N(w) [-]."""
+    departure: Array
+    """(..., paths, tx_antennas) complex: conjugate steering vectors a_M(v)^* [-]."""
+
+    @property
+    def matrix(self) -> Array:
+        """(..., rx_antennas, tx_antennas) complex: the matrices H [-]."""
+        return steered_channels(self.gains[..., None, :], self.arrival, self.departure)[..., 0, :, :]
+
+    def behind(self, combiner: Array) -> Array:
+        r"""Channels behind combiners w, :math:`H^H w = \sum_l (g_l\, w^H a_N(w_l))^* a_M(v_l)`.
+
+        ``combiner`` (..., users, rx_antennas) for links (..., cells, users) -> (..., cells, users, tx_antennas), as
+        :func:`.beamforming.effective_channel` of the matrices [-] (spec multicell 2.4).
+        """
+        xp = array_namespace(self.gains, combiner)
+        heard = self.gains * (self.arrival @ xp.conj(combiner)[..., None, :, :, None])[..., 0]
+        return xp.conj((heard[..., None, :] @ self.departure)[..., 0, :])
 
 
 def path_gains(
@@ -88,10 +118,20 @@ def snapshot_channels(gains: Array, aoa_cos: Array, aod_cos: Array, /, *, rx_ant
     Array, shape (..., snapshots, rx_antennas, tx_antennas), complex
         Amplitude ratio [-]; one matrix product per link, for all snapshots together (spec estimation 1.1).
     """
-    xp = array_namespace(gains, aoa_cos, aod_cos)
     rx = steering_vector(aoa_cos, antennas=rx_antennas)
     tx = steering_vector(-aod_cos, antennas=tx_antennas)  # the conjugate
-    received = gains[..., :, None, :] * xp.matrix_transpose(rx)[..., None, :, :]
-    *links, snapshots, _, paths = received.shape
-    channels = xp.reshape(received, (*links, snapshots * rx_antennas, paths)) @ tx
-    return xp.reshape(channels, (*channels.shape[:-2], snapshots, rx_antennas, tx_antennas))
+    return steered_channels(gains, rx, tx)
+
+
+def steered_channels(gains: Array, arrival: Array, departure: Array, /) -> Array:
+    r"""Channel matrices of :func:`snapshot_channels` whose steering vectors are at hand.
+
+    ``gains`` (..., snapshots, paths) [-]; ``arrival`` :math:`a_N(w_l)` (..., paths, rx_antennas) and ``departure``
+    :math:`a_M(v_l)^* = a_M(-v_l)` (..., paths, tx_antennas), complex [-] -> (..., snapshots, rx_antennas, tx_antennas)
+    [-] (spec multicell 2.2).
+    """
+    xp = array_namespace(gains, arrival, departure)
+    received = gains[..., :, None, :] * xp.matrix_transpose(arrival)[..., None, :, :]
+    *links, snapshots, rx_antennas, paths = received.shape
+    channels = xp.reshape(received, (*links, snapshots * rx_antennas, paths)) @ departure
+    return xp.reshape(channels, (*channels.shape[:-2], snapshots, rx_antennas, departure.shape[-1]))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from math import cos, pi, radians, sin, sqrt, tan
 
-from array_api_compat import array_namespace
-
-from ..types import Array
+from ..types import Array, array_namespace
 
 CENTRE = (60.0, 60.0)
 """Common corner of the three cells, or centre of the middle cell [m] (spec multicell 2.1)."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace, device
-
-from ..types import Array
+from ..types import Array, array_namespace, device
 from .beamforming import NULL_TOLERANCE, Combiner, combiner, effective_channel, interference_spectrum, leakage
 from .membership import same_label
+
+BITS = 62
+"""Users that a mask of 64 bits can hold, sign left alone."""
 
 
 def assign_cells(channel: Array, /, *, kind: Combiner, power: float, noise_power: float) -> Array:
@@ -45,7 +46,9 @@ def assign_cells(channel: Array, /, *, kind: Combiner, power: float, noise_power
     return xp.argmax(xp.where(best, strength, -xp.ones_like(strength)), axis=-1)
 
 
-def first_fit_groups(correlation: Array, cell: Array, threshold: Array | float, /) -> Array:
+def first_fit_groups(
+    correlation: Array, cell: Array, threshold: Array | float, /, *, crowd: int | None = None
+) -> Array:
     r"""Partition the users of each cell into groups of weakly correlated channels.
 
     Users are taken in index order; each joins the first group of its cell whose members all have
@@ -59,6 +62,9 @@ def first_fit_groups(correlation: Array, cell: Array, threshold: Array | float, 
         Serving cell.
     threshold : float or Array, shape (..., users)
         Grouping threshold alpha of the user's cell, positive; above 1 every cell is one group [-].
+    crowd : int or None
+        Users of each cell, where all have as many and users stand in the order of their cells: cells then go side by
+        side, and each looks at its own users alone.
 
     Returns
     -------
@@ -68,12 +74,46 @@ def first_fit_groups(correlation: Array, cell: Array, threshold: Array | float, 
     """
     xp = array_namespace(correlation, cell)
     users = cell.shape[-1]
+    if crowd is not None and crowd < users:
+        by_cell = (*correlation.shape[:-2], users // crowd, crowd)
+        blocks = [correlation[..., k : k + crowd, k : k + crowd] for k in range(0, users, crowd)]
+        if not isinstance(threshold, float | int):
+            threshold = xp.reshape(threshold, by_cell)
+        side_by_side = first_fit_groups(xp.stack(blocks, axis=-3), xp.reshape(cell, by_cell), threshold)
+        return xp.reshape(side_by_side, correlation.shape[:-1])
     if not isinstance(threshold, float | int):
         threshold = threshold[..., None]
     conflict = (correlation >= threshold) & same_label(cell)
-    label = xp.arange(users, dtype=xp.int64, device=device(cell))
+    return _fit_by_masks(conflict) if users <= BITS else _fit_by_rows(conflict)
+
+
+def _fit_by_masks(conflict: Array) -> Array:
+    """First fit with the users of a group as bits of an integer: conflicts (..., users, users) to labels (..., users).
+
+    A user fits where no bit of a group is among those that it conflicts with; users of other cells never are.
+    """
+    xp = array_namespace(conflict)
+    users = conflict.shape[-1]
+    bit = xp.asarray([1 << user for user in range(users)], dtype=xp.int64, device=device(conflict))
+    enemies = xp.sum(xp.where(conflict, bit, xp.zeros_like(bit)), axis=-1)
+    groups = xp.zeros((users, *enemies.shape[:-1]), dtype=xp.int64, device=device(conflict))
+    number = xp.reshape(xp.arange(users, dtype=xp.int64, device=device(conflict)), (users, *(1,) * (enemies.ndim - 1)))
+    chosen = []
+    for user in range(users):
+        free = (groups & enemies[None, ..., user]) == 0
+        own = xp.argmax(xp.astype(free, xp.int8), axis=0)
+        chosen.append(own)
+        groups = groups | xp.where(number == own, bit[user], xp.zeros_like(bit[user]))
+    return xp.stack(chosen, axis=-1)
+
+
+def _fit_by_rows(conflict: Array) -> Array:
+    """First fit of any number of users, as :func:`_fit_by_masks`."""
+    xp = array_namespace(conflict)
+    users = conflict.shape[-1]
+    label = xp.arange(users, dtype=xp.int64, device=device(conflict))
     # `closed[u, k]`: some user already in group k of u's cell is too correlated with u.
-    closed = xp.zeros((*conflict.shape[:-1], users), dtype=xp.bool, device=device(cell))
+    closed = xp.zeros(conflict.shape, dtype=xp.bool, device=device(conflict))
     chosen = []
     for user in range(users):
         own = xp.min(xp.where(closed[..., user, :], users, label), axis=-1, keepdims=True)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from math import log10, pi
 
-from array_api_compat import array_namespace
-
-from ..types import Array
+from ..types import Array, array_namespace
 from ..units import SPEED_OF_LIGHT
 
 

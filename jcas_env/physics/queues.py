@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from math import ceil, sqrt
 
-from array_api_compat import array_namespace, device
-
-from ..types import Array
+from ..types import Array, array_namespace, device
 
 
 def serve(queue: Array, arrivals: Array, rate: Array, /, *, slot: float) -> tuple[Array, Array]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from math import log, pi
 from typing import Literal
 
-from array_api_compat import array_namespace, device
-
-from ..types import Array
+from ..types import Array, array_namespace, device
 from .information.angle import MIN_SINE_SQUARED, angle_information
 from .membership import same_group, same_label
 
@@ -109,7 +107,7 @@ def saturated_ratio(part: Array, whole: Array, /) -> Array:
     """
     xp = array_namespace(part, whole)
     most = xp.finfo(part.dtype).max
-    beyond = part > most * xp.clip(whole, min=0.0, max=1.0)
+    beyond = part > most * xp.minimum(xp.maximum(whole, 0.0), 1.0)
     plain = ~beyond & (whole > 0)
     ratio = xp.where(plain, part, xp.zeros_like(part)) / xp.where(plain, whole, xp.ones_like(whole))
     return xp.where(beyond, xp.full_like(ratio, most), ratio)
@@ -135,7 +133,7 @@ def positioning_rate(bandwidth: Array, snr: Array, sensing_gain: Array, /) -> Ar
     """
     xp = array_namespace(snr, sensing_gain)
     limits = xp.finfo(snr.dtype)
-    most = limits.max * (1.0 - limits.eps) / xp.clip(sensing_gain, min=1.0)  # whose product rounds to no infinity
+    most = limits.max * (1.0 - limits.eps) / xp.maximum(sensing_gain, 1.0)  # whose product rounds to no infinity
     return 0.5 * bandwidth * spectral_efficiency(sensing_gain * xp.minimum(snr, most))
 
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..scenarios.multicell import MultiCellAllocation, MultiCellProblem
-    from ..scenarios.multicell.state import PositionFix, State
+    from ..scenarios.multicell.knowledge.positions import PositionFix
+    from ..scenarios.multicell.state import State
 
 SERVICES = {COMMUNICATION: ("data", "#2b6ca3"), POSITIONING: ("positioning", "#e08a1e")}
 """Label and colour of each service."""
@@ -61,7 +62,7 @@ def draw_hexagons(axes: Axes, scenario: MultiCell, state: State) -> None:
         axes.plot(*np.stack([stations[cell[user]], place], axis=1), color=colour, lw=0.6, alpha=0.6, zorder=1)
     axes.scatter(stations[:, 0], stations[:, 1], marker="^", s=90, color="black", zorder=3)
     axes.scatter(position[:, 0], position[:, 1], s=46, c=colours, edgecolors="black", linewidths=0.6, zorder=4)
-    draw_fixes(axes, position, state.memory.fix)
+    draw_fixes(axes, position, scenario.later(state).fix)
     for user, place in enumerate(position):
         axes.annotate(str(user), place, xytext=(4, 4), textcoords="offset points", fontsize=6, color="#444444")
     axes.set_aspect("equal")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import exp
+from math import exp, inf
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from ..checks import first_bad_entry, require
-from ..types import Array, is_array
+from ..types import Array, array_namespace, is_array
 
 
 def check_action(action: Array, size: int, entry_name: Callable[[int, int], str]) -> Array:
@@ -49,10 +48,24 @@ def simplex_share(logits: Array, member: Array, /) -> Array:
     Array, shape (..., n)
         Sums to one over each set.
     """
+    return simplex_shares(logits[..., None, :], member)[..., 0, :]
+
+
+SAFE_LOGIT = 40.0
+"""Logits within this bound need no peak subtracted: e^40 and its inverse are far inside single precision [-]."""
+
+
+def simplex_shares(logits: Array, member: Array, /, *, bound: float = inf) -> Array:
+    """Rows of :func:`simplex_share` that share their sets, (..., rows, n) -> (..., rows, n).
+
+    ``member`` (..., n, n) bool; ``bound`` is the largest absolute value that a logit can have. Below ``SAFE_LOGIT`` the
+    quotient is formed as it stands, which is the same number: a factor common to a set cancels.
+    """
     xp = array_namespace(logits, member)
-    peak = xp.max(xp.where(member, logits[..., None, :], -xp.inf), axis=-1)
-    weight = xp.exp(logits - peak)
-    return weight / (xp.astype(member, logits.dtype) @ weight[..., None])[..., 0]
+    if bound > SAFE_LOGIT:
+        logits = logits - xp.max(xp.where(member[..., None, :, :], logits[..., None, :], -xp.inf), axis=-1)
+    weight = xp.exp(logits)
+    return weight / (weight @ xp.astype(member, logits.dtype))
 
 
 def simplex_logits(part: Array, scale: float) -> Array:

@@ -10,7 +10,7 @@ Adapters (Gymnasium, vector, ...) contain no physics; they call these functions.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -96,6 +96,19 @@ class Problem(Protocol):
         ...
 
 
+class Later(Protocol):
+    """Entries of ``info`` that take long and that few read."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the entries."""
+        ...
+
+    def entries(self) -> Mapping[str, Array]:
+        """The entries, with the batch axes of their state."""
+        ...
+
+
 Tree = TypeVar("Tree")
 InitialT = TypeVar("InitialT")
 InnovationT = TypeVar("InnovationT")
@@ -137,23 +150,34 @@ class ScenarioBase(ABC, Generic[InitialT, InnovationT, StateT, ProblemT, Allocat
         """All randomness of a reset, for one lane, in the configured precision."""
         return self._in_precision(self._draw_initial(rng))
 
-    def draw(self, rng: np.random.Generator, state: StateT) -> InnovationT:  # noqa: ARG002 (a scenario may need it)
-        """All randomness of a slot, for one lane, in the configured precision."""
-        return self._in_precision(self._draw(rng))
+    def draw(self, rng: np.random.Generator, state: StateT) -> InnovationT:
+        """All randomness of the slot after ``state``, for one lane, in the configured precision.
+
+        ``state`` is the lane's, or that of all lanes that draw: it tells what the slot uses, and all draw alike.
+        """
+        return self._in_precision(self._draw(rng, state))
+
+    def draw_lanes(self, generators: Sequence[np.random.Generator], state: StateT) -> InnovationT:
+        """What :meth:`draw` gives for each generator, on a leading axis."""
+        return self._in_precision(self._draw_lanes(generators, state))
 
     @abstractmethod
     def _draw_initial(self, rng: np.random.Generator) -> InitialT:
         """Randomness of a reset in double precision."""
 
     @abstractmethod
-    def _draw(self, rng: np.random.Generator) -> InnovationT:
-        """Randomness of a slot in double precision."""
+    def _draw(self, rng: np.random.Generator, state: StateT) -> InnovationT:
+        """Randomness of the slot after ``state`` in double precision."""
+
+    def _draw_lanes(self, generators: Sequence[np.random.Generator], state: StateT) -> InnovationT:
+        """Randomness of the slot after ``state`` for each generator, on a leading axis, in any precision."""
+        return stack([self._draw(rng, state) for rng in generators])
 
     def _in_precision(self, drawn: Tree) -> Tree:
         if self.config.dtype == "float64":
             return drawn
         kinds = {"f": np.float32, "c": np.complex64}
-        return tree_map(lambda leaf: leaf.astype(kinds.get(leaf.dtype.kind, leaf.dtype)), drawn)
+        return tree_map(lambda leaf: leaf.astype(kinds.get(leaf.dtype.kind, leaf.dtype), copy=False), drawn)
 
     def sample(self, seeds: Seed | Iterable[Seed]) -> StateT:
         """First states of episodes: of a sequence of seeds on a leading axis, of one seed without it.
@@ -162,7 +186,8 @@ class ScenarioBase(ABC, Generic[InitialT, InnovationT, StateT, ProblemT, Allocat
         """
         if isinstance(seeds, int | np.integer | np.random.Generator):
             return self.initial(self.draw_initial(np.random.default_rng(seeds)))
-        return self.initial(stack([self.draw_initial(np.random.default_rng(seed)) for seed in seeds]))
+        lanes = stack([self._draw_initial(np.random.default_rng(seed)) for seed in seeds])
+        return self.initial(self._in_precision(lanes))
 
     # ---------------------------------------------------------------- dynamics
 
@@ -208,6 +233,13 @@ class ScenarioBase(ABC, Generic[InitialT, InnovationT, StateT, ProblemT, Allocat
     def info(self, outcome: OutcomeT) -> dict[str, Array]:
         """What the adapters report beside the reward: what an outcome states, by the names of its fields."""
         return {name: value for name, value in outcome._asdict().items() if value is not None}
+
+    def later(self, state: StateT, last: Later | None = None) -> Later | None:  # noqa: ARG002 (most have nothing)
+        """What else the adapters report of a slot, made when somebody reads it; None for nothing.
+
+        ``last`` is what another slot gave, and is given again where nothing has changed since.
+        """
+        return None
 
     # ---------------------------------------------------------------- actions and allocations
 

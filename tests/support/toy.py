@@ -57,7 +57,8 @@ class Toy(ScenarioBase):
     def _draw_initial(self, rng):
         return rng.exponential(size=self.config.users)
 
-    _draw = _draw_initial
+    def _draw(self, rng, state):
+        return self._draw_initial(rng)
 
     def initial(self, draws):
         return ToyState(draws, np.zeros(draws.shape[:-1], dtype=int))

@@ -6,10 +6,11 @@ from array_api_compat import array_namespace
 
 from ...batching import rows
 from ...types import Array, as_array
-from ..channel import snapshot_channels
+from ..arrays import steering_vector
+from ..channel import steered_channels
 from .estimate import Estimate, report, without_paths
 from .pilots import Pilots, identifiable, prepare
-from .search.atoms import columns, correlation, diagonal, factors, project, snapshots_first
+from .search.atoms import columns, correlation, departure_factor, diagonal, project, snapshots_first
 
 
 def gains_on_known_angles(
@@ -53,9 +54,10 @@ def gains_on_known_angles(
     aod, aoa, on = (rows(part, links, 1) for part in (aod_cos, aoa_cos, active))
     on = xp.ones_like(aod, dtype=xp.bool) if active is None else on
     rho = rows(as_array(ridge, aod), links, 0)[:, None]
-    gains, spread = _least_squares(pilots, aod, aoa, on, rho)
-    rx, tx = pilots.rx_antennas, pilots.tx_antennas
-    channel = snapshot_channels(gains, aoa, aod, rx_antennas=rx, tx_antennas=tx)
+    rx, tx = steering_vector(aoa, antennas=pilots.rx_antennas), steering_vector(aod, antennas=pilots.tx_antennas)
+    seen = (departure_factor(pilots.beams, tx), rx[:, None])
+    gains, spread = _least_squares(pilots, (aod, aoa), seen, on, rho)
+    channel = steered_channels(gains, rx, xp.conj(tx))
     estimate = Estimate(
         channel=channel,
         aod_cos=aod,
@@ -72,13 +74,19 @@ def gains_on_known_angles(
     return report(estimate, links)
 
 
-def _least_squares(pilots: Pilots, aod: Array, aoa: Array, on: Array, rho: Array) -> tuple[Array, Array]:
-    """Gains (links, snapshots, paths), and the diagonal of the inverse of B^H B + rho I, (links, paths)."""
+def _least_squares(
+    pilots: Pilots, angles: tuple[Array, Array], seen: tuple[Array, Array], on: Array, rho: Array
+) -> tuple[Array, Array]:
+    """Gains (links, snapshots, paths), and the diagonal of the inverse of B^H B + rho I, (links, paths).
+
+    ``seen`` are the factors of the atoms at the angles.
+    """
+    aod, _ = angles
     xp = array_namespace(aod)
     paths = aod.shape[-1]
-    matched = columns(project(pilots.data, *factors(pilots.aperture, aod, aoa)), pilots.beams)
+    matched = columns(project(pilots.data, *seen), pilots.beams)
     matched = xp.where(on[:, None, :, None], matched, xp.zeros_like(matched))
-    gram = correlation(pilots.aperture, (aod, aoa), (aod, aoa))
+    gram = correlation(pilots.aperture, angles, angles, seen)
     # A path that is not used gets a unit of its own: its gain is 0, and the others do not notice.
     pair = (on[:, :, None] & on[:, None, :])[:, None]
     lift = xp.astype(rho + xp.where(on, xp.zeros_like(aod), xp.ones_like(aod)), gram.dtype)

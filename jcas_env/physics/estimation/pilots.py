@@ -43,9 +43,11 @@ def pilot_beams(column: Array, phase: Array) -> Array:
     """
     xp = array_namespace(column, phase)
     antennas = phase.shape[-1]
-    element = xp.arange(antennas, dtype=phase.dtype, device=device(phase))[:, None]
-    turn = element * xp.astype(column, phase.dtype)[..., None, :] * (2.0 * pi / antennas)
-    return xp.exp(1j * (phase[..., :, None] - turn)) / antennas**0.5
+    # One exponential an antenna: the columns of the DFT matrix are looked up.
+    element = xp.arange(antennas, dtype=phase.dtype, device=device(phase))
+    dft = xp.exp(-2j * pi / antennas * (element[:, None] * element)) / antennas**0.5
+    columns = xp.reshape(xp.take(dft, xp.reshape(column, (-1,)), axis=0), (*column.shape, antennas))
+    return xp.matrix_transpose(columns * xp.exp(1j * phase)[..., None, :])
 
 
 def measure(channel: Array, beams: Array | None, noise_power: Array, noise: Array) -> Array:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from math import pi
 
-from array_api_compat import array_namespace
-
-from ...types import Array
+from ...types import Array, array_namespace
 
 MIN_SINE_SQUARED = 1e-3
 """Floor of sin^2(theta): at endfire a linear array loses its angular resolution (spec multicell 2.6)."""
@@ -44,5 +42,5 @@ def angle_information(aod_cos: Array, /, *, antennas: int) -> Array:
         [1/rad^2], with sin^2 floored at 1e-3 (luo2023 eq. 17 repaired, spec multicell 2.6, 5.11).
     """
     xp = array_namespace(aod_cos)
-    sine_squared = xp.clip(1.0 - aod_cos**2, min=MIN_SINE_SQUARED)
+    sine_squared = xp.maximum(1.0 - aod_cos**2, MIN_SINE_SQUARED)
     return array_sensitivity(sine_squared, antennas=antennas)

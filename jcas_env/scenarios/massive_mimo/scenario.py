@@ -51,7 +51,7 @@ class MassiveMIMO(
         draws = (rng.random(users), rng.standard_normal(users), rng.standard_normal(), rng.random())
         return Initial(*(np.asarray(value) for value in (*draws, rng.standard_normal())))
 
-    def _draw(self, rng: np.random.Generator) -> Innovation:
+    def _draw(self, rng: np.random.Generator, state: State) -> Innovation:  # noqa: ARG002 (every slot draws the same)
         users = self.config.users
         draws = (rng.standard_normal(), rng.standard_normal(users), rng.standard_normal(), rng.standard_normal())
         return Innovation(*map(np.asarray, draws))

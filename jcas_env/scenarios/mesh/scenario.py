@@ -59,7 +59,7 @@ class Mesh(ScenarioBase[Initial, Innovation, State, MeshProblem, MeshAllocation,
             velocity=rng.standard_normal((users, 2)),
         )
 
-    def _draw(self, rng: np.random.Generator) -> Innovation:
+    def _draw(self, rng: np.random.Generator, state: State) -> Innovation:  # noqa: ARG002 (every slot draws the same)
         users = self.config.users
         return Innovation(rng.standard_normal((users, 2)), rng.standard_normal(users))
 

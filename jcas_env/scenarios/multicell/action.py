@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from array_api_compat import array_namespace
-
 from ...checks import first_bad_entry, require
 from ...physics.membership import same_group
-from ...types import COMMUNICATION, POSITIONING, Array, as_array
-from ..decoding import check_action, simplex_share
+from ...types import COMMUNICATION, POSITIONING, Array, array_namespace, as_array
+from ..decoding import check_action, simplex_shares
 from .problem.allocation import MultiCellAllocation
 from .problem.problem import MultiCellProblem
 
@@ -53,7 +51,7 @@ def positioning_shares(problem: MultiCellProblem, logit: Array) -> Array:
             f"the floors of cell {index[-1]} need {value:.4g} of the budget for each service; two services "
             f"leave at most {room:.4g}"
         )
-    least = xp.clip(least, max=0.5)
+    least = xp.minimum(least, 0.5)
     free = least + (1.0 - 2.0 * least) / (1.0 + xp.exp(-logit))
     return xp.where(problem.share_is_free, free, problem.share)
 
@@ -98,7 +96,7 @@ def decode(action: Array, problem: MultiCellProblem, *, logit_scale: float) -> M
     share = positioning_shares(problem, z[..., len(ENTRIES) * users :])
     logits = xp.reshape(z[..., : len(ENTRIES) * users], (*z.shape[:-1], users, len(ENTRIES)))
     logits = xp.moveaxis(logits, -1, -2)  # (..., 4, users)
-    split = simplex_share(logits, problem.same_cell[..., None, :, :])
+    split = simplex_shares(logits, problem.same_cell, bound=logit_scale)
     mates = xp.astype(problem.mates, split.dtype)
     positioning = problem.of_cell(share)
     services = xp.stack([1.0 - positioning, positioning], axis=-2)

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from array_api_compat import array_namespace
-
 from ...checks import require
 from ...physics.membership import one_hot
-from ...types import Array
+from ...types import Array, array_namespace
 from .action import ENTRIES
 from .problem.gradient import UtilityGradient, rows_times
 from .problem.problem import MultiCellProblem

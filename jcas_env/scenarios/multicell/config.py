@@ -177,8 +177,8 @@ class MultiCellConfig(Configuration):
     observation: ObservationForm = "dict"
     """``dict``: structured; ``flat``: one vector for MLPs."""
     dtype: Precision = "float64"
-    """Precision of the simulation. ``float32`` halves its memory; faster it is with perfect knowledge, hardly where
-    pilots are sent, whose estimation takes most of the time."""
+    """Precision of the simulation. ``float32`` halves its memory; faster it is with perfect knowledge and with
+    ``crb``, hardly with ``spomp``, whose search takes most of the time."""
 
     def __post_init__(self) -> None:
         _check_numbers(self)
@@ -190,6 +190,11 @@ class MultiCellConfig(Configuration):
     def users(self) -> int:
         """Users in all cells."""
         return self.cells * self.users_per_cell
+
+    @property
+    def crowd(self) -> int | None:
+        """Users of every cell, in whose order users then stand; None where a scene decides who is served where."""
+        return self.users_per_cell if self.assignment == "geometric" else None
 
     @property
     def ratio_scale(self) -> bool:
@@ -212,6 +217,11 @@ class MultiCellConfig(Configuration):
         if self.combiner is not None:
             return self.combiner
         return "null_mrc" if self.ue_antennas > (self.cells - 1) * self.total_paths else "gev"
+
+    @property
+    def knows_paths(self) -> bool:
+        """Whether channels are known as the sums of paths that they are: nothing is estimated, and no error added."""
+        return self.estimator == "perfect" and not self.csi_nmse
 
     @property
     def rician_factor(self) -> float | None:

@@ -9,10 +9,10 @@ Every number is known (estimated) and finite. Logarithms are of noise-normalised
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace, device
+from math import log
 
 from ...physics.rates import in_group_interference, intercell_density, spectral_efficiency
-from ...types import COMMUNICATION, POSITIONING, Array
+from ...types import COMMUNICATION, POSITIONING, Array, array_namespace, device
 from ..scenario import ArraySpec
 from .config import MultiCellConfig
 from .problem.backlog import slots_of_arrivals
@@ -67,7 +67,8 @@ NEED_OFFSET, NEED_SCALE = 1e-3, 3.0
 def log_scale(value: Array) -> Array:
     """Noise-normalised power to roughly [-1, 1]; any shape."""
     xp = array_namespace(value)
-    return (xp.log10(value + 1e-12) + 1.5) / 6.0
+    # The natural logarithm, which libraries compute for several numbers at a time.
+    return xp.log(value + 1e-12) * (1.0 / (6.0 * log(10.0))) + 0.25
 
 
 def noise_normalised_gain(problem: MultiCellProblem) -> Array:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from array_api_compat import array_namespace, device
 
 from ...physics.angle_tracking import predict_variance, update_variance
-from ...physics.beamforming import effective_channel, effective_gain, leakage, serving_link
+from ...physics.beamforming import effective_gain, leakage, serving_link
 from ...physics.grouping import assign_cells
 from ...physics.information.angle import angle_information
 from ...physics.membership import same_label
 from ...physics.rates import sensing_gain
-from ...types import POSITIONING, Array
-from ..scenario import Observation, ScenarioBase
+from ...tree import take
+from ...types import POSITIONING, Array, array_namespace, device
+from ..scenario import Later, Observation, ScenarioBase
 from .action import action_size, decode, encode_allocation, fallback
 from .config import KEEP_OUT, MultiCellConfig
 from .knowledge.csi import knowledge_of
 from .knowledge.estimate import estimate_links
-from .network.draws import draw_initial, draw_innovation
+from .knowledge.positions import Positions
+from .network.draws import draw_initial, draw_innovations, work_after
 from .network.layout import constant, make_layout
 from .network.motion import drop, move
 from .network.traffic import arrival_rates, begin_traffic, next_traffic
@@ -49,8 +52,11 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
     def _draw_initial(self, rng: np.random.Generator) -> Initial:
         return draw_initial(self.config, rng)
 
-    def _draw(self, rng: np.random.Generator) -> Innovation:
-        return draw_innovation(self.config, rng)
+    def _draw(self, rng: np.random.Generator, state: State) -> Innovation:
+        return take(self._draw_lanes([rng], state), 0)
+
+    def _draw_lanes(self, generators: Sequence[np.random.Generator], state: State) -> Innovation:
+        return draw_innovations(self.config, generators, work_after(self.config, state.memory.age))
 
     # ---------------------------------------------------------------- dynamics
 
@@ -64,8 +70,7 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
         before = drop(config, self.layout, draws)
         air = move(config, self.layout, before, draws.first)
         cell = self._assign(before, draws.noise)
-        same = same_label(cell)
-        equal = config.power_budget / (2.0 * xp.sum(xp.astype(same, draws.los_phase.dtype), axis=-1))
+        equal = config.power_budget / (2.0 * self._crowds(cell, draws.los_phase))
         measured = before if config.csi_delay else air
         csi, memory = self._update_knowledge(measured, draws.first.noise, cell, None)
         nothing = xp.zeros_like(equal)
@@ -141,7 +146,8 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
     def _measure_angles(self, state: State, truth: MultiCellProblem, allocation: MultiCellAllocation) -> Array:
         """Variance of the angles after a slot's positioning, (..., users) [rad^2]."""
         band, sinr = (part[..., POSITIONING, :] for part in truth.received(allocation))
-        sensitivity = angle_information(_departure(state.air.aod_cos, state.cell), antennas=self.config.bs_antennas)
+        cosine = _departure(state.air.aod_cos, state.cell, self.config.crowd)
+        sensitivity = angle_information(cosine, antennas=self.config.bs_antennas)
         return update_variance(state.angle_variance, sensitivity, sinr, self.config.slot * band)
 
     def _assign(self, air: Air, noise: ChannelNoise) -> Array:
@@ -151,7 +157,7 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
             xp = array_namespace(air.position)
             return xp.broadcast_to(constant(self.layout.hexagon, air.position), air.position.shape[:-1])
         return assign_cells(
-            estimate_links(config, self.layout, air, noise, None).estimate.channel,
+            air.channel if config.knows_paths else estimate_links(config, air, noise, None).estimate.channel,
             kind=config.combiner_kind,
             power=config.power_budget,
             noise_power=config.noise_density * config.band_budget,
@@ -161,10 +167,10 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
         self, air: Air, noise: ChannelNoise, cell: Array, memory: Memory | None
     ) -> tuple[Csi, Memory]:
         """Channel state information that the pilots of a slot give, and what is remembered of them."""
-        links = estimate_links(self.config, self.layout, air, noise, memory)
+        links = estimate_links(self.config, air, noise, memory)
         per_cell = np.zeros(self.config.cells) + self.config.grouping_threshold
         threshold = constant(per_cell, air.position)[cell]
-        return knowledge_of(self.config, links, air.channel, cell, threshold), links.memory
+        return knowledge_of(self.config, links, air, cell, threshold), links.memory
 
     # ---------------------------------------------------------------- what is known, true, seen and paid
 
@@ -183,14 +189,14 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
         Combiners, beams and groups are those of the knowledge; gains, leakage and positioning factor are true.
         """
         config, csi = self.config, state.csi
-        air = effective_channel(state.air.channel, csi.combiner)
+        air = state.air.paths.behind(csi.combiner)
         kappa = sensing_gain(
-            _departure(state.air.aod_cos, state.cell),
+            _departure(state.air.aod_cos, state.cell, self.config.crowd),
             antennas=config.bs_antennas,
             prior_variance=state.angle_variance,
             kind=config.positioning_gain,
         )
-        gain = effective_gain(air, csi.beam, state.cell)
+        gain = effective_gain(air, csi.beam, state.cell, crowd=config.crowd)
         return self._make_problem(state, gain, leakage(air, state.cell), kappa, air, state.traffic.arrivals)
 
     def _make_problem(
@@ -200,7 +206,7 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
         xp = array_namespace(gain)
         config = self.config
         traffic = state.traffic if config.has_queues else None
-        same = same_label(state.cell)
+        weight = 1.0 / self._crowds(state.cell, gain)
         return MultiCellProblem.derived(
             gain=gain,
             leakage=leakage,
@@ -208,7 +214,7 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
             cell=state.cell,
             group=state.csi.group,
             last_power=state.last_power,
-            weight=1.0 / xp.sum(xp.astype(same, gain.dtype), axis=-1),
+            weight=weight,
             service_weight=constant(np.asarray(config.service_weight, dtype=float), gain),
             power_budget=config.power_budget,
             band_budget=config.band_budget,
@@ -235,6 +241,13 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
             waited=None if traffic is None else traffic.waited,
         )
 
+    def _crowds(self, cell: Array, like: Array) -> Array:
+        """Users of each user's cell, (..., users), in the precision of a real array."""
+        xp = array_namespace(like)
+        if self.config.crowd is not None:
+            return xp.full(cell.shape, float(self.config.crowd), dtype=like.dtype, device=device(like))
+        return xp.sum(xp.astype(same_label(cell), like.dtype), axis=-1)
+
     def _useful_time(self, age: Array) -> Array | float:
         """Share of a slot that pilots leave, (...,) [-]; one unless their overhead counts (spec estimation 8.10).
 
@@ -252,16 +265,19 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
     def outcome(
         self, state: State, allocation: MultiCellAllocation, truth: MultiCellProblem | None = None
     ) -> MultiCellOutcome:
-        """Rates, utility and violation of an allocation on the truth, and the errors of what the network knew."""
-        fix, truth = state.memory.fix, self.truth(state) if truth is None else truth
+        """Rates, utility and violation of an allocation on the truth, and the error of the known channels."""
+        truth = self.truth(state) if truth is None else truth
         return truth.outcome(allocation)._replace(
             nmse=state.csi.nmse,
-            position=fix.position,
-            position_error_m=fix.error,
-            peb_m=fix.bound,
-            located=fix.located,
             angle_variance=self._measure_angles(state, truth, allocation) if self.config.kalman else None,
         )
+
+    def later(self, state: State, last: Later | None = None) -> Positions:
+        """Positions of the users as they were last measured, and their errors; in between the same object."""
+        sight = state.memory.sight
+        if isinstance(last, Positions) and last.follows(sight):
+            return last
+        return Positions(self.config, self.layout, sight)
 
     # ---------------------------------------------------------------- actions and allocations
 
@@ -276,6 +292,6 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
     fallback = staticmethod(fallback)
 
 
-def _departure(aod_cos: Array, cell: Array) -> Array:
+def _departure(aod_cos: Array, cell: Array, crowd: int | None) -> Array:
     """Direction cosine of the line of sight from each user's station, (..., users) [-]."""
-    return serving_link(aod_cos[..., :1], cell)[..., 0]
+    return serving_link(aod_cos[..., :1], cell, crowd)[..., 0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ...physics.channel import PathChannel
 from ...types import Array
 
 
@@ -30,8 +31,20 @@ class Air(NamedTuple):
     """(..., cells, users, paths): direction cosines of arrival [-]."""
     gains: Array
     """(..., cells, users, paths) complex: path gains [-]."""
-    channel: Array
-    """(..., cells, users, ue_antennas, bs_antennas) complex: channel matrices [-]."""
+    arrival: Array
+    """(..., cells, users, paths, ue_antennas) complex: steering vectors of arrival; scattered paths keep theirs [-]."""
+    departure: Array
+    """(..., cells, users, paths, bs_antennas) complex: conjugate steering vectors of departure, likewise [-]."""
+
+    @property
+    def paths(self) -> PathChannel:
+        """Channels as their paths."""
+        return PathChannel(self.gains, self.aod_cos, self.arrival, self.departure)
+
+    @property
+    def channel(self) -> Array:
+        """(..., cells, users, ue_antennas, bs_antennas) complex: channel matrices, made anew [-]."""
+        return self.paths.matrix
 
 
 class Csi(NamedTuple):
@@ -59,17 +72,21 @@ class Csi(NamedTuple):
     """(..., users): true error of the serving channel, relative to its power; nobody in the network knows it [-]."""
 
 
-class PositionFix(NamedTuple):
-    """Where the users were found when angles were last measured; NaN for a user that was not located."""
+class Sight(NamedTuple):
+    """What was last measured of angles: where the users are follows from it, :func:`.positions.find_users`."""
 
+    aod_cos: Array
+    """(..., cells, users, paths): direction cosines of departure [-]."""
+    aoa_cos: Array
+    """(..., cells, users, paths): direction cosines of arrival [-]."""
+    active: Array
+    """(..., cells, users, paths) bool: paths that were found."""
+    gains: Array
+    """(..., cells, users, frames, paths) complex: gains, links scaled to unit large-scale gain [-]."""
+    noise_power: Array
+    """(..., cells, users): noise power of a measurement on that scale [-]."""
     position: Array
-    """(..., users, 2): estimated position [m]."""
-    error: Array
-    """(..., users): its distance from the true position at that time [m]."""
-    bound: Array
-    """(..., users): position error bound [m]."""
-    located: Array
-    """(..., users) bool"""
+    """(..., users, 2): where the users were; nobody in the network knows it [m]."""
 
 
 class Memory(NamedTuple):
@@ -81,8 +98,8 @@ class Memory(NamedTuple):
     """(..., cells, users, paths): direction cosines of arrival [-]."""
     active: Array
     """(..., cells, users, paths) bool: paths that were found."""
-    fix: PositionFix
-    """Positions that follow from the angles."""
+    sight: Sight
+    """All that was measured then."""
     age: Array
     """(...,) integer: slots since the measurement."""
 
@@ -122,14 +139,18 @@ class State(NamedTuple):
 
 
 class ChannelNoise(NamedTuple):
-    """Randomness of a slot's channel estimate. Parts that the configuration does not use have size zero."""
+    """Randomness of a slot's channel estimate. Parts that configuration or slot do not use have size zero."""
 
     pilots: Array
-    """(..., cells, users, frames, ue_antennas, bs_antennas) complex CN(0, 1): receiver noise of the pilots."""
+    """(..., cells, users, frames, ue_antennas, bs_antennas) complex CN(0, 1): receiver noise of the pilots, one
+    for each antenna."""
     frame_scatter: Array
     """(..., cells, users, frames - 1, fading paths) complex CN(0, 1): fading of the frames before the last."""
     frame_phase: Array
     """(..., cells, users, frames - 1): standard normals, phases of the lines of sight in these frames."""
+    beam_pilots: Array
+    """(..., cells, users, 1, ue_antennas, pilots) complex CN(0, 1): receiver noise of the pilot beams, with which gains
+    alone are measured."""
     beam_order: Array
     """(..., cells, users, bs_antennas) uniforms: their order picks the columns of the pilot beams."""
     beam_phase: Array
@@ -141,7 +162,7 @@ class ChannelNoise(NamedTuple):
 
 
 class Innovation(NamedTuple):
-    """All randomness of a slot. Parts that the configuration does not use have size zero."""
+    """All randomness of a slot. Parts that configuration or slot do not use have size zero."""
 
     velocity: Array
     """(..., users, 2): standard normals that drive the motion."""

@@ -441,7 +441,7 @@ class TestMultiCell:
         """A cross at every located user's estimated position, a line to it from the true one, and their number."""
         env = MULTICELL.make(estimator="omp").unwrapped
         env.reset(seed=0)
-        fix = env.state.memory.fix
+        fix = env.scenario.later(env.state).fix
         figure = slot_figure(env.scenario, env.state)
         (legend,) = figure.legends
         assert f"({fix.located.sum()} of {fix.located.size} users)" in legend.get_texts()[0].get_text()

@@ -13,6 +13,7 @@ from jcas_baselines import EqualAllocation, Exact
 from support.scenes import static
 
 from jcas_env import MultiCell, MultiCellConfig
+from jcas_env.scenarios.decoding import simplex_share, simplex_shares
 
 FREE = {"positioning_share": None}
 
@@ -43,6 +44,18 @@ def test_ten_thousand_actions_spend_the_budgets_and_keep_the_floors(scene, rng):
     assert (allocation.power >= problem.power_floor * (1 - 1e-12)).all()
     assert (allocation.bandwidth >= problem.band_floor * (1 - 1e-12)).all()
     assert problem.violation(allocation).max() < 1e-9
+
+
+@pytest.mark.parametrize("bound", [5.0, 40.0, 300.0])
+def test_shares_of_bounded_logits_are_those_with_the_peak_subtracted(bound, rng):
+    cell = rng.integers(0, 3, (4, 9))
+    member = cell[..., :, None] == cell[..., None, :]
+    logits = bound * rng.uniform(-1, 1, (4, 2, 9))
+    whole = np.array([[[np.exp(z - z[m].max()) / np.exp(z[m] - z[m].max()).sum() for m in own] for z in rows]
+                      for own, rows in zip(member, logits, strict=True)])  # fmt: skip
+    expected = np.array([[np.diagonal(row) for row in rows] for rows in whole])
+    np.testing.assert_allclose(simplex_shares(logits, member, bound=bound), expected, rtol=1e-12)
+    np.testing.assert_allclose(simplex_share(logits[:, 0], member), expected[:, 0], rtol=1e-12)
 
 
 @settings(max_examples=60, deadline=None)

@@ -11,6 +11,7 @@ from jcas_baselines import ADMM
 from support.scenes import scenes, static
 
 from jcas_env import MultiCell, MultiCellConfig
+from jcas_env.physics.channel import multipath_channel
 from jcas_env.physics.geometry import in_hexagon
 from jcas_env.scenarios.multicell import observation as seen
 from jcas_env.tree import stack, take, tree_map
@@ -246,9 +247,20 @@ class TestSeeds:
 
         noise = scenario.draw(np.random.default_rng(0), state).noise
         air = take(state.air, 0)
-        known = estimate_links(scenario.config, scenario.layout, air, noise, None).estimate.channel
+        known = estimate_links(scenario.config, air, noise, None).estimate.channel
         error = np.sum(np.abs(known - air.channel) ** 2, axis=(-2, -1)) / np.sum(np.abs(air.channel) ** 2, (-2, -1))
         assert error.mean() == pytest.approx(0.1, rel=0.05)
+
+
+def test_kept_steering_vectors_give_the_channels_of_the_angles():
+    scenario, state = scenes(MultiCellConfig(estimator="perfect", users_per_cell=4), 2)
+    rngs = [np.random.default_rng(lane) for lane in range(2)]
+    for _ in range(3):
+        innovation = stack([scenario.draw(rng, state) for rng in rngs])
+        state = scenario.transition(state, scenario.fallback(scenario.problem(state)), innovation)
+    air = state.air
+    anew = multipath_channel(air.gains, air.aoa_cos, air.aod_cos, rx_antennas=4, tx_antennas=20)
+    np.testing.assert_array_equal(air.channel, anew)
 
 
 class TestObservation:

@@ -66,14 +66,14 @@ class TestPilots:
 
     def test_data_have_the_stated_noise_and_scale(self):
         config = at_snr(MultiCellConfig(csi_delay=0, **SMALL), 0.0)
-        _, states, draws = play(config, 30, 0)
-        air, noise = states[0].air, draws[0].noise
-        heard = sound_antennas(config, air, noise)
+        _, states, draws = play(config, 30, 1)
+        air = states[0].air
+        heard = sound_antennas(config, air, draws[0].noise)
         clean = air.channel / amplitude(air.path_loss_db)[..., None, None]
         assert np.mean(np.abs(clean) ** 2) == pytest.approx(1.0, abs=0.05)
         error = np.mean(np.abs(heard.received[..., -1, :, :] - clean) ** 2, axis=(-2, -1)) / heard.noise_power
         assert error.mean() == pytest.approx(1.0, abs=0.01)
-        few = sound_beams(config, air, noise)
+        few = sound_beams(config, air, draws[1].noise)
         assert few.received.shape == (30, 3, 12, 1, 4, 8)
         gram = np.conj(np.swapaxes(few.beams, -1, -2)) @ few.beams
         np.testing.assert_allclose(gram, np.broadcast_to(np.eye(8), gram.shape), atol=1e-12)
@@ -82,7 +82,7 @@ class TestPilots:
 
     def test_reused_pilots_bring_the_sum_of_all_stations(self):
         config = MultiCellConfig(pilot_reuse=True, pilot_power=1e9, csi_delay=0, **SMALL)
-        _, states, draws = play(config, 1, 0)
+        _, states, draws = play(config, 1, 1)
         air = states[0].air
         heard = (
             sound_antennas(config, air, draws[0].noise).received[0, :, :, -1]
@@ -90,7 +90,7 @@ class TestPilots:
         )
         for cell in range(3):
             np.testing.assert_allclose(heard[cell], air.channel[0].sum(axis=0), rtol=0.05, atol=1e-7)
-        few = sound_beams(config, air, draws[0].noise)
+        few = sound_beams(config, air, draws[1].noise)
         beams = few.beams[0, :, :, 0]
         np.testing.assert_array_equal(beams[1:], beams[:-1])
         heard = few.received[0, :, :, 0] * amplitude(air.path_loss_db)[0, ..., None, None]
@@ -108,13 +108,30 @@ class TestSeeds:
             np.testing.assert_array_equal(air.channel, airs[0].channel)
             np.testing.assert_array_equal(air.position, airs[0].position)
 
+    @pytest.mark.parametrize("name", ["spomp", "crb"])
+    def test_a_lane_draws_the_same_whatever_the_lanes_beside_it_need(self, name):
+        config = MultiCellConfig(estimator=name, angle_coherence=3, queues=True, csi_nmse=0.1, blockage=True, **SMALL)
+        scenario, states, _ = play(config, 2, 0)
+        mixed = states[0]._replace(memory=states[0].memory._replace(age=np.array([0, 2])))
+        lanes = [scenario.draw(np.random.default_rng(5), take(mixed, lane)) for lane in range(2)]
+        both = scenario.draw(np.random.default_rng(5), mixed)
+        assert lanes[0].noise.beam_pilots.size
+        assert not lanes[1].noise.beam_pilots.size
+
+        def same_where_drawn(alone, together):
+            if alone.size:
+                np.testing.assert_array_equal(alone, together)
+
+        for lane in lanes:
+            tree_map(same_where_drawn, lane, both)
+
 
 class TestMemory:
     def test_angles_are_measured_every_few_slots_and_kept_in_between(self):
         _, states, _ = play(MultiCellConfig(angle_coherence=3, **SMALL), 2, 7)
         assert [int(state.memory.age[0]) for state in states] == [0, 1, 2, 0, 1, 2, 0, 1]
         np.testing.assert_array_equal(states[1].memory.aod_cos, states[0].memory.aod_cos)
-        np.testing.assert_array_equal(states[2].memory.fix.position, states[0].memory.fix.position)
+        np.testing.assert_array_equal(states[2].memory.sight.position, states[0].memory.sight.position)
         assert not np.array_equal(states[3].memory.aod_cos, states[2].memory.aod_cos)
         _, states, _ = play(MultiCellConfig(angle_coherence=1, **SMALL), 1, 2)
         assert [int(state.memory.age[0]) for state in states] == [0, 0, 0]
@@ -131,7 +148,7 @@ class TestMemory:
     def test_a_warm_start_is_as_good_as_a_cold_one(self):
         """Check 16: within 0.1 dB at 20 dB, drift below 8.6."""
         config = at_snr(MultiCellConfig(csi_delay=0, angle_coherence=5, grid=100), 20.0)
-        scenario, states, draws = play(config, 12, 5)
+        _, states, draws = play(config, 12, 5)
         air, noise, memory = states[5].air, draws[5].noise, states[4].memory
         true = frame_gains(config, air, noise)
         scale = amplitude(air.path_loss_db)[..., None, None]
@@ -140,8 +157,8 @@ class TestMemory:
             error = np.sum(np.abs(known.channel / scale - air.channel / scale) ** 2, axis=(-2, -1))
             return 10 * np.log10(np.mean(error / np.sum(np.abs(air.channel / scale) ** 2, axis=(-2, -1))))
 
-        warm = error_db(tracking.estimate_links(config, scenario.layout, air, noise, memory).estimate)
-        cold = error_db(tracking.estimate_links(config, scenario.layout, air, noise, None).estimate)
+        warm = error_db(tracking.estimate_links(config, air, noise, memory).estimate)
+        cold = error_db(tracking.estimate_links(config, air, noise, None).estimate)
         assert true.shape[-2] == 6
         assert warm == pytest.approx(cold, abs=0.1)
         assert cold < -25.0
@@ -149,10 +166,10 @@ class TestMemory:
     def test_gains_alone_have_the_error_of_least_squares_at_zero_drift(self):
         """Check 16: mean energy within 0.3 dB of sigma^2 tr((B^H B)^-1 A^H A)."""
         config = at_snr(MultiCellConfig(csi_delay=0, speed=0.0, estimator="spomp", **SMALL), 40.0)
-        scenario, states, draws = play(config, 60, 1)
+        _, states, draws = play(config, 60, 1)
         air, noise, memory = states[1].air, draws[1].noise, states[0].memory
         exact = memory._replace(aod_cos=air.aod_cos, aoa_cos=air.aoa_cos, active=np.ones_like(memory.active))
-        known = tracking.estimate_links(config, scenario.layout, air, noise, exact).estimate
+        known = tracking.estimate_links(config, air, noise, exact).estimate
         scale = amplitude(air.path_loss_db)[..., None, None]
         error = np.sum(np.abs((known.channel - air.channel) / scale) ** 2, axis=(-2, -1))
         heard = sound_beams(config, air, noise)
@@ -170,14 +187,15 @@ class TestMemory:
 
     def test_lanes_of_different_age_are_worked_on_apart(self):
         config = MultiCellConfig(csi_delay=0, angle_coherence=3, **SMALL)
-        scenario, states, draws = play(config, 3, 3)
-        air, noise = states[2].air, draws[2].noise
-        memory = states[1].memory._replace(age=np.array([0, 2, 1]))
-        mixed = tracking.estimate_links(config, scenario.layout, air, noise, memory)
+        scenario, states, _ = play(config, 3, 3)
+        air, memory = states[2].air, states[1].memory._replace(age=np.array([0, 2, 1]))
+        before = states[1]._replace(memory=memory)
+        noise = stack([scenario.draw(np.random.default_rng(lane), before) for lane in range(3)]).noise
+        mixed = tracking.estimate_links(config, air, noise, memory)
         np.testing.assert_array_equal(mixed.memory.age, [1, 0, 2])
         for lane in range(3):
             alone = tracking.estimate_links(
-                config, scenario.layout, *(take(part, slice(lane, lane + 1)) for part in (air, noise, memory))
+                config, *(take(part, slice(lane, lane + 1)) for part in (air, noise, memory))
             )
             tree_map(
                 lambda a, b, lane=lane: np.testing.assert_allclose(a[lane], b[0], rtol=1e-7, atol=1e-12), mixed, alone
@@ -257,23 +275,31 @@ class TestPositions:
     def test_errors_follow_their_bound(self, name, snr_db):
         """With the variance of the grid in the bound of ``omp``: without it 44 % are located at 20 dB, ratio 9."""
         config = at_snr(MultiCellConfig(csi_delay=0, estimator=name), snr_db)
-        _, states, _ = play(config, 6, 0)
-        fix = states[0].memory.fix
+        scenario, states, _ = play(config, 6, 0)
+        fix = scenario.later(states[0]).fix
         assert fix.located.mean() > 0.95
         ratio = (fix.error / fix.bound)[fix.located]
         assert 0.8 < np.sqrt(np.mean(np.sort(ratio)[: int(0.99 * ratio.size)] ** 2)) < 1.25
 
     def test_perfect_knowledge_locates_exactly(self):
-        _, states, _ = play(MultiCellConfig(estimator="perfect", csi_delay=0), 4, 0)
-        fix = states[0].memory.fix
+        scenario, states, _ = play(MultiCellConfig(estimator="perfect", csi_delay=0), 4, 0)
+        fix = scenario.later(states[0]).fix
         assert fix.located.all()
         assert fix.error.max() < 1e-6
 
     def test_without_paths_or_stations_nobody_is_located(self):
         for fields in ({"estimator": "ls"}, {"cells": 1, "estimator": "perfect"}):
-            _, states, _ = play(MultiCellConfig(**SMALL, **fields), 1, 0)
-            assert not states[0].memory.fix.located.any()
-            assert np.isnan(states[0].memory.fix.position).all()
+            scenario, states, _ = play(MultiCellConfig(**SMALL, **fields), 1, 0)
+            fix = scenario.later(states[0]).fix
+            assert not fix.located.any()
+            assert np.isnan(fix.position).all()
+
+    def test_positions_are_found_once_for_a_measurement_and_only_when_somebody_asks(self):
+        scenario, states, _ = play(MultiCellConfig(estimator="perfect", angle_coherence=2, **SMALL), 2, 2)
+        first = scenario.later(states[0])
+        assert "fix" not in vars(first)
+        assert scenario.later(states[1], first) is first
+        assert scenario.later(states[2], first) is not first
 
 
 class TestConfig:

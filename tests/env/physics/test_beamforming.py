@@ -8,6 +8,8 @@ import scipy.linalg
 from support import reference
 from support.scenes import static
 
+from jcas_env import MultiCell, MultiCellConfig
+from jcas_env.physics.arrays import steering_vector
 from jcas_env.physics.beamforming import (
     beams,
     channel_correlation,
@@ -21,7 +23,9 @@ from jcas_env.physics.beamforming import (
     normalise,
     serving_link,
 )
-from jcas_env.physics.grouping import assign_cells, first_fit_groups
+from jcas_env.physics.channel import PathChannel
+from jcas_env.physics.combining.paths import gev_combiner_of_paths
+from jcas_env.physics.grouping import BITS, _fit_by_masks, _fit_by_rows, assign_cells, first_fit_groups
 
 POWER, NOISE = {"power": 10.0}, {"noise_power": 2e-13}
 
@@ -30,6 +34,46 @@ POWER, NOISE = {"power": 10.0}, {"noise_power": 2e-13}
 def scene():
     """Two scenes of three cells with four users each, 8 x 4 antennas."""
     return static(2, users_per_cell=4, bs_antennas=8, ue_antennas=4)
+
+
+def sums_of_paths(rng, cells=3, users=12, paths=3, rx=4, tx=8):
+    """Random channels as their paths, two lanes of them, with interference of very different power."""
+    links = (2, cells, users, paths)
+    gains = rng.normal(size=links) + 1j * rng.normal(size=links)
+    gains = 1e-5 * gains * 10.0 ** rng.uniform(-2, 0, (2, cells, users, 1))
+    u, v = rng.uniform(-1, 1, links), rng.uniform(-1, 1, links)
+    return PathChannel(gains, u, steering_vector(v, antennas=rx), steering_vector(-u, antennas=tx))
+
+
+class TestPaths:
+    """Oracles are the functions of channel matrices."""
+
+    def test_channels_behind_combiners_are_those_of_the_matrices(self, backend, rng):
+        channel = sums_of_paths(rng)
+        w = normalise(rng.normal(size=(2, 12, 4)) + 1j * rng.normal(size=(2, 12, 4)))
+        got = backend.numpy(PathChannel(*(backend.asarray(part) for part in channel)).behind(backend.asarray(w)))
+        np.testing.assert_allclose(got, effective_channel(channel.matrix, w), atol=1e-18)
+
+    @pytest.mark.parametrize("cells", [1, 3])
+    @pytest.mark.parametrize(("rx", "tx", "paths"), [(4, 8, 3), (2, 3, 2), (1, 20, 1), (3, 2, 5)])
+    def test_combiner_is_that_of_the_matrices(self, backend, cells, rx, tx, paths, rng):
+        channel = sums_of_paths(rng, cells=cells, rx=rx, tx=tx, paths=paths)
+        cell = np.broadcast_to(np.repeat(np.arange(cells), 12 // cells), (2, 12))
+        of_matrices = combiner(channel.matrix, cell, kind="gev", **POWER, **NOISE)
+        there = PathChannel(*(backend.asarray(part) for part in channel))
+        got = normalise(backend.numpy(gev_combiner_of_paths(there, crowd=12 // cells, **POWER, **NOISE)))
+        np.testing.assert_allclose(np.abs(np.sum(np.conj(got) * of_matrices, axis=-1)), 1.0, rtol=1e-12)
+
+    def test_a_user_out_of_reach_gets_the_first_unit_vector(self):
+        scenario = MultiCell(MultiCellConfig(estimator="perfect", users_per_cell=2))
+        air = scenario.sample(0).air
+        silent = air._replace(gains=air.gains * (np.arange(6) != 1)[:, None])
+        state = scenario.sample(0)
+        csi, _ = scenario._update_knowledge(silent, None, state.cell, None)
+        np.testing.assert_array_equal(csi.combiner[1], [1, 0, 0, 0])
+        assert csi.error[1] == 1.0
+        assert (csi.error[[0, 2, 3, 4, 5]] == 0.0).all()
+        assert (csi.gain[1] == 0.0).all()
 
 
 def stacked(channel: np.ndarray, user: int, cell: int) -> np.ndarray:
@@ -193,6 +237,22 @@ def test_unknown_choices_are_refused(scene):
 
 
 class TestGroups:
+    def test_first_fit_by_masks_is_that_by_rows(self, backend, rng):
+        conflict = rng.uniform(size=(5, BITS, BITS)) < np.array([0.02, 0.1, 0.3, 0.8, 1.0])[:, None, None]
+        conflict = backend.asarray(conflict | np.swapaxes(conflict, -1, -2))
+        by_masks, by_rows = (backend.numpy(fit(conflict)) for fit in (_fit_by_masks, _fit_by_rows))
+        np.testing.assert_array_equal(by_masks, by_rows)
+        assert by_masks.max() == BITS - 1
+
+    @pytest.mark.parametrize("threshold", [0.4, np.array([0.3] * 4 + [0.6] * 4 + [2.0] * 4)])
+    def test_first_fit_cell_by_cell_is_that_of_all_users(self, threshold, rng):
+        rho = rng.uniform(size=(3, 12, 12))
+        rho = np.maximum(rho, np.swapaxes(rho, -1, -2))
+        cell = np.broadcast_to(np.repeat(np.arange(3), 4), (3, 12))
+        limit = threshold if isinstance(threshold, float) else np.broadcast_to(threshold, (3, 12))
+        whole = first_fit_groups(rho, cell, limit)
+        np.testing.assert_array_equal(first_fit_groups(rho, cell, limit, crowd=4), whole)
+
     def test_first_fit_equals_the_loop(self, backend, rng):
         raw = rng.random((3, 12, 12))
         rho = (raw + np.swapaxes(raw, -1, -2)) / 2
@@ -248,3 +308,10 @@ class TestAssignment:
             allocation = solver.solve(scene.problem).allocation
             assert scene.truth.violation(allocation).max() < 1e-9
             assert np.isfinite(scene.truth.utility(allocation)).all()
+
+
+def test_gains_of_own_beams_alone_are_those_of_all_beams(backend, scene):
+    csi, cell = scene.state.csi, scene.state.cell
+    arrays = [backend.asarray(part) for part in (csi.channel, csi.beam, cell)]
+    own, every = (backend.numpy(effective_gain(*arrays, crowd=crowd)) for crowd in (4, None))
+    np.testing.assert_allclose(own, every, rtol=1e-9)

@@ -21,7 +21,7 @@ from .estimation_cost import STYLES, full_power_snr_db
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from jcas_env.scenarios.multicell.state import PositionFix
+    from jcas_env.scenarios.multicell.knowledge.positions import PositionFix
 
 ESTIMATORS = ("spomp", "omp")
 SNRS_DB = (0.0, 10.0, 20.0, 30.0)
@@ -53,7 +53,7 @@ def fixes(estimator: str, snr_db: float, seeds: range) -> PositionFix:
     config = MultiCellConfig.preset("luo2023-static", estimator=estimator)
     power = config.power_budget * 10 ** ((snr_db - full_power_snr_db()) / 10)
     scenario = MultiCell(config.with_fields({"pilot_power": power}))
-    return scenario.sample(seeds).memory.fix
+    return scenario.later(scenario.sample(seeds)).fix
 
 
 def _compute(effort: Effort) -> Iterator[dict[str, Any]]:

@@ -151,10 +151,13 @@ def project_jets(data: Array, s: Array, a: Array) -> Array:
     return xp.concat([receive(q, both), receive(q[..., :paths, :, :], slope)], axis=-2)
 
 
-def correlation(aperture: Aperture, one: tuple[Array, Array], two: tuple[Array, Array]) -> Array:
+def correlation(
+    aperture: Aperture, one: tuple[Array, Array], two: tuple[Array, Array], known: tuple[Array, Array] | None = None
+) -> Array:
     """Inner products of atoms at two sets of angles (v, w), (links, groups, paths of one, paths of two) [-].
 
-    The Hadamard product of spec estimation 3.5.
+    The Hadamard product of spec estimation 3.5. ``known`` are the :func:`factors` of the first set, where they are at
+    hand; a second set that is the first shares them.
     """
     if aperture.beams is None:
         (tx,), (rx,) = (
@@ -162,7 +165,8 @@ def correlation(aperture: Aperture, one: tuple[Array, Array], two: tuple[Array, 
             for p, q, antennas in zip(one, two, aperture[:2], strict=True)
         )
         return tx * rx
-    (s, a), (r, b) = factors(aperture, *one), factors(aperture, *two)
+    s, a = factors(aperture, *one) if known is None else known
+    r, b = (s, a) if two is one else factors(aperture, *two)
     return conjugate(_inner(s, r)) * _inner(a, b)
 
 

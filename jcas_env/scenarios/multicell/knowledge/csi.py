@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace
-
 from ....physics.beamforming import (
     beams,
     channel_correlation,
@@ -12,15 +10,18 @@ from ....physics.beamforming import (
     effective_channel,
     effective_gain,
     leakage,
+    normalise,
     serving_link,
 )
+from ....physics.combining.paths import gev_combiner_of_paths
+from ....physics.combining.small_matrices import SIZE
 from ....physics.estimation import Estimate
 from ....physics.estimation.omp import omp
 from ....physics.grouping import first_fit_groups
 from ....physics.rates import sensing_gain
-from ....types import Array
+from ....types import Array, array_namespace
 from ..config import MultiCellConfig
-from ..state import Csi
+from ..state import Air, Csi
 from .estimate import LinkEstimate
 
 
@@ -32,12 +33,12 @@ def departure(config: MultiCellConfig, estimate: Estimate, cell: Array) -> Array
     xp = array_namespace(estimate.gains, cell)
     # A path that was not found is weaker than any that was, even one of gain zero.
     strength = xp.where(estimate.active, xp.abs(estimate.gains), -xp.ones_like(estimate.aod_cos))
-    best = xp.argmax(serving_link(strength, cell), axis=-1, keepdims=True)
-    strongest = xp.take_along_axis(serving_link(estimate.aod_cos, cell), best, axis=-1)[..., 0]
-    own = serving_link(estimate.channel, cell)
-    reported = xp.any(serving_link(xp.astype(estimate.active, strength.dtype), cell) > 0, axis=-1)
+    best = xp.argmax(serving_link(strength, cell, config.crowd), axis=-1, keepdims=True)
+    strongest = xp.take_along_axis(serving_link(estimate.aod_cos, cell, config.crowd), best, axis=-1)[..., 0]
+    reported = xp.any(serving_link(xp.astype(estimate.active, strength.dtype), cell, config.crowd) > 0, axis=-1)
     if bool(xp.all(reported)):
         return strongest
+    own = serving_link(estimate.channel, cell, config.crowd)
     # The search expects channels at unit large-scale gain; a channel of zeros stays as it is.
     scale = xp.sqrt(xp.mean(xp.abs(own) ** 2, axis=(-2, -1), keepdims=True))
     unit = own / xp.where(scale > 0, scale, xp.ones_like(scale))
@@ -45,38 +46,26 @@ def departure(config: MultiCellConfig, estimate: Estimate, cell: Array) -> Array
     return xp.where(reported, strongest, pick.aod_cos[..., 0])
 
 
-def knowledge_of(config: MultiCellConfig, links: LinkEstimate, truth: Array, cell: Array, threshold: Array) -> Csi:
+def knowledge_of(config: MultiCellConfig, links: LinkEstimate, air: Air, cell: Array, threshold: Array) -> Csi:
     """Combiners, beams, groups and gains that follow from an estimate.
 
     ``cell`` (..., users); ``threshold`` (..., users) is the grouping threshold of the user's cell
-    (spec multicell 2.3, 2.4, 3). ``truth`` are the true channels of the same slot, for the errors that nobody knows.
+    (spec multicell 2.3, 2.4, 3). ``air`` is the truth of the same slot: what is known where paths are, and for the
+    errors that nobody knows.
     """
-    xp = array_namespace(truth)
-    channel = links.estimate.channel
-    w = combiner(
-        channel,
-        cell,
-        kind=config.combiner_kind,
-        power=config.power_budget,
-        noise_power=config.noise_density * config.band_budget,
-    )
-    w = constant_modulus(w) if config.analog else w
-    effective = effective_channel(channel, w)
-    correlation = channel_correlation(effective, cell)
-    group = first_fit_groups(correlation, cell, threshold)
-    beam = beams(effective, cell, group, precoder=config.precoder)
+    w, effective = _heard(config, links, air, cell)
+    correlation = channel_correlation(effective, cell, crowd=config.crowd)
+    group = first_fit_groups(correlation, cell, threshold, crowd=config.crowd)
+    beam = beams(effective, cell, group, precoder=config.precoder, crowd=config.crowd)
     beam = constant_modulus(beam) if config.analog else beam
-    own, true = serving_link(channel, cell), serving_link(truth, cell)
-    # An estimate with as much error as power tells nothing, and neither does one without power: error 1.
-    known = xp.sum(xp.abs(own) ** 2, axis=(-2, -1))
-    error = serving_link(links.error[..., None], cell)[..., 0]
+    error, nmse = _errors(config, links, air, cell)
     return Csi(
         channel=effective,
         combiner=w,
         beam=beam,
         group=group,
         correlation=correlation,
-        gain=effective_gain(effective, beam, cell),
+        gain=effective_gain(effective, beam, cell, crowd=config.crowd),
         leakage=leakage(effective, cell),
         sensing_gain=sensing_gain(
             departure(config, links.estimate, cell),
@@ -84,6 +73,48 @@ def knowledge_of(config: MultiCellConfig, links: LinkEstimate, truth: Array, cel
             prior_variance=config.prior_variance,
             kind=config.positioning_gain,
         ),
-        error=xp.where(error < known, error / xp.where(known > 0, known, 1.0), xp.ones_like(known)),
-        nmse=xp.sum(xp.abs(own - true) ** 2, axis=(-2, -1)) / xp.sum(xp.abs(true) ** 2, axis=(-2, -1)),
+        error=error,
+        nmse=nmse,
     )
+
+
+def _heard(config: MultiCellConfig, links: LinkEstimate, air: Air, cell: Array) -> tuple[Array, Array]:
+    """Combiners (..., users, ue_antennas), and the known channels behind them, (..., cells, users, bs_antennas)."""
+    power, noise_power = config.power_budget, config.noise_density * config.band_budget
+    if config.knows_paths and config.crowd and config.combiner_kind == "gev" and config.ue_antennas <= SIZE:
+        w = gev_combiner_of_paths(air.paths, crowd=config.crowd, power=power, noise_power=noise_power)
+        xp = array_namespace(w)
+        dead = xp.all(serving_link(air.gains, cell, config.crowd) == 0, axis=-1)
+        w = normalise(xp.where(dead[..., None], 0.0, w))
+    else:
+        channel = air.channel if config.knows_paths else links.estimate.channel
+        w = combiner(channel, cell, kind=config.combiner_kind, power=power, noise_power=noise_power)
+    w = constant_modulus(w) if config.analog else w
+    return w, air.paths.behind(w) if config.knows_paths else effective_channel(links.estimate.channel, w)
+
+
+def _errors(config: MultiCellConfig, links: LinkEstimate, air: Air, cell: Array) -> tuple[Array, Array]:
+    """Errors of the serving channels, relative to their power, (..., users) [-]: as the network expects, and the true.
+
+    An estimate with as much error as power tells nothing, and neither does one without power: error 1.
+    """
+    xp = array_namespace(air.gains)
+    if config.knows_paths:
+        dead = xp.all(serving_link(air.gains, cell, config.crowd) == 0, axis=-1)
+        return xp.astype(dead, air.position.dtype), xp.zeros_like(air.position[..., 0])
+    own = serving_link(links.estimate.channel, cell, config.crowd)
+    known = _energy(own)
+    error = serving_link(links.error[..., None], cell, config.crowd)[..., 0]
+    expected = xp.where(error < known, error / xp.where(known > 0, known, 1.0), xp.ones_like(known))
+    return expected, _true_error(own, serving_link(air.channel, cell, config.crowd))
+
+
+def _energy(matrix: Array) -> Array:
+    """Sum of squares of matrices, (..., rx, tx) complex -> (...,)."""
+    xp = array_namespace(matrix)
+    return xp.sum(xp.real(matrix) ** 2 + xp.imag(matrix) ** 2, axis=(-2, -1))
+
+
+def _true_error(known: Array, true: Array) -> Array:
+    """Error of known channels (..., rx, tx), relative to the power of the true ones, (...,) [-]."""
+    return _energy(known - true) / _energy(true)

@@ -9,51 +9,40 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-from array_api_compat import array_namespace, device
-from scipy import stats
-
 from ....batching import gather, indices, reassemble
 from ....physics.estimation import ESTIMATORS, Estimate, Start
-from ....physics.estimation.bounds import angle_covariance_bound
 from ....physics.estimation.known_angles import gains_on_known_angles
-from ....physics.localisation import locate
 from ....tree import tree_map
-from ....types import Array
+from ....types import Array, array_namespace, device
 from ..config import MultiCellConfig
-from ..network.layout import Layout
-from ..state import Air, ChannelNoise, Memory, PositionFix
+from ..state import Air, ChannelNoise, Memory, Sight
 from .sounding import amplitude, frame_gains, pilot_noise_power, sound_antennas, sound_beams
 
 T = TypeVar("T")
-
-MISFIT_TAIL = 2e-4
-"""Probability with which a user that is where its bearings say is not located (spec multicell 2.7)."""
 
 
 class LinkEstimate(NamedTuple):
     """Estimate of a slot's links, and what is remembered of it."""
 
     estimate: Estimate
-    """In the true scale and without a snapshots axis: ``channel`` (..., cells, users, ue_antennas, bs_antennas),
-    ``gains`` (..., cells, users, paths)."""
+    """In the true scale and without a snapshots axis: ``channel`` (..., cells, users, ue_antennas, bs_antennas), empty
+    where paths are known and say it all; ``gains`` (..., cells, users, paths)."""
     error: Array
     """(..., cells, users): expected energy of the channel's error, as far as the network knows [-]."""
     memory: Memory
 
 
-def estimate_links(
-    config: MultiCellConfig, layout: Layout, air: Air, noise: ChannelNoise, memory: Memory | None
-) -> LinkEstimate:
+def estimate_links(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Memory | None) -> LinkEstimate:
     """Estimate all links of a slot; ``memory`` is None in the first slot of an episode.
 
     Lanes whose angles are due and lanes whose angles are not are worked on apart.
     """
     if memory is None:
-        return _measure(config, layout, air, noise, None)
+        return _measure(config, air, noise, None)
     xp = array_namespace(memory.age)
     due = memory.age + 1 >= config.angle_coherence
     if bool(xp.all(due)):
-        return _measure(config, layout, air, noise, memory)
+        return _measure(config, air, noise, memory)
     if not bool(xp.any(due)):
         return _hold(config, air, noise, memory)
     flat = xp.reshape(due, (-1,))
@@ -65,33 +54,27 @@ def estimate_links(
         return gather(rows, lanes)
 
     pieces = [
-        _measure(config, layout, some(air, measured), some(noise, measured), some(memory, measured)),
+        _measure(config, some(air, measured), some(noise, measured), some(memory, measured)),
         _hold(config, some(air, held), some(noise, held), some(memory, held)),
     ]
     links = reassemble(pieces, [measured, held])
     return tree_map(lambda leaf: xp.reshape(leaf, (*due.shape, *leaf.shape[1:])), links)
 
 
-def _measure(
-    config: MultiCellConfig, layout: Layout, air: Air, noise: ChannelNoise, memory: Memory | None
-) -> LinkEstimate:
-    """Estimate angles and gains, and locate the users."""
+def _measure(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Memory | None) -> LinkEstimate:
+    """Estimate angles and gains."""
     xp = array_namespace(air.gains)
-    scale, noise_power = amplitude(air.path_loss_db), pilot_noise_power(config, air.path_loss_db)
+    noise_power = pilot_noise_power(config, air.path_loss_db)
     estimate = _estimate(config, air, noise, memory)
-    fix = _locate(config, layout, estimate, noise_power, air.position)
-    age = xp.zeros(scale.shape[:-2], dtype=xp.int64, device=device(scale))
-    return LinkEstimate(
-        _in_true_scale(config, estimate, scale, air.channel, noise.error),
-        _expected_error(config, estimate, noise_power, gains_only=False) * scale**2,
-        Memory(estimate.aod_cos, estimate.aoa_cos, estimate.active, fix, age),
-    )
+    angles = (estimate.aod_cos, estimate.aoa_cos, estimate.active)
+    age = xp.zeros(noise_power.shape[:-2], dtype=xp.int64, device=device(noise_power))
+    memory = Memory(*angles, Sight(*angles, estimate.gains, noise_power, air.position), age)
+    return _in_true_scale(config, air, noise, estimate, memory, gains_only=False)
 
 
 def _hold(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Memory) -> LinkEstimate:
     """Estimate gains on the angles that are known, or everything from this slot alone; positions stay."""
     memory = memory._replace(age=memory.age + 1)
-    scale, noise_power = amplitude(air.path_loss_db), pilot_noise_power(config, air.path_loss_db)
     known = ESTIMATORS[config.estimator].keeps_angles
     if known:
         heard = sound_beams(config, air, noise)
@@ -101,11 +84,7 @@ def _hold(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Memory
     else:
         estimate = _estimate(config, air, noise, None)
         memory = memory._replace(aod_cos=estimate.aod_cos, aoa_cos=estimate.aoa_cos, active=estimate.active)
-    return LinkEstimate(
-        _in_true_scale(config, estimate, scale, air.channel, noise.error),
-        _expected_error(config, estimate, noise_power, gains_only=known) * scale**2,
-        memory,
-    )
+    return _in_true_scale(config, air, noise, estimate, memory, gains_only=known)
 
 
 def _estimate(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Memory | None) -> Estimate:
@@ -119,7 +98,8 @@ def _estimate(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Me
         "paths": lambda: config.total_paths,
         "grid": lambda: config.grid,
         "start": lambda: None if memory is None else Start(memory.aod_cos, memory.aoa_cos, memory.active),
-        "channel": lambda: (air.channel / scale)[..., None, :, :],
+        # The truth alone asks for matrices. They are not scaled down and up again, nor made where paths say it all.
+        "channel": lambda: air.departure[..., None, :0, :] if config.knows_paths else air.channel[..., None, :, :],
         "gains": lambda: frame_gains(config, air, noise) if estimator.surrogate else air.gains[..., None, :] / scale,
         "aod_cos": lambda: air.aod_cos,
         "aoa_cos": lambda: air.aoa_cos,
@@ -130,89 +110,48 @@ def _estimate(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Me
     return estimator(**{need: offers[need]() for need in estimator.needs})
 
 
-def _in_true_scale(config: MultiCellConfig, estimate: Estimate, scale: Array, channel: Array, error: Array) -> Estimate:
+def _in_true_scale(
+    config: MultiCellConfig, air: Air, noise: ChannelNoise, estimate: Estimate, memory: Memory, *, gains_only: bool
+) -> LinkEstimate:
     r"""The last snapshot, in its true scale, with the i.i.d. error of the test knob ``csi_nmse`` on top.
 
-    :math:`\hat H + \sqrt{\mathrm{nmse}\, \overline{|H|^2}}\, \mathcal{CN}(0, 1)` per link (spec multicell 0), where
-    ``channel`` is the true H, ``error`` the CN(0, 1) and ``scale`` (..., cells, users) the large-scale amplitude.
+    :math:`\hat H + \sqrt{\mathrm{nmse}\, \overline{|H|^2}}\, \mathcal{CN}(0, 1)` per link (spec multicell 0), H the
+    truth. The expected error is that of :func:`_expected_error`, plus :math:`\mathrm{nmse}\, \lVert \hat H \rVert^2`.
     """
-    xp = array_namespace(channel)
-    # The truth is not scaled down and up again: that costs time and a rounding.
-    perfect = config.estimator == "perfect"
-    known = channel if perfect else estimate.channel[..., -1, :, :] * scale[..., None, None]
+    xp = array_namespace(air.gains)
+    if config.knows_paths:
+        truth = estimate._replace(channel=estimate.channel[..., -1, :, :], gains=air.gains)
+        return LinkEstimate(truth, xp.zeros_like(air.path_loss_db), memory)
+    scale, noise_power = amplitude(air.path_loss_db), pilot_noise_power(config, air.path_loss_db)
+    known = estimate.channel[..., -1, :, :]
+    if config.estimator != "perfect":
+        known = known * scale[..., None, None]
+    expected = _expected_error(config, estimate, noise_power, gains_only=gains_only) * scale**2
     if config.csi_nmse:
-        power = xp.mean(xp.abs(channel) ** 2, axis=(-2, -1), keepdims=True)
-        known = known + xp.sqrt(config.csi_nmse * power) * error
-    return estimate._replace(
+        expected = expected + config.csi_nmse * xp.sum(xp.abs(known) ** 2, axis=(-2, -1))
+        power = xp.mean(xp.abs(air.channel) ** 2, axis=(-2, -1), keepdims=True)
+        known = known + xp.sqrt(config.csi_nmse * power) * noise.error
+    estimate = estimate._replace(
         channel=known,
         gains=estimate.gains[..., -1, :] * scale[..., None],
         variance=estimate.variance * scale[..., None] ** 2,
     )
+    return LinkEstimate(estimate, expected, memory)
 
 
 def _expected_error(config: MultiCellConfig, estimate: Estimate, noise_power: Array, *, gains_only: bool) -> Array:
     r"""Energy of the error that the noise alone leaves on a channel, by the number of things that were estimated.
 
     :math:`\sigma^2 (L + n_a/(2T))` with L found paths and n_a angles; :math:`\sigma^2 L M/P` where gains alone are
-    measured; :math:`\sigma^2 M N` without a statement about paths; plus ``csi_nmse`` (spec estimation 1.9, 8.5).
+    measured; :math:`\sigma^2 M N` without a statement about paths (spec estimation 1.9, 8.5).
     Returns (..., cells, users), like ``noise_power`` at unit large-scale gain [-].
     """
     xp = array_namespace(noise_power)
+    if config.estimator == "perfect":
+        return xp.zeros_like(noise_power)
     entries = float(config.bs_antennas * config.ue_antennas)
     found = xp.sum(xp.astype(estimate.active, noise_power.dtype), axis=-1)
     per_path = 1.0 + (0.5 if config.ue_antennas == 1 else 1.0) / estimate.gains.shape[-2]
     if gains_only:
         per_path = config.bs_antennas / min(config.pilots, config.bs_antennas)
-    counted = noise_power * xp.where(found > 0, found * per_path, entries)
-    if config.estimator == "perfect":
-        counted = xp.zeros_like(counted)
-    if config.csi_nmse:
-        energy = xp.sum(xp.abs(estimate.channel[..., -1, :, :]) ** 2, axis=(-2, -1))
-        counted = counted + config.csi_nmse * energy
-    return counted
-
-
-def _locate(
-    config: MultiCellConfig, layout: Layout, estimate: Estimate, noise_power: Array, position: Array
-) -> PositionFix:
-    """Positions from the strongest path's departure at every station, and their errors (spec multicell 2.7).
-
-    A cosine has the variance of its Cramér-Rao bound and of the grid it may lie on: by the former alone three bearings
-    on a grid seldom agree, and most users would not be located.
-
-    Orientations are not estimated, though the arrivals would give them (spec multicell 2.7): no decision and no rate
-    depends on them, since combiners follow from the channel, and their bound is not that of the arrivals alone, for the
-    error of the position ties all bearings of a user together.
-    """
-    xp = array_namespace(position)
-    layout = layout.like(position)
-    power = xp.mean(xp.abs(estimate.gains) ** 2, axis=-2)
-    reported = xp.any(estimate.active, axis=-1)
-    if config.estimator == "perfect":  # one slot stands for the frames that would have been sounded
-        noise_power = noise_power / config.snapshots
-    covariance = angle_covariance_bound(
-        estimate.aod_cos,
-        estimate.aoa_cos,
-        estimate.gains,
-        noise_power,
-        active=estimate.active,
-        tx_antennas=config.bs_antennas,
-        rx_antennas=config.ue_antennas,
-    )
-    strongest = xp.argmax(xp.where(estimate.active, power, -xp.ones_like(power)), axis=-1, keepdims=True)
-    cosine = xp.take_along_axis(estimate.aod_cos, strongest, axis=-1)[..., 0]
-    spread = xp.linalg.diagonal(covariance)[..., : power.shape[-1]]
-    variance = xp.take_along_axis(spread, strongest, axis=-1)[..., 0]
-    variance = variance + ESTIMATORS[config.estimator].grid_variance(config.grid)
-    freedom = max(config.cells - 2, 1)
-    found = locate(
-        xp.matrix_transpose(cosine),
-        xp.matrix_transpose(variance),
-        xp.matrix_transpose(reported),
-        layout.stations,
-        layout.axes,
-        radius=config.radius,
-        limit=float(stats.chi2.isf(MISFIT_TAIL, freedom)),
-    )
-    offset = found.position - position
-    return PositionFix(found.position, xp.hypot(offset[..., 0], offset[..., 1]), found.bound, found.located)
+    return noise_power * xp.where(found > 0, found * per_path, entries)

@@ -13,12 +13,10 @@ from __future__ import annotations
 from math import log, pi, sqrt
 from typing import NamedTuple
 
-from array_api_compat import array_namespace
-
 from ....physics.channel import multipath_channel
 from ....physics.estimation.pilots import measure, pilot_beams
 from ....physics.motion import autoregressive_fading
-from ....types import Array
+from ....types import Array, array_namespace
 from ..config import MultiCellConfig
 from ..network.motion import link_gains
 from ..state import Air, ChannelNoise
@@ -87,14 +85,14 @@ def sound_antennas(config: MultiCellConfig, air: Air, noise: ChannelNoise) -> So
 
 def sound_beams(config: MultiCellConfig, air: Air, noise: ChannelNoise) -> Sounding:
     """One frame of ``pilots`` random constant-modulus beams, for the gains on known angles (spec estimation 8.5)."""
-    xp = array_namespace(air.channel)
+    xp = array_namespace(air.gains)
     channel = (air.channel / amplitude(air.path_loss_db)[..., None, None])[..., None, :, :]
     pilots = min(config.pilots, config.bs_antennas)
     beams = pilot_beams(xp.argsort(noise.beam_order, axis=-1)[..., :pilots], 2.0 * pi * noise.beam_phase)
     beams = beams[..., None, :, :]
     if config.pilot_reuse:
         beams = xp.broadcast_to(beams[..., :1, :, :, :, :], beams.shape)
-    return _sounded(config, air.path_loss_db, channel, beams, noise.pilots[..., -1:, :, :pilots])
+    return _sounded(config, air.path_loss_db, channel, beams, noise.beam_pilots)
 
 
 def _sounded(

@@ -2,18 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
+from typing import NamedTuple
+
 import numpy as np
 
 from ....physics.estimation import ESTIMATORS
 from ....physics.estimation.crb import crb_normals
+from ....tree import take, tree_map
+from ....types import Array, array_namespace
 from ..config import MultiCellConfig
 from ..state import ChannelNoise, Initial, Innovation
+
+REAL, COMPLEX = np.zeros(0), np.zeros(0, dtype=complex)
+"""What stands for randomness that nothing uses."""
+NO_NOISE = ChannelNoise(COMPLEX, COMPLEX, REAL, COMPLEX, REAL, REAL, REAL, COMPLEX)
+"""That of a slot in which nothing is estimated."""
+
+HOLDING, AFTER = 1, 2
+"""Second part of the seeds of the generators for gains alone, and for what is drawn after any estimate's noise."""
+
+
+class Work(NamedTuple):
+    """What is estimated in a slot, in some lane at least of those that draw together."""
+
+    measures: bool
+    """Angles and gains, as in the first slot of an episode, or all that is wanted from this slot alone."""
+    holds: bool
+    """Gains alone, on the angles that are known."""
+
+
+def first_work(config: MultiCellConfig) -> Work:
+    """What is estimated in the first slot of an episode; nothing where the truth is known."""
+    return Work(measures=ESTIMATORS[config.estimator].pilot_frames(config.snapshots) > 0, holds=False)
+
+
+def work_after(config: MultiCellConfig, age: Array) -> Work:
+    """What is estimated in the slot after a state, whose angles are ``age`` (...,) slots old."""
+    first = first_work(config)
+    if not ESTIMATORS[config.estimator].keeps_angles:
+        return first
+    xp = array_namespace(age)
+    due = age + 1 >= config.angle_coherence
+    return Work(measures=bool(xp.any(due)), holds=not bool(xp.all(due)))
 
 
 def complex_normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
     """Independent CN(0, 1) samples."""
-    parts = rng.standard_normal((*shape, 2))
-    return (parts[..., 0] + 1j * parts[..., 1]) / np.sqrt(2.0)
+    return _as_complex_normal(rng.standard_normal((*shape[:-1], 2 * shape[-1])))
+
+
+def _as_complex_normal(parts: np.ndarray) -> np.ndarray:
+    """CN(0, 1) samples (..., n) of standard normals (..., 2 n), real and imaginary parts in turn."""
+    return (parts * (1.0 / np.sqrt(2.0))).view(complex)  # hashes of scenes hold it to the last bit
 
 
 def _path_cosines(config: MultiCellConfig, rng: np.random.Generator) -> np.ndarray:
@@ -27,29 +69,37 @@ def _path_cosines(config: MultiCellConfig, rng: np.random.Generator) -> np.ndarr
     return np.cos(centres + offsets).reshape(*links, clusters * paths)
 
 
-def _channel_noise(config: MultiCellConfig, rng: np.random.Generator) -> ChannelNoise:
-    """Randomness of one estimate, in the order in which the configuration asks for it."""
+def _measuring_noise(config: MultiCellConfig, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Randomness of an estimate of angles and gains, or from one slot alone, by fields of :class:`ChannelNoise`."""
     links = (config.cells, config.users)
     estimator = ESTIMATORS[config.estimator]
     frames = estimator.pilot_frames(config.snapshots)
-    held = estimator.keeps_angles and config.angle_coherence > 1
-    on_data = "received" in estimator.needs
-    antennas = (config.ue_antennas, config.bs_antennas)
-    received = (*links, frames if on_data else 1, *antennas)
-    earlier = max(frames - 1, 0)
-    normals = crb_normals(
-        paths=config.total_paths, snapshots=frames, tx_antennas=config.bs_antennas, rx_antennas=config.ue_antennas
-    )
-    real, unused = np.zeros(0), np.zeros(0, dtype=complex)
-    return ChannelNoise(
-        pilots=complex_normal(rng, *received) if on_data or held else unused,
-        frame_scatter=complex_normal(rng, *links, earlier, _fading_paths(config)) if frames else unused,
-        frame_phase=rng.standard_normal((*links, earlier)) if frames else real,
-        beam_order=rng.random((*links, config.bs_antennas)) if held else real,
-        beam_phase=rng.random((*links, config.bs_antennas)) if held else real,
-        surrogate=rng.standard_normal((*links, normals)) if estimator.surrogate else real,
-        error=complex_normal(rng, *links, *antennas) if config.csi_nmse else unused,
-    )
+    antennas = {"rx_antennas": config.ue_antennas, "tx_antennas": config.bs_antennas}
+    draws = {}
+    # A surrogate sees no pilots, but a seed has always drawn those of a frame, and beams, before its errors.
+    unseen = estimator.surrogate and config.angle_coherence > 1
+    if "received" in estimator.needs or unseen:
+        draws["pilots"] = complex_normal(rng, *links, 1 if unseen else frames, *antennas.values())
+    draws["frame_scatter"] = complex_normal(rng, *links, frames - 1, _fading_paths(config))
+    draws["frame_phase"] = rng.standard_normal((*links, frames - 1))
+    if estimator.surrogate:
+        if unseen:
+            del draws["pilots"]
+            rng.random((2, *links, config.bs_antennas))
+        count = crb_normals(paths=config.total_paths, snapshots=frames, **antennas)
+        draws["surrogate"] = rng.standard_normal((*links, count))
+    return draws
+
+
+def _holding_noise(config: MultiCellConfig, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Randomness of an estimate of gains on known angles, by the fields of :class:`ChannelNoise`."""
+    links = (config.cells, config.users)
+    pilots = min(config.pilots, config.bs_antennas)
+    return {
+        "beam_pilots": complex_normal(rng, *links, 1, config.ue_antennas, pilots),
+        "beam_order": rng.random((*links, config.bs_antennas)),
+        "beam_phase": rng.random((*links, config.bs_antennas)),
+    }
 
 
 def _fading_paths(config: MultiCellConfig) -> int:
@@ -57,27 +107,70 @@ def _fading_paths(config: MultiCellConfig) -> int:
     return config.total_paths if config.rician_db is None else config.total_paths - 1
 
 
-def spawn_generator(rng: np.random.Generator) -> np.random.Generator:
-    """A generator of its own for what a configuration may or may not draw.
+def spawn_seed(rng: np.random.Generator) -> int:
+    """Seed of a generator of its own for what a configuration, or a slot, may or may not draw.
 
-    One number of ``rng`` seeds it, so that a seed means the same users and channels whatever the estimator: losses by
-    estimation and by allocation can be told apart.
+    It is one number of ``rng`` whatever is drawn, so that a seed means the same users and channels whatever the
+    estimator: losses by estimation and by allocation can be told apart.
     """
-    return np.random.default_rng(rng.integers(2**63))
+    return int(rng.bit_generator.random_raw() >> 1)  # what `rng.integers(2**63)` gives, at an eighth of its time
 
 
-def draw_innovation(config: MultiCellConfig, rng: np.random.Generator) -> Innovation:
-    """Randomness of one slot of one lane (spec multicell 8)."""
+def _own_draws(config: MultiCellConfig, seed: int, work: Work) -> tuple[np.ndarray, np.ndarray, ChannelNoise]:
+    """Blockage, arrivals and noise of a slot: what not every configuration and slot uses.
+
+    Where the work differs from slot to slot, what is held and what every slot draws after it have generators of their
+    own: a lane draws the same numbers, whatever the lanes with which it draws need.
+    """
     links = (config.cells, config.users)
-    own = spawn_generator(rng)
-    return Innovation(
-        velocity=rng.standard_normal((config.users, 2)),
-        los_phase=rng.standard_normal(links),
-        scatter=complex_normal(rng, *links, _fading_paths(config)),
-        blockage=own.random(links) if config.blockage else np.zeros(0),
-        noise=_channel_noise(config, own),
-        arrivals=own.random(config.users) if config.has_queues else np.zeros(0),
+    noise, blockage, arrivals = NO_NOISE, REAL, REAL
+    if work.holds:
+        noise = noise._replace(**_holding_noise(config, np.random.default_rng((seed, HOLDING))))
+    if not (config.blockage or config.has_queues or config.csi_nmse or work.measures):
+        return blockage, arrivals, noise
+    rng = np.random.default_rng(seed)
+    if config.blockage:
+        blockage = rng.random(links)
+    if work.measures:
+        noise = noise._replace(**_measuring_noise(config, rng))
+    if config.csi_nmse or config.has_queues:
+        after = np.random.default_rng((seed, AFTER)) if ESTIMATORS[config.estimator].keeps_angles else rng
+        if config.csi_nmse:
+            error = complex_normal(after, *links, config.ue_antennas, config.bs_antennas)
+            noise = noise._replace(error=error)
+        if config.has_queues:
+            arrivals = after.random(config.users)
+    return blockage, arrivals, noise
+
+
+def draw_innovations(config: MultiCellConfig, generators: Sequence[np.random.Generator], work: Work) -> Innovation:
+    """Randomness of one slot, lane after lane, each from a generator of its own (spec multicell 8)."""
+    links = (config.cells, config.users)
+    shapes = ((config.users, 2), links, (*links, 2 * _fading_paths(config)))
+    ends = np.cumsum([prod(shape) for shape in shapes])
+    normals, own = np.empty((len(generators), ends[-1])), []
+    for row, rng in zip(normals, generators, strict=True):
+        own.append(_own_draws(config, spawn_seed(rng), work))
+        rng.standard_normal(out=row)
+    velocity, phase, scatter = (
+        np.reshape(part, (len(generators), *shape))
+        for part, shape in zip(np.split(normals, ends[:-1], axis=1), shapes, strict=True)
     )
+    blockage, arrivals, noise = zip(*own, strict=True)
+    return Innovation(
+        velocity=velocity,
+        los_phase=phase,
+        scatter=_as_complex_normal(scatter),
+        blockage=_stacked(*blockage),
+        noise=tree_map(_stacked, *noise),
+        arrivals=_stacked(*arrivals),
+    )
+
+
+def _stacked(*lanes: np.ndarray) -> np.ndarray:
+    """Lanes on a leading axis; at once where there is nothing in them."""
+    first = lanes[0]
+    return np.stack(lanes) if first.size else np.zeros((len(lanes), *first.shape), dtype=first.dtype)
 
 
 def draw_initial(config: MultiCellConfig, rng: np.random.Generator) -> Initial:
@@ -91,6 +184,6 @@ def draw_initial(config: MultiCellConfig, rng: np.random.Generator) -> Initial:
         aoa_cos=_path_cosines(config, rng),
         los_phase=rng.uniform(0.0, 2.0 * np.pi, links),
         scatter=complex_normal(rng, *links, _fading_paths(config)),
-        noise=_channel_noise(config, spawn_generator(rng)),
-        first=draw_innovation(config, rng),
+        noise=_own_draws(config, spawn_seed(rng), first_work(config))[2],
+        first=take(draw_innovations(config, [rng], first_work(config)), 0),
     )

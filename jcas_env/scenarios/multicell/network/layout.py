@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace, device
 
 from ....physics.geometry import array_axes, cell_centres
-from ....types import Array
+from ....types import Array, array_namespace, device
 from ..config import MultiCellConfig
 
 

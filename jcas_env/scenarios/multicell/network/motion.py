@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace, device
-
-from ....physics.channel import multipath_channel, path_gains
+from ....physics.arrays import steering_vector
+from ....physics.channel import path_gains
 from ....physics.geometry import hexagon_point, link_geometry
 from ....physics.motion import autoregressive_fading, gauss_markov, move_in_cell, phase_walk, two_state_chain
 from ....physics.propagation import path_loss_umi_db
-from ....types import Array
+from ....types import Array, array_namespace, device
 from ..config import KEEP_OUT, MultiCellConfig
 from ..state import Air, Initial, Innovation
 from .layout import Layout
@@ -33,7 +32,8 @@ def drop(config: MultiCellConfig, layout: Layout, draws: Initial) -> Air:
             aoa_cos=draws.aoa_cos,
             path_loss_db=None,
             gains=None,
-            channel=None,
+            arrival=None,
+            departure=None,
         ),
     )
 
@@ -70,22 +70,33 @@ def move(config: MultiCellConfig, layout: Layout, air: Air, innovation: Innovati
 
 
 def propagate(config: MultiCellConfig, layout: Layout, air: Air) -> Air:
-    """Complete a slot: angles of the lines of sight, path loss, path gains and channels follow from the rest."""
+    """Complete a slot: lines of sight, path loss, path gains and steering vectors follow from the rest."""
     xp = array_namespace(air.position)
     distance, departure, arrival = link_geometry(air.position, layout.stations, layout.axes, air.user_axis)
     aod_cos = xp.concat([departure[..., None], air.aod_cos[..., 1:]], axis=-1)
     aoa_cos = xp.concat([arrival[..., None], air.aoa_cos[..., 1:]], axis=-1)
-    path_loss_db = path_loss_umi_db(xp.clip(distance, min=KEEP_OUT), carrier_hz=config.carrier_hz)
+    path_loss_db = path_loss_umi_db(xp.maximum(distance, KEEP_OUT), carrier_hz=config.carrier_hz)
     gains = link_gains(config, air.los_phase, air.scatter, path_loss_db, air.blocked)
     return air._replace(
         path_loss_db=path_loss_db,
         aod_cos=aod_cos,
         aoa_cos=aoa_cos,
         gains=gains,
-        channel=multipath_channel(
-            gains, aoa_cos, aod_cos, rx_antennas=config.ue_antennas, tx_antennas=config.bs_antennas
-        ),
+        arrival=_steering(aoa_cos, air.arrival, antennas=config.ue_antennas),
+        departure=_steering(-aod_cos, air.departure, antennas=config.bs_antennas),
     )
+
+
+def _steering(cosine: Array, last: Array | None, *, antennas: int) -> Array:
+    """Steering vectors of all paths, (..., paths) -> (..., paths, antennas) complex [-].
+
+    Scattered paths keep their directions in an episode, and so their vectors of the slot before, ``last``, where there
+    is one: what would be computed anew is the same to the last bit.
+    """
+    if last is None:
+        return steering_vector(cosine, antennas=antennas)
+    sight = steering_vector(cosine[..., :1], antennas=antennas)
+    return array_namespace(cosine).concat([sight, last[..., 1:, :]], axis=-2)
 
 
 def link_gains(config: MultiCellConfig, los_phase: Array, scatter: Array, path_loss_db: Array, blocked: Array) -> Array:

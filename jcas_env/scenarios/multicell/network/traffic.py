@@ -12,10 +12,8 @@ An allocator knows :math:`q_u` and :math:`\lambda_u`, not :math:`A_u`: where it 
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace
-
 from ....physics.queues import poisson_count
-from ....types import Array
+from ....types import Array, array_namespace
 from ..config import MultiCellConfig
 from ..state import Traffic
 

@@ -19,7 +19,7 @@ class MultiCellAllocation(NamedTuple):
 
 
 class MultiCellOutcome(NamedTuple):
-    """What an allocation earns; in an environment also how well the network knew channels and positions."""
+    """What an allocation earns; in an environment also how well the network knew the channels."""
 
     rate: Array
     """(..., users): data rate R^C [bit/s]."""
@@ -31,14 +31,6 @@ class MultiCellOutcome(NamedTuple):
     """(...,): largest relative violation of a constraint; zero where feasible."""
     nmse: Array | None = None
     """(..., users): error of the serving channel on which the allocation was decided, relative to its power [-]."""
-    position: Array | None = None
-    """(..., users, 2): estimated position; NaN for a user that was not located [m]."""
-    position_error_m: Array | None = None
-    """(..., users): its error when it was measured [m]."""
-    peb_m: Array | None = None
-    """(..., users): position error bound [m]."""
-    located: Array | None = None
-    """(..., users) bool"""
     backlog_ms: Array | None = None
     """(..., users): backlog after the slot, as the time in which as much arrives on average; with queues [ms]."""
     arrived: Array | None = None

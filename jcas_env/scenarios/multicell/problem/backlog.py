@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from array_api_compat import array_namespace
-
 from ....physics.membership import Membership
-from ....types import Array
+from ....types import Array, array_namespace
 
 
 def slots_of_arrivals(bits: Array, mean_arrivals: Array, /) -> Array:

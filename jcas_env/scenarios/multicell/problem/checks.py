@@ -6,13 +6,12 @@ from math import inf
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
-from array_api_compat import array_namespace, device
 
 from ....checks import glance, require, require_all
 from ....physics.beamforming import Precoder
 from ....physics.membership import Membership
 from ....physics.rates import Noise
-from ....types import COMMUNICATION, POSITIONING, Array, as_array, is_array
+from ....types import COMMUNICATION, POSITIONING, Array, array_namespace, as_array, device, is_array
 from ...configuration import is_number
 from ..config import Intercell, Objective
 from .allocation import MultiCellAllocation

@@ -7,10 +7,8 @@ from functools import cached_property
 from math import log
 from typing import NamedTuple
 
-from array_api_compat import array_namespace, device
-
 from ....checks import require
-from ....types import COMMUNICATION, Array
+from ....types import COMMUNICATION, Array, array_namespace, device
 from ....units import MEGA
 from .problem import LEAST_RATE, MultiCellProblem
 

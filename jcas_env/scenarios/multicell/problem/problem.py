@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from array_api_compat import array_namespace
-
 from ....checks import require, require_all
 from ....physics.beamforming import beams, constant_modulus, effective_gain
 from ....physics.grouping import first_fit_groups
 from ....physics.queues import serve
 from ....physics.rates import Noise, data_rate, interference, positioning_rate, sinr
-from ....types import COMMUNICATION, POSITIONING, Array
+from ....types import COMMUNICATION, POSITIONING, Array, array_namespace
 from ....units import MEGA
 from . import checks, relaxed
 from .allocation import MultiCellAllocation, MultiCellOutcome

@@ -8,12 +8,11 @@ from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from ....checks import glance, require, require_all
 from ....physics.membership import Groups, Membership, canonical_groups
 from ....physics.rates import Noise, in_group_interference, saturated_ratio, spectral_efficiency
-from ....types import COMMUNICATION, POSITIONING, Array, as_array, is_array
+from ....types import COMMUNICATION, POSITIONING, Array, array_namespace, as_array, is_array
 from ...fields import CheckedFields
 from ..config import Intercell
 from .allocation import MultiCellAllocation

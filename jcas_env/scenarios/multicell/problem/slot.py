@@ -7,12 +7,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device
 
 from ....physics.beamforming import Precoder
 from ....physics.membership import Membership
 from ....physics.rates import Noise
-from ....types import Array, as_array, is_array, rounding
+from ....types import Array, array_namespace, as_array, device, is_array, rounding
 from ...fields import CheckedFields
 from ..config import Intercell, Objective
 from . import checks

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace
-
 from ....physics.membership import opens_group, same_group, same_label
 from ....physics.rounding import largest_remainder
-from ....types import Array, rounding
+from ....types import Array, array_namespace, rounding
 
 
 def whole_floor(floor: Array, /, *, spacing: float) -> Array:

@@ -1,0 +1,1 @@
+"""Linear algebra of the receive combiners: one tiny eigenproblem for each user."""
