@@ -107,14 +107,14 @@ def jet_factors(aperture: Aperture, aod_cos: Array, aoa_cos: Array) -> tuple[Arr
 
 
 def departures_of(data: Array, s: Array) -> Array:
-    """Data seen through transmit factors, :math:`Z s`: (links, groups, R, rx_antennas, snapshots of a group) [-].
+    """Data seen through transmit factors, :math:`Z s`: (links, groups, R, snapshots of a group, rx_antennas) [-].
 
     The q of spec estimation 3.1; ``data`` as in ``Pilots.data``, ``s`` (links, groups, R, pilots).
     """
     xp = array_namespace(s)
-    *batch, pilots, rx, snapshots = data.shape
-    q = s @ xp.reshape(data, (*batch, pilots, rx * snapshots))
-    return xp.reshape(q, (*q.shape[:-1], rx, snapshots))
+    *batch, snapshots, rx, pilots = data.shape
+    q = s @ xp.matrix_transpose(xp.reshape(data, (*batch, snapshots * rx, pilots)))
+    return xp.reshape(q, (*q.shape[:-1], snapshots, rx))
 
 
 def receive(departures: Array, a: Array) -> Array:
@@ -124,8 +124,8 @@ def receive(departures: Array, a: Array) -> Array:
     """
     xp = array_namespace(departures)
     if a.shape[-1] == 1:
-        return departures[..., 0, :]
-    return xp.sum(xp.conj(a)[..., None] * departures, axis=-2)
+        return departures[..., 0]
+    return (departures @ xp.conj(a)[..., None])[..., 0]
 
 
 def project(data: Array, s: Array, a: Array) -> Array:
@@ -145,7 +145,7 @@ def project_jets(data: Array, s: Array, a: Array) -> Array:
     paths = s.shape[-2] // 2
     q = departures_of(data, s)
     if a.shape[-1] == 1:
-        return q[..., 0, :]
+        return q[..., 0]
     a, slope = a[..., :paths, :], a[..., paths:, :]
     both = xp.concat([a, a], axis=-2)
     return xp.concat([receive(q, both), receive(q[..., :paths, :, :], slope)], axis=-2)
