@@ -138,6 +138,11 @@ def prepare(received: Array, beams: Array | None, noise_power: Array, paths: int
     ValueError
         Wrong shapes, more pilots than antennas, no path, negative or NaN noise power (spec estimation 6.13).
     """
+    return clean(*flat(received, beams, noise_power, paths))
+
+
+def flat(received: Array, beams: Array | None, noise_power: Array, paths: int) -> tuple[Array, Array | None, Array]:
+    """First half of :func:`prepare`: checked arguments, their links on one axis [-] (spec estimation 6.13)."""
     xp = array_namespace(received)
     _check_received(received, paths)
     links, pilots = received.shape[:-3], received.shape[-1]
@@ -148,6 +153,12 @@ def prepare(received: Array, beams: Array | None, noise_power: Array, paths: int
         beams = rows(beams, links, 3)
         if beams.shape[-2] == pilots:
             z, beams = z @ xp.conj(xp.matrix_transpose(beams)), None
+    return z, beams, noise_power
+
+
+def clean(z: Array, beams: Array | None, noise_power: Array) -> Pilots:
+    """Second half of :func:`prepare`, of some of the links of :func:`flat` [-] (spec estimation 6.8, 6.9)."""
+    xp = array_namespace(z)
     # Bad links hold ones, so that they neither warn nor disturb the others; they are blanked at the end.
     flat = xp.reshape(z, (z.shape[0], -1))
     finite = xp.isfinite(noise_power) & xp.all(xp.isfinite(flat), axis=-1)

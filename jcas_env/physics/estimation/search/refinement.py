@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, sqrt
+from math import inf
 from typing import Literal, NamedTuple, get_args
 
 from array_api_compat import array_namespace, device
@@ -14,6 +14,7 @@ from ....types import Array
 from ..pilots import Pilots
 from .atoms import factors, path_power
 from .coarse import Grid, angles_at, make_grid, residual_image, strongest
+from .misfit import excess
 from .newton import (
     START_DAMPING,
     Fit,
@@ -112,15 +113,6 @@ def fresh(found: Fit, active: Array | None = None) -> Track:
         rate=GRADIENT_RATE / xp.where(steepest > 0.0, steepest, xp.ones_like(steepest)),
         iterations=xp.zeros(links, dtype=xp.int64, **where),
     )
-
-
-def excess(pilots: Pilots, state: Fit) -> Array:
-    r"""Whether a link's residual is more than noise: :math:`S > \sigma^2 (n + 3 \sqrt{n})`, (links,) bool.
-
-    n = T P N [-] (spec estimation 2.6).
-    """
-    n = pilots.measurements
-    return state.cost > pilots.noise_power * (n + 3.0 * sqrt(n))
 
 
 def refine(pilots: Pilots, track: Track, plan: Refinement, grid: int) -> Track:

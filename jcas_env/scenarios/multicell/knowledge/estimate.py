@@ -111,6 +111,7 @@ def _estimate(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Me
         "paths": lambda: config.total_paths,
         "grid": lambda: config.grid,
         "start": lambda: None if memory is None else Start(memory.aod_cos, memory.aoa_cos, memory.active),
+        "last": lambda: True,
         "channel": lambda: air.channel[..., None, :, :],  # the truth alone asks, and is not scaled down and up again
         "gains": lambda: frame_gains(config, air, noise) if estimator.surrogate else air.gains[..., None, :] / scale,
         "aod_cos": lambda: air.aod_cos,
