@@ -25,6 +25,8 @@ def above_noise(pilots: Pilots, cost: Array, angles: tuple[Array, Array], gains:
     of about 45 dB, it is summed from the residual,
     :math:`S = \sum_t \lVert y_t - B_t g_t \rVert^2 + g_t^H \Lambda g_t`.
 
+    The floor of the ridge is no prior and does not count: in single precision it alone weighs more than the noise.
+
     ``cost`` S (links,), ``angles`` (v, w) and ``ridge`` (links, paths), ``gains`` (links, groups, paths, columns) [-]
     -> (links,) bool (spec estimation 2.6).
     """
@@ -32,12 +34,13 @@ def above_noise(pilots: Pilots, cost: Array, angles: tuple[Array, Array], gains:
     n = pilots.measurements
     limit = pilots.noise_power * (n + 3.0 * sqrt(n))
     above = cost > limit
-    doubtful = xp.abs(cost - limit) <= ridge_floor(cost) * pilots.energy
+    floor = ridge_floor(cost)
+    doubtful = xp.abs(cost - limit) <= 4.0 * floor * pilots.energy
     if not bool(xp.any(doubtful)):
         return above
     index = indices(doubtful)
     some, aod, aoa, gains, ridge, limit = (gather(part, index) for part in (pilots, *angles, gains, ridge, limit))
     left = residual(some.data, *factors(some.aperture, aod, aoa), gains)
     flat = xp.reshape(left, (left.shape[0], -1))
-    exact = xp.real(xp.vecdot(flat, flat)) + xp.sum(ridge * path_power(gains, 1), axis=-1)
+    exact = xp.real(xp.vecdot(flat, flat)) + xp.sum(xp.clip(ridge - floor, min=0.0) * path_power(gains, 1), axis=-1)
     return scatter(above, doubtful, exact > limit)

@@ -195,10 +195,30 @@ def newton_step(data: View, gains: Gains, damping: float) -> tuple[Array, Array]
     xp = array_namespace(gains.cost)
     c, q = slope_and_curvature(data, gains)
     scale = _diagonal(q)
-    lift = damping * scale + xp.astype(scale <= 0.0, scale.dtype)
-    factor = lower_factor(q + _on_diagonal(lift, scale.shape[0]))
+    sides = scale.shape[0] // data.matched.shape[1]
+    free = _diagonal(data.gram)[-scale.shape[0] :, ...] * xp.concat([_diagonal(gains.weight)] * sides)
+    lift = damping * xp.clip(scale, min=0.0) + ridge_floor(free) * free + xp.astype(free <= 0.0, free.dtype)
+    factor = _safe_factor(q + _on_diagonal(lift, scale.shape[0]), 0.5 * lift)
     step = solve_upper(factor, solve_lower(factor, c[:, None, ...])[:, 0, ...])
     return step, xp.sum(c * step, axis=0)
+
+
+def _safe_factor(matrix: Array, least: Array) -> list[Array]:
+    """:func:`.lower_factor` of matrices whose pivots are at least ``least`` (n, links) but for rounding.
+
+    No entry of the factor exceeds the root of its row's diagonal. Where paths coincide the projected curvature is
+    nothing but rounding: there the bounds keep the step finite, and S decides whether it was any good.
+    """
+    xp = array_namespace(matrix)
+    bound = xp.sqrt(xp.maximum(_diagonal(matrix), least))
+    columns = []
+    for k in range(matrix.shape[0]):
+        root = xp.sqrt(xp.maximum(matrix[0, 0, ...], least[k, ...]))
+        below = bound[k + 1 :, ...]
+        rest = xp.minimum(xp.maximum(matrix[1:, 0, ...] / root, -below), below)
+        columns.append(xp.concat([root[None, ...], rest]))
+        matrix = matrix[1:, 1:, ...] - rest[:, None, ...] * rest[None, ...]
+    return columns
 
 
 def track(pilots: Pilots, start: tuple[Array, Array, Array], prune: float) -> tuple[Paths, Array]:
@@ -297,17 +317,24 @@ def _finished(pilots: Pilots, step: Step, on: Array, prune: float) -> tuple[Path
         aoa, seen = aoa + move[:, paths:], seen + turn[:, paths:, :]
     gram = links_last(correlation(pilots.aperture, (aod, aoa), (aod, aoa))[:, 0, ...])
     gram = xp.where(on.T[:, None] & on.T[None], gram, xp.zeros_like(gram))
-    gains, spread = _solved(gram, seen, step.ridge)
-    ridge = _ridge(pilots, path_power(gains, pilots.snapshots), spread)
+    first, spread = _solved(gram, seen, step.ridge)
+    ridge = _ridge(pilots, path_power(first, pilots.snapshots), spread)
     gains, spread = _solved(gram, seen, ridge)
+    change = xp.sum(xp.real(xp.vecdot(seen[:, None, ...], first - gains)), axis=(1, 2))
     variance = xp.where(on, noise[:, None] * spread, xp.zeros_like(spread))
     kept = path_power(gains, pilots.snapshots) + variance >= prune * noise[:, None]
-    cost = step.cost - xp.where(settles, step.drop, xp.zeros_like(step.drop))
-    # An angle that has turned over would change the sign of its gain.
-    turned = xp.any((wrap(aod) != aod) | (wrap(aoa) != aoa), axis=-1)
-    lost = ~step.fell | turned | xp.any(on & ~kept, axis=-1)
+    cost = step.cost - xp.where(settles, step.drop, xp.zeros_like(step.drop)) + change
+    lost = ~step.fell | xp.any(on & ~kept, axis=-1)
     lost = lost | above_noise(pilots, cost, (aod, aoa), gains, ridge)
-    return Paths(aod, aoa, snapshots_first(gains), on, variance, step.count), lost & pilots.ok
+    sign = _sign(aod, pilots.tx_antennas) * _sign(aoa, pilots.rx_antennas)
+    gains = snapshots_first(gains) * sign[:, None, :]
+    return Paths(wrap(aod), wrap(aoa), gains, on, variance, step.count), lost & pilots.ok
+
+
+def _sign(u: Array, antennas: int) -> Array:
+    """Sign that the gain takes on when the direction cosine of a path is wrapped, (links, paths)."""
+    xp = array_namespace(u)
+    return xp.where(wrap(u) == u, xp.ones_like(u), (-1.0) ** (antennas - 1) * xp.ones_like(u))
 
 
 def _solved(gram: Array, seen: Array, ridge: Array) -> tuple[Array, Array]:
