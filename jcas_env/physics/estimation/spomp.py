@@ -43,7 +43,7 @@ RECOMMENDED = Refinement()
 WARM_ITERATIONS = 3
 """Most iterations of a link that starts from an earlier slot."""
 
-TRACKED = 256
+TRACKED = 4096
 """Links that are tracked at a time: their data stay in the cache."""
 
 
