@@ -98,7 +98,7 @@ def dominant_eigenvector_last(matrix: Array, /) -> tuple[Array, Array]:
     trace = xp.real(_trace(matrix))
     some = trace > 0
     scaled = _padded(matrix / xp.where(some, trace, xp.ones_like(trace)))
-    square = _product(scaled, scaled)
+    square = product(scaled, scaled)
     pairs = ((scaled, scaled), (square, scaled), (square, square))
     t2, t3, t4 = (xp.where(some, _real_inner(*pair), xp.ones_like(trace)) for pair in pairs)
     c2 = (1.0 - t2) / 2.0
@@ -200,8 +200,11 @@ def _trace(matrix: Array) -> Array:
     return sum(terms[1:], terms[0])
 
 
-def _product(one: Array, two: Array) -> Array:
-    """Matrices times matrices, (n, k, elements) and (k, m, elements) -> (n, m, elements)."""
+def product(one: Array, two: Array, /) -> Array:
+    """Matrices times matrices, (n, k, elements) and (k, m, elements) -> (n, m, elements), of any units [-].
+
+    As the combiners need it (spec multicell 2.3).
+    """
     terms = [one[:, k, None, ...] * two[None, k, ...] for k in range(two.shape[0])]
     return sum(terms[1:], terms[0])
 

@@ -45,6 +45,7 @@ class Estimator:
     noise_power         noise variance of a measurement, (...,) [-]
     paths, grid         number of paths to look for, grid points per side
     start               paths of an earlier slot (:class:`Start`), or None
+    last                whether the channel of the last snapshot alone is wanted
     channel, gains,     the truth, for references and statistical surrogates only
     aod_cos, aoa_cos
     normals             standard normal numbers, for statistical surrogates
@@ -85,10 +86,10 @@ ESTIMATORS = {
     "mmse": Estimator(mmse, DATA, frames=1),
     "omp": Estimator(omp, (*DATA, "grid"), frames=1, on_grid=True),
     "esprit": Estimator(esprit, DATA),
-    "spomp": Estimator(spomp, (*DATA, "grid", "start"), keeps_angles=True),
+    "spomp": Estimator(spomp, (*DATA, "grid", "start", "last"), keeps_angles=True),
     "crb": Estimator(
         crb,
-        ("aod_cos", "aoa_cos", "gains", "noise_power", "normals", "tx_antennas", "rx_antennas", "beams"),
+        ("aod_cos", "aoa_cos", "gains", "noise_power", "normals", "tx_antennas", "rx_antennas", "beams", "last"),
         keeps_angles=True,
         surrogate=True,
     ),

@@ -65,6 +65,7 @@ def crb(
     rx_antennas: int,
     beams: Array | None = None,
     pfa: float | None = 1e-3,
+    last: bool = False,
 ) -> Estimate:
     r"""Draw an estimate with the errors that SPOMP makes, without data and without a search (spec estimation 7).
 
@@ -94,6 +95,8 @@ def crb(
         Pilot beams; None for one pilot per antenna.
     pfa : float or None
         False-alarm probability of the detection, as for :func:`~jcas_env.physics.estimation.spomp.spomp`.
+    last : bool
+        Whether the channel of the last snapshot alone is written down.
 
     Returns
     -------
@@ -116,9 +119,10 @@ def crb(
     if pfa is not None:
         level = detection_level(tx_antennas * rx_antennas, snapshots, pfa) - 1.0
         found = found & (truth.strongest >= level * truth.noise_power)
+    written = slice(snapshots - 1 if last else 0, None)
     size = {"rx_antennas": rx_antennas, "tx_antennas": tx_antennas}
     estimate = Estimate(
-        channel=snapshot_channels(drawn, aoa, aod, **size),
+        channel=snapshot_channels(drawn[:, written, :], aoa, aod, **size),
         aod_cos=aod,
         aoa_cos=aoa,
         gains=drawn,
@@ -129,8 +133,9 @@ def crb(
         iterations=xp.zeros_like(truth.ok, dtype=xp.int64),
     )
     if not bool(xp.all(found)):
-        clean = snapshot_channels(snapshots_first(truth.gains), truth.aoa_cos, truth.aod_cos, **size)
-        white = _complex_normal(normals[:, cut[1] :], clean.shape[1:])
+        true = snapshots_first(truth.gains)[:, written, :]
+        clean = snapshot_channels(true, truth.aoa_cos, truth.aod_cos, **size)
+        white = _complex_normal(normals[:, cut[1] :], (snapshots, rx_antennas, tx_antennas))[:, written, ...]
         estimate = without_paths(estimate, clean + _column(xp.sqrt(truth.noise_power)) * white, truth.noise_power)
     return report(estimate, links)
 

@@ -48,7 +48,7 @@ def esprit(received: Array, beams: Array | None, noise_power: Array, *, paths: i
 
 def _estimate(pilots: Pilots, paths: int) -> Estimate:
     xp = array_namespace(pilots.data)
-    row = pilots.data[:, 0, :, 0, :]  # (links, antennas, snapshots)
+    row = xp.matrix_transpose(pilots.data[:, 0, :, 0, :])  # (links, antennas, snapshots)
     aod = _rotation_angles(xp.conj(row), paths)
     response = xp.conj(xp.matrix_transpose(steering_vector(aod, antennas=pilots.tx_antennas)))
     gains = xp.linalg.pinv(response, rtol=1e-6) @ row

@@ -21,7 +21,7 @@ class Estimate(NamedTuple):
     """
 
     channel: Array
-    """(..., snapshots, rx_antennas, tx_antennas) complex: estimated channel matrices [-]."""
+    """(..., snapshots, rx_antennas, tx_antennas) complex: estimated channel matrices [-]; one with ``last``."""
     aod_cos: Array
     """(..., paths): direction cosines of departure, in [-1, 1) [-]."""
     aoa_cos: Array

@@ -76,8 +76,7 @@ def _wiener(pilots: Pilots, angle_law: AngleLaw) -> Array:
     gamma, v = xp.linalg.eigh(seen)
     value, u = xp.linalg.eigh(r_rx)
     gamma, back, v = (x if pilots.beams is not None else x[None, None] for x in (gamma, back, v))
-    z = xp.permute_dims(pilots.data, (0, 1, 4, 3, 2))
-    rotated = xp.matrix_transpose(u) @ z @ v[:, :, None]
+    rotated = xp.matrix_transpose(u) @ pilots.data @ v[:, :, None]
     level = value[:, None] * gamma[:, :, None, None, :] + pilots.noise_power[:, None, None, None, None]
     x = (u * value) @ (rotated / level) @ xp.conj(xp.matrix_transpose(v))[:, :, None] @ back[:, :, None]
     return xp.reshape(x, (x.shape[0], pilots.snapshots, pilots.rx_antennas, pilots.tx_antennas))

@@ -82,7 +82,7 @@ class Pilots(NamedTuple):
     """
 
     data: Array
-    """(links, groups, pilots, rx_antennas, snapshots of a group) complex."""
+    """(links, groups, snapshots of a group, rx_antennas, pilots) complex: the order in which they are received."""
     beams: Array | None
     """(links, groups, tx_antennas, pilots) complex, or None for P = M."""
     noise_power: Array
@@ -95,7 +95,7 @@ class Pilots(NamedTuple):
     @property
     def tx_antennas(self) -> int:
         """M."""
-        return self.data.shape[2] if self.beams is None else self.beams.shape[2]
+        return self.data.shape[4] if self.beams is None else self.beams.shape[2]
 
     @property
     def rx_antennas(self) -> int:
@@ -110,18 +110,18 @@ class Pilots(NamedTuple):
     @property
     def snapshots(self) -> int:
         """T."""
-        return self.data.shape[1] * self.data.shape[4]
+        return self.data.shape[1] * self.data.shape[2]
 
     @property
     def measurements(self) -> int:
         """T P N, complex measurements of a link."""
-        return self.snapshots * self.data.shape[2] * self.rx_antennas
+        return self.snapshots * self.data.shape[4] * self.rx_antennas
 
     @property
     def matrices(self) -> Array:
         """Data as ``Z F^H`` per snapshot, (links, snapshots, rx_antennas, tx_antennas): least squares for H."""
         xp = array_namespace(self.data)
-        z = xp.permute_dims(self.data, (0, 1, 4, 3, 2))
+        z = self.data
         if self.beams is not None:
             z = z @ xp.conj(xp.matrix_transpose(self.beams))[:, :, None]
         return xp.reshape(z, (z.shape[0], self.snapshots, self.rx_antennas, self.tx_antennas))
@@ -138,6 +138,11 @@ def prepare(received: Array, beams: Array | None, noise_power: Array, paths: int
     ValueError
         Wrong shapes, more pilots than antennas, no path, negative or NaN noise power (spec estimation 6.13).
     """
+    return clean(*flat(received, beams, noise_power, paths))
+
+
+def flat(received: Array, beams: Array | None, noise_power: Array, paths: int) -> tuple[Array, Array | None, Array]:
+    """First half of :func:`prepare`: checked arguments, their links on one axis [-] (spec estimation 6.13)."""
     xp = array_namespace(received)
     _check_received(received, paths)
     links, pilots = received.shape[:-3], received.shape[-1]
@@ -148,19 +153,29 @@ def prepare(received: Array, beams: Array | None, noise_power: Array, paths: int
         beams = rows(beams, links, 3)
         if beams.shape[-2] == pilots:
             z, beams = z @ xp.conj(xp.matrix_transpose(beams)), None
+    return z, beams, noise_power
+
+
+def clean(z: Array, beams: Array | None, noise_power: Array) -> Pilots:
+    """Second half of :func:`prepare`, of some of the links of :func:`flat` [-] (spec estimation 6.8, 6.9)."""
+    xp = array_namespace(z)
     # Bad links hold ones, so that they neither warn nor disturb the others; they are blanked at the end.
-    finite = xp.all(xp.isfinite(z), axis=(1, 2, 3)) & xp.isfinite(noise_power)
-    ok = finite & xp.any(z != 0, axis=(1, 2, 3))
-    z = xp.where(ok[:, None, None, None], z, xp.ones_like(z))
-    power = xp.real(z) ** 2 + xp.imag(z) ** 2
-    floor = RELATIVE_NOISE_FLOOR * xp.mean(power, axis=(1, 2, 3))
-    data = z[:, None] if beams is None else z[:, :, None]
-    data = xp.permute_dims(data, (0, 1, 4, 3, 2))
+    flat = xp.reshape(z, (z.shape[0], -1))
+    finite = xp.isfinite(noise_power) & xp.all(xp.isfinite(flat), axis=-1)
+    if not bool(xp.all(finite)):
+        flat = xp.where(finite[:, None], flat, xp.ones_like(flat))
+    energy = xp.real(xp.vecdot(flat, flat))
+    ok = finite if bool(xp.all(energy > 0)) else finite & xp.any(flat != 0, axis=-1)
+    if not bool(xp.all(ok)):
+        flat = xp.where(ok[:, None], flat, xp.ones_like(flat))
+        energy = xp.real(xp.vecdot(flat, flat))
+        noise_power = xp.where(ok, noise_power, xp.ones_like(noise_power))
+    z = xp.reshape(flat, z.shape)
     return Pilots(
-        data=xp.reshape(xp.reshape(data, (data.shape[0], -1)), data.shape),  # contiguous: it enters every product
+        data=z[:, None] if beams is None else z[:, :, None],
         beams=beams,
-        noise_power=xp.maximum(xp.where(ok, noise_power, xp.ones_like(noise_power)), floor),
-        energy=xp.sum(power, axis=(1, 2, 3)),
+        noise_power=xp.maximum(noise_power, RELATIVE_NOISE_FLOOR * energy / flat.shape[-1]),
+        energy=energy,
         ok=ok,
     )
 
@@ -210,7 +225,7 @@ def identifiable(pilots: Pilots, paths: int) -> Array:
     L, P, N, T and n_a are counts [-], n_a = L angles for N = 1, else 2L (spec estimation 6.5).
     """
     xp = array_namespace(pilots.data)
-    per_snapshot = pilots.data.shape[2] * pilots.rx_antennas
+    per_snapshot = pilots.data.shape[4] * pilots.rx_antennas
     angles = paths if pilots.rx_antennas == 1 else 2 * paths
     yes = paths <= per_snapshot / 2 and paths + angles / (2 * pilots.snapshots) < per_snapshot
     return xp.full(pilots.ok.shape, yes, dtype=xp.bool, device=device(pilots.data))

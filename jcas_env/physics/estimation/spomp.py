@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import zip_longest
 from math import exp
 from typing import NamedTuple
 
 from array_api_compat import array_namespace
 
-from ...batching import blocks, gather, indices, joined, rows, scatter
+from ...batching import BLOCK, blocks, gather, indices, joined, rows, scatter
 from ...checks import require
 from ...types import Array
 from ..channel import snapshot_channels
 from .estimate import Estimate, report, without_paths
-from .pilots import Pilots, identifiable, prepare
-from .search.atoms import path_power, snapshots_first
+from .pilots import Pilots, clean, flat, identifiable
+from .search.atoms import snapshots_first
 from .search.coarse import make_grid
+from .search.misfit import excess
 from .search.newton import fit
 from .search.pursuit import polished_pursuit, start_ridge
-from .search.refinement import Refinement, Track, excess, fresh, refine
+from .search.refinement import Refinement, Track, fresh, refine
+from .search.tracking import Paths, track
 
 
 class Start(NamedTuple):
@@ -40,6 +43,20 @@ RECOMMENDED = Refinement()
 WARM_ITERATIONS = 3
 """Most iterations of a link that starts from an earlier slot."""
 
+TRACKED = 4096
+"""Links that are tracked at a time: their data stay in the cache."""
+
+
+class Data(NamedTuple):
+    """Data of links on one axis, as :func:`.pilots.flat` returns them."""
+
+    received: Array
+    """(links, snapshots, rx_antennas, pilots) complex"""
+    beams: Array | None
+    """(links, snapshots, tx_antennas, pilots) complex, or None"""
+    noise_power: Array
+    """(links,)"""
+
 
 def spomp(
     received: Array,
@@ -50,6 +67,7 @@ def spomp(
     grid: int = 100,
     pfa: float | None = 1e-3,
     start: Start | None = None,
+    last: bool = False,
     refinement: Refinement = RECOMMENDED,
 ) -> Estimate:
     r"""Super-resolution estimate of angles and gains of every link (spec estimation 2.6).
@@ -80,7 +98,10 @@ def spomp(
         False-alarm probability of a link without any path; None reports every link's paths.
     start : Start or None
         Paths of an earlier slot: they replace stage 1 and leave at most three iterations; links that they do not
-        explain are estimated from nothing.
+        explain are estimated from nothing. With one pilot per antenna the links are tracked
+        (:mod:`~jcas_env.physics.estimation.search.tracking`).
+    last : bool
+        Whether the channel of the last snapshot alone is written down.
     refinement : Refinement
         Weights, polish, rescue, pruning and iterations.
 
@@ -96,14 +117,20 @@ def spomp(
     """
     require(isinstance(grid, int) and grid >= 2, f"`grid` must be an integer of at least 2, got {grid!r}")
     require(pfa is None or 0.0 < pfa < 1.0, f"`pfa` must lie between 0 and 1, got {pfa!r}")
-    pilots = prepare(received, beams, noise_power, paths)
-    links = pilots.ok.shape[0]
-    starts = [None] if start is None else blocks(_flat_start(start, received, paths), links)
-    found = [
-        _cold(part, paths, grid, refinement) if known is None else _warm(part, known, grid, refinement)
-        for part, known in zip_longest(blocks(pilots, links), starts)
-    ]
-    return report(_estimate(pilots, joined(found), pfa), received.shape[:-3])
+    links = received.shape[:-3]
+    data = Data(*flat(received, beams, noise_power, paths))
+    count = data.noise_power.shape[0]
+    follows = start is not None and data.beams is None
+    size = TRACKED if follows else BLOCK
+    parts = [clean(*part) for part in blocks(data, count, size)]
+    known = None if start is None else _flat_start(start, received, paths)
+    search = partial(_paths, paths=paths, grid=grid, refinement=refinement)
+    if follows:
+        found = _followed(parts, blocks(known, count, size), search, refinement.prune)
+    else:
+        found = joined([search(*part) for part in zip_longest(parts, [] if known is None else blocks(known, count))])
+    estimates = [_estimate(*part, pfa, last) for part in zip(parts, blocks(found, count, size), strict=True)]
+    return report(joined(estimates), links)
 
 
 def spomp_as_printed(
@@ -116,6 +143,33 @@ def spomp_as_printed(
     """
     printed = Refinement(weight="log", polish=0, rescue=False, iterations=iterations, gradient=True)
     return spomp(received, beams, noise_power, paths=paths, grid=grid, pfa=None, refinement=printed)
+
+
+def _paths(pilots: Pilots, start: Start | None, *, paths: int, grid: int, refinement: Refinement) -> Paths:
+    """Paths of links by searching the grid, or by refining a start; where that leaves more than noise, by both."""
+    if start is None:
+        return _written(_cold(pilots, paths, grid, refinement))
+    return _written(_warm(pilots, start, grid, refinement))
+
+
+def _written(track: Track) -> Paths:
+    state = track.fit
+    return Paths(
+        state.aod_cos, state.aoa_cos, snapshots_first(state.gains), track.active, track.variance, track.iterations
+    )
+
+
+def _followed(parts: list[Pilots], starts: list[Start], search: Callable[..., Paths], prune: float) -> Paths:
+    """Paths of links that are tracked, and refined or searched where they are lost: those of all parts at once."""
+    tracked = [track(pilots, known, prune) for pilots, known in zip(parts, starts, strict=True)]
+    found, lost = joined([paths for paths, _ in tracked]), [mask for _, mask in tracked]
+    xp = array_namespace(lost[0])
+    where = [indices(mask) for mask in lost]
+    some = [k for k, index in enumerate(where) if index.shape[0] > 0]
+    if not some:
+        return found
+    again = [search(*(joined([gather(of[k], where[k]) for k in some]) for of in (parts, starts)))]
+    return scatter(found, xp.concat(lost), joined(again))
 
 
 def _cold(pilots: Pilots, paths: int, grid: int, refinement: Refinement) -> Track:
@@ -151,29 +205,32 @@ def _warm(pilots: Pilots, start: Start, grid: int, refinement: Refinement) -> Tr
     return scatter(track, lost, again)
 
 
-def _estimate(pilots: Pilots, track: Track, pfa: float | None) -> Estimate:
+def _estimate(pilots: Pilots, found: Paths, pfa: float | None, last: bool) -> Estimate:
     """Test every link for a path and write the estimate down."""
     xp = array_namespace(pilots.data)
-    paths, rx, tx = track.active.shape[-1], pilots.rx_antennas, pilots.tx_antennas
-    active = track.active
+    rx, tx, power = pilots.rx_antennas, pilots.tx_antennas, found.variance
+    active = found.active
     if pfa is not None:
         level = detection_level(rx * tx, pilots.snapshots, pfa)
-        power = path_power(track.fit.gains, pilots.snapshots) + track.variance
+        power = xp.mean(xp.real(found.gains) ** 2 + xp.imag(found.gains) ** 2, axis=1) + found.variance
         power = xp.where(active, power, xp.zeros_like(power))
         active = active & (xp.max(power, axis=-1) >= (level - 1.0) * pilots.noise_power)[:, None]
-    gains, aod, aoa = snapshots_first(track.fit.gains), track.fit.aod_cos, track.fit.aoa_cos
+    written = found.gains[:, -1:, :] if last else found.gains
     estimate = Estimate(
-        channel=snapshot_channels(gains, aoa, aod, rx_antennas=rx, tx_antennas=tx),
-        aod_cos=aod,
-        aoa_cos=aoa,
-        gains=gains,
+        channel=snapshot_channels(written, found.aoa_cos, found.aod_cos, rx_antennas=rx, tx_antennas=tx),
+        aod_cos=found.aod_cos,
+        aoa_cos=found.aoa_cos,
+        gains=found.gains,
         active=active,
         ok=pilots.ok,
-        identifiable=identifiable(pilots, paths),
-        variance=track.variance,
-        iterations=track.iterations,
+        identifiable=identifiable(pilots, active.shape[-1]),
+        variance=found.variance,
+        iterations=found.iterations,
     )
-    return estimate if bool(xp.all(active)) else without_paths(estimate, pilots.matrices, pilots.noise_power)
+    if bool(xp.all(active)):
+        return estimate
+    matrices = pilots.matrices
+    return without_paths(estimate, matrices[:, -1:, ...] if last else matrices, pilots.noise_power)
 
 
 @lru_cache(maxsize=64)

@@ -107,14 +107,14 @@ def jet_factors(aperture: Aperture, aod_cos: Array, aoa_cos: Array) -> tuple[Arr
 
 
 def departures_of(data: Array, s: Array) -> Array:
-    """Data seen through transmit factors, :math:`Z s`: (links, groups, R, rx_antennas, snapshots of a group) [-].
+    """Data seen through transmit factors, :math:`Z s`: (links, groups, R, snapshots of a group, rx_antennas) [-].
 
     The q of spec estimation 3.1; ``data`` as in ``Pilots.data``, ``s`` (links, groups, R, pilots).
     """
     xp = array_namespace(s)
-    *batch, pilots, rx, snapshots = data.shape
-    q = s @ xp.reshape(data, (*batch, pilots, rx * snapshots))
-    return xp.reshape(q, (*q.shape[:-1], rx, snapshots))
+    *batch, snapshots, rx, pilots = data.shape
+    q = s @ xp.matrix_transpose(xp.reshape(data, (*batch, snapshots * rx, pilots)))
+    return xp.reshape(q, (*q.shape[:-1], snapshots, rx))
 
 
 def receive(departures: Array, a: Array) -> Array:
@@ -124,8 +124,8 @@ def receive(departures: Array, a: Array) -> Array:
     """
     xp = array_namespace(departures)
     if a.shape[-1] == 1:
-        return departures[..., 0, :]
-    return xp.sum(xp.conj(a)[..., None] * departures, axis=-2)
+        return departures[..., 0]
+    return (departures @ xp.conj(a)[..., None])[..., 0]
 
 
 def project(data: Array, s: Array, a: Array) -> Array:
@@ -145,7 +145,7 @@ def project_jets(data: Array, s: Array, a: Array) -> Array:
     paths = s.shape[-2] // 2
     q = departures_of(data, s)
     if a.shape[-1] == 1:
-        return q[..., 0, :]
+        return q[..., 0]
     a, slope = a[..., :paths, :], a[..., paths:, :]
     both = xp.concat([a, a], axis=-2)
     return xp.concat([receive(q, both), receive(q[..., :paths, :, :], slope)], axis=-2)
@@ -183,10 +183,8 @@ def jet_gram(aperture: Aperture, aod_cos: Array, aoa_cos: Array, jet: tuple[Arra
     xp = array_namespace(aod_cos)
     paths = aod_cos.shape[-1]
     if aperture.beams is None:
-        tx = _looked_up(_closed_form(aod_cos, aperture.tx_antennas), _layout(paths, aperture.rx_antennas > 1, 0))
-        if aperture.rx_antennas == 1:
-            return tx
-        return tx * _looked_up(_closed_form(aoa_cos, aperture.rx_antennas), _layout(paths, True, 1))
+        gram = xp.permute_dims(jet_gram_last(aperture, aod_cos.T, aoa_cos.T), (2, 0, 1))
+        return xp.reshape(xp.reshape(gram, (-1,)), (gram.shape[0], 1, *gram.shape[1:]))  # laid out as it is read
     s, a = jet_factors(aperture, aod_cos, aoa_cos) if jet is None else jet
     tx = conjugate(_inner(s, s))
     if aperture.rx_antennas == 1:
@@ -199,25 +197,37 @@ def jet_gram(aperture: Aperture, aod_cos: Array, aoa_cos: Array, jet: tuple[Arra
     return tx * xp.concat([rx[..., :paths, :], rx], axis=-2)
 
 
-def _closed_form(u: Array, antennas: int) -> Array:
-    """Inner products of the steering vectors at u (links, paths) and their derivatives, once per pair i < j of paths.
+def jet_gram_last(aperture: Aperture, aod_cos: Array, aoa_cos: Array) -> Array:
+    """:func:`jet_gram` of one pilot per antenna with the links last, (paths, links) -> (R, R, links), real [-].
 
-    Returns (links, 3 + 4 pairs): ``[1, 0, |da|^2, D, D', -D', -D'']``, in which the Gram matrix is looked up.
+    In closed form (spec estimation 3.5); every step is one operation on all links.
+    """
+    paths, two_sided = aod_cos.shape[0], aperture.rx_antennas > 1
+    tx = _looked_up(_closed_form(aod_cos, aperture.tx_antennas), _layout(paths, two_sided, 0))
+    if not two_sided:
+        return tx
+    return tx * _looked_up(_closed_form(aoa_cos, aperture.rx_antennas), _layout(paths, True, 1))
+
+
+def _closed_form(u: Array, antennas: int) -> Array:
+    """Inner products of the steering vectors at u (paths, links) and their derivatives, once per pair i < j of paths.
+
+    Returns (3 + 4 pairs, links): ``[1, 0, |da|^2, D, D', -D', -D'']``, in which the Gram matrix is looked up.
     """
     xp = array_namespace(u)
-    first, second = (xp.asarray(part, dtype=xp.int64, device=device(u)) for part in _pairs(u.shape[-1]))
-    delta = xp.take(u, second, axis=-1) - xp.take(u, first, axis=-1)
+    first, second = (xp.asarray(part, dtype=xp.int64, device=device(u)) for part in _pairs(u.shape[0]))
+    delta = xp.take(u, second, axis=0) - xp.take(u, first, axis=0)
     d, slope, bend = steering_correlation(delta, antennas=antennas, derivatives=2)
     own = xp.asarray([1.0, 0.0, pi**2 / 12.0 * (antennas**2 - 1)], dtype=u.dtype, device=device(u))
-    return xp.concat([xp.broadcast_to(own, (u.shape[0], 3)), d, slope, -slope, -bend], axis=-1)
+    return xp.concat([xp.broadcast_to(own[:, None], (3, u.shape[-1])), d, slope, -slope, -bend])
 
 
 def _looked_up(values: Array, layout: tuple[int, ...]) -> Array:
-    """Square matrices (links, 1, R, R) whose entries stand in ``values`` (links, values) at the places ``layout``."""
+    """Square matrices (R, R, links) whose entries stand in ``values`` (values, links) at the places ``layout``."""
     xp = array_namespace(values)
     size = isqrt(len(layout))
-    entries = xp.take(values, xp.asarray(layout, dtype=xp.int64, device=device(values)), axis=-1)
-    return xp.reshape(entries, (values.shape[0], 1, size, size))
+    entries = xp.take(values, xp.asarray(layout, dtype=xp.int64, device=device(values)), axis=0)
+    return xp.reshape(entries, (size, size, values.shape[-1]))
 
 
 @lru_cache(maxsize=64)
@@ -250,6 +260,18 @@ def _layout(paths: int, two_sided: bool, side: int) -> tuple[int, ...]:
 
     index = [(block, path) for block in blocks for path in range(paths)]
     return tuple(entry(row, i, column, j) for row, i in index for column, j in index)
+
+
+def residual(data: Array, s: Array, a: Array, gains: Array) -> Array:
+    """What paths leave of the data, :math:`y - B g`, shaped as ``Pilots.data`` [-] (spec estimation 2.6).
+
+    ``s`` and ``a`` are the :func:`factors` of the paths, ``gains`` (links, groups, paths, columns).
+    """
+    xp = array_namespace(data)
+    field = xp.matrix_transpose(from_columns(gains))[..., None, :] * xp.matrix_transpose(a)[..., None, :, :]
+    *batch, snapshots, rx, paths = field.shape
+    seen = xp.reshape(field, (*batch, snapshots * rx, paths)) @ xp.conj(s)
+    return data - xp.reshape(seen, data.shape)
 
 
 def jets(aperture: Aperture, data: Array, aod_cos: Array, aoa_cos: Array, active: Array) -> Jets:

@@ -35,7 +35,7 @@ class Grid(NamedTuple):
     interpolation: Array | None
     """(samples, aod_points): from the samples to the grid; None where they coincide."""
     image: Array
-    """(links, groups, samples, rx_antennas, snapshots of a group) complex: q of the data."""
+    """(links, groups, samples, snapshots of a group, rx_antennas) complex: q of the data."""
 
 
 def angle_grid(like: Array, points: int) -> Array:
@@ -91,12 +91,12 @@ def residual_image(grid: Grid, s: Array, a: Array, gains: Array) -> Array:
     the factors of the atoms, ``gains`` (links, groups, paths, columns). Shaped as ``Grid.image`` [-].
     """
     xp = array_namespace(gains)
-    *batch, samples, rx, snapshots = grid.image.shape
+    *batch, samples, snapshots, rx = grid.image.shape
     gains, kind = from_columns(gains), grid.image.dtype
     kernel = grid.probes @ xp.astype(xp.conj(xp.matrix_transpose(s)), kind, copy=False)
-    field = xp.reshape(a[..., None] * gains[..., None, :], (*gains.shape[:-1], rx * snapshots))
+    field = xp.reshape(gains[..., None] * a[..., None, :], (*gains.shape[:-1], snapshots * rx))
     field = xp.astype(field, kind, copy=False)
-    return grid.image - xp.reshape(kernel @ field, (*batch, samples, rx, snapshots))
+    return grid.image - xp.reshape(kernel @ field, (*batch, samples, snapshots, rx))
 
 
 def lag_energies(grid: Grid, image: Array) -> list[Array]:
@@ -105,10 +105,10 @@ def lag_energies(grid: Grid, image: Array) -> list[Array]:
     Of an image as ``Grid.image`` (spec estimation 3.1).
     """
     xp = array_namespace(image)
-    rx = image.shape[-2]
+    rx = image.shape[-1]
     lags = [xp.sum(xp.real(image) ** 2 + xp.imag(image) ** 2, axis=(1, 3, 4))]
     for k in range(1, rx):
-        lag = xp.sum(image[..., k:, :] * xp.conj(image[..., : rx - k, :]), axis=(1, 3, 4))
+        lag = xp.sum(image[..., k:] * xp.conj(image[..., : rx - k]), axis=(1, 3, 4))
         lags += [xp.real(lag), xp.imag(lag)]
     return lags if grid.interpolation is None else [lag @ grid.interpolation for lag in lags]
 
@@ -116,7 +116,7 @@ def lag_energies(grid: Grid, image: Array) -> list[Array]:
 def strongest(grid: Grid, image: Array) -> tuple[Array, Array]:
     """Grid point of greatest energy: its indices on the grids of v and w, (links,) each [-] (spec estimation 3.1)."""
     xp = array_namespace(image)
-    rx = image.shape[-2]
+    rx = image.shape[-1]
     lags = lag_energies(grid, image)
     if rx == 1:
         best = xp.argmax(lags[0], axis=-1)

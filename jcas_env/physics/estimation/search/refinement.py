@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, sqrt
+from math import inf
 from typing import Literal, NamedTuple, get_args
 
 from array_api_compat import array_namespace, device
@@ -14,6 +14,7 @@ from ....types import Array
 from ..pilots import Pilots
 from .atoms import factors, path_power
 from .coarse import Grid, angles_at, make_grid, residual_image, strongest
+from .misfit import excess
 from .newton import (
     START_DAMPING,
     Fit,
@@ -22,6 +23,7 @@ from .newton import (
     damped_step,
     fit,
     moved,
+    newton_step,
     refit,
     residual_energy,
     ridge_floor,
@@ -31,6 +33,8 @@ from .pursuit import start_ridge
 
 TOLERANCE = 1e-3
 """Relative change of the gains at which a link has settled."""
+STATIONARY = 1e-2
+"""Noise powers of cost below which the next angle step of a link is not worth the while."""
 STEPS = 2
 """Angle steps of an iteration."""
 RESCUE_AFTER = (1, 3)
@@ -114,21 +118,12 @@ def fresh(found: Fit, active: Array | None = None) -> Track:
     )
 
 
-def excess(pilots: Pilots, state: Fit) -> Array:
-    r"""Whether a link's residual is more than noise: :math:`S > \sigma^2 (n + 3 \sqrt{n})`, (links,) bool.
-
-    n = T P N [-] (spec estimation 2.6).
-    """
-    n = pilots.measurements
-    return state.cost > pilots.noise_power * (n + 3.0 * sqrt(n))
-
-
 def refine(pilots: Pilots, track: Track, plan: Refinement, grid: int) -> Track:
     """Iterate until every link has settled; links that have are set aside.
 
-    A link whose residual is still more than noise does not settle: the gains of close paths may change little while
-    the angles are still far from their place. ``grid`` is the number of grid points per side of the coarse stage [-];
-    shapes (links, ...) are in :class:`Track` (spec estimation 2.6).
+    A link whose residual is still more than noise does not settle as long as a step promises more: the gains of close
+    paths may change little while the angles are still far from their place. ``grid`` is the number of grid points per
+    side of the coarse stage [-]; shapes (links, ...) are in :class:`Track` (spec estimation 2.6).
     """
     xp = array_namespace(pilots.data)
     rescue = plan.rescue_below(pilots, grid)
@@ -139,7 +134,9 @@ def refine(pilots: Pilots, track: Track, plan: Refinement, grid: int) -> Track:
         before = track.fit.gains
         track = iterate(pilots, track, plan)
         stuck = excess(pilots, track.fit)
-        settled = _settled(before, track) & (plan.gradient | ~stuck)
+        settled = _settled(before, track)
+        if not plan.gradient:
+            settled = settled & (~stuck | _stationary(pilots, track, stuck & settled, iteration))
         if rescue and iteration in RESCUE_AFTER:
             stuck = stuck & (pilots.noise_power * pilots.measurements < rescue * pilots.energy)
             track = _rescue(pilots, track, stuck, grid)
@@ -158,6 +155,17 @@ def _rescue(pilots: Pilots, track: Track, stuck: Array, grid: int) -> Track:
         return track
     index = indices(stuck)
     return scatter(track, stuck, rescued(gather(pilots, index), gather(track, index), grid))
+
+
+def _stationary(pilots: Pilots, track: Track, stuck: Array, iteration: int) -> Array:
+    """Noisy links of a mask whose next angle step promises less than a hundredth of the noise, rescues being over."""
+    xp = array_namespace(stuck)
+    stuck = stuck & (pilots.noise_power * pilots.measurements >= CLEAN * pilots.energy)
+    if iteration < max(RESCUE_AFTER) or not bool(xp.any(stuck)):
+        return xp.zeros_like(stuck)
+    some = gather(track, indices(stuck))
+    promised = xp.vecdot(slope(some.fit), newton_step(some.fit, some.damping))
+    return scatter(stuck, stuck, promised <= STATIONARY * gather(pilots.noise_power, indices(stuck)))
 
 
 def _settled(before: Array, track: Track) -> Array:

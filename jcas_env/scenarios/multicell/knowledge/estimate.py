@@ -98,6 +98,7 @@ def _estimate(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Me
         "paths": lambda: config.total_paths,
         "grid": lambda: config.grid,
         "start": lambda: None if memory is None else Start(memory.aod_cos, memory.aoa_cos, memory.active),
+        "last": lambda: True,
         # The truth alone asks for matrices. They are not scaled down and up again, nor made where paths say it all.
         "channel": lambda: air.departure[..., None, :0, :] if config.knows_paths else air.channel[..., None, :, :],
         "gains": lambda: frame_gains(config, air, noise) if estimator.surrogate else air.gains[..., None, :] / scale,

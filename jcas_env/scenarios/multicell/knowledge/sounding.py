@@ -10,16 +10,20 @@ the slot; the last frame carries its gains. Between angle measurements one frame
 
 from __future__ import annotations
 
-from math import log, pi, sqrt
+from math import log, pi, prod, sqrt
 from typing import NamedTuple
 
-from ....physics.channel import multipath_channel
+from ....batching import blocks, joined, rows, unrows
+from ....physics.channel import steered_channels
 from ....physics.estimation.pilots import measure, pilot_beams
 from ....physics.motion import autoregressive_fading
 from ....types import Array, array_namespace
 from ..config import MultiCellConfig
 from ..network.motion import link_gains
 from ..state import Air, ChannelNoise
+
+LANES = 2
+"""Lanes whose pilots are received at a time."""
 
 
 class Sounding(NamedTuple):
@@ -72,14 +76,17 @@ def frame_gains(config: MultiCellConfig, air: Air, noise: ChannelNoise) -> Array
 
 
 def sound_antennas(config: MultiCellConfig, air: Air, noise: ChannelNoise) -> Sounding:
-    """Every base station sounds every user with one pilot per antenna, in as many frames as noise was drawn for."""
-    channel = multipath_channel(
-        frame_gains(config, air, noise),
-        air.aoa_cos[..., None, :],
-        air.aod_cos[..., None, :],
-        rx_antennas=config.ue_antennas,
-        tx_antennas=config.bs_antennas,
-    )
+    """Every base station sounds every user with one pilot per antenna, in as many frames as noise was drawn for.
+
+    Lanes are worked on few at a time, so that their channels stay in the cache until the noise is added.
+    """
+    lanes = air.path_loss_db.shape[:-2]
+    parts = zip(*(blocks(rows(tree, lanes), prod(lanes), LANES) for tree in (air, noise)), strict=True)
+    return unrows(joined([_sounded_antennas(config, *part) for part in parts]), lanes)
+
+
+def _sounded_antennas(config: MultiCellConfig, air: Air, noise: ChannelNoise) -> Sounding:
+    channel = steered_channels(frame_gains(config, air, noise), air.arrival, air.departure)
     return _sounded(config, air.path_loss_db, channel, None, noise.pilots)
 
 
