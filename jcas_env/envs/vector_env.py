@@ -14,7 +14,7 @@ from ..checks import require
 from ..scenarios import make_scenario
 from ..scenarios.configuration import Configuration
 from ..scenarios.scenario import Allocation, Observation, Scenario
-from ..tree import put, stack, take
+from ..tree import put, take
 from .lanes import Lanes, check_render_mode, entry
 from .spaces import action_space, observation_space
 
@@ -106,21 +106,28 @@ class JCASVectorEnv(Lanes, VectorEnv):
             f"`action` must have {self.num_envs} lanes, got {actions.shape}",
         )
         actions[self._finished] = 0  # what is sent to a lane that is about to be reset is nobody's action
-        return self.step_allocation(self.scenario.decode(actions, self._known()))
+        return self._transmit(self.scenario.decode(actions, self._known()))
 
     def step_allocation(
         self, allocation: Allocation
     ) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Transmit allocations in physical units with a leading (num_envs,) axis; see ``JCASEnv``."""
         self._require_running()
+        scenario, active = self.scenario, ~self._finished
+        if self._finished.any():  # these lanes are reset in place of a step; what a caller has for them may be NaN
+            allocation = put(scenario.fallback(self._known()), active, take(allocation, active))
+        return self._transmit(scenario.check_allocation(allocation, self._known()))
+
+    def _transmit(
+        self, allocation: Allocation
+    ) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Step with allocations that are valid: checked, or decoded from actions."""
         scenario, state = self.scenario, self.state
         restart, active = self._finished, ~self._finished
-        if restart.any():  # these lanes are reset below in place of a step; what a caller has for them may be NaN
-            allocation = put(scenario.fallback(self._known()), active, take(allocation, active))
-        allocation = scenario.check_allocation(allocation, self._known())
         outcome = scenario.outcome(state, allocation, self._true())
         if active.any():
-            innovation = stack([scenario.draw(self._generator(lane), state) for lane in np.flatnonzero(active)])
+            generators = [self._generator(lane) for lane in np.flatnonzero(active).tolist()]
+            innovation = scenario.draw_lanes(generators, state)
             if restart.any():  # lanes out of step: the truth is that of all lanes, those that go on need their own
                 moved = scenario.transition(take(state, active), take(allocation, active), innovation)
                 state = put(state, active, moved)
@@ -192,8 +199,10 @@ class JCASVectorEnv(Lanes, VectorEnv):
         if not lanes.any():
             return {}
         infos: dict[str, Any] = {}
+        everybody = lanes.all()
         for name, value in info.items():
-            infos[name] = np.where(lanes.reshape(-1, *(1,) * (value.ndim - 1)), value, np.zeros_like(value))
+            lane = lanes.reshape(-1, *(1,) * (value.ndim - 1))
+            infos[name] = value if everybody else np.where(lane, value, np.zeros_like(value))
             infos[f"_{name}"] = lanes.copy()
         return infos
 

@@ -10,7 +10,7 @@ Adapters (Gymnasium, vector, ...) contain no physics; they call these functions.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -124,6 +124,10 @@ class ScenarioBase(ABC, Generic[InitialT, InnovationT, StateT, ProblemT, Allocat
         """All randomness of a slot, for one lane, in the configured precision."""
         return self._in_precision(self._draw(rng))
 
+    def draw_lanes(self, generators: Sequence[np.random.Generator], state: StateT) -> InnovationT:
+        """What :meth:`draw` gives of each generator, on a leading axis."""
+        return stack([self.draw(rng, state) for rng in generators])
+
     @abstractmethod
     def _draw_initial(self, rng: np.random.Generator) -> InitialT:
         """Randomness of a reset in double precision."""
@@ -207,6 +211,14 @@ class ScenarioBase(ABC, Generic[InitialT, InnovationT, StateT, ProblemT, Allocat
         """Return an allocation as arrays of the right shape, or raise ``ValueError`` that names a bad entry."""
         checked: AllocationT = problem.check_allocation(allocation)
         return checked
+
+
+def standard_normals(generators: Sequence[np.random.Generator], count: int) -> np.ndarray:
+    """Standard normals of several lanes, (lanes, count): each row is what a generator's ``standard_normal`` gives."""
+    rows = np.empty((len(generators), count))
+    for rng, row in zip(generators, rows, strict=True):
+        rng.standard_normal(out=row)
+    return rows
 
 
 Scenario: TypeAlias = ScenarioBase[Any, Any, Any, Any, Any, Any]

@@ -18,7 +18,7 @@ from .allocation import MeshAllocation, MeshOutcome
 from .config import Objective
 from .counts import LEAST_VALUE, CountModel
 from .subcarriers import comb_placement, proportional_counts
-from .tones import Tones, tones_of_band, tones_of_users
+from .tones import Tones, flat_tones_of_users, tones_of_band, tones_of_users
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +133,9 @@ class MeshProblem(CheckedFields):
 
     def tones(self, assignment: Array) -> Tones:
         """Sums over the subcarriers that each user got, for an assignment (..., subcarriers)."""
-        return tones_of_users(self.omega, self.snr, self.rate_per_subcarrier, assignment, selective=self.selective)
+        if self.selective:
+            return tones_of_users(self.omega, self.snr, self.rate_per_subcarrier, assignment)
+        return flat_tones_of_users(self.subcarrier_spacing, self.rate_per_subcarrier, assignment)
 
     def information(self, tones: Tones, symbols: Array | float) -> AngularInformation:
         """Information of a number of positioning symbols, scalar or (..., 1), about every user."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any, NamedTuple
 
 from array_api_compat import array_namespace, device
 
@@ -51,17 +52,73 @@ def comb_placement(counts: Array, /, *, total: int) -> Array:
         User of each subcarrier; -1 where it is left over.
     """
     xp = array_namespace(counts)
-    users = counts.shape[-1]
-    counts = xp.astype(counts, xp.float64)  # equal keys of different users must be equal numbers
+    *batch, users = counts.shape
+    counts = xp.astype(xp.reshape(counts, (-1, users)), xp.float64)  # equal keys of different users: equal numbers
     spare = total - xp.sum(counts, axis=-1, keepdims=True)
-    counts = xp.concat([counts, spare], axis=-1)
-    end = xp.cumulative_sum(counts, axis=-1)
-    place = xp.arange(total, dtype=xp.float64, device=device(counts))
-    owner = ranks(end, xp.broadcast_to(place, (*end.shape[:-1], total)), total + 1.0)
-    start = xp.take_along_axis(end - counts, owner, axis=-1)
-    key = (place - start + 0.5) / xp.take_along_axis(counts, owner, axis=-1)
-    placed = xp.take_along_axis(owner, xp.argsort(key, axis=-1, stable=True), axis=-1)
-    return xp.where(placed == users, -1, placed)
+    beyond = bool(xp.any(spare < 0))  # then the first users' subcarriers fill the band
+    owned = xp.concat([counts, xp.maximum(spare, xp.zeros_like(spare))], axis=-1)[:, None, :]
+    grid = _key_grid(users, total, beyond=beyond)
+
+    edges = xp.arange(grid.blocks + 1, dtype=counts.dtype, device=device(counts))[:, None] / grid.blocks
+    passed = xp.ceil(edges * owned - 0.5)  # keys of a user below each edge
+    if beyond:
+        passed = xp.minimum(passed, _kept(owned, total))
+    first, size = passed[:, :-1, :], passed[:, 1:, :] - passed[:, :-1, :]
+    held = xp.sum(size, axis=-1, keepdims=True)
+    runs = xp.concat([size, grid.width - held], axis=-1)
+    before = xp.cumulative_sum(runs, axis=-1) - runs
+    # An entry of a run is its user's key (entry + offset) / number; what fills a row up stands at key 1, its end.
+    filler = xp.full_like(held, FAR)
+    offset = xp.concat([first + 0.5 - before[..., :-1], filler], axis=-1)
+    number = xp.concat([xp.broadcast_to(owned, size.shape), filler], axis=-1)
+    label = xp.broadcast_to(xp.arange(users + 2, dtype=grid.kind(xp), device=device(counts)), runs.shape)
+    times = xp.astype(xp.reshape(runs, (-1,)), xp.int64)
+    offset, number, label = (
+        xp.reshape(xp.repeat(xp.reshape(part, (-1,)), times), (-1, grid.width)) for part in (offset, number, label)
+    )
+    entry = xp.arange(grid.width, dtype=counts.dtype, device=device(counts))
+    key = xp.astype((entry + offset) / number * 2.0**grid.key_bits, label.dtype)
+    placed = xp.sort(key * 2**grid.label_bits + label, axis=-1) & (2**grid.label_bits - 1)
+    placed = placed[entry < xp.reshape(held, (-1, 1))]  # block by block: the places of the band in order
+    return xp.reshape(xp.where(placed == users, -1, xp.astype(placed, xp.int64)), (*batch, total))
+
+
+FAR = 2.0**1000
+"""A number beside which the entries of a row are nothing."""
+
+
+class _KeyGrid(NamedTuple):
+    """How keys are sorted: in ``blocks`` equal parts of [0, 1], as whole numbers with their user in the last bits.
+
+    A block holds at most a key more of each user than its part, so short rows of a fixed width hold it, which sort many
+    times faster than the band. Different keys i/2n and j/2m differ by 1/2nm, at least 2/N^2, and no rounding joins them.
+    """
+
+    blocks: int
+    width: int
+    label_bits: int
+    key_bits: int
+
+    def kind(self, xp: Any) -> Any:
+        """Integer type that holds a key and a user."""
+        return xp.int32 if self.key_bits + self.label_bits < 31 else xp.int64
+
+
+def _key_grid(users: int, total: int, *, beyond: bool) -> _KeyGrid:
+    """The grid for counts within the band, or ``beyond`` it: then one block, as fine as whole numbers can be."""
+    label_bits = (users + 1).bit_length()
+    if beyond:
+        return _KeyGrid(1, total, label_bits, min(52, 62 - label_bits))
+    blocks = 2 ** ((total // (6 * (users + 1))) | 1).bit_length() // 2
+    width = total if blocks == 1 else -(-total // blocks) + users + 1
+    return _KeyGrid(blocks, width, label_bits, (total**2 // 2).bit_length())
+
+
+def _kept(owned: Array, total: int) -> Array:
+    """What of the subcarriers owned (..., users) the band holds, first users first."""
+    xp = array_namespace(owned)
+    end = xp.clip(xp.cumulative_sum(owned, axis=-1), max=float(total))
+    return xp.concat([end[..., :1], end[..., 1:] - end[..., :-1]], axis=-1)
 
 
 def ranks(edges: Array, values: Array, period: float) -> Array:
@@ -94,20 +151,45 @@ def sums_per_user(values: Array, assignment: Array, /, *, users: int) -> tuple[A
     sums : Array, shape (..., rows, users)
     """
     xp = array_namespace(values)
-    short = assignment if users > 32_000 else xp.astype(assignment, xp.int16)  # sorted by radix, five times faster
-    order = xp.argsort(short, axis=-1, stable=True)
-    label = xp.take_along_axis(assignment, order, axis=-1) + 1
-    user = xp.arange(users + 1, dtype=label.dtype, device=device(label))
-    edge = ranks(label, xp.broadcast_to(user, (*label.shape[:-1], users + 1)), users + 2)
+    order, edge = _by_user(assignment, users)
     shape = (*values.shape[:-1], order.shape[-1])
     ordered = xp.take_along_axis(values, xp.broadcast_to(order[..., None, :], shape), axis=-1)
-    running = xp.cumulative_sum(ordered, axis=-1, include_initial=True)
-    at = xp.take_along_axis(running, xp.broadcast_to(edge[..., None, :], (*shape[:-1], users + 1)), axis=-1)
-    return edge[..., 1:] - edge[..., :-1], at[..., 1:] - at[..., :-1]
+    return edge[..., 1:] - edge[..., :-1], _sums_between(ordered, edge)
+
+
+def moments_per_user(assignment: Array, /, *, users: int) -> tuple[Array, Array, Array]:
+    """Number of subcarriers of each user, sum of their doubled centred places 2n - (N - 1), and of its squares.
+
+    Exact: ``assignment`` (..., subcarriers) integer, the user of each or -1; three arrays (..., users) int64.
+    """
+    xp = array_namespace(assignment)
+    order, edge = _by_user(assignment, users)
+    place = 2 * order - (order.shape[-1] - 1)
+    sums = _sums_between(xp.stack([place, place * place], axis=-2), edge)
+    return edge[..., 1:] - edge[..., :-1], sums[..., 0, :], sums[..., 1, :]
+
+
+def _by_user(assignment: Array, users: int) -> tuple[Array, Array]:
+    """Subcarriers sorted by user, (..., subcarriers), and where each user's begin there and end, (..., users + 1)."""
+    xp = array_namespace(assignment)
+    short = assignment if users > 32_000 else xp.astype(assignment, xp.int16)  # sorted by radix, five times faster
+    order = xp.argsort(short, axis=-1, stable=True)
+    label = xp.astype(xp.take_along_axis(short, order, axis=-1), xp.int64) + 1
+    user = xp.arange(users + 1, dtype=label.dtype, device=device(label))
+    edge = ranks(label, xp.broadcast_to(user, (*label.shape[:-1], users + 1)), users + 2)
+    return order, edge
+
+
+def _sums_between(values: Array, edge: Array) -> Array:
+    """Sums of values (..., rows, subcarriers) between successive edges (..., users + 1), (..., rows, users)."""
+    xp = array_namespace(values)
+    running = xp.cumulative_sum(values, axis=-1)
+    last = xp.broadcast_to(xp.clip(edge - 1, min=0)[..., None, :], (*values.shape[:-1], edge.shape[-1]))
+    at = xp.where(edge[..., None, :] > 0, xp.take_along_axis(running, last, axis=-1), xp.zeros_like(running[..., :1]))
+    return at[..., 1:] - at[..., :-1]
 
 
 def assigned_counts(assignment: Array, /, *, users: int) -> Array:
     """Number of subcarriers of each user, (..., users) int64, from the user of each, (..., subcarriers)."""
-    xp = array_namespace(assignment)
-    nothing = xp.zeros((*assignment.shape[:-1], 0, assignment.shape[-1]), device=device(assignment))
-    return sums_per_user(nothing, assignment, users=users)[0]
+    edge = _by_user(assignment, users)[1]
+    return edge[..., 1:] - edge[..., :-1]
