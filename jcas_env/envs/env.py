@@ -65,7 +65,7 @@ class JCASEnv(Lanes, gym.Env):
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Decode an action, transmit, and move on by one slot."""
         self._require_running()
-        return self._transmit(self.scenario.decode(action, self._known()))
+        return self._transmit(self.scenario.decode_for_air(action, self._known()))
 
     def step_allocation(self, allocation: Allocation) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Transmit an allocation in physical units, as a solver returns it.

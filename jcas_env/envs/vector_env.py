@@ -106,7 +106,7 @@ class JCASVectorEnv(Lanes, VectorEnv):
             f"`action` must have {self.num_envs} lanes, got {actions.shape}",
         )
         actions[self._finished] = 0  # what is sent to a lane that is about to be reset is nobody's action
-        return self._transmit(self.scenario.decode(actions, self._known()))
+        return self._transmit(self.scenario.decode_for_air(actions, self._known()))
 
     def step_allocation(
         self, allocation: Allocation

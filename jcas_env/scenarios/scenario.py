@@ -199,6 +199,10 @@ class ScenarioBase(ABC, Generic[InitialT, InnovationT, StateT, ProblemT, Allocat
     def decode(self, action: Array, problem: ProblemT) -> AllocationT:
         """Allocation of an action, (..., action_size); feasible by construction."""
 
+    def decode_for_air(self, action: Array, problem: ProblemT) -> AllocationT:
+        """What :meth:`decode` gives, as a slot needs it: an allocation's parts that follow from others may be None."""
+        return self.decode(action, problem)
+
     @abstractmethod
     def encode_allocation(self, allocation: AllocationT, problem: ProblemT) -> Array:
         """Action whose decoding is nearest to an allocation."""

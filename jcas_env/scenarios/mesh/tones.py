@@ -12,7 +12,7 @@ from array_api_compat import array_namespace
 
 from ...physics.information.line_of_sight import zero_if_rounding
 from ...types import Array
-from .subcarriers import moments_per_user, sums_per_user
+from .subcarriers import Moments, sums_per_user
 
 ROUNDINGS = 1e3
 """A spread below so many units in the last place of its sum of squares is what rounding leaves of zero."""
@@ -69,23 +69,23 @@ def tones_of_users(omega: Array, snr: Array, rate: Array, assignment: Array, /) 
     return Tones(count, zero_if_rounding(spread, rounding * second), xp.where(counts > 0, rate, 0.0 * rate))
 
 
-def flat_tones_of_users(spacing: float, rate: Array, assignment: Array, /) -> Tones:
-    r"""The same in a flat channel, where a subcarrier's place alone matters: :math:`\omega = \pi \Delta f\,(2n-(N-1))`.
+def tones_of_places(moments: Moments, spacing: float, rate: Array, /) -> Tones:
+    r"""The same in a flat channel, where places alone matter: :math:`\omega = \pi \Delta f\,(2n-(N-1))`.
 
     From exact sums of whole numbers, in double precision until the mean is taken out.
 
     Parameters
     ----------
+    moments : Moments
+        Of what each user got.
     spacing : float
         Of the subcarriers [Hz].
     rate : Array, shape (..., users)
         Data rate of a subcarrier [bit/s].
-    assignment : Array, shape (..., subcarriers), integer
     """
     xp = array_namespace(rate)
-    sums = moments_per_user(assignment, users=rate.shape[-1])
-    count, first, second = (xp.astype(part, xp.float64) for part in sums)
-    spread = second - first * (first / xp.where(count > 0, count, 1.0))
+    count, first, second = (xp.astype(part, xp.float64) for part in moments)
+    spread = second - first * (first / xp.maximum(count, xp.ones_like(count)))
     spread = zero_if_rounding(spread, ROUNDINGS * float(xp.finfo(xp.float64).eps) * second)
     count = xp.astype(count, rate.dtype)
     return Tones(count, xp.astype((pi * spacing) ** 2 * spread, rate.dtype), count * rate)

@@ -20,7 +20,9 @@ from jcas_env.scenarios.mesh.action import decode
 from jcas_env.scenarios.mesh.motion import fold_into_sector, reflect
 from jcas_env.scenarios.mesh.subcarriers import (
     assigned_counts,
+    comb_moments,
     comb_placement,
+    moments_per_user,
     proportional_counts,
     ranks,
     sums_per_user,
@@ -232,6 +234,9 @@ class TestSubcarriers:
             placed = backend.numpy(comb_placement(backend.asarray(counts), total=total))
             for lane, mine in zip(placed, counts, strict=True):
                 np.testing.assert_array_equal(lane, sorted_comb(mine, total))
+            expected = moments_per_user(backend.asarray(placed), users=users)
+            for mine, theirs in zip(comb_moments(backend.asarray(counts), total=total), expected, strict=True):
+                np.testing.assert_array_equal(backend.numpy(mine), backend.numpy(theirs))
 
     def test_places_in_a_flat_channel_equal_sums_of_frequencies(self, rng):
         problem = numbered("A", 0.5, 1)
