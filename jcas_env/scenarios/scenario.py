@@ -173,6 +173,10 @@ class ScenarioBase(ABC, Generic[InitialT, InnovationT, StateT, ProblemT, Allocat
     def truth(self, state: StateT) -> ProblemT:
         """The same problem, filled with what the air does in the slot in which the allocation acts."""
 
+    def truth_given(self, state: StateT, problem: ProblemT) -> ProblemT:  # noqa: ARG002 (a scenario may share its parts)
+        """:meth:`truth`, where the known ``problem`` of ``state`` is at hand."""
+        return self.truth(state)
+
     def observation(self, state: StateT, problem: ProblemT | None = None) -> Observation:
         """What a policy sees; ``problem`` is that of ``state``, where it is at hand."""
         return self._observe(state, self.problem(state) if problem is None else problem)

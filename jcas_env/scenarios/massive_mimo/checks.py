@@ -51,6 +51,8 @@ def require_rule(name: str, value: Array, rule: str) -> None:
 
 def _fitted(name: str, value: Any, like: Array, shape: tuple[int, ...]) -> Array:
     """A number or array as an array of the full shape; raises ``ValueError`` if it does not broadcast."""
+    if type(value) is type(like) and value.dtype == like.dtype and value.shape == shape:
+        return value
     value = as_array(value, like)
     if value.shape == shape:
         return value
@@ -74,13 +76,12 @@ def fit_fields(fields: dict[str, Any]) -> dict[str, Any]:
     together = fields["beam_angle"] is None or fields["beam_angle"] is fields["target_angle"]
     weight = 1.0 if fields["weight"] is None else fields["weight"]
     fitted = fields | {"large_scale_gain": gain, "weight": weight}
-    shapes = dict.fromkeys(_PER_USER, shape) | dict.fromkeys(_PER_FRAME, shape[:-1])
-    shapes |= dict.fromkeys(_PER_PAIR, (*shape, shape[-1]))
-    for name, full in shapes.items():
-        if name == "beam_angle" and together:
-            fitted[name] = fitted["target_angle"]
-        elif name not in _PER_PAIR or fitted[name] is not None:  # a number that is missing is NaN, and refused
-            fitted[name] = _fitted(name, fitted[name], gain, full)
+    for names, full in ((_PER_USER, shape), (_PER_FRAME, shape[:-1]), (_PER_PAIR, (*shape, shape[-1]))):
+        for name in names:
+            if name == "beam_angle" and together:
+                fitted[name] = fitted["target_angle"]
+            elif name not in _PER_PAIR or fitted[name] is not None:  # a number that is missing is NaN, and refused
+                fitted[name] = _fitted(name, fitted[name], gain, full)
     return fitted
 
 
@@ -139,12 +140,12 @@ def worst_violation(allocation: MassiveMIMOAllocation, *, power_budget: Array, t
         Zero where feasible, NaN for a NaN allocation [-]; of the power itself where the budget is zero.
     """
     xp = array_namespace(power_budget, allocation.power)
-    scale = xp.where(power_budget > 0, power_budget, xp.ones_like(power_budget))
+    scale = xp.where(power_budget > 0, power_budget, 1.0)
     total = xp.sum(allocation.power, axis=-1) + allocation.sensing_power
     excess = tx_antennas * total - power_budget
     negative = -tx_antennas * xp.minimum(xp.min(allocation.power, axis=-1), allocation.sensing_power)
     worst = xp.maximum(excess, negative) / scale
-    return xp.maximum(worst, xp.zeros_like(worst))
+    return xp.maximum(worst, 0.0)
 
 
 def check_allocation(allocation: MassiveMIMOAllocation, *, like: Array) -> MassiveMIMOAllocation:
