@@ -132,7 +132,7 @@ class JCASVectorEnv(Lanes, VectorEnv):
                 moved = scenario.transition(take(state, active), take(allocation, active), innovation)
                 state = put(state, active, moved)
             else:
-                state = scenario.transition(state, allocation, innovation, self._true())
+                state = scenario.transition_given(state, allocation, innovation, self._true(), outcome)
         self._enter(state)
         truncated = active & (np.asarray(state.slot) >= scenario.horizon)
         reward = np.where(active, outcome.utility, 0.0).astype(np.float64)
@@ -201,8 +201,7 @@ class JCASVectorEnv(Lanes, VectorEnv):
         infos: dict[str, Any] = {}
         everybody = lanes.all()
         for name, value in info.items():
-            lane = lanes.reshape(-1, *(1,) * (value.ndim - 1))
-            infos[name] = value if everybody else np.where(lane, value, np.zeros_like(value))
+            infos[name] = value if everybody else _kept(value, lanes)
             infos[f"_{name}"] = lanes.copy()
         return infos
 
@@ -242,3 +241,8 @@ class JCASVectorEnv(Lanes, VectorEnv):
             raise gym.error.ResetNeeded(
                 f"the episode ended in lanes {lanes}: call `reset(options={{'reset_mask': mask}})` before the next step"
             )
+
+
+def _kept(value: np.ndarray, lanes: np.ndarray) -> np.ndarray:
+    """A value in some lanes, and zero in the others."""
+    return np.where(lanes.reshape(-1, *(1,) * (value.ndim - 1)), value, np.zeros_like(value))

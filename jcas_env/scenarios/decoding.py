@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import exp
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from ..checks import first_bad_entry
 from ..types import Array, is_array
@@ -59,8 +59,10 @@ def simplex_share(logits: Array, member: Array | None = None, /) -> Array:
     """
     xp = array_namespace(logits)
     if member is None:
+        # Summed as over sets, to the last bit: rounding to whole subcarriers has ties, and they fall the same way.
         weight = xp.exp(logits - xp.max(logits, axis=-1, keepdims=True))
-        return weight / xp.sum(weight, axis=-1, keepdims=True)
+        everyone = xp.ones((logits.shape[-1],) * 2, dtype=logits.dtype, device=device(logits))
+        return weight / (everyone @ weight[..., None])[..., 0]
     peak = xp.max(xp.where(member, logits[..., None, :], -xp.inf), axis=-1)
     weight = xp.exp(logits - peak)
     return weight / (xp.astype(member, logits.dtype) @ weight[..., None])[..., 0]

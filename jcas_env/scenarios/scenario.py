@@ -163,6 +163,17 @@ class ScenarioBase(ABC, Generic[InitialT, InnovationT, StateT, ProblemT, Allocat
     ) -> StateT:
         """State of the next slot; ``truth`` is that of ``state``, where it is at hand."""
 
+    def transition_given(
+        self,
+        state: StateT,
+        allocation: AllocationT,
+        innovation: InnovationT,
+        truth: ProblemT,
+        outcome: OutcomeT,  # noqa: ARG002 (a scenario may need what it tells)
+    ) -> StateT:
+        """:meth:`transition`, where the truth of ``state`` and what the allocation earns there are at hand."""
+        return self.transition(state, allocation, innovation, truth)
+
     # ---------------------------------------------------------------- what is known, true, seen and paid
 
     @abstractmethod

@@ -118,7 +118,9 @@ def plausible(fields: dict[str, Any]) -> bool:
     return bool(least > 0) and bool(most < inf)
 
 
-def worst_violation(allocation: MassiveMIMOAllocation, *, power_budget: Array, tx_antennas: int) -> Array:
+def worst_violation(
+    allocation: MassiveMIMOAllocation, *, power_budget: Array, tx_antennas: int, total: Array | None = None
+) -> Array:
     r"""Excess of the radiated power over the budget, relative to it, and negative powers likewise.
 
     .. math:: \max\Big(0,\; \frac{N_t S}{P_t} - 1,\; -\frac{N_t p_k}{P_t},\; -\frac{N_t T}{P_t}\Big)
@@ -133,6 +135,8 @@ def worst_violation(allocation: MassiveMIMOAllocation, *, power_budget: Array, t
         P_t [W].
     tx_antennas : int
         N_t.
+    total : Array, shape (...,), optional
+        S, where it is at hand [W].
 
     Returns
     -------
@@ -141,7 +145,7 @@ def worst_violation(allocation: MassiveMIMOAllocation, *, power_budget: Array, t
     """
     xp = array_namespace(power_budget, allocation.power)
     scale = xp.where(power_budget > 0, power_budget, 1.0)
-    total = xp.sum(allocation.power, axis=-1) + allocation.sensing_power
+    total = xp.sum(allocation.power, axis=-1) + allocation.sensing_power if total is None else total
     excess = tx_antennas * total - power_budget
     negative = -tx_antennas * xp.minimum(xp.min(allocation.power, axis=-1), allocation.sensing_power)
     worst = xp.maximum(excess, negative) / scale

@@ -216,13 +216,16 @@ class MassiveMIMOProblem(CheckedFields):
         """Cramér-Rao bound of the target's angle, inf without information, (...,) [rad^2] (spec mimo 1.2)."""
         return reciprocal(self.information(allocation))
 
-    def posterior(self, information: Array) -> Array:
-        r"""Variance after a measurement, :math:`1/(1/V^- + I)`, (...,) [rad^2]; the prior's where I = 0."""
+    def posterior(self, information: Array, crb: Array | None = None) -> Array:
+        r"""Variance after a measurement, :math:`1/(1/V^- + I)`, (...,) [rad^2]; the prior's where I = 0.
+
+        ``crb`` is the reciprocal of the information, where it is at hand.
+        """
         xp = array_namespace(information)
         # Where nothing is known beforehand the product of prior and information would be inf * 0.
         known = xp.isfinite(self.prior_variance)
         prior = xp.where(known, self.prior_variance, 1.0)
-        return xp.where(known, prior / (1.0 + prior * information), reciprocal(information))
+        return xp.where(known, prior / (1.0 + prior * information), reciprocal(information) if crb is None else crb)
 
     def score(self, rate: Array) -> Array:
         """Utility of the rates alone, weighted sum or least rate, (...,) [bit/s/Hz]."""
@@ -233,12 +236,12 @@ class MassiveMIMOProblem(CheckedFields):
         """Decades by which the tracker's variance exceeds its limit, (...,) [-]."""
         return decades(self.posterior(information) / self.variance_limit)
 
-    def _reward(self, rate: Array, information: Array, variance: Array) -> Array:
+    def _reward(self, rate: Array, crb: Array, cost: Array | None) -> Array:
         if self.reward == "tracking":
-            return self.score(rate) - self.penalty * decades(variance / self.variance_limit)
+            return self.score(rate) - self.penalty * cost
         if self.reward == "frame":
-            crb = array_namespace(rate).minimum(reciprocal(information), CRB_CAP)
-            return self.score(rate) - self.penalty * decades(crb / self.crb_limit)
+            capped = array_namespace(rate).minimum(crb, CRB_CAP)
+            return self.score(rate) - self.penalty * decades(capped / self.crb_limit)
         return self.score(rate)
 
     def utility(self, allocation: MassiveMIMOAllocation) -> Array:
@@ -248,11 +251,14 @@ class MassiveMIMOProblem(CheckedFields):
         CRB / CRB_0; ``constrained``: the rates alone. On the truth it is the environment's reward.
         """
         information = self.information(allocation)
-        return self._reward(self.rates(allocation), information, self.posterior(information))
+        cost = self.cost(information) if self.reward == "tracking" else None
+        return self._reward(self.rates(allocation), reciprocal(information), cost)
 
-    def violation(self, allocation: MassiveMIMOAllocation) -> Array:
+    def violation(self, allocation: MassiveMIMOAllocation, total: Array | None = None) -> Array:
         """Excess over the power budget, see :func:`.worst_violation`; the demand on the bound is a price."""
-        return checks.worst_violation(allocation, power_budget=self.power_budget, tx_antennas=self.tx_antennas)
+        return checks.worst_violation(
+            allocation, power_budget=self.power_budget, tx_antennas=self.tx_antennas, total=total
+        )
 
     def check_allocation(self, allocation: MassiveMIMOAllocation) -> MassiveMIMOAllocation:
         """An allocation as arrays of this problem's kind; raises ``ValueError`` that names a bad entry."""
@@ -264,19 +270,21 @@ class MassiveMIMOProblem(CheckedFields):
         streams, sensing = xp.sum(allocation.power, axis=-1), allocation.sensing_power
         total = streams + sensing
         rate, information = self._rates(allocation, total), self._information(streams, sensing)
-        variance = self.posterior(information)
+        crb = reciprocal(information)
+        variance = self.posterior(information, crb)
+        cost = decades(variance / self.variance_limit)
         predicted = self._least_bound(self._aligned_information)
         return MassiveMIMOOutcome(
             rate=rate,
-            utility=self._reward(rate, information, variance),
-            violation=self.violation(allocation),
-            crb=reciprocal(information),
+            utility=self._reward(rate, crb, cost),
+            violation=self.violation(allocation, total),
+            crb=crb,
             crb_min=predicted,
             feasible=self._within_reach(predicted),
             variance=variance,
             beam_error=self.beam_angle - self.target_angle,
             sensing_share=sensing / xp.where(total > 0, total, 1.0),
-            cost=decades(variance / self.variance_limit),
+            cost=cost,
         )
 
 

@@ -18,7 +18,7 @@ from .allocation import MassiveMIMOAllocation, MassiveMIMOOutcome
 from .checks import require_rule
 from .config import MassiveMIMOConfig
 from .observation import observe, spec
-from .problem import MassiveMIMOProblem
+from .problem import MassiveMIMOProblem, reciprocal
 from .state import Initial, Innovation, State
 
 LARGEST_SIGMA = 0.5
@@ -95,29 +95,41 @@ class MassiveMIMO(
         truth: MassiveMIMOProblem | None = None,
     ) -> State:
         """Measure the angle, update the tracker, spend the energy; then gains, echo and target move (spec mimo 7)."""
-        xp = array_namespace(state.angle)
-        config, truth = self.config, self.truth(state) if truth is None else truth
+        truth = self.truth(state) if truth is None else truth
         information = truth.information(allocation)
-        # Without information nothing is measured: the gain is zero, and the number in its place keeps 1/0 away.
-        seen = information > 0
-        safe = xp.where(seen, information, 1.0)
-        measured = state.angle + innovation.measurement / xp.sqrt(safe)
-        gain = xp.where(seen, truth.prior_variance * safe / (1.0 + truth.prior_variance * safe), 0.0)
-        estimate = state.estimate + gain * (measured - state.estimate)
-        variance = truth.posterior(information)
+        return self._moved(state, allocation, innovation, reciprocal(information), truth.posterior(information))
+
+    def transition_given(
+        self,
+        state: State,
+        allocation: MassiveMIMOAllocation,
+        innovation: Innovation,
+        truth: MassiveMIMOProblem,  # noqa: ARG002 (the outcome tells what it would)
+        outcome: MassiveMIMOOutcome,
+    ) -> State:
+        """:meth:`transition`: bound and variance are the outcome's."""
+        return self._moved(state, allocation, innovation, outcome.crb, outcome.variance)
+
+    def _moved(
+        self, state: State, allocation: MassiveMIMOAllocation, innovation: Innovation, crb: Array, variance: Array
+    ) -> State:
+        """Next state, where a frame's bound is ``crb`` (...,) and the tracker's variance after it ``variance``."""
+        xp = array_namespace(state.angle)
+        config, prior = self.config, self.prior_variance(state)
+        gain = prior / (prior + crb)  # without information the bound is infinite, and the gain zero
+        error = innovation.measurement * xp.sqrt(xp.where(gain > 0, crb, 0.0))
+        estimate = state.estimate + gain * (state.angle + error - state.estimate)
         angle = bounded(state.angle + config.drift * innovation.angle, -config.angle_limit, config.angle_limit)
         radiated = config.tx_antennas * (xp.sum(allocation.power, axis=-1) + allocation.sensing_power)
-        shadowing = autoregressive_fading(
-            state.shadowing_db, config.shadowing_db * innovation.shadowing, correlation=config.shadowing_memory
-        )
-        echo = autoregressive_fading(
-            state.echo_db, config.echo_std_db * innovation.echo, correlation=config.echo_memory
-        )
         return State(
             slot=state.slot + 1,
             distance=state.distance,
-            shadowing_db=shadowing,
-            echo_db=echo,
+            shadowing_db=autoregressive_fading(
+                state.shadowing_db, config.shadowing_db * innovation.shadowing, correlation=config.shadowing_memory
+            ),
+            echo_db=autoregressive_fading(
+                state.echo_db, config.echo_std_db * innovation.echo, correlation=config.echo_memory
+            ),
             angle=angle,
             estimate=self.aim(angle, estimate, variance + config.drift**2),
             variance=variance,
