@@ -7,9 +7,8 @@ from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 
-from .types import Array
+from .types import Array, array_namespace
 
 
 def require(condition: bool, message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import Any
 
 import gymnasium as gym
@@ -126,7 +127,7 @@ class JCASVectorEnv(Lanes, VectorEnv):
         restart, active = self._finished, ~self._finished
         outcome = scenario.outcome(state, allocation, self._true())
         if active.any():
-            generators = [self._generator(lane) for lane in np.flatnonzero(active).tolist()]
+            generators = list(compress(self.np_random, active.tolist()))
             innovation = scenario.draw_lanes(generators, state)
             if restart.any():  # lanes out of step: the truth is that of all lanes, those that go on need their own
                 moved = scenario.transition(take(state, active), take(allocation, active), innovation)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from math import log
 from typing import NamedTuple
 
-from array_api_compat import array_namespace, device
+from array_api_compat import device
 
-from ..types import Array
+from ..types import Array, array_namespace
 
 
 def large_scale_gain(distance: Array, shadowing_db: Array, /, *, reference: float, exponent: float) -> Array:

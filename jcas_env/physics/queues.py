@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from math import ceil, sqrt
 
-from array_api_compat import array_namespace, device
+from array_api_compat import device
 
-from ..types import Array
+from ..types import Array, array_namespace
 
 
 def serve(queue: Array, arrivals: Array, rate: Array, /, *, slot: float) -> tuple[Array, Array]:

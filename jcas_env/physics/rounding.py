@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace, device
+from array_api_compat import device
 
-from ..types import Array
+from ..types import Array, array_namespace
 
 
 def largest_remainder(quota: Array, total: Array | int, rivals: Array | None = None, /) -> Array:

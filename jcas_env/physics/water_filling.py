@@ -5,9 +5,9 @@ from __future__ import annotations
 from math import inf, log
 from typing import NamedTuple
 
-from array_api_compat import array_namespace, device
+from array_api_compat import device
 
-from ..types import Array
+from ..types import Array, array_namespace
 
 
 class _Ramps(NamedTuple):

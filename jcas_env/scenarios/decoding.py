@@ -6,10 +6,10 @@ from collections.abc import Callable
 from math import exp
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import device
 
 from ..checks import first_bad_entry
-from ..types import Array, is_array
+from ..types import Array, array_namespace, is_array
 
 
 def check_action(action: Array, size: int, entry_name: Callable[[int, int], str]) -> Array:

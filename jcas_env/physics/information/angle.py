@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from math import pi
 
-from array_api_compat import array_namespace
-
-from ...types import Array
+from ...types import Array, array_namespace
 
 MIN_SINE_SQUARED = 1e-3
 """Floor of sin^2(theta): at endfire a linear array loses its angular resolution (spec multicell 2.6)."""

@@ -10,10 +10,8 @@ from __future__ import annotations
 from math import pi
 from typing import NamedTuple
 
-from array_api_compat import array_namespace
-
-from ...types import Array
-from ..arrays import element_positions, steering_derivative, steering_vector
+from ...types import Array, array_namespace
+from ..arrays import element_positions, steering_derivative, steering_vector, sum_of_few
 from .angle import array_sensitivity
 
 
@@ -128,7 +126,7 @@ def _beam_response(difference: Array, antennas: int) -> tuple[Array, Array]:
     xp = array_namespace(difference)
     turn = pi * element_positions(difference, antennas)[antennas - antennas // 2 :]
     phase = difference[..., None] * turn
-    return antennas % 2 + 2.0 * xp.sum(xp.cos(phase), axis=-1), 2.0 * xp.sum(turn * xp.sin(phase), axis=-1)
+    return antennas % 2 + 2.0 * sum_of_few(xp.cos(phase)), 2.0 * sum_of_few(turn * xp.sin(phase))
 
 
 def aligned_information(angle: Array, /, *, tx_antennas: int, rx_antennas: int) -> Array:

@@ -15,9 +15,7 @@ from __future__ import annotations
 from math import pi, sqrt
 from typing import NamedTuple
 
-from array_api_compat import array_namespace
-
-from ...types import Array
+from ...types import Array, array_namespace
 from ..arrays import steering_derivative, steering_vector
 
 SINGULAR = 1e-10

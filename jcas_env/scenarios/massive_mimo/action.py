@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from math import log
 
-from array_api_compat import array_namespace
-
 from ...physics.information.echo import most_informative_share
 from ...physics.water_filling import waterfill
-from ...types import Array, as_array
+from ...types import Array, array_namespace, as_array
 from ..decoding import bounded, check_action, simplex_logits, simplex_share, unit_interval, unit_logit
 from .allocation import MassiveMIMOAllocation
 from .config import Action

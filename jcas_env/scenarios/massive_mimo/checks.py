@@ -6,10 +6,9 @@ from math import inf
 from typing import Any, get_args
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from ...checks import first_bad_entry, glance, require
-from ...types import Array, as_array, is_array
+from ...types import Array, array_namespace, as_array, is_array
 from .allocation import MassiveMIMOAllocation
 from .config import Objective, Reward
 
@@ -62,6 +61,11 @@ def _fitted(name: str, value: Any, like: Array, shape: tuple[int, ...]) -> Array
         fits = False
     require(fits, f"`{name}` must be a number or broadcast to {shape}, got shape {tuple(value.shape)}")
     return array_namespace(like).broadcast_to(value, shape)
+
+
+def fitted_field(name: str, value: Any, gain: Array) -> Array:
+    """A field (...,) of a problem with ``large_scale_gain``."""
+    return _fitted(name, value, gain, tuple(gain.shape[:-1]))
 
 
 def fit_fields(fields: dict[str, Any]) -> dict[str, Any]:

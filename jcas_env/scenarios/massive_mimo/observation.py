@@ -8,9 +8,7 @@ the same; the true angle is never seen.
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace
-
-from ...types import Array
+from ...types import Array, array_namespace
 from ..decoding import bounded
 from ..scenario import ArraySpec
 from .config import MassiveMIMOConfig

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import inf
 
-from array_api_compat import array_namespace
-
+from ...physics.arrays import sum_of_few
 from ...physics.information.echo import (
     EchoGains,
     aligned_information,
@@ -18,7 +17,7 @@ from ...physics.information.echo import (
 )
 from ...physics.mrt import mrt_sinr
 from ...physics.rates import spectral_efficiency
-from ...types import Array, as_array
+from ...types import Array, array_namespace, as_array
 from ..fields import CheckedFields
 from . import checks
 from .allocation import MassiveMIMOAllocation, MassiveMIMOOutcome
@@ -113,6 +112,15 @@ class MassiveMIMOProblem(CheckedFields):
         """The same frame with the target where the beam points."""
         return self if self.target_angle is self.beam_angle else self.changed(target_angle=self.beam_angle)
 
+    def with_target(self, angle: Array) -> MassiveMIMOProblem:
+        """The same frame with the target at an angle (...,) [rad]; raises ``ValueError`` where that is not finite."""
+        target = checks.fitted_field("target_angle", angle, self.large_scale_gain)
+        checks.require_rule("target_angle", target, "finite")
+        stated = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        moved = object.__new__(type(self))
+        vars(moved).update(stated | {"target_angle": target})  # the other fields are fitted
+        return moved
+
     def with_beam_error(self, error: Array | float) -> MassiveMIMOProblem:
         """The same frame with the target off the beam by an assumed ``error`` [rad], (...,).
 
@@ -205,8 +213,7 @@ class MassiveMIMOProblem(CheckedFields):
 
     def information(self, allocation: MassiveMIMOAllocation) -> Array:
         """Fisher information about the target's angle, (...,) [1/rad^2]."""
-        xp = array_namespace(allocation.power)
-        return self._information(xp.sum(allocation.power, axis=-1), allocation.sensing_power)
+        return self._information(sum_of_few(allocation.power), allocation.sensing_power)
 
     def _information(self, streams: Array, sensing_power: Array) -> Array:
         """That of a total power of the streams, (...,)."""
@@ -230,7 +237,7 @@ class MassiveMIMOProblem(CheckedFields):
     def score(self, rate: Array) -> Array:
         """Utility of the rates alone, weighted sum or least rate, (...,) [bit/s/Hz]."""
         xp = array_namespace(rate)
-        return xp.min(rate, axis=-1) if self.objective == "min" else xp.sum(self.weight * rate, axis=-1)
+        return xp.min(rate, axis=-1) if self.objective == "min" else sum_of_few(self.weight * rate)
 
     def cost(self, information: Array) -> Array:
         """Decades by which the tracker's variance exceeds its limit, (...,) [-]."""
@@ -267,7 +274,7 @@ class MassiveMIMOProblem(CheckedFields):
     def outcome(self, allocation: MassiveMIMOAllocation) -> MassiveMIMOOutcome:
         """Rates, utility, violation and what the target's tracker gets."""
         xp = array_namespace(allocation.power)
-        streams, sensing = xp.sum(allocation.power, axis=-1), allocation.sensing_power
+        streams, sensing = sum_of_few(allocation.power), allocation.sensing_power
         total = streams + sensing
         rate, information = self._rates(allocation, total), self._information(streams, sensing)
         crb = reciprocal(information)

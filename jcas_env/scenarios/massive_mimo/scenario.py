@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import device
 
+from ...physics.arrays import sum_of_few
 from ...physics.motion import autoregressive_fading
 from ...physics.mrt import estimate_variance, large_scale_gain
-from ...types import Array
+from ...types import Array, array_namespace
 from ...units import db_to_linear
 from ..decoding import bounded
 from ..scenario import ScenarioBase, standard_normals
 from .action import action_size, decode, encode_allocation, fallback
 from .allocation import MassiveMIMOAllocation, MassiveMIMOOutcome
-from .checks import require_rule
 from .config import MassiveMIMOConfig
 from .observation import observe, spec
 from .problem import MassiveMIMOProblem, reciprocal
@@ -120,7 +120,7 @@ class MassiveMIMO(
         error = innovation.measurement * xp.sqrt(xp.where(gain > 0, crb, 0.0))
         estimate = state.estimate + gain * (state.angle + error - state.estimate)
         angle = bounded(state.angle + config.drift * innovation.angle, -config.angle_limit, config.angle_limit)
-        radiated = config.tx_antennas * (xp.sum(allocation.power, axis=-1) + allocation.sensing_power)
+        radiated = config.tx_antennas * (sum_of_few(allocation.power) + allocation.sensing_power)
         return State(
             slot=state.slot + 1,
             distance=state.distance,
@@ -188,8 +188,7 @@ class MassiveMIMO(
 
     def truth_given(self, state: State, problem: MassiveMIMOProblem) -> MassiveMIMOProblem:
         """The truth, which differs from what is known by the target's angle alone."""
-        require_rule("target_angle", state.angle, "finite")
-        return problem.changed(target_angle=state.angle)
+        return problem.with_target(state.angle)
 
     def _observe(self, state: State, problem: MassiveMIMOProblem) -> Array:
         return observe(self.config, state, problem)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace, device
+from array_api_compat import device
 
-from ...types import Array, as_array
+from ...types import Array, array_namespace, as_array
 from ..decoding import bounded, check_action, simplex_logits, simplex_share, unit_interval, unit_logit
 from .allocation import MeshAllocation
 from .problem import MeshProblem

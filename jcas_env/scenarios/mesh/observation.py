@@ -6,9 +6,7 @@ frame: rate floor over the reference rate and the largest feasible share, clippe
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace
-
-from ...types import Array
+from ...types import Array, array_namespace
 from ..decoding import bounded
 from ..scenario import ArraySpec
 from .config import MeshConfig

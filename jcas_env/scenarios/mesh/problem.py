@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import log, pi
 
-from array_api_compat import array_namespace, device
+from array_api_compat import device
 
 from ...physics.information.angle import array_sensitivity
 from ...physics.information.line_of_sight import AngularInformation, pair_information
 from ...physics.information.position import ErrorBounds, closed_form_bounds, inverse_equivalent_error
-from ...types import Array, as_array
+from ...types import Array, array_namespace, as_array
 from ..fields import CheckedFields
 from . import checks
 from .allocation import MeshAllocation, MeshOutcome

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from math import pi, radians, sqrt
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import device
 
 from ...physics.motion import gauss_markov
 from ...physics.propagation import free_space_gain
-from ...types import Array
+from ...types import Array, array_namespace
 from ..scenario import Observation, ScenarioBase, standard_normals
 from .action import action_size, decode, decode_combs, encode_allocation, fallback
 from .allocation import MeshAllocation, MeshOutcome

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from math import prod
 from typing import NamedTuple
 
-from array_api_compat import array_namespace, device
+from array_api_compat import device
 
 from ...batching import blocks, joined
 from ...physics.rounding import largest_remainder
-from ...types import Array
+from ...types import Array, array_namespace
 
 
 def proportional_counts(weight: Array, /, *, total: int, least: int) -> Array:

@@ -8,10 +8,8 @@ from __future__ import annotations
 from math import pi
 from typing import NamedTuple
 
-from array_api_compat import array_namespace
-
 from ...physics.information.line_of_sight import zero_if_rounding
-from ...types import Array
+from ...types import Array, array_namespace
 from .subcarriers import Moments, sums_per_user
 
 ROUNDINGS = 1e3
