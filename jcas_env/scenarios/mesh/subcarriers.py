@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from array_api_compat import device
 
-from ...batching import blocks, joined
+from ...batching import T, blocks, joined
 from ...physics.rounding import largest_remainder
 from ...types import Array, array_namespace
 
@@ -53,90 +53,38 @@ def comb_placement(counts: Array, /, *, total: int) -> Array:
     Array, shape (..., total), int64
         User of each subcarrier; -1 where it is left over.
     """
+    xp = array_namespace(counts)
     *batch, users = counts.shape
-    lanes = array_namespace(counts).reshape(counts, (-1, users))
-    placed = joined([_placed(few, total) for few in _few_lanes(lanes, total)])
-    return array_namespace(placed).reshape(placed, (*batch, total))
+    grid, runs = _runs(xp.reshape(counts, (-1, users)), total)
+    rows = joined([_sorted_users(few, grid) for few in _few_lanes(runs, total)])
+    # Block by block: the places of the band in order, without what fills up.
+    placed = xp.reshape(xp.astype(rows[rows <= users], xp.int64), (*batch, total))
+    return xp.where(placed == users, -1, placed)
 
 
 def comb_moments(counts: Array, /, *, total: int) -> Moments:
-    """:func:`moments_per_user` of :func:`comb_placement`, for counts (..., users) within it, which is not made."""
+    """:func:`moments_per_user` of :func:`comb_placement`, for counts (..., users), without placing a subcarrier."""
+    xp = array_namespace(counts)
     *batch, users = counts.shape
-    lanes = array_namespace(counts).reshape(counts, (-1, users))
-    return _centred(joined([_comb_moments(few, total) for few in _few_lanes(lanes, total)]), batch, total)
-
-
-def _comb_moments(counts: Array, total: int) -> Moments:
-    xp, users = array_namespace(counts), counts.shape[-1]
-    label, runs = _sorted_keys(counts, total)
-    # Sorted by user, the entries of a row tell where each stands in its block, and blocks follow each other.
-    width = label.shape[-1]
-    bits = (width - 1).bit_length()
-    entry = xp.arange(width, dtype=label.dtype, device=device(label))
-    place = xp.astype(xp.sort(label * 2**bits + entry, axis=-1, stable=False) & (2**bits - 1), xp.int64)
-    runs = xp.astype(runs, xp.int64)
-    ends = xp.cumulative_sum(runs, axis=-1)
-    edge = xp.concat([xp.zeros_like(ends[..., :1]), ends[..., :users]], axis=-1)
-    held = runs[..., : users + 1]
+    grid, runs = _runs(xp.reshape(counts, (-1, users)), total)
+    sums = joined([_places_in_block(few, grid) for few in _few_lanes(runs, total)])
+    held = runs.length[..., : users + 1]  # blocks follow each other, without what fills them up
     size = xp.sum(held, axis=-1, keepdims=True)
-    start, count = xp.cumulative_sum(size, axis=-2) - size, runs[..., :users]
-    first, second = _sums_between(place, edge), _sums_between(place * place, edge)
+    start = xp.cumulative_sum(size, axis=-2) - size
+    count, first, second = (part[..., :users] for part in (runs.length, *sums))
     second = second + start * (2 * first + start * count)
     parts = (count, first + start * count, second)
-    return Moments(*(xp.sum(part, axis=-2) for part in parts))
+    return _centred(Moments(*(xp.sum(part, axis=-2) for part in parts)), batch, total)
 
 
-def _few_lanes(lanes: Array, total: int) -> list[Array]:
-    """Lanes (lanes, ...), a few at a time, so that what is made of their subcarriers stays in the cache."""
-    return blocks(lanes, lanes.shape[0], max(1, CACHED // total))
+def _few_lanes(lanes: T, total: int) -> list[T]:
+    """A tree (lanes, ...), a few lanes at a time, so that what is made of their subcarriers stays in the cache."""
+    first = lanes[0] if isinstance(lanes, tuple) else lanes
+    return blocks(lanes, first.shape[0], max(1, CACHED // total))
 
 
 CACHED = 2**15
 """Numbers of an array that stays in the cache with the others that are worked on, and costs no fresh memory."""
-
-
-def _placed(counts: Array, total: int) -> Array:
-    """:func:`comb_placement` of (lanes, users)."""
-    xp, users = array_namespace(counts), counts.shape[-1]
-    label, _ = _sorted_keys(counts, total)
-    # Block by block: the places of the band in order, without what fills up.
-    placed = xp.reshape(xp.astype(label[label <= users], xp.int64), (-1, total))
-    return xp.where(placed == users, -1, placed)
-
-
-def _sorted_keys(counts: Array, total: int) -> tuple[Array, Array]:
-    """Users in the order of their keys, and how many keys of each there are in a block.
-
-    For counts (lanes, users): labels (lanes, blocks, width), ``users`` for what is left over and one more for what
-    fills up a row, and their numbers (lanes, blocks, users + 2).
-    """
-    xp, users = array_namespace(counts), counts.shape[-1]
-    counts = xp.astype(counts, xp.float64)  # equal keys of different users must be equal numbers
-    spare = total - xp.sum(counts, axis=-1, keepdims=True)
-    beyond = bool(xp.any(spare < 0))  # then the first users' subcarriers fill the band
-    owned = xp.concat([counts, xp.maximum(spare, xp.zeros_like(spare))], axis=-1)
-    grid = _key_grid(users, total, beyond=beyond)
-    first, runs = _runs(owned, total, grid, beyond=beyond)
-
-    # An entry of a run is its user's key (entry + offset) / number; what fills a row up stands at key 1, its end.
-    filler = xp.full_like(first[..., :1], FAR)
-    unit = 2.0**grid.key_bits  # keys in whole numbers of 1/unit: a power of two rounds nothing
-    before = xp.cumulative_sum(runs, axis=-1) - runs
-    offset = xp.concat([(first + 0.5 - before[..., :-1]) * unit, filler * unit], axis=-1)
-    number = xp.concat([xp.broadcast_to(owned[:, None, :], first.shape), filler], axis=-1)
-    kind = xp.int32 if grid.key_bits + grid.label_bits < 31 else xp.int64
-    label = xp.broadcast_to(xp.arange(users + 2, dtype=kind, device=device(counts)), runs.shape)
-    times = xp.astype(xp.reshape(runs, (-1,)), xp.int64)
-    offset, number, label = (
-        xp.reshape(xp.repeat(xp.reshape(part, (-1,)), times), (*runs.shape[:-1], grid.width))
-        for part in (offset, number, label)
-    )
-    entry = xp.arange(grid.width, dtype=counts.dtype, device=device(counts))
-    key = xp.astype((entry * unit + offset) / number, kind)
-    # Users stand in the last bits: equal keys come lower user first, and no order has to be applied to them afterwards.
-    code = xp.sort(key * 2**grid.label_bits + label, axis=-1, stable=False)
-    return code & (2**grid.label_bits - 1), runs
-
 
 FAR = 2.0**900
 """A number beside which the entries of a row are nothing."""
@@ -166,20 +114,82 @@ def _key_grid(users: int, total: int, *, beyond: bool) -> _KeyGrid:
     return _KeyGrid(blocks, width, label_bits, (total**2 // 2).bit_length())
 
 
-def _runs(owned: Array, total: int, grid: _KeyGrid, *, beyond: bool) -> tuple[Array, Array]:
-    """Keys of each user below each block, (lanes, blocks, users), and in it, with what fills its row up as one more.
+class _Runs(NamedTuple):
+    """Rows of keys before they are sorted: a run for each user, one for what is left over, one that fills up the row.
 
-    Of what is ``owned`` (lanes, users) the band holds what fits, first users first.
+    Entry p of a row has the key (p + offset) / number of its run; (lanes, blocks, users + 2) each. What fills up stands
+    at key 1, the end.
     """
-    xp = array_namespace(owned)
+
+    offset: Array
+    number: Array
+    length: Array
+    """int64."""
+
+
+def _runs(counts: Array, total: int) -> tuple[_KeyGrid, _Runs]:
+    """Runs of counts (lanes, users). Of more than the band holds, the first users' subcarriers fill it."""
+    xp, users = array_namespace(counts), counts.shape[-1]
+    counts = xp.astype(counts, xp.float64)  # equal keys of different users must be equal numbers
+    spare = total - xp.sum(counts, axis=-1, keepdims=True)
+    beyond = bool(xp.any(spare < 0))
+    owned = xp.concat([counts, xp.maximum(spare, 0.0)], axis=-1)[:, None, :]
+    grid = _key_grid(users, total, beyond=beyond)
     edges = xp.arange(grid.blocks + 1, dtype=owned.dtype, device=device(owned))[:, None] / grid.blocks
-    passed = xp.ceil(edges * owned[:, None, :] - 0.5)
+    passed = xp.ceil(edges * owned - 0.5)  # keys of a user below each edge
     if beyond:
-        end = xp.clip(xp.cumulative_sum(owned, axis=-1), max=float(total))
-        kept = xp.concat([end[..., :1], end[..., 1:] - end[..., :-1]], axis=-1)
-        passed = xp.minimum(passed, kept[:, None, :])
-    size = passed[:, 1:, :] - passed[:, :-1, :]
-    return passed[:, :-1, :], xp.concat([size, grid.width - xp.sum(size, axis=-1, keepdims=True)], axis=-1)
+        end = xp.minimum(xp.cumulative_sum(owned, axis=-1), float(total))
+        passed = xp.minimum(passed, xp.concat([end[..., :1], end[..., 1:] - end[..., :-1]], axis=-1))
+    first, size = passed[:, :-1, :], passed[:, 1:, :] - passed[:, :-1, :]
+    length = xp.concat([size, grid.width - xp.sum(size, axis=-1, keepdims=True)], axis=-1)
+    before = xp.cumulative_sum(length, axis=-1) - length
+    filler = xp.full_like(first[..., :1], FAR)
+    offset = xp.concat([first + 0.5 - before[..., :-1], filler], axis=-1)
+    number = xp.concat([xp.broadcast_to(owned, first.shape), filler], axis=-1)
+    return grid, _Runs(offset, number, xp.astype(length, xp.int64))
+
+
+def _sorted_users(runs: _Runs, grid: _KeyGrid) -> Array:
+    """Users in the order of their keys, (lanes, blocks, width); ``users`` is what is left over, one more fills up."""
+    xp, shape = array_namespace(runs.offset), runs.offset.shape
+    unit = 2.0**grid.key_bits  # keys in whole numbers of 1/unit: a power of two rounds nothing
+    kind = xp.int32 if grid.key_bits + grid.label_bits < 31 else xp.int64
+    label = xp.broadcast_to(xp.arange(shape[-1], dtype=kind, device=device(runs.offset)), shape)
+    times = xp.reshape(runs.length, (-1,))
+    offset, number, label = (
+        xp.reshape(xp.repeat(xp.reshape(part, (-1,)), times), (*shape[:-1], grid.width))
+        for part in (runs.offset * unit, runs.number, label)
+    )
+    entry = unit * xp.arange(grid.width, dtype=offset.dtype, device=device(offset))
+    key = xp.astype((entry + offset) / number, kind)
+    # Users stand in the last bits: equal keys come lower user first, and no order has to be applied to them afterwards.
+    code = xp.sort(key * 2**grid.label_bits + label, axis=-1, stable=False)
+    return code & (2**grid.label_bits - 1)
+
+
+class _Places(NamedTuple):
+    """Sums of the places inside a block that each run gets, and of their squares, (lanes, blocks, users + 2) int64."""
+
+    first: Array
+    second: Array
+
+
+def _places_in_block(runs: _Runs, grid: _KeyGrid) -> _Places:
+    """Where sorting puts the keys of each run."""
+    label = _sorted_users(runs, grid)
+    xp, bits = array_namespace(label), (grid.width - 1).bit_length()
+    entry = xp.arange(grid.width, dtype=label.dtype, device=device(label))
+    # Sorted by user, in a second sort of the same short rows, the entries tell where each one's keys stood.
+    place = xp.sort(label * 2**bits + entry, axis=-1, stable=False) & (2**bits - 1)
+    place = xp.reshape(xp.astype(place, xp.int64), (-1,))
+    end = xp.cumulative_sum(xp.reshape(runs.length, (-1,)))
+    last = xp.maximum(end - 1, 0)
+
+    def sums(values: Array) -> Array:
+        at = xp.where(end > 0, xp.take(xp.cumulative_sum(values), last), 0)
+        return xp.reshape(xp.concat([at[:1], at[1:] - at[:-1]]), runs.length.shape)
+
+    return _Places(sums(place), sums(place * place))
 
 
 def ranks(edges: Array, values: Array, period: float) -> Array:
