@@ -32,14 +32,18 @@ Array: TypeAlias = Any
 """An array of any library that follows the array API standard."""
 
 
+_OF_NUMPY = {np.ndarray, np.float64, np.float32}
+
+
 def array_namespace(*arrays: Any) -> Any:
     """Namespace of arrays, :func:`array_api_compat.array_namespace`; known at once where all are NumPy's.
 
     A slot of a single environment asks some two hundred times.
     """
-    if all(type(value) is np.ndarray for value in arrays):
-        return numpy_namespace
-    return array_api_compat.array_namespace(*arrays)
+    for value in arrays:
+        if type(value) not in _OF_NUMPY:
+            return array_api_compat.array_namespace(*arrays)
+    return numpy_namespace
 
 
 def device(value: Array) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import Any
 
 import gymnasium as gym
@@ -106,27 +107,33 @@ class JCASVectorEnv(Lanes, VectorEnv):
             f"`action` must have {self.num_envs} lanes, got {actions.shape}",
         )
         actions[self._finished] = 0  # what is sent to a lane that is about to be reset is nobody's action
-        return self.step_allocation(self.scenario.decode(actions, self._known()))
+        return self._transmit(self.scenario.decode_for_air(actions, self._known()))
 
     def step_allocation(
         self, allocation: Allocation
     ) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Transmit allocations in physical units with a leading (num_envs,) axis; see ``JCASEnv``."""
         self._require_running()
+        scenario, active = self.scenario, ~self._finished
+        if self._finished.any():  # these lanes are reset in place of a step; what a caller has for them may be NaN
+            allocation = put(scenario.fallback(self._known()), active, take(allocation, active))
+        return self._transmit(scenario.check_allocation(allocation, self._known()))
+
+    def _transmit(
+        self, allocation: Allocation
+    ) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Step with allocations that are valid: checked, or decoded from actions."""
         scenario, state = self.scenario, self.state
         restart, active = self._finished, ~self._finished
-        if restart.any():  # these lanes are reset below in place of a step; what a caller has for them may be NaN
-            allocation = put(scenario.fallback(self._known()), active, take(allocation, active))
-        allocation = scenario.check_allocation(allocation, self._known())
         outcome = scenario.outcome(state, allocation, self._true())
         self._later = scenario.later(state, self._later)
         if active.any():
-            innovation = scenario.draw_lanes([self._generator(lane) for lane in np.flatnonzero(active)], state)
+            innovation = scenario.draw_lanes(list(compress(self.np_random, active.tolist())), state)
             if restart.any():  # lanes out of step: the truth is that of all lanes, those that go on need their own
                 moved = scenario.transition(take(state, active), take(allocation, active), innovation)
                 state = put(state, active, moved)
             else:
-                state = scenario.transition(state, allocation, innovation, self._true())
+                state = scenario.transition_given(state, allocation, innovation, self._true(), outcome)
         self._enter(state)
         truncated = active & (np.asarray(state.slot) >= scenario.horizon)
         reward = np.where(active, outcome.utility, 0.0).astype(np.float64)
@@ -191,11 +198,15 @@ class JCASVectorEnv(Lanes, VectorEnv):
         """``info`` of some lanes in Gymnasium's form: zeros elsewhere, and a mask for each key."""
         if not lanes.any():
             return {}
+        everybody = lanes.all()
 
-        def blank(value: np.ndarray) -> np.ndarray:
+        def kept(value: np.ndarray) -> np.ndarray:
+            """A copy of a value in some lanes, and zero in the others."""
+            if everybody:
+                return value.copy()
             return np.where(lanes.reshape(-1, *(1,) * (value.ndim - 1)), value, np.zeros_like(value))
 
-        infos = self._info(outcome, self._later, blank)
+        infos = self._info(outcome, self._later, kept)
         for name in tuple(infos):
             infos[f"_{name}"] = lanes.copy()
         return infos
@@ -236,3 +247,8 @@ class JCASVectorEnv(Lanes, VectorEnv):
             raise gym.error.ResetNeeded(
                 f"the episode ended in lanes {lanes}: call `reset(options={{'reset_mask': mask}})` before the next step"
             )
+
+
+def _kept(value: np.ndarray, lanes: np.ndarray) -> np.ndarray:
+    """A value in some lanes, and zero in the others."""
+    return np.where(lanes.reshape(-1, *(1,) * (value.ndim - 1)), value, np.zeros_like(value))

@@ -12,9 +12,7 @@ from itertools import combinations
 from math import sqrt
 from typing import NamedTuple
 
-from array_api_compat import array_namespace
-
-from ..types import Array
+from ..types import Array, array_namespace
 from .geometry import in_hexagon
 
 MARGIN = 2.0

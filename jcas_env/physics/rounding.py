@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace, device
-
-from ..types import Array
+from ..types import Array, array_namespace, device
 
 
 def largest_remainder(quota: Array, total: Array | int, rivals: Array | None = None, /) -> Array:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from math import inf, log
 from typing import NamedTuple
 
-from array_api_compat import array_namespace, device
-
-from ..types import Array
+from ..types import Array, array_namespace, device
 
 
 class _Ramps(NamedTuple):

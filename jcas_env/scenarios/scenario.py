@@ -201,6 +201,17 @@ class ScenarioBase(ABC, Generic[InitialT, InnovationT, StateT, ProblemT, Allocat
     ) -> StateT:
         """State of the next slot; ``truth`` is that of ``state``, where it is at hand."""
 
+    def transition_given(
+        self,
+        state: StateT,
+        allocation: AllocationT,
+        innovation: InnovationT,
+        truth: ProblemT,
+        outcome: OutcomeT,  # noqa: ARG002 (a scenario may need what it tells)
+    ) -> StateT:
+        """:meth:`transition`, where the truth of ``state`` and what the allocation earns there are at hand."""
+        return self.transition(state, allocation, innovation, truth)
+
     # ---------------------------------------------------------------- what is known, true, seen and paid
 
     @abstractmethod
@@ -213,6 +224,10 @@ class ScenarioBase(ABC, Generic[InitialT, InnovationT, StateT, ProblemT, Allocat
         Here what is known: a scenario in which knowledge and truth differ states its own.
         """
         return self.problem(state)
+
+    def truth_given(self, state: StateT, problem: ProblemT) -> ProblemT:  # noqa: ARG002 (a scenario may share its parts)
+        """:meth:`truth`, where the known ``problem`` of ``state`` is at hand."""
+        return self.truth(state)
 
     def observation(self, state: StateT, problem: ProblemT | None = None) -> Observation:
         """What a policy sees; ``problem`` is that of ``state``, where it is at hand."""
@@ -247,6 +262,10 @@ class ScenarioBase(ABC, Generic[InitialT, InnovationT, StateT, ProblemT, Allocat
     def decode(self, action: Array, problem: ProblemT) -> AllocationT:
         """Allocation of an action, (..., action_size); feasible by construction."""
 
+    def decode_for_air(self, action: Array, problem: ProblemT) -> AllocationT:
+        """What :meth:`decode` gives, as a slot needs it: an allocation's parts that follow from others may be None."""
+        return self.decode(action, problem)
+
     @abstractmethod
     def fallback(self, problem: ProblemT) -> AllocationT:
         """What to play where a solver reports that no allocation is feasible."""
@@ -255,6 +274,14 @@ class ScenarioBase(ABC, Generic[InitialT, InnovationT, StateT, ProblemT, Allocat
         """Return an allocation as arrays of the right shape, or raise ``ValueError`` that names a bad entry."""
         checked: AllocationT = problem.check_allocation(allocation)
         return checked
+
+
+def standard_normals(generators: Sequence[np.random.Generator], count: int) -> np.ndarray:
+    """Standard normals of several lanes, (lanes, count): each row is what a generator's ``standard_normal`` gives."""
+    rows = np.empty((len(generators), count))
+    for rng, row in zip(generators, rows, strict=True):
+        rng.standard_normal(out=row)
+    return rows
 
 
 Scenario: TypeAlias = ScenarioBase[Any, Any, Any, Any, Any, Any]

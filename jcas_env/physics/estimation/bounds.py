@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace
-
 from ...batching import rows, unrows
 from ...checks import require
-from ...types import Array, as_array
+from ...types import Array, array_namespace, as_array
 from .search.atoms import Aperture, diagonal, groups_first, jet_gram, projected_curvature
 from .search.newton import ridge_floor
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from array_api_compat import array_namespace, device
-
 from ...batching import rows, unrows
 from ...checks import require
-from ...types import Array, as_array
+from ...types import Array, array_namespace, as_array, device
 from ..channel import snapshot_channels
 from .estimate import Estimate, report, without_paths
 from .pilots import RELATIVE_NOISE_FLOOR

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from math import pi
 
-from array_api_compat import array_namespace
-
 from ...checks import require
-from ...types import Array
+from ...types import Array, array_namespace
 from ..arrays import steering_vector
 from .estimate import Estimate, report
 from .pilots import Pilots, pathless, prepare

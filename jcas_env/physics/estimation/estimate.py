@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from array_api_compat import array_namespace
-
 from ...batching import unrows
 from ...tree import tree_map
-from ...types import Array
+from ...types import Array, array_namespace
 
 
 class Estimate(NamedTuple):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace
-
 from ...batching import rows
-from ...types import Array, as_array
+from ...types import Array, array_namespace, as_array
 from ..arrays import steering_vector
 from ..channel import steered_channels
 from .estimate import Estimate, report, without_paths

@@ -5,10 +5,8 @@ from __future__ import annotations
 from math import pi
 from typing import Literal, get_args
 
-from array_api_compat import array_namespace, device
-
 from ...checks import require
-from ...types import Array
+from ...types import Array, array_namespace, device
 from .estimate import Estimate, report
 from .pilots import Pilots, pathless, prepare
 

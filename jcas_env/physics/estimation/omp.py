@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace
-
 from ...batching import blocks
 from ...checks import require
-from ...types import Array
+from ...types import Array, array_namespace
 from ..channel import snapshot_channels
 from .estimate import Estimate, report
 from .pilots import pathless, prepare

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace, device
-
-from ...types import Array
+from ...types import Array, array_namespace, device
 from .estimate import Estimate
 
 

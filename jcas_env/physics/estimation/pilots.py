@@ -12,11 +12,9 @@ from __future__ import annotations
 from math import pi, prod
 from typing import NamedTuple
 
-from array_api_compat import array_namespace, device
-
 from ...batching import rows
 from ...checks import require
-from ...types import Array
+from ...types import Array, array_namespace, device
 from .estimate import Estimate
 from .search.atoms import Aperture
 

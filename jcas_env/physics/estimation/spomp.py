@@ -9,11 +9,9 @@ from itertools import zip_longest
 from math import exp
 from typing import NamedTuple
 
-from array_api_compat import array_namespace
-
 from ...batching import BLOCK, blocks, gather, indices, joined, rows, scatter
 from ...checks import require
-from ...types import Array
+from ...types import Array, array_namespace
 from ..channel import snapshot_channels
 from .estimate import Estimate, report, without_paths
 from .pilots import Pilots, clean, flat, identifiable

@@ -14,9 +14,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from array_api_compat import array_namespace
-
-from ...types import Array
+from ...types import Array, array_namespace
 
 SINGULAR = 1e-10
 """Smallest eigenvalue of a unit-diagonal information matrix that counts as regular (spec mesh 7.3)."""

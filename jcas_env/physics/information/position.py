@@ -10,9 +10,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
-from array_api_compat import array_namespace, device
-
-from ...types import Array
+from ...types import Array, array_namespace, device
 from ...units import SPEED_OF_LIGHT
 from .line_of_sight import SINGULAR, AngularInformation
 

@@ -6,10 +6,9 @@ from math import inf
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device
 
 from ...checks import glance, require, require_all
-from ...types import Array, as_array, is_array
+from ...types import Array, array_namespace, as_array, device, is_array
 from .allocation import MeshAllocation
 from .subcarriers import assigned_counts, comb_placement
 

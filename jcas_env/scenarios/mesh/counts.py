@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from array_api_compat import array_namespace
-
-from ...types import Array
+from ...types import Array, array_namespace
 from .config import Objective
 
 LEAST_VALUE = 1e-12

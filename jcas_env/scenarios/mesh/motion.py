@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from array_api_compat import array_namespace
-
-from ...types import Array
+from ...types import Array, array_namespace
 
 
 def reflect(value: Array, low: float, high: float) -> tuple[Array, Array]:

@@ -24,9 +24,7 @@ from itertools import combinations
 from math import isqrt, pi
 from typing import NamedTuple
 
-from array_api_compat import array_namespace, device
-
-from ....types import Array
+from ....types import Array, array_namespace, device
 from ...arrays import element_positions, steering_correlation, steering_vector
 
 

@@ -15,9 +15,7 @@ from __future__ import annotations
 from math import pi
 from typing import NamedTuple
 
-from array_api_compat import array_namespace, device
-
-from ....types import Array
+from ....types import Array, array_namespace, device
 from ...arrays import steering_vector
 from ..pilots import Pilots
 from .atoms import departure_factor, departures_of, from_columns

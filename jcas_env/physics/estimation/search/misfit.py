@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from math import sqrt
 
-from array_api_compat import array_namespace
-
 from ....batching import gather, indices, scatter
-from ....types import Array
+from ....types import Array, array_namespace
 from ..pilots import Pilots
 from .atoms import factors, path_power, residual
 from .newton import Fit, ridge_floor

@@ -18,10 +18,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from array_api_compat import array_namespace, device
-
 from ....tree import tree_map
-from ....types import Array
+from ....types import Array, array_namespace, device
 from ..pilots import Pilots
 from .atoms import Jets, diagonal, jets, over_groups, path_power, projected_curvature
 

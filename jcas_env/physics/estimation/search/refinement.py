@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal, NamedTuple, get_args
 
-from array_api_compat import array_namespace, device
-
 from ....batching import gather, indices, reassemble, retire, scatter
 from ....checks import require
-from ....types import Array
+from ....types import Array, array_namespace, device
 from ..pilots import Pilots
 from .atoms import factors, path_power
 from .coarse import Grid, angles_at, make_grid, residual_image, strongest

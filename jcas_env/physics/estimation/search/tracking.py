@@ -19,10 +19,8 @@ from __future__ import annotations
 from math import pi
 from typing import NamedTuple
 
-from array_api_compat import array_namespace, device
-
 from ....batching import reassemble, retire
-from ....types import Array
+from ....types import Array, array_namespace, device
 from ...arrays import element_positions, steering_vector
 from ...combining.small_matrices import lower_factor, product, solve_lower, solve_upper
 from ..pilots import Pilots
