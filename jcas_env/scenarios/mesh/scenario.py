@@ -5,10 +5,11 @@ from __future__ import annotations
 from math import pi, radians, sqrt
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace
 
 from ...physics.motion import gauss_markov
 from ...physics.propagation import free_space_gain
+from ...randomness import RandomSource
 from ...types import Array
 from ..scenario import Observation, ScenarioBase
 from .action import action_size, decode, encode_allocation, fallback
@@ -44,7 +45,7 @@ class Mesh(ScenarioBase[Initial, Innovation, State, MeshProblem, MeshAllocation,
 
     # ---------------------------------------------------------------- randomness
 
-    def _draw_initial(self, rng: np.random.Generator) -> Initial:
+    def _draw_initial(self, rng: RandomSource) -> Initial:
         """Randomness of a reset.
 
         Distances (uniform in area), angles of departure, angles of arrival, in this order: with
@@ -52,14 +53,15 @@ class Mesh(ScenarioBase[Initial, Innovation, State, MeshProblem, MeshAllocation,
         """
         config, users = self.config, self.config.users
         low, high = self.sector
+        area = rng.uniform(config.distance_min**2, config.distance_max**2, users)
         return Initial(
-            distance=np.sqrt(rng.uniform(config.distance_min**2, config.distance_max**2, users)),
+            distance=array_namespace(area).sqrt(area),
             aod=rng.uniform(low, high, users),
             aoa=rng.uniform(low, high, users),
             velocity=rng.standard_normal((users, 2)),
         )
 
-    def _draw(self, rng: np.random.Generator, state: State) -> Innovation:  # noqa: ARG002 (every slot draws the same)
+    def _draw(self, rng: RandomSource, state: State) -> Innovation:  # noqa: ARG002 (every slot draws the same)
         users = self.config.users
         return Innovation(rng.standard_normal((users, 2)), rng.standard_normal(users))
 
@@ -69,7 +71,7 @@ class Mesh(ScenarioBase[Initial, Innovation, State, MeshProblem, MeshAllocation,
         """State of the first frame: users where they are drawn, velocities from the stationary distribution."""
         xp = array_namespace(draws.distance)
         state = State(
-            slot=xp.zeros(draws.distance.shape[:-1], dtype=xp.int64, device=device(draws.distance)),
+            slot=np.zeros(draws.distance.shape[:-1], dtype=np.int64),
             position=draws.distance[..., None] * xp.stack([xp.cos(draws.aod), xp.sin(draws.aod)], axis=-1),
             velocity=self.config.speed * draws.velocity,
             orientation=pi + draws.aod - draws.aoa,

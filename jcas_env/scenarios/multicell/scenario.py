@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace
 
 from ...physics.angle_tracking import predict_variance, update_variance
 from ...physics.beamforming import effective_channel, effective_gain, leakage, serving_link
@@ -11,7 +11,8 @@ from ...physics.grouping import assign_cells
 from ...physics.information.angle import angle_information
 from ...physics.membership import same_label
 from ...physics.rates import sensing_gain
-from ...types import POSITIONING, Array
+from ...randomness import RandomSource
+from ...types import POSITIONING, Array, as_array
 from ..scenario import Observation, ScenarioBase
 from .action import action_size, decode, encode_allocation, fallback
 from .config import KEEP_OUT, MultiCellConfig
@@ -46,10 +47,10 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
 
     # ---------------------------------------------------------------- randomness
 
-    def _draw_initial(self, rng: np.random.Generator) -> Initial:
+    def _draw_initial(self, rng: RandomSource) -> Initial:
         return draw_initial(self.config, rng)
 
-    def _draw(self, rng: np.random.Generator, state: State) -> Innovation:
+    def _draw(self, rng: RandomSource, state: State) -> Innovation:
         return draw_innovation(self.config, rng, work_after(self.config, state.memory.age))
 
     # ---------------------------------------------------------------- dynamics
@@ -70,7 +71,7 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
         csi, memory = self._update_knowledge(measured, draws.first.noise, cell, None)
         nothing = xp.zeros_like(equal)
         state = State(
-            slot=xp.zeros(cell.shape[:-1], dtype=xp.int64, device=device(cell)),
+            slot=np.zeros(cell.shape[:-1], dtype=np.int64),
             cell=cell,
             air=air,
             csi=csi,
@@ -228,7 +229,7 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
             beam_channel=state.csi.channel,
             air_channel=air,
             csi_error=state.csi.error,
-            useful_time=self._useful_time(xp.astype(state.memory.age, gain.dtype)),
+            useful_time=self._useful_time(as_array(state.memory.age, gain)),
             slot=config.slot,
             arrival_rate=None if traffic is None else traffic.rate,
             arrivals=None if traffic is None else arrivals,

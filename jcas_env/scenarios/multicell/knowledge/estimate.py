@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-from array_api_compat import array_namespace, device
+import numpy as np
+from array_api_compat import array_namespace
 from scipy import stats
 
 from ....batching import gather, indices, reassemble
@@ -61,7 +62,7 @@ def estimate_links(
 
     def some(tree: T, lanes: Array) -> T:
         """Lanes of all leaves, whatever batch axes they have; explicit sizes, for a part that is not used is empty."""
-        rows = tree_map(lambda leaf: xp.reshape(leaf, (flat.shape[0], *leaf.shape[due.ndim :])), tree)
+        rows = tree_map(lambda leaf: _reshaped(leaf, (flat.shape[0], *leaf.shape[due.ndim :])), tree)
         return gather(rows, lanes)
 
     pieces = [
@@ -69,18 +70,21 @@ def estimate_links(
         _hold(config, some(air, held), some(noise, held), some(memory, held)),
     ]
     links = reassemble(pieces, [measured, held])
-    return tree_map(lambda leaf: xp.reshape(leaf, (*due.shape, *leaf.shape[1:])), links)
+    return tree_map(lambda leaf: _reshaped(leaf, (*due.shape, *leaf.shape[1:])), links)
+
+
+def _reshaped(leaf: Array, shape: tuple[int, ...]) -> Array:
+    return array_namespace(leaf).reshape(leaf, shape)  # clocks may be in another library than the rest
 
 
 def _measure(
     config: MultiCellConfig, layout: Layout, air: Air, noise: ChannelNoise, memory: Memory | None
 ) -> LinkEstimate:
     """Estimate angles and gains, and locate the users."""
-    xp = array_namespace(air.gains)
     noise_power = pilot_noise_power(config, air.path_loss_db)
     estimate = _estimate(config, air, noise, memory)
     fix = _locate(config, layout, estimate, noise_power, air.position)
-    age = xp.zeros(noise_power.shape[:-2], dtype=xp.int64, device=device(noise_power))
+    age = np.zeros(noise_power.shape[:-2], dtype=np.int64) if memory is None else 0 * memory.age
     memory = Memory(estimate.aod_cos, estimate.aoa_cos, estimate.active, fix, age)
     return _in_true_scale(config, air, noise, estimate, memory, gains_only=False)
 
