@@ -32,10 +32,10 @@ def take(tree: T, lane: Any) -> T:
 
 
 def put(tree: T, lanes: np.ndarray, values: T) -> T:
-    """Return ``tree`` with the given lanes replaced by those of ``values``; the argument is left alone (NumPy)."""
+    """Return ``tree`` with the given lanes replaced by those of ``values``; the argument is left alone."""
 
-    def replace(leaf: np.ndarray, new: np.ndarray) -> np.ndarray:
-        leaf = leaf.copy()
+    def replace(leaf: Any, new: Any) -> Any:
+        leaf = leaf.copy() if isinstance(leaf, np.ndarray) else leaf.clone()
         leaf[lanes] = new
         return leaf
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..scenarios.scenario import Allocation, EpisodeState, Observation, Outcome, Problem, Scenario
 from ..tree import tree_map
+from ..types import Array
 
 
 class EnvState(NamedTuple):
@@ -100,13 +101,16 @@ class Lanes(ABC):
         Arrays are put in C order, so that a state that was pickled continues to the last bit: sums over strided views
         round differently from those over the copies that a snapshot holds.
         """
-        self._state = tree_map(lambda leaf: np.asarray(leaf, order="C"), state)
+        self._state = tree_map(self._settled, state)
         self._problem = self._truth = self._own_problem = self._own_truth = None
+
+    def _settled(self, leaf: Array) -> Array:
+        return np.asarray(leaf, order="C")
 
     def _observe(self) -> Observation:
         return self.scenario.observation(self.state, self._known())
 
-    def _info(self, outcome: Outcome) -> dict[str, np.ndarray]:
+    def _info(self, outcome: Outcome) -> dict[str, Array]:
         """Copies of what an outcome states: what a user does to ``info`` reaches no state."""
         return {name: np.array(value) for name, value in self.scenario.info(outcome).items()}
 

@@ -13,8 +13,9 @@ from gymnasium.vector.utils import batch_space
 from ..checks import require
 from ..scenarios import make_scenario
 from ..scenarios.configuration import Configuration
-from ..scenarios.scenario import Allocation, Observation, Scenario
+from ..scenarios.scenario import Allocation, EpisodeState, Observation, Scenario
 from ..tree import put, stack, take
+from ..types import Array
 from .lanes import Lanes, check_render_mode, entry
 from .spaces import action_space, observation_space
 
@@ -36,6 +37,9 @@ class JCASVectorEnv(Lanes, VectorEnv):
         step. ``DISABLED``: reset finished lanes with ``reset(options={"reset_mask": mask})``.
     max_episode_steps : int, optional
         Replaces the scenario's horizon (``gymnasium.make_vec`` passes it).
+    device : str or torch.device, optional
+        Where all lanes live as PyTorch tensors, ``"cuda"`` or ``"cpu"``; see :class:`.tensor_env.TensorVectorEnv`.
+        None: NumPy.
     render_mode : {None, "rgb_array"}
 
     Notes
@@ -46,6 +50,14 @@ class JCASVectorEnv(Lanes, VectorEnv):
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 (Gymnasium's type)
 
+    def __new__(cls, *_: Any, device: Any = None, **__: Any) -> JCASVectorEnv:
+        """Lanes in NumPy, or on a device."""
+        if device is None:
+            return super().__new__(cls)
+        from .tensor_env import TensorVectorEnv
+
+        return super().__new__(TensorVectorEnv)
+
     def __init__(
         self,
         scenario: str | Scenario = "multicell",
@@ -54,6 +66,7 @@ class JCASVectorEnv(Lanes, VectorEnv):
         config: Configuration | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         max_episode_steps: int | None = None,
+        device: None = None,  # noqa: ARG002 (`__new__` chooses by it)
         render_mode: str | None = None,
         **fields: Any,
     ) -> None:
@@ -84,33 +97,22 @@ class JCASVectorEnv(Lanes, VectorEnv):
     ) -> tuple[Observation, dict[str, Any]]:
         """Reset all lanes, or those of ``options["reset_mask"]`` ((num_envs,) bool, at least one true)."""
         mask = self._reset_mask(options)
-        seeds: list[int | None] = [None] * self.num_envs
-        if isinstance(seed, int | np.integer):
-            seeds = [int(seed) + lane for lane in range(self.num_envs)]
-        elif seed is not None:
-            seeds = list(seed)
-        require(len(seeds) == self.num_envs, f"`seed` must hold {self.num_envs} seeds, got {len(seeds)}")
-        for lane in np.flatnonzero(mask):
-            if seeds[lane] is not None or self._generators[lane] is None:
-                self._generators[lane], self._seeds[lane] = seeding.np_random(seeds[lane])
+        self._seed_lanes(mask, seed)
         self._restart(mask)
         self._allocation = None
         return self._observe(), {}
 
-    def step(self, actions: Any) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: Any) -> tuple[Observation, Array, Array, Array, dict[str, Any]]:
         """Decode actions, (num_envs, action_size), transmit, and move on by one slot."""
         self._require_running()
-        actions = np.array(actions)
-        require(
-            actions.shape[:1] == (self.num_envs,),
-            f"`action` must have {self.num_envs} lanes, got {actions.shape}",
-        )
-        actions[self._finished] = 0  # what is sent to a lane that is about to be reset is nobody's action
+        actions = self._actions(actions)
+        lanes = tuple(actions.shape)[:1]
+        require(lanes == (self.num_envs,), f"`action` must have {self.num_envs} lanes, got {tuple(actions.shape)}")
+        if self._finished.any():
+            actions[self._finished] = 0  # what is sent to a lane that is about to be reset is nobody's action
         return self.step_allocation(self.scenario.decode(actions, self._known()))
 
-    def step_allocation(
-        self, allocation: Allocation
-    ) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step_allocation(self, allocation: Allocation) -> tuple[Observation, Array, Array, Array, dict[str, Any]]:
         """Transmit allocations in physical units with a leading (num_envs,) axis; see ``JCASEnv``."""
         self._require_running()
         scenario, state = self.scenario, self.state
@@ -120,7 +122,7 @@ class JCASVectorEnv(Lanes, VectorEnv):
         allocation = scenario.check_allocation(allocation, self._known())
         outcome = scenario.outcome(state, allocation, self._true())
         if active.any():
-            innovation = stack([scenario.draw(self._generator(lane), state) for lane in np.flatnonzero(active)])
+            innovation = self._draw(state, active)
             if restart.any():  # lanes out of step: the truth is that of all lanes, those that go on need their own
                 moved = scenario.transition(take(state, active), take(allocation, active), innovation)
                 state = put(state, active, moved)
@@ -128,7 +130,7 @@ class JCASVectorEnv(Lanes, VectorEnv):
                 state = scenario.transition(state, allocation, innovation, self._true())
         self._enter(state)
         truncated = active & (np.asarray(state.slot) >= scenario.horizon)
-        reward = np.where(active, outcome.utility, 0.0).astype(np.float64)
+        reward = self._reward(outcome.utility, active)
         info = self._info(outcome)
         self._allocation = allocation
         if self.autoreset_mode is AutoresetMode.SAME_STEP and truncated.any():
@@ -140,7 +142,7 @@ class JCASVectorEnv(Lanes, VectorEnv):
             if restart.any():
                 self._restart(restart)
             self._finished = truncated
-        return self._observe(), reward, np.zeros(self.num_envs, dtype=bool), truncated, infos
+        return self._observe(), reward, self._flags(np.zeros_like(truncated)), self._flags(truncated), infos
 
     def render(self) -> tuple[np.ndarray, ...] | None:
         """A map for every lane, (height, width, 3) uint8 each; None without a render mode."""
@@ -150,7 +152,7 @@ class JCASVectorEnv(Lanes, VectorEnv):
 
         last = self._allocation
         return tuple(
-            frame(self.scenario, take(self.state, lane), None if last is None else take(last, lane))
+            frame(self.scenario, self._lane(self.state, lane), None if last is None else self._lane(last, lane))
             for lane in range(self.num_envs)
         )
 
@@ -165,6 +167,49 @@ class JCASVectorEnv(Lanes, VectorEnv):
     def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
         """Seed of every lane; -1 where it is unknown."""
         return tuple(self._seeds)
+
+    # ---------------------------------------------------------------- where the lanes live
+
+    def _seed_lanes(self, mask: np.ndarray, seed: int | list[int | None] | None) -> None:
+        """Seed the generators of the lanes that are about to be reset."""
+        seeds: list[int | None] = [None] * self.num_envs
+        if isinstance(seed, int | np.integer):
+            seeds = [int(seed) + lane for lane in range(self.num_envs)]
+        elif seed is not None:
+            seeds = list(seed)
+        require(len(seeds) == self.num_envs, f"`seed` must hold {self.num_envs} seeds, got {len(seeds)}")
+        for lane in np.flatnonzero(mask):
+            if seeds[lane] is not None or self._generators[lane] is None:
+                self._generators[lane], self._seeds[lane] = seeding.np_random(seeds[lane])
+
+    def _sample(self, mask: np.ndarray) -> EpisodeState:
+        """First states of the lanes of a mask."""
+        first: EpisodeState = self.scenario.sample([self._generator(lane) for lane in np.flatnonzero(mask)])
+        return first
+
+    def _draw(self, state: EpisodeState, active: np.ndarray) -> Any:
+        """Innovation of the lanes of a mask, after ``state`` of all lanes."""
+        return stack([self.scenario.draw(self._generator(lane), state) for lane in np.flatnonzero(active)])
+
+    def _actions(self, actions: Any) -> Array:
+        """A copy of a caller's actions."""
+        return np.array(actions)
+
+    def _flags(self, mask: np.ndarray) -> Array:
+        """A copy of a mask of lanes, for a caller."""
+        return mask.copy()
+
+    def _reward(self, utility: Array, active: np.ndarray) -> Array:
+        """Rewards of all lanes; zero of those that were not played."""
+        return np.where(active, utility, 0.0).astype(np.float64)
+
+    def _only(self, lanes: np.ndarray, value: Array) -> Array:
+        """``value`` of some lanes, zeros elsewhere."""
+        return np.where(lanes.reshape(-1, *(1,) * (value.ndim - 1)), value, np.zeros_like(value))
+
+    def _lane(self, tree: Any, lane: int) -> Any:
+        """One lane of a nest of arrays, in NumPy."""
+        return take(tree, lane)
 
     # ---------------------------------------------------------------- internals
 
@@ -183,21 +228,21 @@ class JCASVectorEnv(Lanes, VectorEnv):
 
     def _restart(self, mask: np.ndarray) -> None:
         """Draw new networks for the lanes of a mask."""
-        fresh = self.scenario.sample([self._generator(lane) for lane in np.flatnonzero(mask)])
+        fresh = self._sample(mask)
         self._enter(fresh if mask.all() else put(self.state, mask, fresh))
         self._finished = self._finished & ~mask
 
-    def _masked(self, info: dict[str, np.ndarray], lanes: np.ndarray) -> dict[str, Any]:
+    def _masked(self, info: dict[str, Array], lanes: np.ndarray) -> dict[str, Any]:
         """``info`` of some lanes in Gymnasium's form: zeros elsewhere, and a mask for each key."""
         if not lanes.any():
             return {}
         infos: dict[str, Any] = {}
         for name, value in info.items():
-            infos[name] = np.where(lanes.reshape(-1, *(1,) * (value.ndim - 1)), value, np.zeros_like(value))
-            infos[f"_{name}"] = lanes.copy()
+            infos[name] = value if lanes.all() else self._only(lanes, value)
+            infos[f"_{name}"] = self._flags(lanes)
         return infos
 
-    def _final(self, lanes: np.ndarray, info: dict[str, np.ndarray]) -> dict[str, Any]:
+    def _final(self, lanes: np.ndarray, info: dict[str, Array]) -> dict[str, Any]:
         """Last observation and info of finished lanes, put together by Gymnasium's own rule."""
         infos: dict[str, Any] = {}
         observation = self._observe()
