@@ -27,8 +27,6 @@ KINDS = [
 for_all = pytest.mark.parametrize(
     ("name", "fields"), KINDS, ids=lambda x: x if isinstance(x, str) else "-".join(map(str, x))
 )
-    ("name", "fields"), KINDS, ids=lambda x: x if isinstance(x, str) else "-".join(map(str, x))
-)
 
 
 def tensors(tree):
