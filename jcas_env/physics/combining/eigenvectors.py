@@ -5,7 +5,7 @@ from __future__ import annotations
 from array_api_compat import array_namespace, device
 
 from ...batching import indices, scatter
-from ...types import Array
+from ...types import Array, at_hand
 from .small_matrices import SIZE, batch_last, dominant_eigenvector_last, lower_factor, solve_lower, solve_upper
 
 
@@ -42,7 +42,7 @@ def strongest_over_noise(own: Array, interference: Array) -> Array:
     half = solve_lower(factor, batch_last(own @ xp.conj(xp.matrix_transpose(own))))
     white = solve_lower(factor, xp.conj(xp.permute_dims(half, (1, 0, 2))))
     inner, sure = dominant_eigenvector_last(white)
-    if not bool(xp.all(sure)):
+    if at_hand(sure) and not bool(xp.all(sure)):
         doubtful = indices(~sure)
         found = dominant_eigenvector(xp.permute_dims(xp.take(white, doubtful, axis=-1), (2, 0, 1)))
         rest = xp.matrix_transpose(inner)

@@ -187,3 +187,45 @@ def test_what_a_device_cannot_do_is_refused_by_name():
         env.step(torch.zeros(3, env.scenario.action_size))
     with pytest.raises(AttributeError, match="`generator` draws for all of them"):
         _ = env.np_random
+
+
+class Unseen(TensorGenerator):
+    """Draws without values on the device ``meta``, where a look at a value, and a mix of devices, fails."""
+
+    def __init__(self, lanes):
+        self.lanes, self.dtype = lanes, torch.float32
+
+    def _draw(self, sample, size):
+        shape = () if size is None else (size,) if isinstance(size, int) else size
+        return torch.empty((self.lanes, *shape), dtype=self.dtype, device="meta")
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("multicell", {"estimator": "perfect"}),
+        ("multicell", {"estimator": "perfect", "reward": "fair", "angle_coherence": 1}),
+        ("multicell", {"estimator": "perfect", "kalman": True, "blockage": True, "csi_nmse": 0.01}),
+        ("multicell", {"estimator": "perfect", "combiner": "null_mrc", "precoder": "zf"}),
+        ("multicell", {"estimator": "perfect", "clusters": (2, 2, 5.0), "pilot_overhead": True}),
+        ("mesh", {}),
+        ("mesh", {"rate_floor": 15e6, "references": "reset"}),
+        ("massive-mimo", {}),
+        ("massive-mimo", {"action": "share", "rate_floor": 0.1}),
+    ],
+)
+def test_a_slot_with_the_true_channel_never_waits_for_the_device(name, fields):
+    """Nothing is computed from values on the way, so that a device is never asked and slots can be queued."""
+    scenario = make_scenario(name, **fields, dtype="float32")
+    source = Unseen(4)
+    state = scenario.initial(scenario.draw_initial(source))
+    for _ in range(6):
+        problem = scenario.problem(state)
+        observation = scenario.observation(state, problem)
+        allocation = scenario.decode(torch.empty(4, scenario.action_size, device="meta"), problem)
+        allocation = scenario.check_allocation(allocation, problem)
+        truth = scenario.truth(state)
+        outcome = scenario.outcome(state, allocation, truth)
+        state = scenario.transition(state, allocation, scenario.draw(source, state), truth)
+    assert outcome.utility.device.type == "meta"
+    assert all(value.device.type == "meta" for value in parts(observation).values())

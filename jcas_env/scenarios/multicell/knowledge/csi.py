@@ -36,7 +36,7 @@ def departure(config: MultiCellConfig, estimate: Estimate, cell: Array) -> Array
     strongest = xp.take_along_axis(serving_link(estimate.aod_cos, cell), best, axis=-1)[..., 0]
     own = serving_link(estimate.channel, cell)
     reported = xp.any(serving_link(xp.astype(estimate.active, strength.dtype), cell) > 0, axis=-1)
-    if bool(xp.all(reported)):
+    if config.estimator == "perfect" or bool(xp.all(reported)):
         return strongest
     # The search expects channels at unit large-scale gain; a channel of zeros stays as it is.
     scale = xp.sqrt(xp.mean(xp.abs(own) ** 2, axis=(-2, -1), keepdims=True))
