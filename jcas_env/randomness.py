@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import sqrt
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -60,12 +60,17 @@ RandomSource: TypeAlias = np.random.Generator | TensorGenerator
 
 def complex_normal(source: RandomSource, *shape: int) -> Array:
     """Independent CN(0, 1) samples, (*shape,), of a device (lanes, *shape)."""
-    parts: Any = source.standard_normal((*shape, 2)) * (1.0 / sqrt(2.0))
-    if isinstance(source, TensorGenerator):
-        import torch
+    return as_complex_normal(source.standard_normal((*shape[:-1], 2 * shape[-1])))
 
-        return torch.view_as_complex(parts)
-    return parts.view(complex)[..., 0]  # hashes of scenes hold it to the last bit
+
+def as_complex_normal(parts: Array) -> Array:
+    """CN(0, 1) samples (..., n) of standard normals (..., 2 n), real and imaginary parts in turn."""
+    scaled = parts * (1.0 / sqrt(2.0))  # hashes of scenes hold it to the last bit
+    if isinstance(scaled, np.ndarray):
+        return scaled.view(complex)
+    import torch
+
+    return torch.view_as_complex(scaled.unflatten(-1, (-1, 2)))
 
 
 def spawn(source: RandomSource) -> Callable[..., RandomSource]:
@@ -77,5 +82,5 @@ def spawn(source: RandomSource) -> Callable[..., RandomSource]:
     """
     if isinstance(source, TensorGenerator):
         return lambda *_: source
-    seed = int(source.integers(2**63))
+    seed = int(source.bit_generator.random_raw() >> 1)  # `source.integers(2**63)`, at an eighth of its time
     return lambda *part: np.random.default_rng((seed, *part) if part else seed)

@@ -14,7 +14,7 @@ from ..checks import require
 from ..scenarios import make_scenario
 from ..scenarios.configuration import Configuration
 from ..scenarios.scenario import Allocation, EpisodeState, Observation, Scenario
-from ..tree import put, stack, take
+from ..tree import put, take
 from ..types import Array
 from .lanes import Lanes, check_render_mode, entry
 from .spaces import action_space, observation_space
@@ -189,7 +189,7 @@ class JCASVectorEnv(Lanes, VectorEnv):
 
     def _draw(self, state: EpisodeState, active: np.ndarray) -> Any:
         """Innovation of the lanes of a mask, after ``state`` of all lanes."""
-        return stack([self.scenario.draw(self._generator(lane), state) for lane in np.flatnonzero(active)])
+        return self.scenario.draw_lanes([self._generator(lane) for lane in np.flatnonzero(active)], state)
 
     def _actions(self, actions: Any) -> Array:
         """A copy of a caller's actions."""

@@ -14,7 +14,7 @@ from typing import Literal
 from array_api_compat import array_namespace, device
 
 from ..types import Array
-from .combining.eigenvectors import dominant_eigenvector, strongest_over_noise
+from .combining.eigenvectors import dominant_eigenvector, finite_or_unit, strongest_over_noise
 from .membership import one_hot, same_group
 
 Combiner = Literal["svd", "null_mrc", "gev"]
@@ -72,6 +72,7 @@ def interference_spectrum(channel: Array, cell: Array) -> tuple[Array, Array]:
         Singular values in descending order [-].
     vectors : Array, shape (..., users, rx_antennas, rx_antennas), complex
         Right singular vectors in columns, a full unitary matrix [-] (luo2023 Sec. III-A, spec multicell 2.3).
+        Both are NaN where a channel is not finite.
     """
     xp = array_namespace(channel, cell)
     *batch, cells, users, rx, tx = channel.shape
@@ -81,8 +82,10 @@ def interference_spectrum(channel: Array, cell: Array) -> tuple[Array, Array]:
     if cells * tx < rx:  # pad, so that the reduced factorisation holds all of the null space
         padding = xp.zeros((*batch, users, rx, rx - cells * tx), dtype=channel.dtype, device=device(channel))
         stacked = xp.concat([stacked, padding], axis=-1)
-    left, values, _ = xp.linalg.svd(stacked, full_matrices=False)  # T^H = U S V^H, so T = V S U^H
-    return values, left
+    finite, safe = finite_or_unit(stacked)
+    left, values, _ = xp.linalg.svd(safe, full_matrices=False)  # T^H = U S V^H, so T = V S U^H
+    nan = float("nan")
+    return xp.where(finite[..., None], values, nan), xp.where(finite[..., None, None], left, nan)
 
 
 def normalise(vector: Array) -> Array:
@@ -263,7 +266,9 @@ def beams(effective: Array, cell: Array, group: Array, /, *, precoder: Precoder)
     # to pairs of a group it is block diagonal, and the pseudo-inverse inverts every block on its own.
     gram = xp.conj(matched) @ xp.matrix_transpose(matched)
     gram = xp.where(same_group(cell, group), gram, xp.zeros_like(gram))
-    return normalise(xp.matrix_transpose(xp.linalg.pinv(gram)) @ matched)
+    finite, safe = finite_or_unit(gram)
+    inverse = xp.where(finite[..., None, None], xp.linalg.pinv(safe), float("nan"))
+    return normalise(xp.matrix_transpose(inverse) @ matched)
 
 
 def effective_gain(effective: Array, beam: Array, cell: Array, /, *, crowd: int | None = None) -> Array:

@@ -10,7 +10,7 @@ Adapters (Gymnasium, vector, ...) contain no physics; they call these functions.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -129,6 +129,10 @@ class ScenarioBase(ABC, Generic[InitialT, InnovationT, StateT, ProblemT, Allocat
         """
         return self._in_precision(self._draw(rng, state), rng)
 
+    def draw_lanes(self, generators: Sequence[np.random.Generator], state: StateT) -> InnovationT:
+        """What :meth:`draw` gives for each generator, on a leading axis."""
+        return self._in_precision(self._draw_lanes(generators, state))
+
     @abstractmethod
     def _draw_initial(self, rng: RandomSource) -> InitialT:
         """Randomness of a reset in double precision."""
@@ -137,13 +141,17 @@ class ScenarioBase(ABC, Generic[InitialT, InnovationT, StateT, ProblemT, Allocat
     def _draw(self, rng: RandomSource, state: StateT) -> InnovationT:
         """Randomness of the slot after ``state`` in double precision."""
 
-    def _in_precision(self, drawn: Tree, rng: RandomSource) -> Tree:
+    def _draw_lanes(self, generators: Sequence[np.random.Generator], state: StateT) -> InnovationT:
+        """Randomness of the slot after ``state`` for each generator, on a leading axis, in any precision."""
+        return stack([self._draw(rng, state) for rng in generators])
+
+    def _in_precision(self, drawn: Tree, rng: RandomSource | None = None) -> Tree:
         if isinstance(rng, TensorGenerator):
             return rng.completed(drawn)
         if self.config.dtype == "float64":
             return drawn
         kinds = {"f": np.float32, "c": np.complex64}
-        return tree_map(lambda leaf: leaf.astype(kinds.get(leaf.dtype.kind, leaf.dtype)), drawn)
+        return tree_map(lambda leaf: leaf.astype(kinds.get(leaf.dtype.kind, leaf.dtype), copy=False), drawn)
 
     def sample(self, seeds: Seed | Iterable[Seed]) -> StateT:
         """First states of episodes: of a sequence of seeds on a leading axis, of one seed without it.
@@ -152,7 +160,8 @@ class ScenarioBase(ABC, Generic[InitialT, InnovationT, StateT, ProblemT, Allocat
         """
         if isinstance(seeds, int | np.integer | np.random.Generator):
             return self.initial(self.draw_initial(np.random.default_rng(seeds)))
-        return self.initial(stack([self.draw_initial(np.random.default_rng(seed)) for seed in seeds]))
+        lanes = stack([self._draw_initial(np.random.default_rng(seed)) for seed in seeds])
+        return self.initial(self._in_precision(lanes))
 
     # ---------------------------------------------------------------- dynamics
 

@@ -12,10 +12,22 @@ from .small_matrices import SIZE, batch_last, dominant_eigenvector_last, lower_f
 def dominant_eigenvector(matrix: Array) -> Array:
     """Unit eigenvector of the largest eigenvalue of Hermitian matrices (spec multicell 2.3).
 
-    (..., n, n) of any unit -> (..., n) [-].
+    (..., n, n) of any unit -> (..., n) [-]. NaN where a matrix is not finite: a library raises there, for all of them.
     """
     xp = array_namespace(matrix)
-    return xp.linalg.eigh(matrix)[1][..., :, -1]
+    finite, safe = finite_or_unit(matrix)
+    return xp.where(finite[..., None], xp.linalg.eigh(safe)[1][..., :, -1], float("nan"))
+
+
+def finite_or_unit(matrix: Array) -> tuple[Array, Array]:
+    """Which matrices are finite, (..., n, m) of any unit -> (...,) bool; and the matrices, with a unit one elsewhere.
+
+    For libraries that raise on the whole batch for one that is not (spec multicell 2.3).
+    """
+    xp = array_namespace(matrix)
+    finite = xp.all(xp.isfinite(matrix), axis=(-2, -1))
+    unit = xp.eye(*matrix.shape[-2:], dtype=matrix.dtype, device=device(matrix))
+    return finite, xp.where(finite[..., None, None], matrix, unit)
 
 
 def strongest_over_noise(own: Array, interference: Array) -> Array:
@@ -34,7 +46,8 @@ def strongest_over_noise(own: Array, interference: Array) -> Array:
     own = own / xp.where(scale > 0, scale, xp.ones_like(scale))
     identity = xp.eye(rx, dtype=own.dtype, device=device(own))
     if rx > SIZE:
-        factor = xp.linalg.cholesky(interference + identity)
+        finite, noise = finite_or_unit(interference + identity)
+        factor = xp.where(finite[..., None, None], xp.linalg.cholesky(noise), float("nan"))
         white = xp.linalg.solve(factor, own)
         inner = dominant_eigenvector(white @ xp.conj(xp.matrix_transpose(white)))
         return xp.linalg.solve(xp.conj(xp.matrix_transpose(factor)), inner[..., None])[..., 0]

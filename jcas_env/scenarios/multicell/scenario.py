@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from array_api_compat import array_namespace
 
@@ -18,7 +20,7 @@ from .action import action_size, decode, encode_allocation, fallback
 from .config import KEEP_OUT, MultiCellConfig
 from .knowledge.csi import knowledge_of
 from .knowledge.estimate import estimate_links
-from .network.draws import draw_initial, draw_innovation, work_after
+from .network.draws import draw_initial, draw_innovation, draw_innovations, work_after
 from .network.layout import constant, make_layout
 from .network.motion import drop, move
 from .network.traffic import arrival_rates, begin_traffic, next_traffic
@@ -52,6 +54,9 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
 
     def _draw(self, rng: RandomSource, state: State) -> Innovation:
         return draw_innovation(self.config, rng, work_after(self.config, state.memory.age))
+
+    def _draw_lanes(self, generators: Sequence[np.random.Generator], state: State) -> Innovation:
+        return draw_innovations(self.config, generators, work_after(self.config, state.memory.age))
 
     # ---------------------------------------------------------------- dynamics
 

@@ -17,6 +17,8 @@ FIRST = {
 }
 """What is said first of a state of NaN, with the lane."""
 
+NO_NOISE = "`noise_density` must be finite and positive.* = 0.0"
+
 by_scenario = pytest.mark.parametrize("name", FIRST)
 
 
@@ -65,7 +67,11 @@ class TestStates:
             ("mesh", {"dtype": "float32", "rate_floor": 1e300}, r"`rate_floor` must be finite .* = inf"),
             ("massive-mimo", {"shadowing_db": 8000.0}, r"`large_scale_gain` must be .* = 0.0"),
             ("massive-mimo", {"shadowing_db": 1000.0}, r"`estimate_variance` must be .* = 0.0"),
-            ("multicell", {"noise_density_dbm_hz": -1e30}, "`noise_density` must be finite and positive.* = 0.0"),
+            ("multicell", {"noise_density_dbm_hz": -1e30}, NO_NOISE),
+            ("multicell", {"noise_density_dbm_hz": -1e30, "ue_antennas": 6, "combiner": "gev"}, NO_NOISE),
+            ("multicell", {"noise_density_dbm_hz": -1e30, "precoder": "zf"}, NO_NOISE),
+            ("multicell", {"csi_nmse": 1e300, "dtype": "float32", "combiner": "svd"}, "`gain` must be finite .* = nan"),
+            ("multicell", {"csi_nmse": 1e300, "dtype": "float32", "ue_antennas": 8}, "`gain` must be finite .* = nan"),
         ],
     )
     @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numbers that overflow on the way are what is refused

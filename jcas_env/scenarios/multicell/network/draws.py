@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,8 @@ from array_api_compat import array_namespace
 
 from ....physics.estimation import ESTIMATORS
 from ....physics.estimation.crb import crb_normals
-from ....randomness import RandomSource, complex_normal, spawn
+from ....randomness import RandomSource, as_complex_normal, complex_normal, spawn
+from ....tree import tree_map
 from ....types import Array
 from ..config import MultiCellConfig
 from ..state import ChannelNoise, Initial, Innovation
@@ -130,17 +132,45 @@ def _own_draws(
 
 
 def draw_innovation(config: MultiCellConfig, rng: RandomSource, work: Work) -> Innovation:
-    """Randomness of one slot of one lane (spec multicell 8)."""
-    links = (config.cells, config.users)
+    """Randomness of one slot of one lane, or of all lanes of a device (spec multicell 8)."""
     blockage, arrivals, noise = _own_draws(config, spawn(rng), work)
     return Innovation(
         velocity=rng.standard_normal((config.users, 2)),
-        los_phase=rng.standard_normal(links),
-        scatter=complex_normal(rng, *links, _fading_paths(config)),
+        los_phase=rng.standard_normal((config.cells, config.users)),
+        scatter=complex_normal(rng, config.cells, config.users, _fading_paths(config)),
         blockage=blockage,
         noise=noise,
         arrivals=arrivals,
     )
+
+
+def draw_innovations(config: MultiCellConfig, generators: Sequence[np.random.Generator], work: Work) -> Innovation:
+    """:func:`draw_innovation` of each generator, on a leading axis: one array of normals, in the order of one lane's."""
+    links = (config.cells, config.users)
+    shapes = ((config.users, 2), links, (*links, 2 * _fading_paths(config)))
+    ends = np.cumsum([prod(shape) for shape in shapes])
+    normals, own = np.empty((len(generators), ends[-1])), []
+    for row, rng in zip(normals, generators, strict=True):
+        own.append(_own_draws(config, spawn(rng), work))
+        rng.standard_normal(out=row)
+    velocity, phase, scatter = (
+        np.reshape(part, (-1, *shape)) for part, shape in zip(np.split(normals, ends[:-1], axis=1), shapes, strict=True)
+    )
+    blockage, arrivals, noise = zip(*own, strict=True)
+    return Innovation(
+        velocity=velocity,
+        los_phase=phase,
+        scatter=as_complex_normal(scatter),
+        blockage=_stacked(*blockage),
+        noise=tree_map(_stacked, *noise),
+        arrivals=_stacked(*arrivals),
+    )
+
+
+def _stacked(*lanes: np.ndarray) -> np.ndarray:
+    """Lanes on a leading axis; at once where there is nothing in them."""
+    first = lanes[0]
+    return np.stack(lanes) if first.size else np.zeros((len(lanes), *first.shape), dtype=first.dtype)
 
 
 def draw_initial(config: MultiCellConfig, rng: RandomSource) -> Initial:
