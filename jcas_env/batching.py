@@ -22,12 +22,12 @@ BLOCK = 1024
 """Elements that a search works on at a time: bounds memory where many environments run in parallel."""
 
 
-def blocks(tree: T, count: int) -> list[T]:
-    """Cut the ``count`` elements of a tree into blocks of at most BLOCK elements."""
-    if count <= BLOCK:
+def blocks(tree: T, count: int, size: int = BLOCK) -> list[T]:
+    """Cut the ``count`` elements of a tree into blocks of at most ``size`` elements."""
+    if count <= size:
         return [tree]
-    edges = range(0, count, BLOCK)
-    return [tree_map(lambda x: None if x is None else x[a : min(a + BLOCK, count), ...], tree) for a in edges]  # noqa: B023
+    edges = range(0, count, size)
+    return [tree_map(lambda x: None if x is None else x[a : min(a + size, count), ...], tree) for a in edges]  # noqa: B023
 
 
 def joined(pieces: Sequence[T]) -> T:

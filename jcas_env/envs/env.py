@@ -65,7 +65,7 @@ class JCASEnv(Lanes, gym.Env):
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Decode an action, transmit, and move on by one slot."""
         self._require_running()
-        return self.step_allocation(self.scenario.decode(action, self._known()))
+        return self._transmit(self.scenario.decode_for_air(action, self._known()))
 
     def step_allocation(self, allocation: Allocation) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Transmit an allocation in physical units, as a solver returns it.
@@ -74,8 +74,11 @@ class JCASEnv(Lanes, gym.Env):
         constraint is transmitted as it is; ``info["violation"]`` tells by how much.
         """
         self._require_running()
+        return self._transmit(self.scenario.check_allocation(allocation, self._known()))
+
+    def _transmit(self, allocation: Allocation) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Step with an allocation that is valid: checked, or decoded from an action."""
         scenario, state = self.scenario, self.state
-        allocation = scenario.check_allocation(allocation, self._known())
         outcome = scenario.outcome(state, allocation, self._true())
         innovation = scenario.draw(self.np_random, state)
         self._enter(scenario.transition(state, allocation, innovation, self._true()))

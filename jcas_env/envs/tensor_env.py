@@ -121,7 +121,7 @@ class TensorVectorEnv(JCASVectorEnv):
         """Raises ``AttributeError``: lanes on a device draw from :attr:`generator`."""
         raise AttributeError("lanes on a device have no NumPy generators; `generator` draws for all of them")
 
-    @property  # type: ignore[misc]
+    @property
     def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
         """The one seed, for each lane; -1 before the first reset."""
         return (self._seed,) * self.num_envs

@@ -110,16 +110,20 @@ class JCASVectorEnv(Lanes, VectorEnv):
         require(lanes == (self.num_envs,), f"`action` must have {self.num_envs} lanes, got {tuple(actions.shape)}")
         if self._finished.any():
             actions[self._finished] = 0  # what is sent to a lane that is about to be reset is nobody's action
-        return self.step_allocation(self.scenario.decode(actions, self._known()))
+        return self._transmit(self.scenario.decode_for_air(actions, self._known()))
 
     def step_allocation(self, allocation: Allocation) -> tuple[Observation, Array, Array, Array, dict[str, Any]]:
         """Transmit allocations in physical units with a leading (num_envs,) axis; see ``JCASEnv``."""
         self._require_running()
+        scenario, active = self.scenario, ~self._finished
+        if self._finished.any():  # these lanes are reset in place of a step; what a caller has for them may be NaN
+            allocation = put(scenario.fallback(self._known()), active, take(allocation, active))
+        return self._transmit(scenario.check_allocation(allocation, self._known()))
+
+    def _transmit(self, allocation: Allocation) -> tuple[Observation, Array, Array, Array, dict[str, Any]]:
+        """Step with allocations that are valid: checked, or decoded from actions."""
         scenario, state = self.scenario, self.state
         restart, active = self._finished, ~self._finished
-        if restart.any():  # these lanes are reset below in place of a step; what a caller has for them may be NaN
-            allocation = put(scenario.fallback(self._known()), active, take(allocation, active))
-        allocation = scenario.check_allocation(allocation, self._known())
         outcome = scenario.outcome(state, allocation, self._true())
         if active.any():
             innovation = self._draw(state, active)
@@ -189,7 +193,7 @@ class JCASVectorEnv(Lanes, VectorEnv):
 
     def _draw(self, state: EpisodeState, active: np.ndarray) -> Any:
         """Innovation of the lanes of a mask, after ``state`` of all lanes."""
-        return self.scenario.draw_lanes([self._generator(lane) for lane in np.flatnonzero(active)], state)
+        return self.scenario.draw_lanes([self._generator(lane) for lane in np.flatnonzero(active).tolist()], state)
 
     def _actions(self, actions: Any) -> Array:
         """A copy of a caller's actions."""
@@ -237,8 +241,9 @@ class JCASVectorEnv(Lanes, VectorEnv):
         if not lanes.any():
             return {}
         infos: dict[str, Any] = {}
+        everybody = lanes.all()
         for name, value in info.items():
-            infos[name] = value if lanes.all() else self._only(lanes, value)
+            infos[name] = value if everybody else self._only(lanes, value)
             infos[f"_{name}"] = self._flags(lanes)
         return infos
 

@@ -211,6 +211,10 @@ class ScenarioBase(ABC, Generic[InitialT, InnovationT, StateT, ProblemT, Allocat
     def decode(self, action: Array, problem: ProblemT) -> AllocationT:
         """Allocation of an action, (..., action_size); feasible by construction."""
 
+    def decode_for_air(self, action: Array, problem: ProblemT) -> AllocationT:
+        """What :meth:`decode` gives, as a slot needs it: an allocation's parts that follow from others may be None."""
+        return self.decode(action, problem)
+
     @abstractmethod
     def encode_allocation(self, allocation: AllocationT, problem: ProblemT) -> Array:
         """Action whose decoding is nearest to an allocation."""
@@ -223,6 +227,14 @@ class ScenarioBase(ABC, Generic[InitialT, InnovationT, StateT, ProblemT, Allocat
         """Return an allocation as arrays of the right shape, or raise ``ValueError`` that names a bad entry."""
         checked: AllocationT = problem.check_allocation(allocation)
         return checked
+
+
+def standard_normals(generators: Sequence[np.random.Generator], count: int) -> np.ndarray:
+    """Standard normals of several lanes, (lanes, count): each row is what a generator's ``standard_normal`` gives."""
+    rows = np.empty((len(generators), count))
+    for rng, row in zip(generators, rows, strict=True):
+        rng.standard_normal(out=row)
+    return rows
 
 
 Scenario: TypeAlias = ScenarioBase[Any, Any, Any, Any, Any, Any]

@@ -43,6 +43,12 @@ def decode(action: Array, problem: MeshProblem, *, logit_scale: float) -> MeshAl
         Uses every subcarrier exactly once and a share in [beta_lo, 1 - beta_lo]. Rate floors are the policy's business:
         a shortfall costs reward (spec mesh 6). Raises ``ValueError`` for NaN, Inf, a wrong shape or dtype.
     """
+    allocation = decode_combs(action, problem, logit_scale=logit_scale)
+    return allocation._replace(assignment=comb_placement(allocation.counts, total=problem.subcarriers))
+
+
+def decode_combs(action: Array, problem: MeshProblem, *, logit_scale: float) -> MeshAllocation:
+    """:func:`decode` without the assignment, which is the comb of the counts."""
     action = as_array(check_action(action, action_size(problem.users), entry_name), problem.distance)
     xp = array_namespace(action)
     action = xp.clip(action, min=-1.0, max=1.0)
@@ -51,7 +57,7 @@ def decode(action: Array, problem: MeshProblem, *, logit_scale: float) -> MeshAl
     counts = proportional_counts(weight, total=problem.subcarriers, least=problem.least_subcarriers)
     width = 1.0 - 2.0 * problem.share_min
     share = problem.share_min + width * unit_interval(logit_scale * action[..., -1], logit_scale)
-    return MeshAllocation(counts, comb_placement(counts, total=problem.subcarriers), share)
+    return MeshAllocation(counts, None, share)
 
 
 def encode_allocation(allocation: MeshAllocation, problem: MeshProblem, *, logit_scale: float) -> Array:

@@ -17,8 +17,8 @@ from . import checks
 from .allocation import MeshAllocation, MeshOutcome
 from .config import Objective
 from .counts import LEAST_VALUE, CountModel
-from .subcarriers import comb_placement, proportional_counts
-from .tones import Tones, tones_of_band, tones_of_users
+from .subcarriers import comb_moments, comb_placement, moments_per_user, proportional_counts
+from .tones import Tones, tones_of_band, tones_of_places, tones_of_users
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +133,17 @@ class MeshProblem(CheckedFields):
 
     def tones(self, assignment: Array) -> Tones:
         """Sums over the subcarriers that each user got, for an assignment (..., subcarriers)."""
-        return tones_of_users(self.omega, self.snr, self.rate_per_subcarrier, assignment, selective=self.selective)
+        if self.selective:
+            return tones_of_users(self.omega, self.snr, self.rate_per_subcarrier, assignment)
+        moments = moments_per_user(assignment, users=self.users)
+        return tones_of_places(moments, self.subcarrier_spacing, self.rate_per_subcarrier)
+
+    def _tones_on_air(self, whole: MeshAllocation) -> Tones:
+        """Those of an allocation of whole subcarriers; a comb in a flat channel is summed and not placed."""
+        if whole.assignment is not None or self.selective:
+            return self.tones(self.on_air(whole).assignment)
+        moments = comb_moments(whole.counts, total=self.subcarriers)
+        return tones_of_places(moments, self.subcarrier_spacing, self.rate_per_subcarrier)
 
     def information(self, tones: Tones, symbols: Array | float) -> AngularInformation:
         """Information of a number of positioning symbols, scalar or (..., 1), about every user."""
@@ -203,7 +213,14 @@ class MeshProblem(CheckedFields):
     # ---------------------------------------------------------------- what an allocation earns
 
     def on_air(self, allocation: MeshAllocation) -> MeshAllocation:
-        """The allocation as it is transmitted: fractions rounded to whole subcarriers, a comb where none is given.
+        """The allocation as it is transmitted: :meth:`whole` subcarriers, a comb where no assignment is given."""
+        if allocation.assignment is not None:
+            return allocation
+        whole = self.whole(allocation)
+        return whole._replace(assignment=comb_placement(whole.counts, total=self.subcarriers))
+
+    def whole(self, allocation: MeshAllocation) -> MeshAllocation:
+        """The allocation in whole subcarriers.
 
         Fractional counts are rounded by the largest remainder to as many subcarriers as they hold together.
         """
@@ -219,7 +236,7 @@ class MeshProblem(CheckedFields):
             held = xp.sum(known, axis=-1, keepdims=True)
             parts = xp.concat([known, xp.clip(self.subcarriers - held, min=0.0)], axis=-1) / self.subcarriers
             whole = proportional_counts(parts, total=self.subcarriers, least=0)[..., :-1]
-        return allocation._replace(counts=whole, assignment=comb_placement(whole, total=self.subcarriers))
+        return allocation._replace(counts=whole)
 
     def performance(self, allocation: MeshAllocation) -> tuple[Array, Array]:
         """Normalised positioning term P at beta = 1, (...,), and rates R_u at beta = 0, (..., users) [bit/s].
@@ -227,7 +244,7 @@ class MeshProblem(CheckedFields):
         With the true frequencies of the subcarriers that each user got (spec mesh 2).
         """
         xp = array_namespace(self.distance)
-        tones = self.tones(self.on_air(allocation).assignment)
+        tones = self._tones_on_air(self.whole(allocation))
         return self.error_scale * xp.min(self.precision(tones), axis=-1), tones.rate
 
     def score(self, positioning: Array, rate: Array, share: Array) -> Array:
@@ -265,8 +282,8 @@ class MeshProblem(CheckedFields):
 
         The sum of them; whole subcarriers beyond the band count as a share of it, and are not transmitted.
         """
-        air = self.on_air(allocation)
-        return self._violation(air, self.tones(air.assignment).rate)
+        whole = self.whole(allocation)
+        return self._violation(whole, self._tones_on_air(whole).rate)
 
     def _violation(self, air: MeshAllocation, rate: Array) -> Array:
         xp = array_namespace(rate, air.positioning_share)
@@ -279,7 +296,7 @@ class MeshProblem(CheckedFields):
 
     def bounds(self, allocation: MeshAllocation) -> ErrorBounds:
         """Position and orientation error bound of every user over the positioning symbols of the frame."""
-        tones = self.tones(self.on_air(allocation).assignment)
+        tones = self._tones_on_air(self.whole(allocation))
         return self._bounds(tones, allocation.positioning_share)
 
     def _bounds(self, tones: Tones, share: Array) -> ErrorBounds:
@@ -296,8 +313,8 @@ class MeshProblem(CheckedFields):
     def outcome(self, allocation: MeshAllocation) -> MeshOutcome:
         """Rates, bounds, utility and violation of an allocation."""
         xp = array_namespace(self.distance)
-        air, share = self.on_air(allocation), allocation.positioning_share
-        tones = self.tones(air.assignment)
+        air, share = self.whole(allocation), allocation.positioning_share
+        tones = self._tones_on_air(air)
         positioning = self.error_scale * xp.min(self.precision(tones), axis=-1)
         peb, oeb, _ = self._bounds(tones, share)
         model = self.count_model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import pi, radians, sqrt
 
 import numpy as np
@@ -11,8 +12,8 @@ from ...physics.motion import gauss_markov
 from ...physics.propagation import free_space_gain
 from ...randomness import RandomSource
 from ...types import Array
-from ..scenario import Observation, ScenarioBase
-from .action import action_size, decode, encode_allocation, fallback
+from ..scenario import Observation, ScenarioBase, standard_normals
+from .action import action_size, decode, decode_combs, encode_allocation, fallback
 from .allocation import MeshAllocation, MeshOutcome
 from .config import MeshConfig
 from .motion import fold_into_sector, reflect
@@ -62,8 +63,15 @@ class Mesh(ScenarioBase[Initial, Innovation, State, MeshProblem, MeshAllocation,
         )
 
     def _draw(self, rng: RandomSource, state: State) -> Innovation:  # noqa: ARG002 (every slot draws the same)
+        return self._innovation(rng.standard_normal(3 * self.config.users))
+
+    def _draw_lanes(self, generators: Sequence[np.random.Generator], state: State) -> Innovation:  # noqa: ARG002
+        return self._innovation(standard_normals(generators, 3 * self.config.users))
+
+    def _innovation(self, normals: Array) -> Innovation:
+        """Innovation of normals (..., 3 users)."""
         users = self.config.users
-        return Innovation(rng.standard_normal((users, 2)), rng.standard_normal(users))
+        return Innovation(normals[..., : 2 * users].reshape(*normals.shape[:-1], users, 2), normals[..., 2 * users :])
 
     # ---------------------------------------------------------------- dynamics
 
@@ -144,6 +152,10 @@ class Mesh(ScenarioBase[Initial, Innovation, State, MeshProblem, MeshAllocation,
     def decode(self, action: Array, problem: MeshProblem) -> MeshAllocation:
         """Allocation of an action, (..., action_size); see :func:`.action.decode`."""
         return decode(action, problem, logit_scale=self.config.logit_scale)
+
+    def decode_for_air(self, action: Array, problem: MeshProblem) -> MeshAllocation:
+        """The allocation of an action; its combs are left to whoever wants to see them."""
+        return decode_combs(action, problem, logit_scale=self.config.logit_scale)
 
     def encode_allocation(self, allocation: MeshAllocation, problem: MeshProblem) -> Array:
         """Action nearest to an allocation; see :func:`.action.encode_allocation`."""

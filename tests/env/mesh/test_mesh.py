@@ -20,7 +20,9 @@ from jcas_env.scenarios.mesh.action import decode
 from jcas_env.scenarios.mesh.motion import fold_into_sector, reflect
 from jcas_env.scenarios.mesh.subcarriers import (
     assigned_counts,
+    comb_moments,
     comb_placement,
+    moments_per_user,
     proportional_counts,
     ranks,
     sums_per_user,
@@ -180,6 +182,16 @@ class TestPhysicsOfAnAllocation:
         assert same.utility(allocation) == pytest.approx(float(plain.utility(allocation)), rel=1e-9)
 
 
+def sorted_comb(counts, total):
+    """Stride scheduling by its definition: the keys (i + 1/2)/n of all users, sorted, lower users first."""
+    spare = max(total - counts.sum(), 0.0)
+    owner = np.repeat(np.arange(len(counts) + 1), np.append(counts, spare).astype(int))[:total]
+    number = np.append(counts, spare)[owner]
+    place = np.arange(len(owner)) - np.searchsorted(owner, owner)
+    placed = owner[np.argsort((place + 0.5) / number, kind="stable")]
+    return np.where(placed == len(counts), -1, placed)
+
+
 class TestSubcarriers:
     def test_ranks_serve_all_lanes(self, backend, rng):
         edges = np.sort(rng.integers(0, 20, (2, 3, 5)), axis=-1).astype(float)
@@ -212,6 +224,33 @@ class TestSubcarriers:
                 places = np.flatnonzero(placed[lane] == user)
                 if len(places) > 1:
                     assert np.diff(places).max() <= 2 * (45 / len(places)) + 5  # stride, give or take the others
+
+    @pytest.mark.parametrize(("users", "total"), [(1, 66), (2, 13), (5, 45), (30, 640), (30, 6666), (300, 6666)])
+    def test_a_comb_is_the_stable_sort_of_all_keys(self, users, total, backend, rng):
+        """Equal and unequal users, users without subcarriers, a band that is not used up, and one that is too small."""
+        lanes = [rng.multinomial(total, rng.dirichlet(np.full(users, shape))) for shape in (0.1, 1.0, 100.0)]
+        lanes += [np.full(users, total // users), np.full(users, total // (2 * users)), np.eye(users)[0] * total]
+        for counts in (np.array(lanes, dtype=float), np.array([*lanes, np.full(users, 1 + total // users)], float)):
+            placed = backend.numpy(comb_placement(backend.asarray(counts), total=total))
+            for lane, mine in zip(placed, counts, strict=True):
+                np.testing.assert_array_equal(lane, sorted_comb(mine, total))
+            expected = moments_per_user(backend.asarray(placed), users=users)
+            for mine, theirs in zip(comb_moments(backend.asarray(counts), total=total), expected, strict=True):
+                np.testing.assert_array_equal(backend.numpy(mine), backend.numpy(theirs))
+
+    def test_places_in_a_flat_channel_equal_sums_of_frequencies(self, rng):
+        problem = numbered("A", 0.5, 1)
+        assignment = rng.integers(-1, 29, (2, 6666))  # the last user has none
+        assignment[0, 3:] = np.minimum(assignment[0, 3:], 3)
+        assignment[0, :3] = [4, 5, 6]  # nor has a user of one subcarrier a spread
+        omega, tones = problem.omega, problem.tones(assignment)
+        for lane in range(2):
+            for user in range(30):
+                mine = omega[assignment[lane] == user]
+                spread = np.sum((mine - mine.mean()) ** 2) if len(mine) else 0.0
+                assert tones.spread[lane, user] == pytest.approx(spread, rel=1e-12)
+                assert tones.count[lane, user] == len(mine)
+        np.testing.assert_allclose(tones.rate, tones.count * problem.rate_per_subcarrier)
 
     def test_sums_equal_a_loop(self, backend, rng):
         values, assignment = rng.normal(size=(3, 2, 17)), rng.integers(-1, 4, (3, 17))

@@ -145,7 +145,7 @@ def draw_innovation(config: MultiCellConfig, rng: RandomSource, work: Work) -> I
 
 
 def draw_innovations(config: MultiCellConfig, generators: Sequence[np.random.Generator], work: Work) -> Innovation:
-    """:func:`draw_innovation` of each generator, on a leading axis: one array of normals, in the order of one lane's."""
+    """:func:`draw_innovation` of each generator, on a leading axis: one array of normals, in the order of one lane."""
     links = (config.cells, config.users)
     shapes = ((config.users, 2), links, (*links, 2 * _fading_paths(config)))
     ends = np.cumsum([prod(shape) for shape in shapes])
