@@ -14,7 +14,7 @@ from .types import Array
 if TYPE_CHECKING:
     import torch
 
-Tree = TypeVar("Tree")
+Drawn = TypeVar("Drawn")
 
 
 class TensorGenerator:
@@ -49,7 +49,7 @@ class TensorGenerator:
         """Uniforms in [low, high), (lanes, *size)."""
         return low + (high - low) * self.random(size)
 
-    def completed(self, drawn: Tree) -> Tree:
+    def completed(self, drawn: Drawn) -> Drawn:
         """A nest of NamedTuples with empty tensors, (lanes, 0), for the parts that nobody drew, which are NumPy's."""
         return tree_map(lambda leaf: self.random(0) if isinstance(leaf, np.ndarray) else leaf, drawn)
 

@@ -27,8 +27,8 @@ def stack(trees: Sequence[T]) -> T:
 
 
 def take(tree: T, lane: Any) -> T:
-    """Select a lane (an integer) or several lanes (an integer or boolean array) of every leaf."""
-    return tree_map(lambda leaf: leaf[lane], tree)
+    """Select a lane (an integer) or several lanes (an integer or boolean array) of every leaf; None stays None."""
+    return tree_map(lambda leaf: None if leaf is None else leaf[lane], tree)
 
 
 def put(tree: T, lanes: np.ndarray, values: T) -> T:

@@ -67,7 +67,7 @@ DOORS = {
         "experiments/jcas_experiments/bench/environment.py",
     },
     "cvxpy": {f"baselines/jcas_baselines/{folder}/convex" for folder in ("multicell", "mesh", "massive_mimo")},
-    "torch": {"agents", "jcas_env/randomness.py", "jcas_env/envs/tensor_env.py"},
+    "torch": {"agents", "jcas_env/randomness.py", "jcas_env/envs/device.py"},
     "stable_baselines3": {"agents/jcas_agents/sb3", "experiments/jcas_experiments/train"},
     "matplotlib": {"jcas_env/render/", "experiments"},
 }

@@ -101,18 +101,23 @@ class Lanes(ABC):
         Arrays are put in C order, so that a state that was pickled continues to the last bit: sums over strided views
         round differently from those over the copies that a snapshot holds.
         """
-        self._state = tree_map(self._settled, state)
+        self._state = tree_map(_settled, state)
         self._problem = self._truth = self._own_problem = self._own_truth = None
-
-    def _settled(self, leaf: Array) -> Array:
-        return np.asarray(leaf, order="C")
 
     def _observe(self) -> Observation:
         return self.scenario.observation(self.state, self._known())
 
     def _info(self, outcome: Outcome) -> dict[str, Array]:
         """Copies of what an outcome states: what a user does to ``info`` reaches no state."""
-        return {name: np.array(value) for name, value in self.scenario.info(outcome).items()}
+        return {name: self._copy(value) for name, value in self.scenario.info(outcome).items()}
+
+    def _copy(self, value: Array) -> Array:
+        return np.array(value)
+
+
+def _settled(leaf: Array) -> Array:
+    """An array in C order."""
+    return leaf.contiguous() if hasattr(leaf, "contiguous") else np.asarray(leaf, order="C")
 
 
 def read_only(problem: Problem) -> Problem:
