@@ -81,7 +81,7 @@ class JCASEnv(Lanes, gym.Env):
         scenario, state = self.scenario, self.state
         outcome = scenario.outcome(state, allocation, self._true())
         innovation = scenario.draw(self.np_random, state)
-        self._enter(scenario.transition(state, allocation, innovation, self._true()))
+        self._enter(scenario.transition_given(state, allocation, innovation, self._true(), outcome))
         finished = bool(self.state.slot >= scenario.horizon)
         self._allocation, self._finished = allocation, np.asarray(finished)
         info = {name: entry(value) for name, value in self._info(outcome).items()}

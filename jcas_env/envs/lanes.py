@@ -72,8 +72,8 @@ class Lanes(ABC):
 
     def _true(self) -> Problem:
         if self._own_truth is None:
-            scenario = self.scenario
-            self._own_truth = self._known() if scenario.truth_is_known else scenario.truth(self.state)
+            scenario, known = self.scenario, self._known()
+            self._own_truth = known if scenario.truth_is_known else scenario.truth_given(self.state, known)
         return self._own_truth
 
     def get_state(self) -> EnvState:

@@ -135,7 +135,7 @@ class JCASVectorEnv(Lanes, VectorEnv):
                 moved = scenario.transition(take(state, active), take(allocation, active), innovation)
                 state = put(state, active, moved)
             else:
-                state = scenario.transition(state, allocation, innovation, self._true())
+                state = scenario.transition_given(state, allocation, innovation, self._true(), outcome)
         self._enter(state)
         truncated = active & (np.asarray(state.slot) >= scenario.horizon)
         reward = self._place.reward(outcome.utility if active.all() else self._place.only(active, outcome.utility))

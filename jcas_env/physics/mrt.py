@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from math import log
 from typing import NamedTuple
 
 from array_api_compat import array_namespace, device
 
 from ..types import Array
-from ..units import db_to_linear
 
 
 def large_scale_gain(distance: Array, shadowing_db: Array, /, *, reference: float, exponent: float) -> Array:
@@ -31,7 +31,8 @@ def large_scale_gain(distance: Array, shadowing_db: Array, /, *, reference: floa
     Array, shape (..., users)
         beta [-] (nguyen2024 Sec. V, spec mimo 1.1).
     """
-    return db_to_linear(shadowing_db) * (distance / reference) ** -exponent
+    xp = array_namespace(distance, shadowing_db)
+    return xp.exp((log(10.0) / 10.0) * shadowing_db - exponent * xp.log(distance / reference))
 
 
 def pilot_response(gain: Array, noise_power: Array, /, *, pilot_energy: float, overlap: Array | None = None) -> Array:
@@ -111,6 +112,7 @@ def mrt_sinr(
     *,
     antennas: int,
     overlap: Array | None = None,
+    total: Array | None = None,
 ) -> Array:
     r"""Signal to interference plus noise ratio of maximum-ratio transmission on MMSE estimates.
 
@@ -133,6 +135,8 @@ def mrt_sinr(
         N_t.
     overlap : Array, shape (..., users, users), optional
         Squared inner products of the pilots [-]; None: orthonormal.
+    total : Array, shape (...,), optional
+        P + T, where it is at hand [W].
 
     Returns
     -------
@@ -140,7 +144,7 @@ def mrt_sinr(
         [-] (nguyen2024 Theorem 1, spec mimo 1.1, 6.12).
     """
     xp = array_namespace(power, gain)
-    total = xp.sum(power, axis=-1) + sensing_power
+    total = xp.sum(power, axis=-1) + sensing_power if total is None else total
     disturbance = antennas * gain * total[..., None] + noise_power[..., None]
     if overlap is not None:
         disturbance = disturbance + pilot_contamination(power, gain, estimate_variance, overlap, antennas=antennas)

@@ -175,6 +175,17 @@ class ScenarioBase(ABC, Generic[InitialT, InnovationT, StateT, ProblemT, Allocat
     ) -> StateT:
         """State of the next slot; ``truth`` is that of ``state``, where it is at hand."""
 
+    def transition_given(
+        self,
+        state: StateT,
+        allocation: AllocationT,
+        innovation: InnovationT,
+        truth: ProblemT,
+        outcome: OutcomeT,  # noqa: ARG002 (a scenario may need what it tells)
+    ) -> StateT:
+        """:meth:`transition`, where the truth of ``state`` and what the allocation earns there are at hand."""
+        return self.transition(state, allocation, innovation, truth)
+
     # ---------------------------------------------------------------- what is known, true, seen and paid
 
     @abstractmethod
@@ -184,6 +195,10 @@ class ScenarioBase(ABC, Generic[InitialT, InnovationT, StateT, ProblemT, Allocat
     @abstractmethod
     def truth(self, state: StateT) -> ProblemT:
         """The same problem, filled with what the air does in the slot in which the allocation acts."""
+
+    def truth_given(self, state: StateT, problem: ProblemT) -> ProblemT:  # noqa: ARG002 (a scenario may share its parts)
+        """:meth:`truth`, where the known ``problem`` of ``state`` is at hand."""
+        return self.truth(state)
 
     def observation(self, state: StateT, problem: ProblemT | None = None) -> Observation:
         """What a policy sees; ``problem`` is that of ``state``, where it is at hand."""

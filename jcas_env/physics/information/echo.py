@@ -7,12 +7,13 @@ Angles here are measured from broadside, as in the paper: ``sin(theta)`` is the 
 
 from __future__ import annotations
 
+from math import pi
 from typing import NamedTuple
 
 from array_api_compat import array_namespace
 
 from ...types import Array
-from ..arrays import steering_derivative, steering_vector
+from ..arrays import element_positions, steering_derivative, steering_vector
 from .angle import array_sensitivity
 
 
@@ -102,16 +103,44 @@ def echo_gains(target_angle: Array, beam_angle: Array, /, *, tx_antennas: int, r
     EchoGains
     """
     xp = array_namespace(target_angle, beam_angle)
-    steering, derivative = unit_modulus_steering(target_angle, antennas=tx_antennas)
-    beam, _ = unit_modulus_steering(beam_angle, antennas=tx_antennas)
-    broadness = xp.cos(target_angle) ** 2
+    cosine = xp.cos(target_angle)
+    broadness = cosine * cosine
+    response, slope = _beam_response(xp.sin(beam_angle) - xp.sin(target_angle), tx_antennas)
+    lean = cosine * slope
     return EchoGains(
         rx_antennas * array_sensitivity(broadness, antennas=rx_antennas),
         rx_antennas * tx_antennas * array_sensitivity(broadness, antennas=tx_antennas),
-        xp.abs(xp.vecdot(steering, beam)) ** 2,
-        rx_antennas * tx_antennas * xp.abs(xp.vecdot(derivative, beam)) ** 2,
+        response * response,
+        rx_antennas * tx_antennas * (lean * lean),
         tx_antennas,
     )
+
+
+def _beam_response(difference: Array, antennas: int) -> tuple[Array, Array]:
+    r"""Response :math:`a^H v` of a beam and its slope :math:`|\dot a^H v|` in the direction cosine, both (...,).
+
+    Elements in pairs :math:`\pm k` about the centroid, which makes the sums over :func:`unit_modulus_steering` real
+    (``difference`` (...,) is u of the beam less u of the target):
+
+    .. math:: a^H v = [N\ \mathrm{odd}] + 2 \sum_{k>0} \cos(\pi k \Delta), \qquad
+              |\dot a^H v| = 2 \pi \Big|\sum_{k>0} k \sin(\pi k \Delta)\Big|
+    """
+    xp = array_namespace(difference)
+    turn = pi * element_positions(difference, antennas)[antennas - antennas // 2 :]
+    phase = difference[..., None] * turn
+    return antennas % 2 + 2.0 * xp.sum(xp.cos(phase), axis=-1), 2.0 * xp.sum(turn * xp.sin(phase), axis=-1)
+
+
+def aligned_information(angle: Array, /, *, tx_antennas: int, rx_antennas: int) -> Array:
+    r"""Most information that a unit of radiated power brings where the beam points at the target, max(a, b).
+
+    With a and b of :func:`echo_gains`; ``angle`` (...,) from broadside [rad] -> (...,) [1/rad^2].
+    """
+    xp = array_namespace(angle)
+    cosine = xp.cos(angle)
+    receive, transmit = (array_sensitivity(cosine * cosine, antennas=n) for n in (rx_antennas, tx_antennas))
+    streams = tx_antennas * rx_antennas * transmit + tx_antennas * rx_antennas * receive
+    return xp.maximum(streams, tx_antennas**2 * rx_antennas * receive)
 
 
 def echo_information(power: Array, sensing_power: Array, gains: EchoGains, /) -> Array:
@@ -132,8 +161,8 @@ def echo_information(power: Array, sensing_power: Array, gains: EchoGains, /) ->
     xp = array_namespace(power, sensing_power)
     lit = gains.antennas * power + gains.pattern * sensing_power
     heard = lit > 0
-    cross = gains.slope * power * sensing_power / xp.where(heard, lit, xp.ones_like(lit))
-    return gains.receive * lit + gains.transmit * power + xp.where(heard, cross, xp.zeros_like(cross))
+    cross = gains.slope * power * sensing_power / xp.where(heard, lit, 1.0)
+    return gains.receive * lit + gains.transmit * power + xp.where(heard, cross, 0.0)
 
 
 def most_informative_share(gains: EchoGains, /) -> Array:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from math import log
 
-from array_api_compat import array_namespace, device
+from array_api_compat import array_namespace
 
 from ...physics.information.echo import most_informative_share
 from ...physics.water_filling import waterfill
 from ...types import Array, as_array
-from ..decoding import check_action, simplex_logits, simplex_share, unit_interval, unit_logit
+from ..decoding import bounded, check_action, simplex_logits, simplex_share, unit_interval, unit_logit
 from .allocation import MassiveMIMOAllocation
 from .config import Action
 from .problem import MassiveMIMOProblem
@@ -108,14 +108,12 @@ def decode(action: Array, problem: MassiveMIMOProblem, *, kind: Action, logit_sc
         Within the budget to rounding. Raises ``ValueError`` for NaN, Inf, a wrong shape or dtype.
     """
     action = as_array(check_action(action, action_size(problem.users, kind), entry_name), problem.large_scale_gain)
-    xp = array_namespace(problem.large_scale_gain)
-    z = logit_scale * xp.clip(action, min=-1.0, max=1.0)
+    z = logit_scale * bounded(action, -1.0, 1.0)
     if kind == "share":
         return split(problem, unit_interval(z[..., 0], logit_scale))
-    total = problem.largest_total * unit_interval(z[..., -1], logit_scale)
-    share = unit_interval(z[..., -2], logit_scale)
-    everyone = xp.ones((problem.users, problem.users), dtype=xp.bool, device=device(action))
-    power = ((1.0 - share) * total)[..., None] * simplex_share(z[..., :-2], everyone)
+    parts = unit_interval(z[..., -2:], logit_scale)
+    share, total = parts[..., 0], problem.largest_total * parts[..., 1]
+    power = ((1.0 - share) * total)[..., None] * simplex_share(z[..., :-2])
     return MassiveMIMOAllocation(power, share * total)
 
 

@@ -54,6 +54,8 @@ def require_rule(name: str, value: Array, rule: str) -> None:
 
 def _fitted(name: str, value: Any, like: Array, shape: tuple[int, ...]) -> Array:
     """A number or array as an array of the full shape; raises ``ValueError`` if it does not broadcast."""
+    if type(value) is type(like) and value.dtype == like.dtype and value.shape == shape:
+        return value
     value = as_array(value, like)
     if value.shape == shape:
         return value
@@ -77,13 +79,12 @@ def fit_fields(fields: dict[str, Any]) -> dict[str, Any]:
     together = fields["beam_angle"] is None or fields["beam_angle"] is fields["target_angle"]
     weight = 1.0 if fields["weight"] is None else fields["weight"]
     fitted = fields | {"large_scale_gain": gain, "weight": weight}
-    shapes = dict.fromkeys(_PER_USER, shape) | dict.fromkeys(_PER_FRAME, shape[:-1])
-    shapes |= dict.fromkeys(_PER_PAIR, (*shape, shape[-1]))
-    for name, full in shapes.items():
-        if name == "beam_angle" and together:
-            fitted[name] = fitted["target_angle"]
-        elif name not in _PER_PAIR or fitted[name] is not None:  # a number that is missing is NaN, and refused
-            fitted[name] = _fitted(name, fitted[name], gain, full)
+    for names, full in ((_PER_USER, shape), (_PER_FRAME, shape[:-1]), (_PER_PAIR, (*shape, shape[-1]))):
+        for name in names:
+            if name == "beam_angle" and together:
+                fitted[name] = fitted["target_angle"]
+            elif name not in _PER_PAIR or fitted[name] is not None:  # a number that is missing is NaN, and refused
+                fitted[name] = _fitted(name, fitted[name], gain, full)
     return fitted
 
 
@@ -120,7 +121,9 @@ def plausible(fields: dict[str, Any]) -> bool:
     return bool(least > 0) and bool(most < inf)
 
 
-def worst_violation(allocation: MassiveMIMOAllocation, *, power_budget: Array, tx_antennas: int) -> Array:
+def worst_violation(
+    allocation: MassiveMIMOAllocation, *, power_budget: Array, tx_antennas: int, total: Array | None = None
+) -> Array:
     r"""Excess of the radiated power over the budget, relative to it, and negative powers likewise.
 
     .. math:: \max\Big(0,\; \frac{N_t S}{P_t} - 1,\; -\frac{N_t p_k}{P_t},\; -\frac{N_t T}{P_t}\Big)
@@ -135,6 +138,8 @@ def worst_violation(allocation: MassiveMIMOAllocation, *, power_budget: Array, t
         P_t [W].
     tx_antennas : int
         N_t.
+    total : Array, shape (...,), optional
+        S, where it is at hand [W].
 
     Returns
     -------
@@ -142,12 +147,12 @@ def worst_violation(allocation: MassiveMIMOAllocation, *, power_budget: Array, t
         Zero where feasible, NaN for a NaN allocation [-]; of the power itself where the budget is zero.
     """
     xp = array_namespace(power_budget, allocation.power)
-    scale = xp.where(power_budget > 0, power_budget, xp.ones_like(power_budget))
-    total = xp.sum(allocation.power, axis=-1) + allocation.sensing_power
+    scale = xp.where(power_budget > 0, power_budget, 1.0)
+    total = xp.sum(allocation.power, axis=-1) + allocation.sensing_power if total is None else total
     excess = tx_antennas * total - power_budget
     negative = -tx_antennas * xp.minimum(xp.min(allocation.power, axis=-1), allocation.sensing_power)
     worst = xp.maximum(excess, negative) / scale
-    return xp.maximum(worst, xp.zeros_like(worst))
+    return xp.maximum(worst, 0.0)
 
 
 def check_allocation(allocation: MassiveMIMOAllocation, *, like: Array) -> MassiveMIMOAllocation:

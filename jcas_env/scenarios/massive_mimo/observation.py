@@ -11,6 +11,7 @@ from __future__ import annotations
 from array_api_compat import array_namespace
 
 from ...types import Array
+from ..decoding import bounded
 from ..scenario import ArraySpec
 from .config import MassiveMIMOConfig
 from .problem import MassiveMIMOProblem
@@ -42,7 +43,7 @@ def observe(config: MassiveMIMOConfig, state: State, problem: MassiveMIMOProblem
     ]
     users = [(xp.log10(gain) + 1.5) / 2.0, problem.estimate_variance / gain]
     seen = xp.concat([*users, xp.stack(scalars, axis=-1)], axis=-1)
-    return xp.clip(xp.astype(seen, xp.float32), min=-LIMIT, max=LIMIT)
+    return bounded(xp.astype(seen, xp.float32), -LIMIT, LIMIT)
 
 
 def spec(config: MassiveMIMOConfig) -> ArraySpec:

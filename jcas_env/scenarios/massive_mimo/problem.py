@@ -10,6 +10,7 @@ from array_api_compat import array_namespace
 
 from ...physics.information.echo import (
     EchoGains,
+    aligned_information,
     echo_gains,
     echo_information,
     least_sensing_share,
@@ -126,19 +127,34 @@ class MassiveMIMOProblem(CheckedFields):
     @cached_property
     def best_information(self) -> Array:
         """(...,): most information about the angle per unit of total power, max(a, b) if aligned [1/rad^2]."""
+        if self.target_angle is self.beam_angle:
+            return self._aligned_information
         share = most_informative_share(self.echo)
         return echo_information(1.0 - share, share, self.echo)
+
+    @property
+    def _aligned_information(self) -> Array:
+        """:attr:`best_information` of a target where the beam points."""
+        return aligned_information(self.beam_angle, tx_antennas=self.tx_antennas, rx_antennas=self.rx_antennas)
 
     @cached_property
     def crb_min(self) -> Array:
         r"""(...,): least bound within reach, :math:`\bar\sigma^2 / \max I(S_{max})`; inf without any [rad^2]."""
-        return self.echo_noise * reciprocal(self.best_information * self.largest_total)
+        return self._least_bound(self.best_information)
+
+    def _least_bound(self, information: Array) -> Array:
+        """Bound of full power at an information per unit of power, (...,) [rad^2]."""
+        return self.echo_noise * reciprocal(information * self.largest_total)
 
     @property
     def feasible(self) -> Array:
         """(...,) bool: whether the demanded bound is within reach."""
-        xp = array_namespace(self.crb_min)
-        return (self.crb_limit >= self.crb_min * (1.0 - REACH)) & xp.isfinite(self.crb_min) | xp.isinf(self.crb_limit)
+        return self._within_reach(self.crb_min)
+
+    def _within_reach(self, crb_min: Array) -> Array:
+        """Whether the demanded bound is, where ``crb_min`` (...,) is the least."""
+        xp = array_namespace(crb_min)
+        return (self.crb_limit >= crb_min * (1.0 - REACH)) & xp.isfinite(crb_min) | xp.isinf(self.crb_limit)
 
     @property
     def sufficient_power(self) -> Array:
@@ -172,6 +188,9 @@ class MassiveMIMOProblem(CheckedFields):
 
     def rates(self, allocation: MassiveMIMOAllocation) -> Array:
         """Data rate of every user, (..., users) [bit/s/Hz] (nguyen2024 Theorem 1, spec mimo 1.1)."""
+        return self._rates(allocation, None)
+
+    def _rates(self, allocation: MassiveMIMOAllocation, total: Array | None) -> Array:
         sinr = mrt_sinr(
             allocation.power,
             allocation.sensing_power,
@@ -180,26 +199,33 @@ class MassiveMIMOProblem(CheckedFields):
             self.noise_power,
             antennas=self.tx_antennas,
             overlap=self.pilot_overlap,
+            total=total,
         )
         return self.rate_factor * spectral_efficiency(sinr)
 
     def information(self, allocation: MassiveMIMOAllocation) -> Array:
         """Fisher information about the target's angle, (...,) [1/rad^2]."""
         xp = array_namespace(allocation.power)
-        total = xp.sum(allocation.power, axis=-1)
-        return echo_information(total, allocation.sensing_power, self.echo) / self.echo_noise
+        return self._information(xp.sum(allocation.power, axis=-1), allocation.sensing_power)
+
+    def _information(self, streams: Array, sensing_power: Array) -> Array:
+        """That of a total power of the streams, (...,)."""
+        return echo_information(streams, sensing_power, self.echo) / self.echo_noise
 
     def crb(self, allocation: MassiveMIMOAllocation) -> Array:
         """Cramér-Rao bound of the target's angle, inf without information, (...,) [rad^2] (spec mimo 1.2)."""
         return reciprocal(self.information(allocation))
 
-    def posterior(self, information: Array) -> Array:
-        r"""Variance after a measurement, :math:`1/(1/V^- + I)`, (...,) [rad^2]; the prior's where I = 0."""
+    def posterior(self, information: Array, crb: Array | None = None) -> Array:
+        r"""Variance after a measurement, :math:`1/(1/V^- + I)`, (...,) [rad^2]; the prior's where I = 0.
+
+        ``crb`` is the reciprocal of the information, where it is at hand.
+        """
         xp = array_namespace(information)
         # Where nothing is known beforehand the product of prior and information would be inf * 0.
         known = xp.isfinite(self.prior_variance)
-        prior = xp.where(known, self.prior_variance, xp.ones_like(self.prior_variance))
-        return xp.where(known, prior / (1.0 + prior * information), reciprocal(information))
+        prior = xp.where(known, self.prior_variance, 1.0)
+        return xp.where(known, prior / (1.0 + prior * information), reciprocal(information) if crb is None else crb)
 
     def score(self, rate: Array) -> Array:
         """Utility of the rates alone, weighted sum or least rate, (...,) [bit/s/Hz]."""
@@ -210,13 +236,12 @@ class MassiveMIMOProblem(CheckedFields):
         """Decades by which the tracker's variance exceeds its limit, (...,) [-]."""
         return decades(self.posterior(information) / self.variance_limit)
 
-    def _reward(self, rate: Array, information: Array) -> Array:
-        xp = array_namespace(rate)
+    def _reward(self, rate: Array, crb: Array, cost: Array | None) -> Array:
         if self.reward == "tracking":
-            return self.score(rate) - self.penalty * self.cost(information)
+            return self.score(rate) - self.penalty * cost
         if self.reward == "frame":
-            crb = xp.clip(reciprocal(information), max=CRB_CAP)
-            return self.score(rate) - self.penalty * decades(crb / self.crb_limit)
+            capped = array_namespace(rate).minimum(crb, CRB_CAP)
+            return self.score(rate) - self.penalty * decades(capped / self.crb_limit)
         return self.score(rate)
 
     def utility(self, allocation: MassiveMIMOAllocation) -> Array:
@@ -225,11 +250,15 @@ class MassiveMIMOProblem(CheckedFields):
         ``tracking``: :math:`\sum_k w_k R_k - \lambda \max(0, \log_{10} V/V_{max})`; ``frame``: the same with
         CRB / CRB_0; ``constrained``: the rates alone. On the truth it is the environment's reward.
         """
-        return self._reward(self.rates(allocation), self.information(allocation))
+        information = self.information(allocation)
+        cost = self.cost(information) if self.reward == "tracking" else None
+        return self._reward(self.rates(allocation), reciprocal(information), cost)
 
-    def violation(self, allocation: MassiveMIMOAllocation) -> Array:
+    def violation(self, allocation: MassiveMIMOAllocation, total: Array | None = None) -> Array:
         """Excess over the power budget, see :func:`.worst_violation`; the demand on the bound is a price."""
-        return checks.worst_violation(allocation, power_budget=self.power_budget, tx_antennas=self.tx_antennas)
+        return checks.worst_violation(
+            allocation, power_budget=self.power_budget, tx_antennas=self.tx_antennas, total=total
+        )
 
     def check_allocation(self, allocation: MassiveMIMOAllocation) -> MassiveMIMOAllocation:
         """An allocation as arrays of this problem's kind; raises ``ValueError`` that names a bad entry."""
@@ -238,20 +267,24 @@ class MassiveMIMOProblem(CheckedFields):
     def outcome(self, allocation: MassiveMIMOAllocation) -> MassiveMIMOOutcome:
         """Rates, utility, violation and what the target's tracker gets."""
         xp = array_namespace(allocation.power)
-        rate, information = self.rates(allocation), self.information(allocation)
-        total = xp.sum(allocation.power, axis=-1) + allocation.sensing_power
-        known = self.aligned()
+        streams, sensing = xp.sum(allocation.power, axis=-1), allocation.sensing_power
+        total = streams + sensing
+        rate, information = self._rates(allocation, total), self._information(streams, sensing)
+        crb = reciprocal(information)
+        variance = self.posterior(information, crb)
+        cost = decades(variance / self.variance_limit)
+        predicted = self._least_bound(self._aligned_information)
         return MassiveMIMOOutcome(
             rate=rate,
-            utility=self._reward(rate, information),
-            violation=self.violation(allocation),
-            crb=reciprocal(information),
-            crb_min=known.crb_min,
-            feasible=known.feasible,
-            variance=self.posterior(information),
+            utility=self._reward(rate, crb, cost),
+            violation=self.violation(allocation, total),
+            crb=crb,
+            crb_min=predicted,
+            feasible=self._within_reach(predicted),
+            variance=variance,
             beam_error=self.beam_angle - self.target_angle,
-            sensing_share=allocation.sensing_power / xp.where(total > 0, total, xp.ones_like(total)),
-            cost=self.cost(information),
+            sensing_share=sensing / xp.where(total > 0, total, 1.0),
+            cost=cost,
         )
 
 
@@ -259,10 +292,10 @@ def reciprocal(value: Array) -> Array:
     """``1 / value`` of something not negative, inf at zero; any shape."""
     xp = array_namespace(value)
     some = value != 0
-    return xp.where(some, 1.0 / xp.where(some, value, xp.ones_like(value)), xp.full_like(value, inf))
+    return xp.where(some, 1.0 / xp.where(some, value, 1.0), inf)
 
 
 def decades(ratio: Array) -> Array:
     """``max(0, log10(ratio))`` of something not negative; any shape."""
     xp = array_namespace(ratio)
-    return xp.log10(xp.clip(ratio, min=1.0))
+    return xp.log10(xp.maximum(ratio, 1.0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from array_api_compat import array_namespace, device
 
@@ -10,12 +12,14 @@ from ...physics.mrt import estimate_variance, large_scale_gain
 from ...randomness import RandomSource
 from ...types import Array, is_array
 from ...units import db_to_linear
-from ..scenario import ScenarioBase
+from ..decoding import bounded
+from ..scenario import ScenarioBase, standard_normals
 from .action import action_size, decode, encode_allocation, fallback
 from .allocation import MassiveMIMOAllocation, MassiveMIMOOutcome
+from .checks import require_rule
 from .config import MassiveMIMOConfig
 from .observation import observe, spec
-from .problem import MassiveMIMOProblem
+from .problem import MassiveMIMOProblem, reciprocal
 from .state import Initial, Innovation, State
 
 LARGEST_SIGMA = 0.5
@@ -53,9 +57,14 @@ class MassiveMIMO(
         return Initial(*map(_array, (*draws, rng.standard_normal())))
 
     def _draw(self, rng: RandomSource, state: State) -> Innovation:  # noqa: ARG002 (every slot draws the same)
-        users = self.config.users
-        draws = (rng.standard_normal(), rng.standard_normal(users), rng.standard_normal(), rng.standard_normal())
-        return Innovation(*map(_array, draws))
+        return self._innovation(rng.standard_normal(self.config.users + 3))
+
+    def _draw_lanes(self, generators: Sequence[np.random.Generator], state: State) -> Innovation:  # noqa: ARG002
+        return self._innovation(standard_normals(generators, self.config.users + 3))
+
+    def _innovation(self, normals: Array) -> Innovation:
+        """Innovation of normals (..., users + 3), which are drawn in the order of its fields."""
+        return Innovation(normals[..., 0], normals[..., 1:-2], normals[..., -2], normals[..., -1])
 
     # ---------------------------------------------------------------- dynamics
 
@@ -86,33 +95,45 @@ class MassiveMIMO(
         truth: MassiveMIMOProblem | None = None,
     ) -> State:
         """Measure the angle, update the tracker, spend the energy; then gains, echo and target move (spec mimo 7)."""
-        xp = array_namespace(state.angle)
-        config, truth = self.config, self.truth(state) if truth is None else truth
+        truth = self.truth(state) if truth is None else truth
         information = truth.information(allocation)
-        # Without information nothing is measured: the gain is zero, and the number in its place keeps 1/0 away.
-        seen = information > 0
-        safe = xp.where(seen, information, xp.ones_like(information))
-        measured = state.angle + innovation.measurement / xp.sqrt(safe)
-        gain = xp.where(seen, truth.prior_variance * safe / (1.0 + truth.prior_variance * safe), 0.0)
-        estimate = state.estimate + gain * (measured - state.estimate)
-        variance = truth.posterior(information)
-        angle = xp.clip(state.angle + config.drift * innovation.angle, min=-config.angle_limit, max=config.angle_limit)
+        return self._moved(state, allocation, innovation, reciprocal(information), truth.posterior(information))
+
+    def transition_given(
+        self,
+        state: State,
+        allocation: MassiveMIMOAllocation,
+        innovation: Innovation,
+        truth: MassiveMIMOProblem,  # noqa: ARG002 (the outcome tells what it would)
+        outcome: MassiveMIMOOutcome,
+    ) -> State:
+        """:meth:`transition`: bound and variance are the outcome's."""
+        return self._moved(state, allocation, innovation, outcome.crb, outcome.variance)
+
+    def _moved(
+        self, state: State, allocation: MassiveMIMOAllocation, innovation: Innovation, crb: Array, variance: Array
+    ) -> State:
+        """Next state, where a frame's bound is ``crb`` (...,) and the tracker's variance after it ``variance``."""
+        xp = array_namespace(state.angle)
+        config, prior = self.config, self.prior_variance(state)
+        gain = prior / (prior + crb)  # without information the bound is infinite, and the gain zero
+        error = innovation.measurement * xp.sqrt(xp.where(gain > 0, crb, 0.0))
+        estimate = state.estimate + gain * (state.angle + error - state.estimate)
+        angle = bounded(state.angle + config.drift * innovation.angle, -config.angle_limit, config.angle_limit)
         radiated = config.tx_antennas * (xp.sum(allocation.power, axis=-1) + allocation.sensing_power)
-        shadowing = autoregressive_fading(
-            state.shadowing_db, config.shadowing_db * innovation.shadowing, correlation=config.shadowing_memory
-        )
-        echo = autoregressive_fading(
-            state.echo_db, config.echo_std_db * innovation.echo, correlation=config.echo_memory
-        )
         return State(
             slot=state.slot + 1,
             distance=state.distance,
-            shadowing_db=shadowing,
-            echo_db=echo,
+            shadowing_db=autoregressive_fading(
+                state.shadowing_db, config.shadowing_db * innovation.shadowing, correlation=config.shadowing_memory
+            ),
+            echo_db=autoregressive_fading(
+                state.echo_db, config.echo_std_db * innovation.echo, correlation=config.echo_memory
+            ),
             angle=angle,
             estimate=self.aim(angle, estimate, variance + config.drift**2),
             variance=variance,
-            energy=xp.clip(state.energy - radiated, min=0.0),
+            energy=xp.maximum(state.energy - radiated, 0.0),
         )
 
     def aim(self, angle: Array, estimate: Array, prior_variance: Array) -> Array:
@@ -125,19 +146,12 @@ class MassiveMIMO(
         """V^-, variance of the predicted angle, (...,) [rad^2]; before the first frame the target has not moved."""
         xp = array_namespace(state.variance)
         moved = xp.asarray(state.slot > 0, device=device(state.variance))
-        return state.variance + xp.where(moved, self.config.drift**2, xp.zeros_like(state.variance))
+        return xp.where(moved, state.variance + self.config.drift**2, state.variance)
 
     # ---------------------------------------------------------------- what is known, true, seen and paid
 
     def problem(self, state: State) -> MassiveMIMOProblem:
         """What an allocator may know: gains, noise of the echo, and a target where the beam points."""
-        return self._make_problem(state, state.estimate)
-
-    def truth(self, state: State) -> MassiveMIMOProblem:
-        """The same problem with the target where it is."""
-        return self._make_problem(state, state.angle)
-
-    def _make_problem(self, state: State, target_angle: Array) -> MassiveMIMOProblem:
         xp = array_namespace(state.angle)
         config = self.config
         gain = large_scale_gain(
@@ -146,26 +160,37 @@ class MassiveMIMO(
             reference=config.reference_distance,
             exponent=config.path_loss_exponent,
         )
-        noise = config.noise_power * xp.ones_like(state.angle)
+        ones, everyone = xp.ones_like(state.angle), xp.ones_like(gain)
+        noise = config.noise_power * ones
         return MassiveMIMOProblem.derived(
             large_scale_gain=gain,
             estimate_variance=estimate_variance(gain, noise, pilot_energy=config.pilot_energy),
             noise_power=noise,
             echo_noise=config.power_budget / db_to_linear(config.snr_sen_db + state.echo_db),
-            power_budget=xp.clip(state.energy, max=config.power_budget),
-            crb_limit=config.frame_demand,
+            power_budget=xp.minimum(state.energy, config.power_budget),
+            crb_limit=config.frame_demand * ones,
             tx_antennas=config.tx_antennas,
             rx_antennas=config.rx_antennas,
-            target_angle=target_angle,
+            target_angle=state.estimate,
             beam_angle=state.estimate,
             rate_factor=config.rate_factor,
-            rate_floor=config.rate_floor,
+            weight=everyone,
+            rate_floor=config.rate_floor * everyone,
             prior_variance=self.prior_variance(state),
-            variance_limit=config.variance_limit,
+            variance_limit=config.variance_limit * ones,
             penalty=config.penalty,
             reward=config.reward,
             objective=config.objective,
         )
+
+    def truth(self, state: State) -> MassiveMIMOProblem:
+        """The same problem with the target where it is."""
+        return self.truth_given(state, self.problem(state))
+
+    def truth_given(self, state: State, problem: MassiveMIMOProblem) -> MassiveMIMOProblem:
+        """The truth, which differs from what is known by the target's angle alone."""
+        require_rule("target_angle", state.angle, "finite")
+        return problem.changed(target_angle=state.angle)
 
     def _observe(self, state: State, problem: MassiveMIMOProblem) -> Array:
         return observe(self.config, state, problem)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array_api_compat import array_namespace, device
 
 from ...types import Array, as_array
-from ..decoding import check_action, simplex_logits, simplex_share, unit_interval, unit_logit
+from ..decoding import bounded, check_action, simplex_logits, simplex_share, unit_interval, unit_logit
 from .allocation import MeshAllocation
 from .problem import MeshProblem
 from .subcarriers import comb_placement, proportional_counts
@@ -50,10 +50,8 @@ def decode(action: Array, problem: MeshProblem, *, logit_scale: float) -> MeshAl
 def decode_combs(action: Array, problem: MeshProblem, *, logit_scale: float) -> MeshAllocation:
     """:func:`decode` without the assignment, which is the comb of the counts."""
     action = as_array(check_action(action, action_size(problem.users), entry_name), problem.distance)
-    xp = array_namespace(action)
-    action = xp.clip(action, min=-1.0, max=1.0)
-    everyone = xp.ones((problem.users, problem.users), dtype=xp.bool, device=device(action))
-    weight = simplex_share(logit_scale * action[..., :-1], everyone)
+    action = bounded(action, -1.0, 1.0)
+    weight = simplex_share(logit_scale * action[..., :-1])
     counts = proportional_counts(weight, total=problem.subcarriers, least=problem.least_subcarriers)
     width = 1.0 - 2.0 * problem.share_min
     share = problem.share_min + width * unit_interval(logit_scale * action[..., -1], logit_scale)

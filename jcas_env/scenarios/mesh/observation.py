@@ -9,6 +9,7 @@ from __future__ import annotations
 from array_api_compat import array_namespace
 
 from ...types import Array
+from ..decoding import bounded
 from ..scenario import ArraySpec
 from .config import MeshConfig
 from .problem import MeshProblem
@@ -58,7 +59,7 @@ def structured(problem: MeshProblem) -> dict[str, Array]:
     """Dict observation: ``users`` (..., users, 6) and ``frame`` (..., 2)."""
     xp = array_namespace(problem.distance)
     features, model = user_features(problem), problem.count_model
-    frame = [model.rate_floor / model.rate_scale, xp.clip(model.share_max, min=-1.0, max=1.0)]
+    frame = [model.rate_floor / model.rate_scale, bounded(model.share_max, -1.0, 1.0)]
     return {
         "users": _bounded(xp.stack([features[name] for name in FEATURES], axis=-1)),
         "frame": _bounded(xp.stack(frame, axis=-1)),
@@ -75,7 +76,7 @@ def flat(problem: MeshProblem) -> Array:
 
 def _bounded(value: Array) -> Array:
     xp = array_namespace(value)
-    return xp.clip(xp.astype(value, xp.float32), min=-LIMIT, max=LIMIT)
+    return bounded(xp.astype(value, xp.float32), -LIMIT, LIMIT)
 
 
 def spec(config: MeshConfig) -> ArraySpec | dict[str, ArraySpec]:
