@@ -11,7 +11,7 @@ from math import prod
 from typing import Any, TypeVar
 
 from .tree import tree_map
-from .types import Array, array_namespace
+from .types import Array, array_namespace, device
 
 T = TypeVar("T")
 
@@ -42,12 +42,17 @@ def indices(mask: Array) -> Array:
     return array_namespace(mask).nonzero(mask)[0]
 
 
+def _like(index: Array, value: Array) -> Array:
+    """An index in the library and on the device of what it picks from."""
+    xp = array_namespace(value)
+    return index if array_namespace(index) is xp else xp.asarray(index, device=device(value))
+
+
 def gather(tree: T, index: Array) -> T:
-    """Elements ``index`` of every array of a tree."""
-    xp = array_namespace(index)
+    """Elements ``index`` of every array of a tree, which may be in other libraries than the index."""
 
     def leaf(value: Any) -> Any:
-        return None if value is None else xp.take(value, index, axis=0)
+        return None if value is None else array_namespace(value).take(value, _like(index, value), axis=0)
 
     return tree_map(leaf, tree)
 
@@ -81,7 +86,10 @@ def reassemble(pieces: Sequence[T], index: Sequence[Array]) -> T:
     order = xp.argsort(xp.concat(list(index)))
 
     def leaf(*parts: Any) -> Any:
-        return None if parts[0] is None else xp.take(xp.concat(list(parts)), order, axis=0)
+        if parts[0] is None:
+            return None
+        whole = array_namespace(parts[0]).concat(list(parts))
+        return array_namespace(whole).take(whole, _like(order, whole), axis=0)
 
     return tree_map(leaf, *pieces)
 

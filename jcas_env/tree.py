@@ -27,15 +27,15 @@ def stack(trees: Sequence[T]) -> T:
 
 
 def take(tree: T, lane: Any) -> T:
-    """Select a lane (an integer) or several lanes (an integer or boolean array) of every leaf."""
-    return tree_map(lambda leaf: leaf[lane], tree)
+    """Select a lane (an integer) or several lanes (an integer or boolean array) of every leaf; None stays None."""
+    return tree_map(lambda leaf: None if leaf is None else leaf[lane], tree)
 
 
 def put(tree: T, lanes: np.ndarray, values: T) -> T:
-    """Return ``tree`` with the given lanes replaced by those of ``values``; the argument is left alone (NumPy)."""
+    """Return ``tree`` with the given lanes replaced by those of ``values``; the argument is left alone."""
 
-    def replace(leaf: np.ndarray, new: np.ndarray) -> np.ndarray:
-        leaf = leaf.copy()
+    def replace(leaf: Any, new: Any) -> Any:
+        leaf = leaf.copy() if isinstance(leaf, np.ndarray) else leaf.clone()
         leaf[lanes] = new
         return leaf
 

@@ -61,7 +61,14 @@ def as_array(value: Any, like: Array) -> Array:
     xp = array_namespace(like)
     if is_array(value) and array_namespace(value) is xp:
         return xp.astype(value, like.dtype, copy=False)
+    if isinstance(value, float | int) and not at_hand(like):
+        return xp.full((), value, dtype=like.dtype, device=device(like))  # made there: a copy would wait for the device
     return xp.asarray(value, dtype=like.dtype, device=device(like))
+
+
+def at_hand(value: Array) -> bool:
+    """Whether an array's values are the host's, who may look at them; he would have to wait for those of a device."""
+    return getattr(device(value), "type", "cpu") == "cpu"
 
 
 ROUNDING = 1e-9

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "jcas_agents": {"jcas_env"},
     "jcas_experiments": {"jcas_env", "jcas_baselines", "jcas_agents"},
 }
-LAYERS = ["units", "types", "tree", "checks", "batching", "physics", "scenarios", "envs", "render"]
+LAYERS = ["units", "types", "tree", "randomness", "checks", "batching", "physics", "scenarios", "envs", "render"]
 """Inside jcas_env, from the ground up; render stands beside the adapters, which import it lazily."""
 
 SCENARIO_FOLDERS = [f"jcas_baselines.{name}" for name in ("multicell", "mesh", "massive_mimo")]
@@ -67,7 +67,12 @@ DOORS = {
         "experiments/jcas_experiments/bench/throughput",
     },
     "cvxpy": {f"baselines/jcas_baselines/{folder}/convex" for folder in ("multicell", "mesh", "massive_mimo")},
-    "torch": {"agents", "experiments/jcas_experiments/bench/throughput"},
+    "torch": {
+        "agents",
+        "jcas_env/randomness.py",
+        "jcas_env/envs/device.py",
+        "experiments/jcas_experiments/bench/throughput",
+    },
     "stable_baselines3": {
         "agents/jcas_agents/sb3",
         "experiments/jcas_experiments/train",

@@ -85,7 +85,7 @@ class JCASEnv(Lanes, gym.Env):
         self._enter(scenario.transition_given(state, allocation, innovation, self._true(), outcome))
         finished = bool(self.state.slot >= scenario.horizon)
         self._allocation, self._finished = allocation, np.asarray(finished)
-        info = self._info(outcome, self._later, entry)
+        info = self._info(outcome, self._later, lambda value: entry(np.asarray(value)))
         return self._observe(), float(outcome.utility), False, finished, info
 
     def render(self) -> np.ndarray | None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..scenarios.scenario import Allocation, EpisodeState, Later, Observation, Outcome, Problem, Scenario
 from ..tree import tree_map
+from ..types import Array
 from .info import LazyInfo
 
 
@@ -104,22 +105,27 @@ class Lanes(ABC):
         Arrays are put in C order, so that a state that was pickled continues to the last bit: sums over strided views
         round differently from those over the copies that a snapshot holds.
         """
-        self._state = tree_map(lambda leaf: np.asarray(leaf, order="C"), state)
+        self._state = tree_map(_settled, state)
         self._problem = self._truth = self._own_problem = self._own_truth = None
 
     def _observe(self) -> Observation:
         return self.scenario.observation(self.state, self._known())
 
-    def _info(self, outcome: Outcome, later: Later | None, form: Callable[[np.ndarray], Any]) -> dict[str, Any]:
+    def _info(self, outcome: Outcome, later: Later | None, form: Callable[[Array], Any]) -> dict[str, Any]:
         """What an outcome states, and what is made later, each in a form that copies.
 
         So that what a user does to ``info`` reaches no state.
         """
-        stated = {name: form(np.asarray(value)) for name, value in self.scenario.info(outcome).items()}
+        stated = {name: form(value) for name, value in self.scenario.info(outcome).items()}
         if later is None:
             return stated
         make = later.entries
-        return LazyInfo(stated, later.names, lambda: {name: form(np.asarray(x)) for name, x in make().items()})
+        return LazyInfo(stated, later.names, lambda: {name: form(value) for name, value in make().items()})
+
+
+def _settled(leaf: Array) -> Array:
+    """An array in C order."""
+    return leaf.contiguous() if hasattr(leaf, "contiguous") else np.asarray(leaf, order="C")
 
 
 def read_only(problem: Problem) -> Problem:

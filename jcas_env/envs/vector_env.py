@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import compress
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
@@ -16,7 +14,9 @@ from ..scenarios import make_scenario
 from ..scenarios.configuration import Configuration
 from ..scenarios.scenario import Allocation, Observation, Outcome, Scenario
 from ..tree import put, take
+from ..types import Array
 from .lanes import Lanes, check_render_mode, entry
+from .place import Host
 from .spaces import action_space, observation_space
 
 
@@ -37,12 +37,25 @@ class JCASVectorEnv(Lanes, VectorEnv):
         step. ``DISABLED``: reset finished lanes with ``reset(options={"reset_mask": mask})``.
     max_episode_steps : int, optional
         Replaces the scenario's horizon (``gymnasium.make_vec`` passes it).
+    device : str or torch.device, optional
+        Where all lanes live as PyTorch tensors, ``"cuda"`` or ``"cpu"``; None: NumPy.
     render_mode : {None, "rgb_array"}
 
     Notes
     -----
     Observations, ``info`` keys, their ``_key`` masks and the final entries are those of ``SyncVectorEnv`` over
     ``JCASEnv``.
+
+    On a device the scenario's functions are the same, and observations, rewards, ends and ``info`` are tensors there:
+
+    * One generator of the device draws for all lanes. A seed repeats the same numbers on the same device with the same
+      number of lanes, and means other networks than in NumPy; ``seed`` is one integer, and a partial reset takes none.
+    * Rewards are in the precision of the scenario. Actions are tensors, or what becomes one; gradients stop at them.
+    * ``final_obs`` and ``final_info`` hold tensors of all lanes, and say by their masks which lanes they are of.
+    * Clocks, and so the lanes that end, are the host's, and values are not checked: with the true channel no slot waits
+      for the device. Estimators, whole subcarriers and the arrivals of queues ask it what to compute.
+
+    Raises ``ValueError`` for a device that this machine does not have, ``ImportError`` without PyTorch.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 (Gymnasium's type)
@@ -55,6 +68,7 @@ class JCASVectorEnv(Lanes, VectorEnv):
         config: Configuration | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         max_episode_steps: int | None = None,
+        device: Any = None,
         render_mode: str | None = None,
         **fields: Any,
     ) -> None:
@@ -74,8 +88,7 @@ class JCASVectorEnv(Lanes, VectorEnv):
         self.single_action_space = action_space(scenario)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._generators: list[np.random.Generator | None] = [None] * num_envs
-        self._seeds: list[int] = [-1] * num_envs
+        self._place = _place(scenario, num_envs, device)
         self._finished = np.zeros(num_envs, dtype=bool)
 
     # ---------------------------------------------------------------- Gymnasium
@@ -85,50 +98,40 @@ class JCASVectorEnv(Lanes, VectorEnv):
     ) -> tuple[Observation, dict[str, Any]]:
         """Reset all lanes, or those of ``options["reset_mask"]`` ((num_envs,) bool, at least one true)."""
         mask = self._reset_mask(options)
-        seeds: list[int | None] = [None] * self.num_envs
-        if isinstance(seed, int | np.integer):
-            seeds = [int(seed) + lane for lane in range(self.num_envs)]
-        elif seed is not None:
-            seeds = list(seed)
-        require(len(seeds) == self.num_envs, f"`seed` must hold {self.num_envs} seeds, got {len(seeds)}")
-        for lane in np.flatnonzero(mask):
-            if seeds[lane] is not None or self._generators[lane] is None:
-                self._generators[lane], self._seeds[lane] = seeding.np_random(seeds[lane])
-        self._restart(mask)
-        self._allocation = None
-        return self._observe(), {}
+        self._place.seed(mask, seed)
+        with self._place.working():
+            self._restart(mask)
+            self._allocation = None
+            return self._observe(), {}
 
-    def step(self, actions: Any) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: Any) -> tuple[Observation, Array, Array, Array, dict[str, Any]]:
         """Decode actions, (num_envs, action_size), transmit, and move on by one slot."""
         self._require_running()
-        actions = np.array(actions)
-        require(
-            actions.shape[:1] == (self.num_envs,),
-            f"`action` must have {self.num_envs} lanes, got {actions.shape}",
-        )
-        actions[self._finished] = 0  # what is sent to a lane that is about to be reset is nobody's action
-        return self._transmit(self.scenario.decode_for_air(actions, self._known()))
+        actions = self._place.actions(actions)
+        lanes = tuple(actions.shape)[:1]
+        require(lanes == (self.num_envs,), f"`action` must have {self.num_envs} lanes, got {tuple(actions.shape)}")
+        if self._finished.any():
+            actions[self._finished] = 0  # what is sent to a lane that is about to be reset is nobody's action
+        with self._place.working():
+            return self._transmit(self.scenario.decode_for_air(actions, self._known()))
 
-    def step_allocation(
-        self, allocation: Allocation
-    ) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step_allocation(self, allocation: Allocation) -> tuple[Observation, Array, Array, Array, dict[str, Any]]:
         """Transmit allocations in physical units with a leading (num_envs,) axis; see ``JCASEnv``."""
         self._require_running()
         scenario, active = self.scenario, ~self._finished
         if self._finished.any():  # these lanes are reset in place of a step; what a caller has for them may be NaN
             allocation = put(scenario.fallback(self._known()), active, take(allocation, active))
-        return self._transmit(scenario.check_allocation(allocation, self._known()))
+        with self._place.working():
+            return self._transmit(scenario.check_allocation(allocation, self._known()))
 
-    def _transmit(
-        self, allocation: Allocation
-    ) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def _transmit(self, allocation: Allocation) -> tuple[Observation, Array, Array, Array, dict[str, Any]]:
         """Step with allocations that are valid: checked, or decoded from actions."""
-        scenario, state = self.scenario, self.state
+        scenario, state, copy = self.scenario, self.state, self._place.copy
         restart, active = self._finished, ~self._finished
         outcome = scenario.outcome(state, allocation, self._true())
         self._later = scenario.later(state, self._later)
         if active.any():
-            innovation = scenario.draw_lanes(list(compress(self.np_random, active.tolist())), state)
+            innovation = self._place.innovation(state, active)
             if restart.any():  # lanes out of step: the truth is that of all lanes, those that go on need their own
                 moved = scenario.transition(take(state, active), take(allocation, active), innovation)
                 state = put(state, active, moved)
@@ -136,10 +139,10 @@ class JCASVectorEnv(Lanes, VectorEnv):
                 state = scenario.transition_given(state, allocation, innovation, self._true(), outcome)
         self._enter(state)
         truncated = active & (np.asarray(state.slot) >= scenario.horizon)
-        reward = np.where(active, outcome.utility, 0.0).astype(np.float64)
+        reward = self._place.reward(outcome.utility if active.all() else self._place.only(active, outcome.utility))
         self._allocation = allocation
         if self.autoreset_mode is AutoresetMode.SAME_STEP and truncated.any():
-            infos = self._final(truncated, self._info(outcome, self._later, np.array))
+            infos = self._final(truncated, outcome)
             self._restart(truncated)
             infos.update(self._masked(outcome, active & ~truncated))
         else:
@@ -147,7 +150,7 @@ class JCASVectorEnv(Lanes, VectorEnv):
             if restart.any():
                 self._restart(restart)
             self._finished = truncated
-        return self._observe(), reward, np.zeros(self.num_envs, dtype=bool), truncated, infos
+        return self._observe(), reward, copy(np.zeros_like(truncated)), copy(truncated), infos
 
     def render(self) -> tuple[np.ndarray, ...] | None:
         """A map for every lane, (height, width, 3) uint8 each; None without a render mode."""
@@ -155,42 +158,35 @@ class JCASVectorEnv(Lanes, VectorEnv):
             return None
         from ..render import frame
 
-        last = self._allocation
+        last, one = self._allocation, self._place.one
         return tuple(
-            frame(self.scenario, take(self.state, lane), None if last is None else take(last, lane))
+            frame(self.scenario, one(self.state, lane), None if last is None else one(last, lane))
             for lane in range(self.num_envs)
         )
 
     # ---------------------------------------------------------------- generators
 
     @property  # type: ignore[misc]
-    def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
-        """Generator of every lane."""
-        return tuple(self._generator(lane) for lane in range(self.num_envs))
+    def np_random(self) -> tuple[Any, ...]:  # type: ignore[override]
+        """Generator of every lane; on a device the state of the one that draws for all of them."""
+        return self._place.generators()
 
     @property
     def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
-        """Seed of every lane; -1 where it is unknown."""
-        return tuple(self._seeds)
+        """Seed of every lane, which on a device is that of all; -1 where it is unknown."""
+        return self._place.seeds()
 
     # ---------------------------------------------------------------- internals
 
-    def _random_generators(self) -> tuple[np.random.Generator, ...]:
-        return self.np_random
+    def _random_generators(self) -> tuple[Any, ...]:
+        return self._place.generators()
 
-    def _use_generators(self, generators: tuple[np.random.Generator, ...]) -> None:
-        self._generators = list(generators)
-
-    def _generator(self, lane: int | np.integer) -> np.random.Generator:
-        generator = self._generators[lane]
-        if generator is None:
-            generator, self._seeds[lane] = seeding.np_random()
-            self._generators[lane] = generator
-        return generator
+    def _use_generators(self, generators: tuple[Any, ...]) -> None:
+        self._place.use_generators(generators)
 
     def _restart(self, mask: np.ndarray) -> None:
         """Draw new networks for the lanes of a mask."""
-        fresh = self.scenario.sample([self._generator(lane) for lane in np.flatnonzero(mask)])
+        fresh = self._place.first(mask)
         self._enter(fresh if mask.all() else put(self.state, mask, fresh))
         self._finished = self._finished & ~mask
 
@@ -200,21 +196,23 @@ class JCASVectorEnv(Lanes, VectorEnv):
             return {}
         everybody = lanes.all()
 
-        def kept(value: np.ndarray) -> np.ndarray:
+        def kept(value: Any) -> Array:
             """A copy of a value in some lanes, and zero in the others."""
-            if everybody:
-                return value.copy()
-            return np.where(lanes.reshape(-1, *(1,) * (value.ndim - 1)), value, np.zeros_like(value))
+            return self._place.copy(value) if everybody else self._place.only(lanes, self._place.copy(value))
 
         infos = self._info(outcome, self._later, kept)
         for name in tuple(infos):
-            infos[f"_{name}"] = lanes.copy()
+            infos[f"_{name}"] = self._place.copy(lanes)
         return infos
 
-    def _final(self, lanes: np.ndarray, info: dict[str, np.ndarray]) -> dict[str, Any]:
-        """Last observation and info of finished lanes, put together by Gymnasium's own rule."""
+    def _final(self, lanes: np.ndarray, outcome: Outcome) -> dict[str, Any]:
+        """Last observation and info of finished lanes, put together by Gymnasium's own rule; tensors stay whole."""
         infos: dict[str, Any] = {}
         observation = self._observe()
+        if not isinstance(self._place.copy(lanes), np.ndarray):
+            whole = {"final_obs": observation, "final_info": self._masked(outcome, lanes)}
+            return whole | {f"_{name}": self._place.copy(lanes) for name in whole}
+        info = self._info(outcome, self._later, self._place.copy)
         for lane in np.flatnonzero(lanes):
             last = {name: entry(part[lane]) for name, part in info.items()}
             seen = (
@@ -249,6 +247,10 @@ class JCASVectorEnv(Lanes, VectorEnv):
             )
 
 
-def _kept(value: np.ndarray, lanes: np.ndarray) -> np.ndarray:
-    """A value in some lanes, and zero in the others."""
-    return np.where(lanes.reshape(-1, *(1,) * (value.ndim - 1)), value, np.zeros_like(value))
+def _place(scenario: Scenario, lanes: int, device: Any) -> Host:
+    """Where lanes live: in NumPy, or on a device."""
+    if device is None:
+        return Host(scenario, lanes)
+    from .device import Device
+
+    return Device(scenario, lanes, device)

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from dataclasses import MISSING
 from typing import Any, Self
 
+from ..types import at_hand, is_array
+
 
 class CheckedFields(ABC):
     """Base of frozen dataclasses of arrays that are checked where a user constructs one.
@@ -53,10 +55,10 @@ class CheckedFields(ABC):
         """Construct from what follows from a valid configuration and a state, which may be anybody's.
 
         Raises ``ValueError`` as the constructor does for what a state, or an absurd configuration, makes of the fields;
-        they are scanned where they do not look :meth:`plausible`.
+        they are scanned where they do not look :meth:`plausible`. Nobody waits for a device to show them.
         """
         made = cls.trusted(**fields)
-        if not cls.plausible(vars(made)):
+        if all(at_hand(value) for value in fields.values() if is_array(value)) and not cls.plausible(vars(made)):
             cls.check_fields(dict(vars(made)))
         return made
 

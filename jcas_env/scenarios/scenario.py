@@ -15,6 +15,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
+from ..randomness import RandomSource, TensorGenerator
 from ..tree import stack, tree_map
 from ..types import Array
 
@@ -146,34 +147,37 @@ class ScenarioBase(ABC, Generic[InitialT, InnovationT, StateT, ProblemT, Allocat
 
     # ---------------------------------------------------------------- randomness
 
-    def draw_initial(self, rng: np.random.Generator) -> InitialT:
-        """All randomness of a reset, for one lane, in the configured precision."""
-        return self._in_precision(self._draw_initial(rng))
+    def draw_initial(self, rng: RandomSource) -> InitialT:
+        """All randomness of a reset, for one lane, in the configured precision; a device draws all its lanes."""
+        return self._in_precision(self._draw_initial(rng), rng)
 
-    def draw(self, rng: np.random.Generator, state: StateT) -> InnovationT:
+    def draw(self, rng: RandomSource, state: StateT) -> InnovationT:
         """All randomness of the slot after ``state``, for one lane, in the configured precision.
 
         ``state`` is the lane's, or that of all lanes that draw: it tells what the slot uses, and all draw alike.
+        A device draws all its lanes.
         """
-        return self._in_precision(self._draw(rng, state))
+        return self._in_precision(self._draw(rng, state), rng)
 
     def draw_lanes(self, generators: Sequence[np.random.Generator], state: StateT) -> InnovationT:
         """What :meth:`draw` gives for each generator, on a leading axis."""
         return self._in_precision(self._draw_lanes(generators, state))
 
     @abstractmethod
-    def _draw_initial(self, rng: np.random.Generator) -> InitialT:
+    def _draw_initial(self, rng: RandomSource) -> InitialT:
         """Randomness of a reset in double precision."""
 
     @abstractmethod
-    def _draw(self, rng: np.random.Generator, state: StateT) -> InnovationT:
+    def _draw(self, rng: RandomSource, state: StateT) -> InnovationT:
         """Randomness of the slot after ``state`` in double precision."""
 
     def _draw_lanes(self, generators: Sequence[np.random.Generator], state: StateT) -> InnovationT:
         """Randomness of the slot after ``state`` for each generator, on a leading axis, in any precision."""
         return stack([self._draw(rng, state) for rng in generators])
 
-    def _in_precision(self, drawn: Tree) -> Tree:
+    def _in_precision(self, drawn: Tree, rng: RandomSource | None = None) -> Tree:
+        if isinstance(rng, TensorGenerator):
+            return rng.completed(drawn)
         if self.config.dtype == "float64":
             return drawn
         kinds = {"f": np.float32, "c": np.complex64}

@@ -21,6 +21,8 @@ from jcas_env.types import Array
 from .backlog import backlog_logits
 from .policy import LOGIT_SCALE
 
+KINDS = 4
+"""Entries of an action that belong to a user."""
 BARRED = 1e9
 """What a score loses outside of a mask: its weight is zero."""
 
@@ -231,3 +233,10 @@ def block_members(users: int, cells: int, like: Array) -> Array:
 
 def _functional(value: Array) -> Any:
     return functional if isinstance(value, torch.Tensor) else NumpyFunctional
+
+
+def spread_out(kinds: torch.Tensor, users: int, entries: int) -> torch.Tensor:
+    """Numbers of the four kinds of a user's logits and of the shares, (..., 5), repeated to (..., entries)."""
+    batch = (1,) * (kinds.ndim - 1)
+    own, share = kinds[..., :KINDS].repeat(*batch, users), kinds[..., KINDS:].repeat(*batch, entries - KINDS * users)
+    return torch.cat([own, share], dim=-1)

@@ -16,11 +16,8 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN, Actor, MultiInputPolicy
 from torch import Tensor, nn
 
-from ..policies.equivariant import block_members, propose
+from ..policies.equivariant import KINDS, block_members, propose, spread_out
 from ..policies.multicell import EquivariantPolicy, PolicyShape
-
-KINDS = 4
-"""Entries of an action that belong to a user."""
 
 
 class EquivariantExtractor(BaseFeaturesExtractor):
@@ -164,13 +161,6 @@ class EquivariantSACPolicy(MultiInputPolicy):
         """Called by SB3 when it builds the policy, once for the critics and once for their targets."""
         count = cast(int, self.critic_kwargs["n_critics"])
         return SceneCritic(self.observation_space, self.action_space, count).to(self.device)
-
-
-def spread_out(kinds: Tensor, users: int, entries: int) -> Tensor:
-    """Numbers of the four kinds of a user's logits and of the shares, (..., 5), repeated to (..., entries)."""
-    batch = (1,) * (kinds.ndim - 1)
-    own, share = kinds[..., :KINDS].repeat(*batch, users), kinds[..., KINDS:].repeat(*batch, entries - KINDS * users)
-    return torch.cat([own, share], dim=-1)
 
 
 def trained_policy(model: Any) -> EquivariantPolicy:

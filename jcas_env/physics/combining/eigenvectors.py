@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...batching import indices, scatter
-from ...types import Array, array_namespace, device
+from ...types import Array, array_namespace, at_hand, device
 from .small_matrices import SIZE, batch_last, dominant_eigenvector_last, lower_factor, solve_lower, solve_upper
 
 
@@ -66,7 +66,7 @@ def strongest_over_noise_last(signal: Array, interference: Array) -> Array:
     half = solve_lower(factor, signal)
     white = solve_lower(factor, xp.conj(xp.permute_dims(half, (1, 0, 2))))
     inner, sure = dominant_eigenvector_last(white)
-    if not bool(xp.all(sure)):
+    if at_hand(sure) and not bool(xp.all(sure)):
         doubtful = indices(~sure)
         found = dominant_eigenvector(xp.permute_dims(xp.take(white, doubtful, axis=-1), (2, 0, 1)))
         inner = xp.matrix_transpose(scatter(xp.matrix_transpose(inner), ~sure, found))

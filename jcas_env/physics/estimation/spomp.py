@@ -118,12 +118,12 @@ def spomp(
     links = received.shape[:-3]
     data = Data(*flat(received, beams, noise_power, paths))
     count = data.noise_power.shape[0]
-    follows = start is not None and data.beams is None
+    known = None if start is None else _flat_start(start, received, paths)
+    follows = known is not None and data.beams is None
     size = TRACKED if follows else BLOCK
     parts = [clean(*part) for part in blocks(data, count, size)]
-    known = None if start is None else _flat_start(start, received, paths)
     search = partial(_paths, paths=paths, grid=grid, refinement=refinement)
-    if follows:
+    if known is not None and follows:
         found = _followed(parts, blocks(known, count, size), search, refinement.prune)
     else:
         found = joined([search(*part) for part in zip_longest(parts, [] if known is None else blocks(known, count))])

@@ -245,6 +245,7 @@ class MassiveMIMOProblem(CheckedFields):
 
     def _reward(self, rate: Array, crb: Array, cost: Array | None) -> Array:
         if self.reward == "tracking":
+            assert cost is not None
             return self.score(rate) - self.penalty * cost
         if self.reward == "frame":
             capped = array_namespace(rate).minimum(crb, CRB_CAP)

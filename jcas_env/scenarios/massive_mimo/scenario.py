@@ -9,7 +9,8 @@ import numpy as np
 from ...physics.arrays import sum_of_few
 from ...physics.motion import autoregressive_fading
 from ...physics.mrt import estimate_variance, large_scale_gain
-from ...types import Array, array_namespace, device
+from ...randomness import RandomSource
+from ...types import Array, array_namespace, device, is_array
 from ...units import db_to_linear
 from ..decoding import bounded
 from ..scenario import ScenarioBase, standard_normals
@@ -49,12 +50,12 @@ class MassiveMIMO(
 
     # ---------------------------------------------------------------- randomness
 
-    def _draw_initial(self, rng: np.random.Generator) -> Initial:
+    def _draw_initial(self, rng: RandomSource) -> Initial:
         users = self.config.users
         draws = (rng.random(users), rng.standard_normal(users), rng.standard_normal(), rng.random())
-        return Initial(*(np.asarray(value) for value in (*draws, rng.standard_normal())))
+        return Initial(*map(_array, (*draws, rng.standard_normal())))
 
-    def _draw(self, rng: np.random.Generator, state: State) -> Innovation:  # noqa: ARG002 (every slot draws the same)
+    def _draw(self, rng: RandomSource, state: State) -> Innovation:  # noqa: ARG002 (every slot draws the same)
         return self._innovation(rng.standard_normal(self.config.users + 3))
 
     def _draw_lanes(self, generators: Sequence[np.random.Generator], state: State) -> Innovation:  # noqa: ARG002
@@ -75,7 +76,7 @@ class MassiveMIMO(
         angle = angle if config.target_angle is None else config.target_angle * ones
         variance = config.first_variance * ones
         return State(
-            slot=xp.zeros(ones.shape, dtype=xp.int64, device=device(ones)),
+            slot=np.zeros(ones.shape, dtype=np.int64),
             distance=xp.sqrt(inner + draws.area * (outer - inner)),
             shadowing_db=config.shadowing_db * draws.shadowing,
             echo_db=config.echo_std_db * draws.echo,
@@ -143,7 +144,8 @@ class MassiveMIMO(
     def prior_variance(self, state: State) -> Array:
         """V^-, variance of the predicted angle, (...,) [rad^2]; before the first frame the target has not moved."""
         xp = array_namespace(state.variance)
-        return xp.where(state.slot > 0, state.variance + self.config.drift**2, state.variance)
+        moved = xp.asarray(state.slot > 0, device=device(state.variance))
+        return xp.where(moved, state.variance + self.config.drift**2, state.variance)
 
     # ---------------------------------------------------------------- what is known, true, seen and paid
 
@@ -202,3 +204,8 @@ class MassiveMIMO(
         return encode_allocation(allocation, problem, kind=self.config.action, logit_scale=self.config.logit_scale)
 
     fallback = staticmethod(fallback)
+
+
+def _array(number: float | Array) -> Array:
+    """What one lane draws alone, without axes, as an array."""
+    return number if is_array(number) else np.asarray(number)

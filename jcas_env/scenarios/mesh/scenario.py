@@ -9,7 +9,8 @@ import numpy as np
 
 from ...physics.motion import gauss_markov
 from ...physics.propagation import free_space_gain
-from ...types import Array, array_namespace, device
+from ...randomness import RandomSource
+from ...types import Array, array_namespace
 from ..scenario import Observation, ScenarioBase, standard_normals
 from .action import action_size, decode, decode_combs, encode_allocation, fallback
 from .allocation import MeshAllocation, MeshOutcome
@@ -44,7 +45,7 @@ class Mesh(ScenarioBase[Initial, Innovation, State, MeshProblem, MeshAllocation,
 
     # ---------------------------------------------------------------- randomness
 
-    def _draw_initial(self, rng: np.random.Generator) -> Initial:
+    def _draw_initial(self, rng: RandomSource) -> Initial:
         """Randomness of a reset.
 
         Distances (uniform in area), angles of departure, angles of arrival, in this order: with
@@ -52,14 +53,15 @@ class Mesh(ScenarioBase[Initial, Innovation, State, MeshProblem, MeshAllocation,
         """
         config, users = self.config, self.config.users
         low, high = self.sector
+        area = rng.uniform(config.distance_min**2, config.distance_max**2, users)
         return Initial(
-            distance=np.sqrt(rng.uniform(config.distance_min**2, config.distance_max**2, users)),
+            distance=array_namespace(area).sqrt(area),
             aod=rng.uniform(low, high, users),
             aoa=rng.uniform(low, high, users),
             velocity=rng.standard_normal((users, 2)),
         )
 
-    def _draw(self, rng: np.random.Generator, state: State) -> Innovation:  # noqa: ARG002 (every slot draws the same)
+    def _draw(self, rng: RandomSource, state: State) -> Innovation:  # noqa: ARG002 (every slot draws the same)
         return self._innovation(rng.standard_normal(3 * self.config.users))
 
     def _draw_lanes(self, generators: Sequence[np.random.Generator], state: State) -> Innovation:  # noqa: ARG002
@@ -76,7 +78,7 @@ class Mesh(ScenarioBase[Initial, Innovation, State, MeshProblem, MeshAllocation,
         """State of the first frame: users where they are drawn, velocities from the stationary distribution."""
         xp = array_namespace(draws.distance)
         state = State(
-            slot=xp.zeros(draws.distance.shape[:-1], dtype=xp.int64, device=device(draws.distance)),
+            slot=np.zeros(draws.distance.shape[:-1], dtype=np.int64),
             position=draws.distance[..., None] * xp.stack([xp.cos(draws.aod), xp.sin(draws.aod)], axis=-1),
             velocity=self.config.speed * draws.velocity,
             orientation=pi + draws.aod - draws.aoa,

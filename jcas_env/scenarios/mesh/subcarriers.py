@@ -77,7 +77,7 @@ def comb_moments(counts: Array, /, *, total: int) -> Moments:
 
 def _few_lanes(lanes: T, total: int) -> list[T]:
     """A tree (lanes, ...), a few lanes at a time, so that what is made of their subcarriers stays in the cache."""
-    first = lanes[0] if isinstance(lanes, tuple) else lanes
+    first: Array = lanes[0] if isinstance(lanes, tuple) else lanes
     return blocks(lanes, first.shape[0], max(1, CACHED // total))
 
 

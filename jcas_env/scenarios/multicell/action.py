@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ...checks import first_bad_entry, require
 from ...physics.membership import same_group
-from ...types import COMMUNICATION, POSITIONING, Array, array_namespace, as_array
+from ...types import COMMUNICATION, POSITIONING, Array, array_namespace, as_array, at_hand
 from ..decoding import check_action, simplex_shares
 from .problem.allocation import MultiCellAllocation
 from .problem.problem import MultiCellProblem
@@ -39,12 +39,13 @@ def positioning_shares(problem: MultiCellProblem, logit: Array) -> Array:
               \quad \beta_{\max} = 1 - \beta_{\min}
 
     where the problem leaves the share free, else the fixed one. ``logit`` and result (..., cells). Raises
-    ``ValueError`` where the floors leave no share; one half where whole subcarriers do not, see :func:`decode`.
+    ``ValueError`` where the floors leave no share; one half on a device, and where whole subcarriers leave none, see
+    :func:`decode`.
     """
     xp = array_namespace(problem.gain, logit)
     least = problem.least_share
     full = ~problem.floors_fit & ~problem.short_of_subcarriers
-    if xp.any(full):
+    if at_hand(full) and xp.any(full):
         index, value = first_bad_entry(least, full)
         room = float(problem.most_share[index])
         raise ValueError(

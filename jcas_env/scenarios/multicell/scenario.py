@@ -12,15 +12,15 @@ from ...physics.grouping import assign_cells
 from ...physics.information.angle import angle_information
 from ...physics.membership import same_label
 from ...physics.rates import sensing_gain
-from ...tree import take
-from ...types import POSITIONING, Array, array_namespace, device
+from ...randomness import RandomSource
+from ...types import POSITIONING, Array, array_namespace, as_array, device
 from ..scenario import Later, Observation, ScenarioBase
 from .action import action_size, decode, encode_allocation, fallback
 from .config import KEEP_OUT, MultiCellConfig
 from .knowledge.csi import knowledge_of
 from .knowledge.estimate import estimate_links
 from .knowledge.positions import Positions
-from .network.draws import draw_initial, draw_innovations, work_after
+from .network.draws import draw_initial, draw_innovation, draw_innovations, work_after
 from .network.layout import constant, make_layout
 from .network.motion import drop, move
 from .network.traffic import arrival_rates, begin_traffic, next_traffic
@@ -49,11 +49,11 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
 
     # ---------------------------------------------------------------- randomness
 
-    def _draw_initial(self, rng: np.random.Generator) -> Initial:
+    def _draw_initial(self, rng: RandomSource) -> Initial:
         return draw_initial(self.config, rng)
 
-    def _draw(self, rng: np.random.Generator, state: State) -> Innovation:
-        return take(self._draw_lanes([rng], state), 0)
+    def _draw(self, rng: RandomSource, state: State) -> Innovation:
+        return draw_innovation(self.config, rng, work_after(self.config, state.memory.age))
 
     def _draw_lanes(self, generators: Sequence[np.random.Generator], state: State) -> Innovation:
         return draw_innovations(self.config, generators, work_after(self.config, state.memory.age))
@@ -75,7 +75,7 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
         csi, memory = self._update_knowledge(measured, draws.first.noise, cell, None)
         nothing = xp.zeros_like(equal)
         state = State(
-            slot=xp.zeros(cell.shape[:-1], dtype=xp.int64, device=device(cell)),
+            slot=np.zeros(cell.shape[:-1], dtype=np.int64),
             cell=cell,
             air=air,
             csi=csi,
@@ -203,7 +203,6 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
         self, state: State, gain: Array, leakage: Array, sensing_gain: Array, air: Array, arrivals: Array
     ) -> MultiCellProblem:
         """The slot's problem with gains, leakage, positioning factor, channels and arrivals as known or as true."""
-        xp = array_namespace(gain)
         config = self.config
         traffic = state.traffic if config.has_queues else None
         weight = 1.0 / self._crowds(state.cell, gain)
@@ -234,7 +233,7 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
             beam_channel=state.csi.channel,
             air_channel=air,
             csi_error=state.csi.error,
-            useful_time=self._useful_time(xp.astype(state.memory.age, gain.dtype)),
+            useful_time=self._useful_time(as_array(state.memory.age, gain)),
             slot=config.slot,
             arrival_rate=None if traffic is None else traffic.rate,
             arrivals=None if traffic is None else arrivals,

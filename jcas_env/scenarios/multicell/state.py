@@ -101,7 +101,7 @@ class Memory(NamedTuple):
     sight: Sight
     """All that was measured then."""
     age: Array
-    """(...,) integer: slots since the measurement."""
+    """(...,) integer: slots since the measurement, in NumPy as :attr:`State.slot`."""
 
 
 class Traffic(NamedTuple):
@@ -119,7 +119,8 @@ class State(NamedTuple):
     """A decision: knowledge of slot t - 1 (t without delay), truth of slot t, in which the allocation acts."""
 
     slot: Array
-    """(...,) integer: slots played in this episode."""
+    """(...,) integer: slots played in this episode. Clocks are NumPy's wherever the rest lives: they decide what a slot
+    does, and nobody waits for a device to tell the time."""
     cell: Array
     """(..., users) integer: serving cell, fixed in an episode (no handover)."""
     air: Air

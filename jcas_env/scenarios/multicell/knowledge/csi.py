@@ -36,7 +36,7 @@ def departure(config: MultiCellConfig, estimate: Estimate, cell: Array) -> Array
     best = xp.argmax(serving_link(strength, cell, config.crowd), axis=-1, keepdims=True)
     strongest = xp.take_along_axis(serving_link(estimate.aod_cos, cell, config.crowd), best, axis=-1)[..., 0]
     reported = xp.any(serving_link(xp.astype(estimate.active, strength.dtype), cell, config.crowd) > 0, axis=-1)
-    if bool(xp.all(reported)):
+    if config.estimator == "perfect" or bool(xp.all(reported)):
         return strongest
     own = serving_link(estimate.channel, cell, config.crowd)
     # The search expects channels at unit large-scale gain; a channel of zeros stays as it is.

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+
 from ....batching import gather, indices, reassemble
 from ....physics.estimation import ESTIMATORS, Estimate, Start
 from ....physics.estimation.known_angles import gains_on_known_angles
 from ....tree import tree_map
-from ....types import Array, array_namespace, device
+from ....types import Array, array_namespace
 from ..config import MultiCellConfig
 from ..state import Air, ChannelNoise, Memory, Sight
 from .sounding import amplitude, frame_gains, pilot_noise_power, sound_antennas, sound_beams
@@ -50,7 +52,7 @@ def estimate_links(config: MultiCellConfig, air: Air, noise: ChannelNoise, memor
 
     def some(tree: T, lanes: Array) -> T:
         """Lanes of all leaves, whatever batch axes they have; explicit sizes, for a part that is not used is empty."""
-        rows = tree_map(lambda leaf: xp.reshape(leaf, (flat.shape[0], *leaf.shape[due.ndim :])), tree)
+        rows = tree_map(lambda leaf: _reshaped(leaf, (flat.shape[0], *leaf.shape[due.ndim :])), tree)
         return gather(rows, lanes)
 
     pieces = [
@@ -58,16 +60,19 @@ def estimate_links(config: MultiCellConfig, air: Air, noise: ChannelNoise, memor
         _hold(config, some(air, held), some(noise, held), some(memory, held)),
     ]
     links = reassemble(pieces, [measured, held])
-    return tree_map(lambda leaf: xp.reshape(leaf, (*due.shape, *leaf.shape[1:])), links)
+    return tree_map(lambda leaf: _reshaped(leaf, (*due.shape, *leaf.shape[1:])), links)
+
+
+def _reshaped(leaf: Array, shape: tuple[int, ...]) -> Array:
+    return array_namespace(leaf).reshape(leaf, shape)  # clocks may be in another library than the rest
 
 
 def _measure(config: MultiCellConfig, air: Air, noise: ChannelNoise, memory: Memory | None) -> LinkEstimate:
     """Estimate angles and gains."""
-    xp = array_namespace(air.gains)
     noise_power = pilot_noise_power(config, air.path_loss_db)
     estimate = _estimate(config, air, noise, memory)
     angles = (estimate.aod_cos, estimate.aoa_cos, estimate.active)
-    age = xp.zeros(noise_power.shape[:-2], dtype=xp.int64, device=device(noise_power))
+    age = np.zeros(noise_power.shape[:-2], dtype=np.int64) if memory is None else 0 * memory.age
     memory = Memory(*angles, Sight(*angles, estimate.gains, noise_power, air.position), age)
     return _in_true_scale(config, air, noise, estimate, memory, gains_only=False)
 

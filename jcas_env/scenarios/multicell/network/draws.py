@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import NamedTuple
 
@@ -10,12 +10,14 @@ import numpy as np
 
 from ....physics.estimation import ESTIMATORS
 from ....physics.estimation.crb import crb_normals
-from ....tree import take, tree_map
+from ....randomness import RandomSource, as_complex_normal, complex_normal, spawn
+from ....tree import tree_map
 from ....types import Array, array_namespace
 from ..config import MultiCellConfig
 from ..state import ChannelNoise, Initial, Innovation
 
-REAL, COMPLEX = np.zeros(0), np.zeros(0, dtype=complex)
+REAL: Array = np.zeros(0)
+COMPLEX: Array = np.zeros(0, dtype=complex)
 """What stands for randomness that nothing uses."""
 NO_NOISE = ChannelNoise(COMPLEX, COMPLEX, REAL, COMPLEX, REAL, REAL, REAL, COMPLEX)
 """That of a slot in which nothing is estimated."""
@@ -48,28 +50,20 @@ def work_after(config: MultiCellConfig, age: Array) -> Work:
     return Work(measures=bool(xp.any(due)), holds=not bool(xp.all(due)))
 
 
-def complex_normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    """Independent CN(0, 1) samples."""
-    return _as_complex_normal(rng.standard_normal((*shape[:-1], 2 * shape[-1])))
-
-
-def _as_complex_normal(parts: np.ndarray) -> np.ndarray:
-    """CN(0, 1) samples (..., n) of standard normals (..., 2 n), real and imaginary parts in turn."""
-    return (parts * (1.0 / np.sqrt(2.0))).view(complex)  # hashes of scenes hold it to the last bit
-
-
-def _path_cosines(config: MultiCellConfig, rng: np.random.Generator) -> np.ndarray:
+def _path_cosines(config: MultiCellConfig, rng: RandomSource) -> Array:
     """Direction cosines of all paths of all links, angles uniform in [0, pi) or gathered in clusters."""
     links = (config.cells, config.users)
     if config.clusters is None:
-        return np.cos(rng.uniform(0.0, np.pi, (*links, config.paths)))
+        angles = rng.uniform(0.0, np.pi, (*links, config.paths))
+        return array_namespace(angles).cos(angles)
     clusters, paths, spread_deg = config.clusters
     centres = rng.uniform(0.0, np.pi, (*links, clusters, 1))
-    offsets = np.radians(spread_deg) * rng.standard_normal((*links, clusters, paths))
-    return np.cos(centres + offsets).reshape(*links, clusters * paths)
+    angles = centres + np.radians(spread_deg) * rng.standard_normal((*links, clusters, paths))
+    xp = array_namespace(angles)
+    return xp.reshape(xp.cos(angles), (*angles.shape[:-2], clusters * paths))
 
 
-def _measuring_noise(config: MultiCellConfig, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def _measuring_noise(config: MultiCellConfig, rng: RandomSource) -> dict[str, Array]:
     """Randomness of an estimate of angles and gains, or from one slot alone, by fields of :class:`ChannelNoise`."""
     links = (config.cells, config.users)
     estimator = ESTIMATORS[config.estimator]
@@ -91,7 +85,7 @@ def _measuring_noise(config: MultiCellConfig, rng: np.random.Generator) -> dict[
     return draws
 
 
-def _holding_noise(config: MultiCellConfig, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def _holding_noise(config: MultiCellConfig, rng: RandomSource) -> dict[str, Array]:
     """Randomness of an estimate of gains on known angles, by the fields of :class:`ChannelNoise`."""
     links = (config.cells, config.users)
     pilots = min(config.pilots, config.bs_antennas)
@@ -107,16 +101,9 @@ def _fading_paths(config: MultiCellConfig) -> int:
     return config.total_paths if config.rician_db is None else config.total_paths - 1
 
 
-def spawn_seed(rng: np.random.Generator) -> int:
-    """Seed of a generator of its own for what a configuration, or a slot, may or may not draw.
-
-    It is one number of ``rng`` whatever is drawn, so that a seed means the same users and channels whatever the
-    estimator: losses by estimation and by allocation can be told apart.
-    """
-    return int(rng.bit_generator.random_raw() >> 1)  # what `rng.integers(2**63)` gives, at an eighth of its time
-
-
-def _own_draws(config: MultiCellConfig, seed: int, work: Work) -> tuple[np.ndarray, np.ndarray, ChannelNoise]:
+def _own_draws(
+    config: MultiCellConfig, own: Callable[..., RandomSource], work: Work
+) -> tuple[Array, Array, ChannelNoise]:
     """Blockage, arrivals and noise of a slot: what not every configuration and slot uses.
 
     Where the work differs from slot to slot, what is held and what every slot draws after it have generators of their
@@ -125,16 +112,16 @@ def _own_draws(config: MultiCellConfig, seed: int, work: Work) -> tuple[np.ndarr
     links = (config.cells, config.users)
     noise, blockage, arrivals = NO_NOISE, REAL, REAL
     if work.holds:
-        noise = noise._replace(**_holding_noise(config, np.random.default_rng((seed, HOLDING))))
+        noise = noise._replace(**_holding_noise(config, own(HOLDING)))
     if not (config.blockage or config.has_queues or config.csi_nmse or work.measures):
         return blockage, arrivals, noise
-    rng = np.random.default_rng(seed)
+    rng = own()
     if config.blockage:
         blockage = rng.random(links)
     if work.measures:
         noise = noise._replace(**_measuring_noise(config, rng))
     if config.csi_nmse or config.has_queues:
-        after = np.random.default_rng((seed, AFTER)) if ESTIMATORS[config.estimator].keeps_angles else rng
+        after = own(AFTER) if ESTIMATORS[config.estimator].keeps_angles else rng
         if config.csi_nmse:
             error = complex_normal(after, *links, config.ue_antennas, config.bs_antennas)
             noise = noise._replace(error=error)
@@ -143,14 +130,27 @@ def _own_draws(config: MultiCellConfig, seed: int, work: Work) -> tuple[np.ndarr
     return blockage, arrivals, noise
 
 
+def draw_innovation(config: MultiCellConfig, rng: RandomSource, work: Work) -> Innovation:
+    """Randomness of one slot of one lane, or of all lanes of a device (spec multicell 8)."""
+    blockage, arrivals, noise = _own_draws(config, spawn(rng), work)
+    return Innovation(
+        velocity=rng.standard_normal((config.users, 2)),
+        los_phase=rng.standard_normal((config.cells, config.users)),
+        scatter=complex_normal(rng, config.cells, config.users, _fading_paths(config)),
+        blockage=blockage,
+        noise=noise,
+        arrivals=arrivals,
+    )
+
+
 def draw_innovations(config: MultiCellConfig, generators: Sequence[np.random.Generator], work: Work) -> Innovation:
-    """Randomness of one slot, lane after lane, each from a generator of its own (spec multicell 8)."""
+    """:func:`draw_innovation` of each generator, on a leading axis: one array of normals, in the order of one lane."""
     links = (config.cells, config.users)
     shapes = ((config.users, 2), links, (*links, 2 * _fading_paths(config)))
     ends = np.cumsum([prod(shape) for shape in shapes])
     normals, own = np.empty((len(generators), ends[-1])), []
     for row, rng in zip(normals, generators, strict=True):
-        own.append(_own_draws(config, spawn_seed(rng), work))
+        own.append(_own_draws(config, spawn(rng), work))
         rng.standard_normal(out=row)
     velocity, phase, scatter = (
         np.reshape(part, (len(generators), *shape))
@@ -160,7 +160,7 @@ def draw_innovations(config: MultiCellConfig, generators: Sequence[np.random.Gen
     return Innovation(
         velocity=velocity,
         los_phase=phase,
-        scatter=_as_complex_normal(scatter),
+        scatter=as_complex_normal(scatter),
         blockage=_stacked(*blockage),
         noise=tree_map(_stacked, *noise),
         arrivals=_stacked(*arrivals),
@@ -173,7 +173,7 @@ def _stacked(*lanes: np.ndarray) -> np.ndarray:
     return np.stack(lanes) if first.size else np.zeros((len(lanes), *first.shape), dtype=first.dtype)
 
 
-def draw_initial(config: MultiCellConfig, rng: np.random.Generator) -> Initial:
+def draw_initial(config: MultiCellConfig, rng: RandomSource) -> Initial:
     """Randomness of a reset of one lane (spec multicell 2.1, 2.2)."""
     links = (config.cells, config.users)
     return Initial(
@@ -184,6 +184,6 @@ def draw_initial(config: MultiCellConfig, rng: np.random.Generator) -> Initial:
         aoa_cos=_path_cosines(config, rng),
         los_phase=rng.uniform(0.0, 2.0 * np.pi, links),
         scatter=complex_normal(rng, *links, _fading_paths(config)),
-        noise=_own_draws(config, spawn_seed(rng), first_work(config))[2],
-        first=take(draw_innovations(config, [rng], first_work(config)), 0),
+        noise=_own_draws(config, spawn(rng), first_work(config))[2],
+        first=draw_innovation(config, rng, first_work(config)),
     )

@@ -9,7 +9,7 @@ from ....physics.beamforming import beams, constant_modulus, effective_gain
 from ....physics.grouping import first_fit_groups
 from ....physics.queues import serve
 from ....physics.rates import Noise, data_rate, interference, positioning_rate, sinr
-from ....types import COMMUNICATION, POSITIONING, Array, array_namespace
+from ....types import COMMUNICATION, POSITIONING, Array, array_namespace, at_hand
 from ....units import MEGA
 from . import checks, relaxed
 from .allocation import MultiCellAllocation, MultiCellOutcome
@@ -156,7 +156,9 @@ class MultiCellProblem(MultiCellSlot):
         """
         xp = array_namespace(self.gain, group)
         checks.check_user_field("group", group, self.users)
-        if group.shape == self.group.shape and bool(xp.all(group == self.group)):
+        if group is self.group:
+            return self
+        if at_hand(group) and group.shape == self.group.shape and bool(xp.all(group == self.group)):
             return self
         if self._keeps_beams:
             return self.changed(group=group)

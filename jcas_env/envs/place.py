@@ -1,0 +1,92 @@
+"""Where the lanes of a vector environment live: who draws for them, and what a caller gets of their arrays."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+from gymnasium.utils import seeding
+
+from ..checks import require
+from ..scenarios.scenario import EpisodeState, Scenario
+from ..tree import take
+from ..types import Array
+
+
+class Host:
+    """Lanes in NumPy, each with its own generator: lane i seeded with s draws what ``default_rng(s + i)`` draws."""
+
+    def __init__(self, scenario: Scenario, lanes: int) -> None:
+        self.scenario = scenario
+        self.lanes = lanes
+        self._generators: list[np.random.Generator | None] = [None] * lanes
+        self._seeds: list[int] = [-1] * lanes
+
+    # ---------------------------------------------------------------- randomness
+
+    def seed(self, mask: np.ndarray, seed: int | list[int | None] | None) -> None:
+        """Seed the generators of the lanes of a mask, which are about to be reset."""
+        seeds: list[int | None] = [None] * self.lanes
+        if isinstance(seed, int | np.integer):
+            seeds = [int(seed) + lane for lane in range(self.lanes)]
+        elif seed is not None:
+            seeds = list(seed)
+        require(len(seeds) == self.lanes, f"`seed` must hold {self.lanes} seeds, got {len(seeds)}")
+        for lane in np.flatnonzero(mask):
+            if seeds[lane] is not None or self._generators[lane] is None:
+                self._generators[lane], self._seeds[lane] = seeding.np_random(seeds[lane])
+
+    def first(self, mask: np.ndarray) -> EpisodeState:
+        """First states of the lanes of a mask."""
+        states: EpisodeState = self.scenario.sample([self._generator(lane) for lane in np.flatnonzero(mask)])
+        return states
+
+    def innovation(self, state: EpisodeState, mask: np.ndarray) -> Any:
+        """Innovation of the lanes of a mask, after ``state`` of all lanes."""
+        return self.scenario.draw_lanes([self._generator(lane) for lane in np.flatnonzero(mask).tolist()], state)
+
+    def generators(self) -> tuple[Any, ...]:
+        """What the random numbers to come follow from."""
+        return tuple(self._generator(lane) for lane in range(self.lanes))
+
+    def use_generators(self, generators: tuple[Any, ...]) -> None:
+        """Go on from there."""
+        self._generators = list(generators)
+
+    def seeds(self) -> tuple[int, ...]:
+        """Seed of every lane; -1 where it is unknown."""
+        return tuple(self._seeds)
+
+    def _generator(self, lane: int | np.integer) -> np.random.Generator:
+        generator = self._generators[lane]
+        if generator is None:
+            generator, self._seeds[lane] = seeding.np_random()
+            self._generators[lane] = generator
+        return generator
+
+    # ---------------------------------------------------------------- arrays
+
+    def working(self) -> AbstractContextManager[Any]:
+        """Around whatever computes."""
+        return nullcontext()
+
+    def actions(self, actions: Any) -> Array:
+        """A copy of a caller's actions."""
+        return np.array(actions)
+
+    def reward(self, utility: Array) -> Array:
+        """Rewards for a caller."""
+        return utility.astype(np.float64)
+
+    def copy(self, value: Any) -> Array:
+        """An array for a caller, who may write to it."""
+        return np.array(value)
+
+    def only(self, mask: np.ndarray, value: Array) -> Array:
+        """The lanes of a mask, zeros elsewhere."""
+        return np.where(mask.reshape(-1, *(1,) * (value.ndim - 1)), value, np.zeros_like(value))
+
+    def one(self, tree: Any, lane: int) -> Any:
+        """One lane of a nest of arrays, in NumPy."""
+        return take(tree, lane)
