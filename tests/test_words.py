@@ -59,7 +59,7 @@ def understand(tmp_path, monkeypatch):
     def work(*_, **__):
         raise Understood(0)
 
-    def score(names, chosen, scenes, *, best):
+    def score(names, chosen, scenes, *, best, done):
         for name in names:
             load_policy(name)
         unknown = set(chosen) - set(SETS)

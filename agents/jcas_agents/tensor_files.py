@@ -23,14 +23,14 @@ from .files import write_file
 from .runs import brief
 
 HASH = "tensors_sha256"
-"""Entry of a card: :func:`digest` of the tensors beside it."""
+"""Entry of a card: :func:`tensor_hash` of the tensors beside it."""
 LARGEST = 2**28
 """Bytes of the largest file that is read."""
 LENGTH = 8
 """Bytes at the beginning of a safetensors file that hold the length of its header, little-endian."""
 
 
-def digest(tensors: Mapping[str, Tensor]) -> str:
+def tensor_hash(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 of names, types, shapes and values, in the order of the names."""
     sha = hashlib.sha256()
     for name in sorted(tensors):
@@ -43,7 +43,7 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
 def write(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> dict[str, Any]:
     """Write tensors, and a card with their hash in the metadata; returns the card as it is read again."""
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    text = json.dumps({**card, HASH: digest(plain)})
+    text = json.dumps({**card, HASH: tensor_hash(plain)})
     write_file(path, save(plain, {"card": text}))
     return json.loads(text)
 
@@ -66,7 +66,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except (SafetensorError, ValueError, TypeError, LookupError, RuntimeError) as error:
         raise ValueError(f"{path} is no whole checkpoint of this project: {brief(error, str)}") from None
     require(HASH in card, f"{path} holds no hash of its tensors, as files of earlier versions: train it again")
-    require(card[HASH] == digest(tensors), f"{path} has been changed or damaged: its tensors have another hash")
+    require(card[HASH] == tensor_hash(tensors), f"{path} has been changed or damaged: its tensors have another hash")
     return tensors, card
 
 

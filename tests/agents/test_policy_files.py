@@ -30,7 +30,7 @@ def parts_of(content):
 def forged(card, tensors):
     """A file of any card, with the right hash of its tensors if the card has one at all."""
     if tensor_files.HASH in card:
-        card = card | {tensor_files.HASH: tensor_files.digest(tensors)}
+        card = card | {tensor_files.HASH: tensor_files.tensor_hash(tensors)}
     return save(tensors, {"card": json.dumps(card)})
 
 
@@ -51,19 +51,19 @@ def refusal(path, content):
 @pytest.mark.parametrize("name", pretrained())
 def test_the_card_of_a_shipped_policy_has_the_hash_of_its_tensors(name):
     tensors, card = tensor_files.read(PRETRAINED / f"{name}.safetensors")
-    assert card["tensors_sha256"] == tensor_files.digest(tensors)
+    assert card["tensors_sha256"] == tensor_files.tensor_hash(tensors)
 
 
 def test_the_hash_is_of_names_types_shapes_and_values():
     first = {"a": torch.zeros(2, 3), "b": torch.ones(1)}
-    assert tensor_files.digest(first) == tensor_files.digest(dict(reversed(first.items())))
+    assert tensor_files.tensor_hash(first) == tensor_files.tensor_hash(dict(reversed(first.items())))
     others = [
         {"a": torch.zeros(3, 2), "b": torch.ones(1)},
         {"a": torch.zeros(2, 3), "c": torch.ones(1)},
         {"a": torch.zeros(2, 3).double(), "b": torch.ones(1)},
         {"a": torch.zeros(2, 3), "b": torch.full((1,), 1.0 + 2**-23)},
     ]
-    assert len({tensor_files.digest(tensors) for tensors in [first, *others]}) == 5
+    assert len({tensor_files.tensor_hash(tensors) for tensors in [first, *others]}) == 5
 
 
 @pytest.mark.parametrize("place", [0.0, 0.3, 0.999])

@@ -72,9 +72,9 @@ def identity(allocator: Any) -> str:
     policy = getattr(allocator, "policy", None)
     if policy is None:
         return repr(allocator)
-    from jcas_agents.tensor_files import digest
+    from jcas_agents.tensor_files import tensor_hash
 
-    return digest(policy.state_dict())
+    return tensor_hash(policy.state_dict())
 
 
 def _entry(found: Evaluation) -> dict[str, Any]:
