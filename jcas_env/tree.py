@@ -27,14 +27,19 @@ def stack(trees: Sequence[T]) -> T:
 
 
 def take(tree: T, lane: Any) -> T:
-    """Select a lane (an integer) or several lanes (an integer or boolean array) of every leaf."""
-    return tree_map(lambda leaf: leaf[lane], tree)
+    """Select a lane (an integer) or several lanes (an integer or boolean array) of every leaf; None stays None."""
+    return tree_map(lambda leaf: None if leaf is None else leaf[lane], tree)
 
 
 def put(tree: T, lanes: np.ndarray, values: T) -> T:
-    """Return ``tree`` with the given lanes replaced by those of ``values``; the argument is left alone (NumPy)."""
+    """Return ``tree`` with the given lanes replaced by those of ``values``; the argument is left alone (NumPy).
 
-    def replace(leaf: np.ndarray, new: np.ndarray) -> np.ndarray:
+    A leaf that is None in either, which follows from others, is None.
+    """
+
+    def replace(leaf: np.ndarray | None, new: np.ndarray | None) -> np.ndarray | None:
+        if leaf is None or new is None:
+            return None
         leaf = leaf.copy()
         leaf[lanes] = new
         return leaf
