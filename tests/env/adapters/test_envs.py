@@ -364,9 +364,9 @@ def count_calls(scenario, monkeypatch, *names):
     calls = dict.fromkeys(names, 0)
 
     def counting(name, function):
-        def call(state):
+        def call(*args):
             calls[name] += 1
-            return function(state)
+            return function(*args)
 
         return call
 
