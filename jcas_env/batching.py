@@ -20,8 +20,9 @@ BLOCK = 1024
 """Elements that a search works on at a time: bounds memory where many environments run in parallel."""
 
 
-def blocks(tree: T, count: int, size: int = BLOCK) -> list[T]:
-    """Cut the ``count`` elements of a tree into blocks of at most ``size`` elements."""
+def blocks(tree: T, count: int, size: int | None = None) -> list[T]:
+    """Cut the ``count`` elements of a tree into blocks of at most ``size`` elements, BLOCK if none is given."""
+    size = BLOCK if size is None else size
     if count <= size:
         return [tree]
     edges = range(0, count, size)

@@ -32,9 +32,14 @@ def take(tree: T, lane: Any) -> T:
 
 
 def put(tree: T, lanes: np.ndarray, values: T) -> T:
-    """Return ``tree`` with the given lanes replaced by those of ``values``; the argument is left alone."""
+    """Return ``tree`` with the given lanes replaced by those of ``values``; the argument is left alone.
+
+    A leaf that is None in either, which follows from others, is None.
+    """
 
     def replace(leaf: Any, new: Any) -> Any:
+        if leaf is None or new is None:
+            return None
         leaf = leaf.copy() if isinstance(leaf, np.ndarray) else leaf.clone()
         leaf[lanes] = new
         return leaf

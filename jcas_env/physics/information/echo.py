@@ -100,7 +100,8 @@ def _beam_response(difference: Array, antennas: int) -> tuple[Array, Array]:
 def aligned_information(angle: Array, /, *, tx_antennas: int, rx_antennas: int) -> Array:
     r"""Most information that a unit of radiated power brings where the beam points at the target, max(a, b).
 
-    With a and b of :func:`echo_gains`; ``angle`` (...,) from broadside [rad] -> (...,) [1/rad^2].
+    With a and b of :func:`echo_gains`; ``angle`` (...,) from broadside [rad] -> (...,) [1/rad^2]
+    (nguyen2024 Theorem 2, spec mimo 1.2).
     """
     xp = array_namespace(angle)
     cosine = xp.cos(angle)

@@ -243,7 +243,7 @@ class MassiveMIMOProblem(CheckedFields):
         """Decades by which the tracker's variance exceeds its limit, (...,) [-]."""
         return decades(self.posterior(information) / self.variance_limit)
 
-    def _reward(self, rate: Array, crb: Array, cost: Array | None) -> Array:
+    def _reward(self, rate: Array, crb: Array, cost: Array) -> Array:
         if self.reward == "tracking":
             assert cost is not None
             return self.score(rate) - self.penalty * cost

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import NamedTuple
 
-from ...batching import T, blocks, joined
+from ...batching import blocks, joined
 from ...physics.rounding import largest_remainder
 from ...types import Array, array_namespace, device
 
@@ -53,32 +53,39 @@ def comb_placement(counts: Array, /, *, total: int) -> Array:
     """
     xp = array_namespace(counts)
     *batch, users = counts.shape
-    grid, runs = _runs(xp.reshape(counts, (-1, users)), total)
-    rows = joined([_sorted_users(few, grid) for few in _few_lanes(runs, total)])
+    lanes = xp.reshape(counts, (-1, users))
+    rows = [_sorted_users(runs, grid) for grid, runs in (_runs(few, total) for few in _few_lanes(lanes, total))]
     # Block by block: the places of the band in order, without what fills up.
-    placed = xp.reshape(xp.astype(rows[rows <= users], xp.int64), (*batch, total))
+    placed = joined([xp.astype(few[few <= users], xp.int64) for few in rows])
+    placed = xp.reshape(placed, (*batch, total))
     return xp.where(placed == users, -1, placed)
 
 
 def comb_moments(counts: Array, /, *, total: int) -> Moments:
     """:func:`moments_per_user` of :func:`comb_placement`, for counts (..., users), without placing a subcarrier."""
-    xp = array_namespace(counts)
     *batch, users = counts.shape
-    grid, runs = _runs(xp.reshape(counts, (-1, users)), total)
-    sums = joined([_places_in_block(few, grid) for few in _few_lanes(runs, total)])
+    lanes = array_namespace(counts).reshape(counts, (-1, users))
+    moments = joined([_comb_moments(few, total) for few in _few_lanes(lanes, total)])
+    return _centred(moments, batch, total)
+
+
+def _comb_moments(counts: Array, total: int) -> Moments:
+    """Moments of the places themselves, of (lanes, users)."""
+    xp, users = array_namespace(counts), counts.shape[-1]
+    grid, runs = _runs(counts, total)
+    sums = _places_in_block(runs, grid)
     held = runs.length[..., : users + 1]  # blocks follow each other, without what fills them up
     size = xp.sum(held, axis=-1, keepdims=True)
     start = xp.cumulative_sum(size, axis=-2) - size
     count, first, second = (part[..., :users] for part in (runs.length, *sums))
     second = second + start * (2 * first + start * count)
     parts = (count, first + start * count, second)
-    return _centred(Moments(*(xp.sum(part, axis=-2) for part in parts)), batch, total)
+    return Moments(*(xp.sum(part, axis=-2) for part in parts))
 
 
-def _few_lanes(lanes: T, total: int) -> list[T]:
-    """A tree (lanes, ...), a few lanes at a time, so that what is made of their subcarriers stays in the cache."""
-    first: Array = lanes[0] if isinstance(lanes, tuple) else lanes
-    return blocks(lanes, first.shape[0], max(1, CACHED // total))
+def _few_lanes(lanes: Array, total: int) -> list[Array]:
+    """Lanes (lanes, ...), a few at a time, so that what is made of their subcarriers stays in the cache."""
+    return blocks(lanes, lanes.shape[0], max(1, CACHED // total))
 
 
 CACHED = 2**15

@@ -364,9 +364,9 @@ def count_calls(scenario, monkeypatch, *names):
     calls = dict.fromkeys(names, 0)
 
     def counting(name, function):
-        def call(state):
+        def call(*args):
             calls[name] += 1
-            return function(state)
+            return function(*args)
 
         return call
 
@@ -388,12 +388,12 @@ class TestProblemOfASlot:
         env = case.make(**fields).unwrapped if lanes is None else case.make_vec(lanes, **fields)
         env.reset(seed=0)
         action = case.actions() if lanes is None else case.actions(lanes)
-        calls = count_calls(env.scenario, monkeypatch, "problem", "truth")
+        calls = count_calls(env.scenario, monkeypatch, "problem", "truth_given")
         for slot in range(1, 4):
             case.solver.solve(env.problem)
             assert env.truth is env.truth
             env.step(action)
-            assert calls == {"problem": slot, "truth": 0 if env.scenario.truth_is_known else slot}
+            assert calls == {"problem": slot, "truth_given": 0 if env.scenario.truth_is_known else slot}
 
     @for_all
     def test_belongs_to_its_state(self, case):
