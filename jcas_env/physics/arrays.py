@@ -63,8 +63,8 @@ def steering_vector(u: Array, /, *, antennas: int) -> Array:
     """
     xp = array_namespace(u)
     u = u[..., None]
-    ramp = _turned((-0.5 * pi * (antennas - 1)) * u) / antennas**0.5
-    step = _turned(pi * u)
+    ramp = turned((-0.5 * pi * (antennas - 1)) * u) / antennas**0.5
+    step = turned(pi * u)
     # A geometric sequence by doubling: two exponentials an angle instead of M, at log2(M) roundings.
     while ramp.shape[-1] < antennas:
         more = min(ramp.shape[-1], antennas - ramp.shape[-1])
@@ -73,8 +73,11 @@ def steering_vector(u: Array, /, *, antennas: int) -> Array:
     return ramp
 
 
-def _turned(phase: Array) -> Array:
-    """exp(j phase); by sine and cosine, of which libraries compute several at a time."""
+def turned(phase: Array) -> Array:
+    r""":math:`e^{j\varphi}` of phases (...,) [rad] -> (...,) complex [-] (spec multicell 2.2).
+
+    By sine and cosine, of which libraries compute several at a time.
+    """
     xp = array_namespace(phase)
     return xp.cos(phase) + 1j * xp.sin(phase)
 

@@ -238,7 +238,8 @@ def channel_correlation(effective: Array, cell: Array, /, *, crowd: int | None =
     h = serving_link(effective, cell, crowd)
     norm = xp.linalg.vector_norm(h, axis=-1, keepdims=True)
     unit = xp.where(norm > 0, h / xp.where(norm > 0, norm, xp.ones_like(norm)), xp.zeros_like(h))
-    return xp.abs(xp.conj(unit) @ xp.matrix_transpose(unit))
+    product = xp.conj(unit) @ xp.matrix_transpose(unit)
+    return xp.sqrt(xp.real(product) ** 2 + xp.imag(product) ** 2)  # of at most 1: no need for a careful modulus
 
 
 def beams(effective: Array, cell: Array, group: Array, /, *, precoder: Precoder, crowd: int | None = None) -> Array:
@@ -302,7 +303,7 @@ def effective_gain(effective: Array, beam: Array, cell: Array, /, *, crowd: int 
     xp = array_namespace(effective, beam, cell)
     *batch, cells, users, antennas = effective.shape
     own = beam[..., None, :, :] if crowd is None else xp.reshape(beam, (*batch, cells, crowd, antennas))
-    amplitude = xp.conj(effective) @ xp.matrix_transpose(own)
+    amplitude = effective @ xp.conj(xp.matrix_transpose(own))  # the conjugate: there are fewer beams than channels
     gain = xp.real(amplitude) ** 2 + xp.imag(amplitude) ** 2
     if crowd is not None:
         return xp.reshape(xp.moveaxis(gain, -3, -2), (*batch, users, users))

@@ -6,7 +6,7 @@ from math import sqrt
 from typing import NamedTuple
 
 from ..types import Array, array_namespace
-from .arrays import steering_vector
+from .arrays import steering_vector, turned
 
 
 class PathChannel(NamedTuple):
@@ -73,7 +73,7 @@ def path_gains(
     amplitude = (10.0 ** (-path_loss_db / 20.0) * sqrt(antennas))[..., None]
     if rician_factor is None:
         return amplitude * scatter / sqrt(scatter.shape[-1])
-    los = sqrt(rician_factor / (rician_factor + 1.0)) * xp.exp(1j * los_phase[..., None])
+    los = sqrt(rician_factor / (rician_factor + 1.0)) * turned(los_phase[..., None])
     scattered = scatter / sqrt((rician_factor + 1.0) * max(scatter.shape[-1], 1))
     return amplitude * xp.concat([los, scattered], axis=-1)
 

@@ -32,7 +32,8 @@ def departure(config: MultiCellConfig, estimate: Estimate, cell: Array) -> Array
     """
     xp = array_namespace(estimate.gains, cell)
     # A path that was not found is weaker than any that was, even one of gain zero.
-    strength = xp.where(estimate.active, xp.abs(estimate.gains), -xp.ones_like(estimate.aod_cos))
+    power = xp.real(estimate.gains) ** 2 + xp.imag(estimate.gains) ** 2
+    strength = xp.where(estimate.active, power, -xp.ones_like(power))
     best = xp.argmax(serving_link(strength, cell, config.crowd), axis=-1, keepdims=True)
     strongest = xp.take_along_axis(serving_link(estimate.aod_cos, cell, config.crowd), best, axis=-1)[..., 0]
     reported = xp.any(serving_link(xp.astype(estimate.active, strength.dtype), cell, config.crowd) > 0, axis=-1)
