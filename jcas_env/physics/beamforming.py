@@ -159,8 +159,12 @@ def gev_combiner(channel: Array, cell: Array, *, power: Array | float, noise_pow
     """
     xp = array_namespace(channel, cell)
     covariance = power / channel.shape[-1] * interference_covariance(channel, cell)
-    identity = xp.eye(channel.shape[-2], dtype=channel.dtype, device=device(channel))
-    factor = xp.linalg.cholesky(covariance / noise_power + identity)
+    antennas = channel.shape[-2]
+    ratio = covariance / noise_power
+    # As much above the noise as the ratio's own rounding keeps strong interference positive definite.
+    rounding = 2.0 * antennas * xp.finfo(channel.dtype).eps * xp.max(xp.abs(ratio), axis=(-2, -1), keepdims=True)
+    identity = xp.eye(antennas, dtype=channel.dtype, device=device(channel))
+    factor = xp.linalg.cholesky(ratio + (1.0 + rounding) * identity)
     white = xp.linalg.solve(factor, serving_link(channel, cell))
     scale = xp.max(xp.abs(white), axis=(-2, -1), keepdims=True)
     white = white / xp.where(scale > 0, scale, xp.ones_like(scale))

@@ -42,7 +42,7 @@ def observe(config: MassiveMIMOConfig, state: State, problem: MassiveMIMOProblem
     ]
     users = [(xp.log10(gain) + 1.5) / 2.0, problem.estimate_variance / gain]
     seen = xp.concat([*users, xp.stack(scalars, axis=-1)], axis=-1)
-    return xp.clip(xp.astype(seen, xp.float32), min=-LIMIT, max=LIMIT)
+    return xp.astype(xp.clip(seen, min=-LIMIT, max=LIMIT), xp.float32)
 
 
 def spec(config: MassiveMIMOConfig) -> ArraySpec:

@@ -75,7 +75,7 @@ def flat(problem: MeshProblem) -> Array:
 
 def _bounded(value: Array) -> Array:
     xp = array_namespace(value)
-    return xp.clip(xp.astype(value, xp.float32), min=-LIMIT, max=LIMIT)
+    return xp.astype(xp.clip(value, min=-LIMIT, max=LIMIT), xp.float32)
 
 
 def spec(config: MeshConfig) -> ArraySpec | dict[str, ArraySpec]:

@@ -9,7 +9,7 @@ from array_api_compat import array_namespace
 from ...checks import first_bad_entry, require
 from ...physics.membership import same_group
 from ...types import COMMUNICATION, POSITIONING, Array, as_array
-from ..decoding import check_action, simplex_share
+from ..decoding import check_action, logistic, simplex_share
 from .problem.allocation import MultiCellAllocation
 from .problem.problem import MultiCellProblem
 
@@ -54,7 +54,7 @@ def positioning_shares(problem: MultiCellProblem, logit: Array) -> Array:
             f"leave at most {room:.4g}"
         )
     least = xp.clip(least, max=0.5)
-    free = least + (1.0 - 2.0 * least) / (1.0 + xp.exp(-logit))
+    free = least + (1.0 - 2.0 * least) * logistic(logit)
     return xp.where(problem.share_is_free, free, problem.share)
 
 
