@@ -118,7 +118,7 @@ class Number(Kind):
     @property
     def rule(self) -> str:
         """Number and interval."""
-        return f"a number in [{self.low:.12g}, {self.high:.12g}]"
+        return f"a number in [{self.low:g}, {self.high:g}]"
 
     @property
     def ends(self) -> tuple[float, ...]:

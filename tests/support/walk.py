@@ -17,8 +17,8 @@ SMALL = {
 }
 """Where walks begin: scenes in which a step takes milliseconds."""
 
-ROOM = 3e4
-"""Entries of the largest array of a scene that is walked through; more is legal and takes too long."""
+ROOM, LITTLE_ROOM = 3e4, 4e3
+"""Entries of the largest array of a scene that is walked through, and of one in haste; more is legal and takes long."""
 
 INFINITE = {
     "multicell": {"position", "position_error_m", "peb_m"},
@@ -41,7 +41,7 @@ def between(kind: Kind, rng: np.random.Generator):
     return round(value) if isinstance(kind, Integer) else value
 
 
-def walk(name: str, seed: int, changes: int | None = None):
+def walk(name: str, seed: int, changes: int | None = None, room: float = ROOM):
     """A configuration and the fields in which it is away from where walks begin.
 
     Fields go to an end, or in between, one after the other; what a rule between fields refuses stays where it was.
@@ -59,7 +59,7 @@ def walk(name: str, seed: int, changes: int | None = None):
             trial = config.with_fields({field: value})
         except ValueError:
             continue
-        if max(trial.entries.values(), default=0) <= ROOM:
+        if max(trial.entries.values(), default=0) <= room:
             config, moved[field] = trial, value
     return config, moved
 

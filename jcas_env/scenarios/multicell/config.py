@@ -390,7 +390,7 @@ def _check_subcarriers(config: MultiCellConfig) -> None:
     held = config.band_budget / spacing
     require(
         held <= MOST_SUBCARRIERS,
-        f"`whole_subcarriers`: `band_budget` over `subcarrier_spacing` must be at most {MOST_SUBCARRIERS}, got {held:g}",
+        f"`whole_subcarriers`: `band_budget` must hold at most {MOST_SUBCARRIERS} subcarriers, got {held:g}",
     )
     room = config.band_budget * (0.5 if share is None else min(share, 1.0 - share))
     least = float(whole_floor(np.asarray(config.floor * config.band_budget), spacing=spacing))
