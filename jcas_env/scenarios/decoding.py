@@ -95,4 +95,4 @@ def unit_logit(share: Array, scale: float) -> Array:
     xp = array_namespace(share)
     low = 1.0 / (1.0 + exp(scale))
     width = tanh(0.5 * scale)
-    return xp.log((low + share * width) / (low + (1.0 - share) * width))
+    return xp.log(low + share * width) - xp.log(low + (1.0 - share) * width)

@@ -100,7 +100,7 @@ class MassiveMIMOConfig(Configuration):
     action: Annotated[Action, Choice(Action)] = "full"
     """``full``: stream logits, sensing share and total power; ``share``: the sensing share alone, at full power and
     with water-filled streams."""
-    logit_scale: Annotated[float, Number(0.01, 100.0)] = 5.0
+    logit_scale: Annotated[float, Number(0.01, 40.0)] = 5.0
     """Logits per unit of an action."""
     horizon: Annotated[int, Integer(1, 10**9)] = 50
     """Frames in an episode."""

@@ -93,7 +93,7 @@ class MeshConfig(Configuration):
     turn_deg: Annotated[float, Number(0.0, 360.0)] = 2.0
     """Standard deviation of a user's rotation in an interval [deg]."""
 
-    logit_scale: Annotated[float, Number(0.01, 100.0)] = 5.0
+    logit_scale: Annotated[float, Number(0.01, 40.0)] = 5.0
     """Logits per unit of an action."""
     observation: Annotated[ObservationForm, Choice(ObservationForm)] = "dict"
     """``dict``: structured; ``flat``: one vector for MLPs."""

@@ -174,7 +174,7 @@ class MultiCellConfig(Configuration):
     packet_bits: Annotated[float, Number(1.0, 1e9)] = 12000.0
     """Size of the packets, which arrive in Poisson numbers [bit]; larger ones are burstier at the same load."""
 
-    logit_scale: Annotated[float, Number(0.01, 100.0)] = 5.0
+    logit_scale: Annotated[float, Number(0.01, 40.0)] = 5.0
     """Logits per unit of an action."""
     observation: Annotated[ObservationForm, Choice(ObservationForm)] = "dict"
     """``dict``: structured; ``flat``: one vector for MLPs."""
