@@ -37,12 +37,11 @@ be larger than memory: what does not fit is refused as well, before anything is 
 def explanations(config_type: type[Configuration]) -> dict[str, str]:
     """The string beneath each field, in the order of the fields, as Markdown on one line."""
     (body,) = (node.body for node in ast.parse(dedent(inspect.getsource(config_type))).body)  # type: ignore[attr-defined]
-    found = {
-        first.target.id: second.value.value
-        for first, second in pairwise(body)
-        if isinstance(first, ast.AnnAssign) and isinstance(second, ast.Expr) and isinstance(second.value, ast.Constant)
-    }
-    return {name: _markdown(text) for name, text in found.items()}
+    found = {}
+    for first, second in pairwise(body):
+        if isinstance(first, ast.AnnAssign) and isinstance(first.target, ast.Name) and isinstance(second, ast.Expr):
+            found[first.target.id] = _markdown(ast.literal_eval(second.value))
+    return found
 
 
 def _markdown(text: str) -> str:
