@@ -110,6 +110,8 @@ class MeshConfig(Configuration):
             f"`bandwidth` must hold {need} subcarriers, {self.least_subcarriers} for each of {self.users} users, "
             f"got {self.subcarriers}",
         )
+        ok = self.subcarriers >= 2
+        require(ok, f"`bandwidth` must hold 2 subcarriers, for one resolves no delay, got {self.subcarriers}")
         heard = [self.snr(distance) for distance in (farthest, nearest)]
         require(
             heard[0] >= LEAST_SNR and heard[1] <= LARGEST_SNR,

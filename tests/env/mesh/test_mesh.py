@@ -376,6 +376,7 @@ class TestBadProblems:
                 {"distance_max": 1e4, "absorption_db_km": 100.0},
                 r"a ratio of signal to noise from .*e-.* to .*; it must stay in",
             ),
+            ({"users": 1, "least_subcarriers": 1, "bandwidth": 2e5}, r"`bandwidth` must hold 2 .* no delay, got 1"),
             ({"user": 3}, r"unknown config field 'user': did you mean 'users'"),
         ],
     )
