@@ -10,6 +10,9 @@ import numpy as np
 
 from .types import Array, array_namespace, at_hand
 
+LONGEST = 80
+"""Characters of a value that an error prints."""
+
 
 def require(condition: bool, message: str) -> None:
     """Raise ``ValueError(message)`` unless the condition holds."""
@@ -46,6 +49,15 @@ def glance(bounded: Iterable[Array | None], unbounded: Iterable[Array] = ()) -> 
     together = xp.concat([value.reshape(-1) for value in given] + rest)
     count = together.shape[0] - sum(value.shape[0] for value in rest)
     return xp.min(together), xp.max(together[:count])
+
+
+def shown(value: object) -> str:
+    """A value as an error prints it, however long or hostile it is."""
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of thousands of digits
+        text = f"an {type(value).__name__} of thousands of digits"
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 4]} ..."
 
 
 def suggest(name: object, known: list[str]) -> str:

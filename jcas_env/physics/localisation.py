@@ -96,11 +96,23 @@ def position_error_bound(gradient: Array, variance: Array, /) -> Array:
         [m]; infinite where the information is singular (spec multicell 2.7).
     """
     xp = array_namespace(gradient, variance)
-    xx, xy, yy = _information(gradient[..., 0], gradient[..., 1], 1.0 / variance, axis=-1)
+    weight, least = _relative_weights(variance)
+    xx, xy, yy = _information(gradient[..., 0], gradient[..., 1], weight, axis=-1)
     determinant = xx * yy - xy**2
     regular = determinant > max(1e-14, 4.0 * float(xp.finfo(xx.dtype).eps)) * (xx + yy) ** 2
     bound = xp.sqrt(xp.where(regular, (xx + yy) / xp.where(regular, determinant, 1.0), 0.0))
-    return xp.where(regular, bound, xp.inf)
+    return xp.where(regular, xp.sqrt(least) * bound, xp.inf)
+
+
+def _relative_weights(variance: Array) -> tuple[Array, Array]:
+    r"""Weights :math:`\sigma_{\min}^2/\sigma_i^2` in [0, 1], (..., cells), and :math:`\sigma_{\min}^2`, (...,) [-].
+
+    Squares of reciprocal variances overflow in single precision. Nothing is weighted where every variance is infinite.
+    """
+    xp = array_namespace(variance)
+    least = xp.min(variance, axis=-1, keepdims=True)
+    least = xp.where(xp.isfinite(least), least, 1.0)
+    return least / variance, least[..., 0]
 
 
 def _information(east: Array, north: Array, weight: Array, *, axis: int) -> tuple[Array, Array, Array]:
@@ -251,9 +263,11 @@ def locate(
         nothing = xp.zeros(cosine.shape[:-1], dtype=xp.bool)
         return Position(xp.stack([nan + 0.0 * cosine[..., 0]] * 2, axis=-1), nan + 0.0 * cosine[..., 0], nothing)
     heard = xp.all(reported & xp.isfinite(cosine) & (variance > 0), axis=-1)
-    cosine = xp.where(heard[..., None], cosine, 0.5)
-    weight = xp.where(heard[..., None], 1.0 / xp.where(heard[..., None], variance, 1.0), 1.0)
+    # Of one antenna, say, a bearing is reported that is known to nobody.
+    heard = heard & (xp.sum(xp.astype(xp.isfinite(variance), xp.int64), axis=-1) >= 3)
+    cosine, variance = xp.where(heard[..., None], cosine, 0.5), xp.where(heard[..., None], variance, 1.0)
+    weight, least = _relative_weights(variance)
     point, misfit = _best_candidate(cosine, weight, stations, axes, radius)
-    located = heard & (misfit <= limit)
-    bound = position_error_bound(bearing(point, stations, axes)[1], xp.where(heard[..., None], variance, 1.0))
+    located = heard & (misfit <= limit * least)
+    bound = position_error_bound(bearing(point, stations, axes)[1], variance)
     return Position(xp.where(located[..., None], point, nan), xp.where(located, bound, nan), located)

@@ -1,22 +1,63 @@
-"""What the configurations of all scenarios have in common: presets, replacement of fields, checks of numbers."""
+"""What the configurations of all scenarios have in common: checked fields, presets, replacement of fields."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, replace
-from math import isfinite
-from typing import Any, Literal, Self, get_args
+from functools import cache
+from typing import Any, Literal, Self, get_type_hints
 
 from ..checks import require, suggest
+from .kinds import Kind, literal
 
 Precision = Literal["float64", "float32"]
 """Of the simulation; draws are made in double precision and rounded."""
 ObservationForm = Literal["dict", "flat"]
 """Arrays by name for networks that know the structure, or one vector for MLPs."""
 
+MOST_ENTRIES = 10**8
+"""Numbers that the largest array of a network may hold: 1.6 GB of complex ones in double precision."""
+
 
 class Configuration:
-    """Base of a frozen dataclass of settings, every one with a default."""
+    """Base of a frozen dataclass of settings, every one with a default.
+
+    A field whose annotation carries a :class:`.Kind` takes what the kind accepts, and holds it as Python's own value.
+    What several fields have to do with each other :meth:`check_relations` says. Raises ``ValueError`` that names
+    the field, the rule and the value.
+    """
+
+    def __post_init__(self) -> None:
+        for name, kind in self.kinds().items():
+            object.__setattr__(self, name, kind.read(name, getattr(self, name)))
+        self.check_relations()
+        what, count = max(self.entries.items(), key=lambda item: item[1], default=("", 0))
+        require(
+            count <= MOST_ENTRIES,
+            f"the network is too large: {what} may take {count:.3g} numbers, more than {MOST_ENTRIES:.0e}",
+        )
+
+    def check_relations(self) -> None:
+        """Raise ``ValueError`` where fields that are right each do not go together; a scenario says which."""
+
+    @property
+    def entries(self) -> Mapping[str, float]:
+        """Entries of the largest arrays of one network, by the fields that make them large; a scenario says which."""
+        return {}
+
+    @classmethod
+    @cache
+    def kinds(cls) -> Mapping[str, Kind]:
+        """What the fields take, by name; a field without a kind takes anything."""
+        hints = get_type_hints(cls, include_extras=True)
+        stated = {name: getattr(hint, "__metadata__", ()) for name, hint in hints.items()}
+        return {name: part for name, parts in stated.items() for part in parts if isinstance(part, Kind)}
+
+    @classmethod
+    def parse(cls, name: str, text: str) -> Any:
+        """Value that a text means for a field, as in ``--set name=text``; an unknown field's by its looks."""
+        kind = cls.kinds().get(name)
+        return literal(text) if kind is None else kind.parse(text)
 
     @property
     def ratio_scale(self) -> bool:
@@ -44,30 +85,3 @@ class Configuration:
         for name in changes:
             require(name in known, f"unknown config field {name!r}: {suggest(name, known)}")
         return replace(self, **changes)  # type: ignore[type-var]
-
-
-def is_number(value: object) -> bool:
-    """Whether a value is a finite real number, and no bool."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-
-
-def check_counts(config: Any, names: Iterable[str]) -> None:
-    """Raise ``ValueError`` unless the fields are positive integers."""
-    for name in names:
-        value = getattr(config, name)
-        ok = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-        require(ok, f"`{name}` must be a positive integer, got {value!r}")
-
-
-def check_range(config: Any, names: Iterable[str], rule: str, holds: Callable[[float], bool]) -> None:
-    """Raise ``ValueError`` unless the fields are numbers for which a rule holds."""
-    for name in names:
-        value = getattr(config, name)
-        require(is_number(value) and holds(value), f"`{name}` must be a number {rule}, got {value!r}")
-
-
-def check_choices(config: Any, choices: Mapping[str, Any]) -> None:
-    """Raise ``ValueError`` unless each field is one of the words of its ``Literal`` type, or of a collection."""
-    for name, kind in choices.items():
-        value, known = getattr(config, name), list(get_args(kind) or kind)
-        require(value in known, f"`{name}` must be one of {known}, got {value!r}: {suggest(value, known)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import exp, inf
+from math import exp, inf, tanh
 
 import numpy as np
 
@@ -92,25 +92,32 @@ def simplex_logits(part: Array, scale: float) -> Array:
     return logits - xp.min(logits, axis=-1, keepdims=True) / 2.0
 
 
-def _sigmoid(x: float) -> float:
-    return 1.0 / (1.0 + exp(-x))
+def logistic(z: Array) -> Array:
+    r"""Logistic function without an exponential that could overflow, (...,) -> (...,) in [0, 1].
+
+    .. math:: s(z) = \frac{1}{1 + e^{-z}} = \frac{1 + \tanh(z/2)}{2}
+    """
+    return 0.5 * (1.0 + array_namespace(z).tanh(0.5 * z))
 
 
 def unit_interval(z: Array, scale: float) -> Array:
     r"""Logistic curve whose ends are reached.
 
-    .. math:: h(z) = \frac{s(z) - s(-c)}{s(c) - s(-c)}, \qquad s(z) = \frac{1}{1 + e^{-z}}
+    .. math:: h(z) = \frac{s(z) - s(-c)}{s(c) - s(-c)} = \frac12 \Big(1 + \frac{\tanh(z/2)}{\tanh(c/2)}\Big),
+              \qquad s(z) = \frac{1}{1 + e^{-z}}
 
     ``z`` (...,) in [-c, c] with c = ``scale`` -> [0, 1]: 0 at -c, 1/2 at 0, 1 at c.
     """
     xp = array_namespace(z)
-    low, high = _sigmoid(-scale), _sigmoid(scale)
-    return bounded((1.0 / (1.0 + xp.exp(-z)) - low) / (high - low), 0.0, 1.0)
+    return bounded(0.5 * (1.0 + xp.tanh(0.5 * z) / tanh(0.5 * scale)), 0.0, 1.0)
 
 
 def unit_logit(share: Array, scale: float) -> Array:
-    """Inverse of :func:`unit_interval`, (...,) in [0, 1] -> [-scale, scale]."""
+    r"""Inverse of :func:`unit_interval`, (...,) in [0, 1] -> [-scale, scale].
+
+    .. math:: z = \ln\frac{l + h\,w}{l + (1 - h)\,w}, \qquad l = s(-c),\; w = s(c) - s(-c)
+    """
     xp = array_namespace(share)
-    low, high = _sigmoid(-scale), _sigmoid(scale)
-    s = low + share * (high - low)
-    return xp.log(s / (1.0 - s))
+    low = 1.0 / (1.0 + exp(scale))
+    width = tanh(0.5 * scale)
+    return xp.log(low + share * width) - xp.log(low + (1.0 - share) * width)

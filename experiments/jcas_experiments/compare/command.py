@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from jcas_env import make_scenario
 from jcas_env.checks import require, suggest
-from jcas_env.scenarios import SCENARIOS
+from jcas_env.scenarios import SCENARIOS, Configuration
 
 from ..console import complain, fail, say, standard_output
 from ..files import require_apart, require_picture, require_writable, write_all, write_json
@@ -218,8 +217,8 @@ def _scenario(name: str, preset: str | None, settings: list[str], horizon: int |
     """Build a scenario from a preset, the settings on top, and the horizon on top of both."""
     if name not in SCENARIOS:
         raise ValueError(f"unknown scenario {name!r}: {suggest(name, list(SCENARIOS))}")
-    fields = dict(_setting(item) for item in settings)
     config_type = SCENARIOS[name][1]
+    fields = dict(_setting(item, config_type) for item in settings)
     if preset is None:
         fields = {"horizon": HORIZON, **fields}
         config = config_type()
@@ -239,12 +238,9 @@ def _with_estimator(settings: list[str], estimator: str | None) -> list[str]:
     return [*settings, f"estimator={estimator}"]
 
 
-def _setting(item: str) -> tuple[str, Any]:
-    """Split FIELD=VALUE; the value is a Python literal, or else text."""
-    name, separator, text = item.partition("=")
+def _setting(item: str, config_type: type[Configuration]) -> tuple[str, Any]:
+    """Split FIELD=VALUE; the value is read as what the field takes."""
+    name, separator, text = (part.strip() for part in item.partition("="))
     if not separator or not name:
         raise ValueError(f"`--set` takes FIELD=VALUE, got {item!r}")
-    try:
-        return name.strip(), ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError):
-        return name.strip(), text.strip()
+    return name, config_type.parse(name, text)

@@ -29,9 +29,10 @@ def angle_covariance(like: Array, antennas: int, law: AngleLaw = "theta") -> Arr
         return xp.eye(antennas, **kind)
     points = 4 * antennas + 32
     angle = (xp.arange(points, **kind) + 0.5) * (pi / points)
-    element = xp.arange(antennas, **kind)
-    lag = element[:, None] - element[None, :]
-    return xp.mean(xp.cos(pi * lag[..., None] * xp.cos(angle)), axis=-1)
+    by_lag = xp.mean(xp.cos(pi * xp.arange(antennas, **kind)[:, None] * xp.cos(angle)), axis=-1)
+    element = xp.arange(antennas, device=device(like))
+    lag = xp.abs(element[:, None] - element[None, :])
+    return xp.reshape(xp.take(by_lag, xp.reshape(lag, (-1,))), (antennas, antennas))
 
 
 def mmse(

@@ -25,9 +25,13 @@ def entry_name(entry: int, size: int) -> str:
 
 
 def floor_powers(problem: MassiveMIMOProblem, slope: Array) -> Array:
-    """Stream powers at which every user just has its rate floor, (..., users) [W]; ``slope`` is SINR per power."""
+    """Stream powers at which every user just has its rate floor, (..., users) [W]; ``slope`` is SINR per power.
+
+    A floor asks for an SINR of at most the root of the largest number, which is out of reach like any larger one.
+    """
     xp = array_namespace(slope)
-    return xp.expm1(problem.rate_floor * (log(2.0) / problem.rate_factor)) / slope
+    exponent = problem.rate_floor * (log(2.0) / problem.rate_factor)
+    return xp.expm1(xp.clip(exponent, max=0.5 * log(xp.finfo(slope.dtype).max))) / slope
 
 
 def sinr_slope(problem: MassiveMIMOProblem, total: Array) -> Array:
@@ -59,7 +63,8 @@ def stream_powers(problem: MassiveMIMOProblem, total: Array, sensing_power: Arra
     budget = (total - sensing_power)[..., None]
     slope = sinr_slope(problem, total)
     if problem.objective == "min":
-        return budget / slope / xp.sum(1.0 / slope, axis=-1, keepdims=True)
+        need = xp.min(slope, axis=-1, keepdims=True) / slope
+        return budget * (need / xp.sum(need, axis=-1, keepdims=True))
     floor = floor_powers(problem, slope)
     needed = xp.maximum(xp.sum(floor, axis=-1, keepdims=True), budget)
     floor = floor / xp.where(needed > 0, needed, xp.ones_like(needed))

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import pi, radians
-from typing import Any, Literal
+from math import radians
+from typing import Annotated, Any, Literal
 
 from ...checks import require
 from ...units import db_to_linear
-from ..configuration import Configuration, Precision, check_choices, check_counts, check_range, is_number
+from ..configuration import Configuration, Precision
+from ..kinds import Choice, Integer, Number, OrNone
 
 Reward = Literal["tracking", "frame", "constrained"]
 Objective = Literal["sum", "min"]
 Action = Literal["full", "share"]
 Tracker = Literal["kalman", "one-sigma"]
+
+
+LEAST_GAIN, LEAST_PILOT = 1e-10, 1e-6
+"""Median gain, and median ratio of the pilots to their noise, of a user at the edge: shadowing of six standard
+deviations leaves estimates that are numbers in single precision [-]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,89 +32,102 @@ class MassiveMIMOConfig(Configuration):
     names the field, the rule and the value.
     """
 
-    users: int = 4
+    users: Annotated[int, Integer(1, 4096)] = 4
     """Single-antenna users K."""
-    tx_antennas: int = 15
+    tx_antennas: Annotated[int, Integer(1, 4096)] = 15
     """Transmit antennas N_t of the base station."""
-    rx_antennas: int = 15
+    rx_antennas: Annotated[int, Integer(1, 4096)] = 15
     """Receive antennas N_r; with one antenna (and the sensing beam alone) an echo has no angle."""
-    radius: float = 500.0
+    radius: Annotated[float, Number(1.0, 1e5)] = 500.0
     """Radius of the cell [m]."""
-    reference_distance: float = 100.0
+    reference_distance: Annotated[float, Number(1.0, 1e5)] = 100.0
     """Least distance of a user, at which the median gain is one [m]."""
-    path_loss_exponent: float = 3.2
+    path_loss_exponent: Annotated[float, Number(0.0, 10.0)] = 3.2
     """nu."""
-    shadowing_db: float = 8.0
+    shadowing_db: Annotated[float, Number(0.0, 10.0)] = 8.0
     """Standard deviation of the log-normal shadowing, 0 dB median [dB]."""
 
-    power_budget: float = 1.0
+    power_budget: Annotated[float, Number(1e-4, 1e4)] = 1.0
     """Radiated power P_t [W]."""
-    pilot_power: float = 0.01
+    pilot_power: Annotated[float, Number(1e-9, 1e4)] = 0.01
     """Power p_p of a pilot symbol [W]."""
-    pilot_length: int = 10
+    pilot_length: Annotated[int, Integer(1, 10**6)] = 10
     """Symbols tau_p of the orthonormal pilots, at least one per user."""
-    coherence_length: int = 100
+    coherence_length: Annotated[int, Integer(2, 10**9)] = 100
     """Symbols tau_c of a coherence interval; what the pilots leave carries data."""
-    snr_com_db: float = 20.0
+    snr_com_db: Annotated[float, Number(-30.0, 60.0)] = 20.0
     """P_t over the noise at a user (and of the pilots) [dB]."""
-    snr_sen_db: float = -15.0
+    snr_sen_db: Annotated[float, Number(-100.0, 100.0)] = -15.0
     """P_t over the scaled echo noise, mean over the fading of the echo [dB]."""
 
-    reward: Reward = "tracking"
+    reward: Annotated[Reward, Choice(Reward)] = "tracking"
     """``tracking``: sum rate minus a price on the tracker's variance above its limit; ``frame``: minus a price on the
     frame's CRB above its limit; ``constrained``: sum rate, the cost stands in ``info``."""
-    objective: Objective = "sum"
+    objective: Annotated[Objective, Choice(Objective)] = "sum"
     """Utility of the rates: their sum, or the least."""
-    penalty: float = 10.0
+    penalty: Annotated[float, Number(0.0, 1e6)] = 10.0
     """lambda, price of a decade above the limit [bit/s/Hz]."""
-    crb_limit: float = 1e-3
+    crb_limit: Annotated[float, Number(1e-12, 1e3)] = 1e-3
     """CRB_0, demanded bound in every frame where the reward is ``frame`` [rad^2]."""
-    variance_limit: float = 1e-3
+    variance_limit: Annotated[float, Number(1e-12, 1e3)] = 1e-3
     """V_max, limit of the tracker's variance [rad^2]; the other rewards demand it of every frame's CRB from allocators
     that know no tracker."""
-    rate_floor: float = 0.0
+    rate_floor: Annotated[float, Number(0.0, 1e3)] = 0.0
     """Least rate that allocators who can shall guarantee each user [bit/s/Hz]; not enforced on the air."""
 
-    shadowing_memory: float = 0.95
+    shadowing_memory: Annotated[float, Number(0.0, 1.0)] = 0.95
     """Correlation of a user's shadowing in successive frames."""
-    echo_std_db: float = 6.0
+    echo_std_db: Annotated[float, Number(0.0, 20.0)] = 6.0
     """Standard deviation of the echo's strength [dB]."""
-    echo_memory: float = 0.9
+    echo_memory: Annotated[float, Number(0.0, 1.0)] = 0.9
     """Correlation of the echo's strength in successive frames."""
-    drift_deg: float = 1.5
+    drift_deg: Annotated[float, Number(0.0, 90.0)] = 1.5
     """Standard deviation of the target's step in a frame [deg]."""
-    target_angle: float | None = None
+    target_angle: Annotated[float | None, OrNone(Number(-1.5, 1.5))] = None
     """Angle of the target in the first frame, from broadside [rad]; None: uniform within ``angle_spread``."""
-    angle_spread: float = 0.7
+    angle_spread: Annotated[float, Number(0.0, 1.5)] = 0.7
     """Largest angle of a target in the first frame [rad]."""
-    angle_limit: float = 1.2
+    angle_limit: Annotated[float, Number(1e-3, 1.5)] = 1.2
     """The target turns back to this angle if it would pass it [rad]."""
-    initial_variance: float | None = None
+    initial_variance: Annotated[float | None, OrNone(Number(0.0, 1e3))] = None
     """Variance of the first predicted angle [rad^2]; None: ``variance_limit``."""
-    tracker: Tracker = "kalman"
+    tracker: Annotated[Tracker, Choice(Tracker)] = "kalman"
     """``kalman``: the estimate follows noisy measurements; ``one-sigma``: the beam is always one predicted standard
     deviation (at most 0.5 rad) off, for planning without luck."""
-    energy_budget: float | None = None
+    energy_budget: Annotated[float | None, OrNone(Number(1e-6, 1.0))] = None
     """Energy of an episode as a share of full power in every frame; None: no budget."""
 
-    action: Action = "full"
+    action: Annotated[Action, Choice(Action)] = "full"
     """``full``: stream logits, sensing share and total power; ``share``: the sensing share alone, at full power and
     with water-filled streams."""
-    logit_scale: float = 5.0
+    logit_scale: Annotated[float, Number(0.01, 40.0)] = 5.0
     """Logits per unit of an action."""
-    horizon: int = 50
+    horizon: Annotated[int, Integer(1, 10**9)] = 50
     """Frames in an episode."""
-    dtype: Precision = "float64"
+    dtype: Annotated[Precision, Choice(Precision)] = "float64"
     """Precision of the simulation."""
 
-    def __post_init__(self) -> None:
-        check_counts(self, _COUNTS)
-        check_range(self, _POSITIVE, "above 0", lambda x: x > 0)
-        check_range(self, _NON_NEGATIVE, "at least 0", lambda x: x >= 0)
-        check_range(self, _UNIT, "in [0, 1]", lambda x: 0 <= x <= 1)
-        check_range(self, ("snr_com_db", "snr_sen_db"), "of decibels", lambda _: True)
-        check_choices(self, _CHOICES)
-        _check_relations(self)
+    def check_relations(self) -> None:
+        """Pilots of all users and data in a coherence interval, distances in order, angles within their limit."""
+        ok = self.pilot_length >= self.users
+        require(ok, f"`pilot_length` must be at least `users` ({self.users}) for orthonormal pilots, "
+            f"got {self.pilot_length}")  # fmt: skip
+        ok = self.coherence_length > self.pilot_length
+        require(ok, f"`coherence_length` must exceed `pilot_length` ({self.pilot_length}), got {self.coherence_length}")
+        ok = self.radius >= self.reference_distance
+        require(ok, f"`radius` must be at least `reference_distance` ({self.reference_distance} m), got {self.radius}")
+        edge = (self.radius / self.reference_distance) ** -self.path_loss_exponent
+        require(edge >= LEAST_GAIN, f"`path_loss_exponent` and `radius` over `reference_distance` must leave a gain of "
+            f"{LEAST_GAIN:g} at the edge of the cell, got {edge:.3g}")  # fmt: skip
+        heard = edge * self.pilot_energy / self.noise_power
+        require(heard >= LEAST_PILOT, f"`pilot_length`, `pilot_power` and `snr_com_db` must leave pilots a ratio of "
+            f"{LEAST_PILOT:g} to the noise at the edge of the cell, got {heard:.3g}")  # fmt: skip
+        limit = self.angle_limit
+        ok = self.angle_spread <= limit
+        require(ok, f"`angle_spread` must be at most `angle_limit` ({limit} rad), got {self.angle_spread}")
+        angle = self.target_angle
+        ok = angle is None or abs(angle) <= limit
+        require(ok, f"`target_angle` must be None or within `angle_limit` ({limit} rad), got {angle!r}")
 
     @property
     def ratio_scale(self) -> bool:
@@ -188,49 +207,3 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 """Settings by name."""
-
-_COUNTS = ("users", "tx_antennas", "rx_antennas", "pilot_length", "coherence_length", "horizon")
-_POSITIVE = (
-    "radius",
-    "reference_distance",
-    "power_budget",
-    "pilot_power",
-    "crb_limit",
-    "variance_limit",
-    "angle_limit",
-    "logit_scale",
-)
-_NON_NEGATIVE = (
-    "path_loss_exponent",
-    "shadowing_db",
-    "penalty",
-    "rate_floor",
-    "echo_std_db",
-    "drift_deg",
-    "angle_spread",
-)
-_UNIT = ("shadowing_memory", "echo_memory")
-_CHOICES = {"reward": Reward, "objective": Objective, "action": Action, "tracker": Tracker, "dtype": Precision}
-
-
-def _check_relations(config: MassiveMIMOConfig) -> None:
-    ok = config.pilot_length >= config.users
-    require(ok, f"`pilot_length` must be at least `users` ({config.users}) for orthonormal pilots, "
-        f"got {config.pilot_length}")  # fmt: skip
-    ok = config.coherence_length > config.pilot_length
-    require(ok, f"`coherence_length` must exceed `pilot_length` ({config.pilot_length}), got {config.coherence_length}")
-    ok = config.radius >= config.reference_distance
-    require(ok, f"`radius` must be at least `reference_distance` ({config.reference_distance} m), got {config.radius}")
-    limit = config.angle_limit
-    require(limit < pi / 2, f"`angle_limit` must be below pi/2 rad, where an array sees no angle, got {limit}")
-    ok = config.angle_spread <= limit
-    require(ok, f"`angle_spread` must be at most `angle_limit` ({limit} rad), got {config.angle_spread}")
-    angle = config.target_angle
-    ok = angle is None or (is_number(angle) and abs(angle) <= limit)
-    require(ok, f"`target_angle` must be None or a number within {limit} rad, got {angle!r}")
-    variance = config.initial_variance
-    ok = variance is None or (is_number(variance) and variance >= 0)
-    require(ok, f"`initial_variance` must be None or a number at least 0, got {variance!r}")
-    energy = config.energy_budget
-    ok = energy is None or (is_number(energy) and 0 < energy <= 1)
-    require(ok, f"`energy_budget` must be None or a number in (0, 1], got {energy!r}")

@@ -41,7 +41,7 @@ def observe(config: MassiveMIMOConfig, state: State, problem: MassiveMIMOProblem
     ]
     users = [(xp.log10(gain) + 1.5) / 2.0, problem.estimate_variance / gain]
     seen = xp.concat([*users, xp.stack(scalars, axis=-1)], axis=-1)
-    return bounded(xp.astype(seen, xp.float32), -LIMIT, LIMIT)
+    return xp.astype(bounded(seen, -LIMIT, LIMIT), xp.float32)
 
 
 def spec(config: MassiveMIMOConfig) -> ArraySpec:

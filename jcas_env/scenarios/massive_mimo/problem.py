@@ -297,10 +297,10 @@ class MassiveMIMOProblem(CheckedFields):
 
 
 def reciprocal(value: Array) -> Array:
-    """``1 / value`` of something not negative, inf at zero; any shape."""
+    """``1 / value`` of something not negative, inf where that is no number; any shape."""
     xp = array_namespace(value)
-    some = value != 0
-    return xp.where(some, 1.0 / xp.where(some, value, 1.0), inf)
+    some = value >= xp.finfo(value.dtype).smallest_normal
+    return xp.where(some, 1.0 / xp.where(some, value, xp.ones_like(value)), xp.full_like(value, inf))
 
 
 def decades(ratio: Array) -> Array:

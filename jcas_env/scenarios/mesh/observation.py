@@ -74,7 +74,7 @@ def flat(problem: MeshProblem) -> Array:
 
 def _bounded(value: Array) -> Array:
     xp = array_namespace(value)
-    return bounded(xp.astype(value, xp.float32), -LIMIT, LIMIT)
+    return xp.astype(bounded(value, -LIMIT, LIMIT), xp.float32)
 
 
 def spec(config: MeshConfig) -> ArraySpec | dict[str, ArraySpec]:

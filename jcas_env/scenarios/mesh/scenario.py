@@ -8,7 +8,6 @@ from math import pi, radians, sqrt
 import numpy as np
 
 from ...physics.motion import gauss_markov
-from ...physics.propagation import free_space_gain
 from ...randomness import RandomSource
 from ...types import Array, array_namespace
 from ..scenario import Observation, ScenarioBase, standard_normals
@@ -130,13 +129,11 @@ class Mesh(ScenarioBase[Initial, Innovation, State, MeshProblem, MeshAllocation,
         config = self.config
         distance = xp.hypot(state.position[..., 0], state.position[..., 1])
         aod = xp.atan2(state.position[..., 1], state.position[..., 0])
-        gain = free_space_gain(distance, carrier_hz=config.carrier_hz, absorption_db_km=config.absorption_db_km)
-        budget = config.power_per_subcarrier / (config.noise_density * config.subcarrier_spacing)
         return MeshProblem.derived(
             distance=distance,
             aod=aod,
             aoa=pi + aod - state.orientation,
-            snr=budget * config.tx_antennas * config.rx_antennas * gain,
+            snr=config.snr(distance),
             subcarriers=config.subcarriers,
             reference_error=reference_error,
             reference_rate=reference_rate,

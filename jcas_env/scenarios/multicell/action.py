@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ...checks import first_bad_entry, require
 from ...physics.membership import same_group
 from ...types import COMMUNICATION, POSITIONING, Array, array_namespace, as_array, at_hand
-from ..decoding import check_action, simplex_shares
+from ..decoding import check_action, logistic, simplex_shares
 from .problem.allocation import MultiCellAllocation
 from .problem.problem import MultiCellProblem
 
@@ -53,7 +53,7 @@ def positioning_shares(problem: MultiCellProblem, logit: Array) -> Array:
             f"leave at most {room:.4g}"
         )
     least = xp.minimum(least, 0.5)
-    free = least + (1.0 - 2.0 * least) / (1.0 + xp.exp(-logit))
+    free = least + (1.0 - 2.0 * least) * logistic(logit)
     return xp.where(problem.share_is_free, free, problem.share)
 
 

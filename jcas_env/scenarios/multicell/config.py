@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -16,15 +16,8 @@ from ...physics.motion import clarke_correlation
 from ...physics.rates import Noise, PositioningGain
 from ...types import ROUNDING
 from ...units import db_to_linear, noise_density
-from ..configuration import (
-    Configuration,
-    ObservationForm,
-    Precision,
-    check_choices,
-    check_counts,
-    check_range,
-    is_number,
-)
+from ..configuration import Configuration, ObservationForm, Precision
+from ..kinds import Boolean, Choice, Integer, Number, OneOrEach, OrNone, Several
 from .problem.subcarriers import whole_floor
 
 Reward = Literal["rate", "fair", "delay"]
@@ -37,6 +30,13 @@ KEEP_OUT = 2.0
 """Least distance between a user and its base station [m] (spec multicell 2.1)."""
 
 
+MOST_SUBCARRIERS = 10**6
+"""Counts of whole subcarriers and their sums are exact in single precision up to 1.6e7 [-]."""
+
+PEAK_EFFICIENCY = 100.0
+"""More than any data rate over its band [bit/s/Hz]: by it the packets of a slot are bounded before rates are known."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class MultiCellConfig(Configuration):
     """Multi-cell mmWave network that serves data and positions its users (luo2023, spec multicell 0).
@@ -46,145 +46,165 @@ class MultiCellConfig(Configuration):
     names the field, the rule and the value.
     """
 
-    cells: int = 3
+    cells: Annotated[int, Choice(LAYOUTS)] = 3
     """Number of cells, 1, 3 or 7."""
-    users_per_cell: int = 12
+    users_per_cell: Annotated[int, Integer(1, 256)] = 12
     """Users dropped into each hexagon."""
-    radius: float = 30.0
+    radius: Annotated[float, Number(5.0, 1e4)] = 30.0
     """Circumradius of a hexagonal cell [m]."""
-    carrier_hz: float = 60e9
+    carrier_hz: Annotated[float, Number(1e8, 1e12)] = 60e9
     """Carrier frequency [Hz]."""
-    bs_antennas: int = 20
+    bs_antennas: Annotated[int, Integer(1, 1024)] = 20
     """Elements M of a base station's array."""
-    ue_antennas: int = 4
+    ue_antennas: Annotated[int, Integer(1, 256)] = 4
     """Elements N of a user's array."""
 
-    paths: int = 3
+    paths: Annotated[int, Integer(1, 256)] = 3
     """Paths L of a link: one line of sight and L - 1 scattered."""
-    rician_db: float | None = 9.0
+    rician_db: Annotated[float | None, OrNone(Number(-60.0, 60.0))] = 9.0
     """Power of the line of sight over that of all scattered paths [dB]. None: all paths are CN(0, 1/L),
     luo2023 eq. 4 to the letter."""
-    clusters: tuple[int, int, float] | None = None
+    clusters: Annotated[
+        tuple[int, int, float] | None, OrNone(Several((Integer(1, 64), Integer(1, 64), Number(0.0, 180.0))))
+    ] = None
     """(clusters, paths per cluster, angular spread [deg]): scattered angles gather in clusters; replaces
     ``paths`` by the product. None: independent angles."""
-    noise_density_dbm_hz: float = -174.0
+    noise_density_dbm_hz: Annotated[float, Number(-220.0, -100.0)] = -174.0
     """Thermal noise power density [dBm/Hz]."""
-    noise_figure_db: float = 7.0
+    noise_figure_db: Annotated[float, Number(-20.0, 60.0)] = 7.0
     """Noise figure of a user's receiver [dB]."""
 
-    power_budget: float = 10.0
+    power_budget: Annotated[float, Number(1e-6, 1e6)] = 10.0
     """Power of a base station [W]."""
-    band_budget: float = 10e6
+    band_budget: Annotated[float, Number(1e3, 1e12)] = 10e6
     """Band of a base station [Hz]; all of them use the same band."""
-    floor: float = 0.01
+    floor: Annotated[float, Number(0.0, 0.5)] = 0.01
     """Least power of a user and service, and least band of a group and service, as a share of the budget."""
-    subcarrier_spacing: float = 150e3
+    subcarrier_spacing: Annotated[float, Number(1.0, 1e10)] = 150e3
     """Spacing of the subcarriers [Hz]."""
-    whole_subcarriers: bool = False
+    whole_subcarriers: Annotated[bool, Boolean()] = False
     """Round bands to whole subcarriers on the air, service by service (largest remainder, at least one for each group).
     A band too narrow for one group is refused here; how many groups a cell has is the scene's, and a scene with more
     than the band has subcarriers is infeasible: solvers say so, and any action transmits the fallback."""
 
-    positioning_share: float | None = None
+    positioning_share: Annotated[float | None, OrNone(Number(1e-6, 0.999999))] = None
     """Share of power and band that positioning gets in every cell; None leaves it to the allocator."""
-    service_weight: tuple[float, float] = (1.0, 1.5)
+    service_weight: Annotated[tuple[float, float], Several((Number(0.0, 1e6), Number(0.0, 1e6)))] = (1.0, 1.5)
     """Weights of data rate and positioning rate in the reward. With (1, 1) and a free share the linear
     reward always runs to the communication end."""
-    reward: Reward = "rate"
+    reward: Annotated[Reward, Choice(Reward)] = "rate"
     """``rate``: weighted sum of the rates; ``fair``: weighted sum of their logarithms; ``delay``: minus the mean
     backlog in slots of arrivals, which turns the queues on."""
-    prior_variance: float = 0.01
+    prior_variance: Annotated[float, Number(1e-12, 10.0)] = 0.01
     """Variance of a user's angle before a slot's positioning [rad^2]."""
-    kalman: bool = False
+    kalman: Annotated[bool, Boolean()] = False
     """Let the slots' positioning narrow this variance and motion widen it; it is then the first slot's."""
 
-    estimator: str = "spomp"
+    estimator: Annotated[str, Choice(ESTIMATORS)] = "spomp"
     """Source of the channel knowledge: a file of ``jcas_env/physics/estimation``. ``perfect`` is the truth, ``crb`` a
     fast statistical stand-in for ``spomp``."""
-    snapshots: int = 6
+    snapshots: Annotated[int, Integer(1, 256)] = 6
     """Pilot frames T from which angles are measured."""
-    grid: int = 100
+    grid: Annotated[int, Integer(2, 1000)] = 100
     """Grid points per side on which ``omp`` and ``spomp`` begin their search."""
-    angle_coherence: int = 5
+    angle_coherence: Annotated[int, Integer(1, 10**9)] = 5
     """Slots between two measurements of angles and positions; in between ``spomp`` and ``crb`` keep the angles and
     measure gains alone. An angle drifts by v t/d: keep this below 0.1 d/(M v dt)."""
-    pilots: int = 8
+    pilots: Annotated[int, Integer(1, 1024)] = 8
     """Pilot beams P of a slot in which gains alone are measured; at least two measurements per path, P N >= 2 L."""
-    frame_rho: float = 0.0
+    frame_rho: Annotated[float, Number(0.0, 1.0)] = 0.0
     """Correlation of the path gains of successive pilot frames; 0: independent, a choice. What is consistent
     with ``fading_correlation`` = 0.9 between slots, for frames back to back, 0.4 ms of 10 ms, is 0.9^0.04 = 0.996."""
-    pilot_power: float | None = None
+    pilot_power: Annotated[float | None, OrNone(Number(1e-6, 1e9))] = None
     """Power of the pilots [W]; None: the whole power budget."""
-    pilot_reuse: bool = False
+    pilot_reuse: Annotated[bool, Boolean()] = False
     """All stations send the same pilots at the same time (pilot contamination). It costs ``spomp`` as much as ``ls``:
     both end at an NMSE of -4.8 dB however strong the pilots, because angles do not say whose path it is; the strongest
     path alone stays at -9.3 dB (figure ``pilot-contamination``). Not modelled by ``crb``, which refuses it."""
-    pilot_overhead: bool = False
+    pilot_overhead: Annotated[bool, Boolean()] = False
     """Subtract the time that pilots take from the rates."""
-    csi_nmse: float = 0.0
+    csi_nmse: Annotated[float, Number(0.0, 100.0)] = 0.0
     """Power of an extra i.i.d. error on every known channel, relative to the channel."""
-    csi_delay: int = 1
+    csi_delay: Annotated[int, Choice((0, 1))] = 1
     """Age of the channel knowledge when an allocation acts [slots], 0 or 1."""
-    combiner: Combiner | None = None
+    combiner: Annotated[Combiner | None, OrNone(Choice(Combiner))] = None
     """Receive combiner; None: ``null_mrc`` where the user has more antennas than the other cells have
     paths, ``N > (C-1) L``, else ``gev``."""
-    precoder: Precoder = "mrt"
+    precoder: Annotated[Precoder, Choice(Precoder)] = "mrt"
     """Transmit beams."""
-    analog: bool = False
+    analog: Annotated[bool, Boolean()] = False
     """Constant-modulus (phase-only) combiners and beams."""
-    noise: Noise = "per_hertz"
+    noise: Annotated[Noise, Choice(Noise)] = "per_hertz"
     """Noise in the true rates: of the group's band, or of the whole band as in luo2023 eq. 14."""
-    positioning_gain: PositioningGain = "classical"
+    positioning_gain: Annotated[PositioningGain, Choice(PositioningGain)] = "classical"
     """Positioning factor, ``paper`` as printed in luo2023 eq. 17."""
-    intercell: Intercell = "printed"
+    intercell: Annotated[Intercell, Choice(Intercell)] = "printed"
     """Inter-cell term of the relaxed problem: (C-1) lambda^2 P as printed, or the valid bound lambda^2 P."""
-    assignment: Assignment = "geometric"
+    assignment: Annotated[Assignment, Choice(Assignment)] = "geometric"
     """Serving cell: the hexagon of the drop, or luo2023 Algorithm 2 stage 1."""
-    grouping_threshold: float | tuple[float, ...] = 0.4
+    grouping_threshold: Annotated[float | tuple[float, ...], OneOrEach(Number(1e-6, 10.0))] = 0.4
     """Correlation from which users of a cell are put into different groups; one number or one per cell."""
 
-    horizon: int = 100
+    horizon: Annotated[int, Integer(1, 10**9)] = 100
     """Slots in an episode; 1 makes a one-step task."""
-    slot: float = 0.01
+    slot: Annotated[float, Number(1e-6, 10.0)] = 0.01
     """Slot length [s]."""
-    speed: float = 1.0
+    speed: Annotated[float, Number(0.0, 1e3)] = 1.0
     """Root mean square speed of the users [m/s]."""
-    velocity_memory: float = 0.9
+    velocity_memory: Annotated[float, Number(0.0, 1.0)] = 0.9
     """Correlation of a user's velocity in successive slots."""
-    fading_correlation: float = 0.9
+    fading_correlation: Annotated[float, Number(0.0, 1.0)] = 0.9
     """Correlation of the scattered paths in successive slots; 1 freezes the fading. A modelling choice, with
     ``frame_rho``: at 60 GHz and 1 m/s fading decorrelates in about 2 ms, so that slots of 10 ms hardly correlate and
     the frames inside of one do. The pair that follows from the speed is :attr:`clarke_correlations`, for the defaults
     the preset ``clarke``."""
-    blockage: bool = False
+    blockage: Annotated[bool, Boolean()] = False
     """Block lines of sight at random."""
-    blockage_enter: float = 0.01
+    blockage_enter: Annotated[float, Number(0.0, 1.0)] = 0.01
     """Probability that a clear line of sight is blocked in the next slot."""
-    blockage_leave: float = 0.1
+    blockage_leave: Annotated[float, Number(0.0, 1.0)] = 0.1
     """Probability that a blocked line of sight is clear in the next slot."""
-    blockage_loss_db: float = 15.0
+    blockage_loss_db: Annotated[float, Number(0.0, 100.0)] = 15.0
     """Loss of a blocked line of sight [dB]."""
 
-    queues: bool = False
+    queues: Annotated[bool, Boolean()] = False
     """Let data arrive at random and wait in a queue for each user; always so with the ``delay`` reward."""
-    load: float = 0.7
+    load: Annotated[float, Number(0.0, 10.0)] = 0.7
     """Mean arrivals of all users over the sum of their data rates under equal allocation at reset."""
-    packet_bits: float = 12000.0
+    packet_bits: Annotated[float, Number(1.0, 1e9)] = 12000.0
     """Size of the packets, which arrive in Poisson numbers [bit]; larger ones are burstier at the same load."""
 
-    logit_scale: float = 5.0
+    logit_scale: Annotated[float, Number(0.01, 40.0)] = 5.0
     """Logits per unit of an action."""
-    observation: ObservationForm = "dict"
+    observation: Annotated[ObservationForm, Choice(ObservationForm)] = "dict"
     """``dict``: structured; ``flat``: one vector for MLPs."""
-    dtype: Precision = "float64"
-    """Precision of the simulation. ``float32`` halves its memory; faster it is with perfect knowledge and with
-    ``crb``, hardly with ``spomp``, whose search takes most of the time."""
+    dtype: Annotated[Precision, Choice(Precision)] = "float64"
+    """Precision of the simulation. ``float32`` halves its memory and takes a quarter off its time."""
 
-    def __post_init__(self) -> None:
-        _check_numbers(self)
-        _check_choices(self)
+    def check_relations(self) -> None:
+        """Lists with an entry for each cell, floors that fit, pilots that measure enough."""
+        _check_lists(self)
         _check_floors(self)
         _check_pilots(self)
+
+    @property
+    def entries(self) -> Mapping[str, float]:
+        """Entries of channels, pilots, paths, gains and packets."""
+        links = self.cells * self.users
+        pair = links * self.bs_antennas * self.ue_antennas
+        searched = self.grid if "grid" in ESTIMATORS[self.estimator].needs else 0
+        packets = self.load * PEAK_EFFICIENCY * self.band_budget * self.slot / self.packet_bits
+        return {
+            "channels of `users_per_cell`, `bs_antennas` and `ue_antennas`": pair,
+            "pilots of `users_per_cell`, `bs_antennas`, `ue_antennas` and `snapshots`": pair * self.pilot_frames,
+            "searches of `users_per_cell`, `grid`, `ue_antennas` and `snapshots`": links
+            * searched
+            * self.ue_antennas
+            * self.pilot_frames,
+            "`paths` or `clusters` of all links": links * self.total_paths * (self.bs_antennas + self.ue_antennas),
+            "gains of `users_per_cell` users": self.cells * self.users**2,
+            "packets of `slot`, `band_budget`, `load` and `packet_bits`": self.has_queues * self.users * packets,
+        }
 
     @property
     def users(self) -> int:
@@ -233,6 +253,11 @@ class MultiCellConfig(Configuration):
         """Power of the pilots [W]."""
         return self.power_budget if self.pilot_power is None else self.pilot_power
 
+    @property
+    def pilot_frames(self) -> int:
+        """Pilot frames of a slot in which angles are measured."""
+        return ESTIMATORS[self.estimator].pilot_frames(self.snapshots)
+
     def pilot_share(self, *, measures_angles: bool) -> float:
         """Share of a slot's symbols that pilots take: stations one after the other, unless they reuse pilots.
 
@@ -243,7 +268,7 @@ class MultiCellConfig(Configuration):
         if self.estimator == "perfect":
             return 0.0
         estimator = ESTIMATORS[self.estimator]
-        beams = estimator.pilot_frames(self.snapshots) * self.bs_antennas
+        beams = self.pilot_frames * self.bs_antennas
         if estimator.keeps_angles and not measures_angles:
             beams = min(self.pilots, self.bs_antennas)
         return beams * (1 if self.pilot_reuse else self.cells) / symbols
@@ -317,84 +342,17 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """Settings by name; the figures' sweeps are made with keywords on top (spec multicell 10.8)."""
 
-_POSITIVE_INT = (
-    "users_per_cell",
-    "bs_antennas",
-    "ue_antennas",
-    "paths",
-    "snapshots",
-    "angle_coherence",
-    "pilots",
-    "horizon",
-)
-_POSITIVE = (
-    "radius",
-    "carrier_hz",
-    "power_budget",
-    "band_budget",
-    "subcarrier_spacing",
-    "prior_variance",
-    "slot",
-    "packet_bits",
-    "logit_scale",
-)
-_NON_NEGATIVE = ("floor", "csi_nmse", "speed", "blockage_loss_db", "load")
-_UNIT = ("velocity_memory", "fading_correlation", "frame_rho", "blockage_enter", "blockage_leave")
-_CHOICES: dict[str, Any] = {
-    "reward": Reward,
-    "precoder": Precoder,
-    "noise": Noise,
-    "positioning_gain": PositioningGain,
-    "intercell": Intercell,
-    "assignment": Assignment,
-    "observation": ObservationForm,
-    "dtype": Precision,
-}
 
-
-def _check_numbers(config: MultiCellConfig) -> None:
-    check_counts(config, _POSITIVE_INT)
-    check_range(config, _POSITIVE, "positive", lambda x: x > 0)
-    check_range(config, _NON_NEGATIVE, "at least 0", lambda x: x >= 0)
-    check_range(config, _UNIT, "in [0, 1]", lambda x: 0 <= x <= 1)
-    check_range(config, ("noise_density_dbm_hz", "noise_figure_db"), "finite", lambda _: True)
-    rician = config.rician_db
-    require(rician is None or is_number(rician), f"`rician_db` must be a number or None, got {rician!r}")
-    require(config.radius > 2 * KEEP_OUT, f"`radius` must exceed {2 * KEEP_OUT} m, got {config.radius}")
-    weights = config.service_weight
-    ok = len(weights) == 2 and all(is_number(w) and w >= 0 for w in weights) and sum(weights) > 0
-    require(ok, f"`service_weight` must be two numbers, none negative and not both 0, got {weights!r}")
-    thresholds = config.grouping_threshold
-    if not isinstance(thresholds, tuple | list):
-        thresholds = (thresholds,) * config.cells
-    ok = len(thresholds) == config.cells and all(is_number(a) and a > 0 for a in thresholds)
-    require(
-        ok,
-        f"`grouping_threshold` must be a positive number or {config.cells} of them, one per cell, "
-        f"got {config.grouping_threshold!r}",
-    )
-
-
-def _check_choices(config: MultiCellConfig) -> None:
-    require(config.cells in LAYOUTS, f"`cells` must be one of {LAYOUTS}, got {config.cells!r}")
-    check_choices(config, {"estimator": ESTIMATORS, **_CHOICES})
-    kinds = [None, *get_args(Combiner)]
-    require(config.combiner in kinds, f"`combiner` must be one of {kinds}, got {config.combiner!r}")
-    require(config.csi_delay in (0, 1), f"`csi_delay` must be 0 or 1 slots, got {config.csi_delay!r}")
-    if config.clusters is not None:
-        ok = len(config.clusters) == 3 and min(config.clusters[:2]) >= 1 and config.clusters[2] >= 0
-        require(
-            ok,
-            f"`clusters` must be (clusters, paths per cluster, spread in degrees), got {config.clusters!r}",
-        )
+def _check_lists(config: MultiCellConfig) -> None:
+    """Lists with one entry for each cell, and weights that leave a reward."""
+    weights, thresholds = config.service_weight, config.grouping_threshold
+    require(max(weights) >= 1e-3, f"`service_weight` must have a weight of at least 0.001, got {weights!r}")
+    ok = not isinstance(thresholds, tuple) or len(thresholds) == config.cells
+    require(ok, f"`grouping_threshold` must be one number or {config.cells}, one per cell, got {thresholds!r}")
 
 
 def _check_pilots(config: MultiCellConfig) -> None:
     """Pilots must support the paths and leave time for data (spec estimation 8.5, 8.10)."""
-    power = config.pilot_power
-    ok = power is None or (is_number(power) and power > 0)
-    require(ok, f"`pilot_power` must be a positive number or None, got {power!r}")
-    require(isinstance(config.grid, int) and config.grid >= 2, f"`grid` must be an integer >= 2, got {config.grid!r}")
     if config.estimator == "perfect":
         return
     measured, least = min(config.pilots, config.bs_antennas) * config.ue_antennas, 2 * config.total_paths
@@ -429,7 +387,7 @@ def _check_floors(config: MultiCellConfig) -> None:
         f"`floor` is too large: {demand}, and two services share a budget of 1; got {config.floor!r}",
     )
     if share is not None:
-        ok = is_number(share) and 0 < share < 1 and least <= min(share, 1 - share) * (1.0 + ROUNDING)
+        ok = least <= min(share, 1 - share) * (1.0 + ROUNDING)
         require(ok, f"`positioning_share` must lie in ({least:g}, {1 - least:g}): {demand}; got {share!r}")
     if config.whole_subcarriers:
         _check_subcarriers(config)
@@ -438,6 +396,11 @@ def _check_floors(config: MultiCellConfig) -> None:
 def _check_subcarriers(config: MultiCellConfig) -> None:
     """The band must hold the floor of one group and service, in whole subcarriers; more groups are the scene's."""
     spacing, share = config.subcarrier_spacing, config.positioning_share
+    held = config.band_budget / spacing
+    require(
+        held <= MOST_SUBCARRIERS,
+        f"`whole_subcarriers`: `band_budget` must hold at most {MOST_SUBCARRIERS} subcarriers, got {held:g}",
+    )
     room = config.band_budget * (0.5 if share is None else min(share, 1.0 - share))
     least = float(whole_floor(np.asarray(config.floor * config.band_budget), spacing=spacing))
     require(

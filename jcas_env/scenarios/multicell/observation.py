@@ -190,9 +190,10 @@ def _with_queues(problem: MultiCellProblem, features: dict[str, Array], names: t
 
 
 def last_share(problem: MultiCellProblem) -> Array:
-    """Positioning share of the power on the air in the last slot, (..., cells)."""
-    spent = [problem.cell_sum(problem.last_power[..., s, :]) for s in (COMMUNICATION, POSITIONING)]
-    return spent[POSITIONING] / (spent[COMMUNICATION] + spent[POSITIONING])
+    """Positioning share of the power on the air in the last slot, (..., cells); 0 of none, in a cell without users."""
+    communication, positioning = (problem.cell_sum(problem.last_power[..., s, :]) for s in (COMMUNICATION, POSITIONING))
+    spent = communication + positioning
+    return positioning / array_namespace(spent).where(spent > 0, spent, 1.0)
 
 
 def observe(config: MultiCellConfig, problem: MultiCellProblem) -> Array | dict[str, Array]:
@@ -234,10 +235,10 @@ def flat(problem: MultiCellProblem, labels: int) -> Array:
 
 def _bounded(value: Array) -> Array:
     xp = array_namespace(value)
-    single = xp.astype(value, xp.float32)
     if xp.isdtype(value.dtype, "bool"):
-        return single
-    return xp.minimum(xp.maximum(single, -LIMIT), LIMIT)  # xp.clip takes six times as long to start
+        return xp.astype(value, xp.float32)
+    # xp.clip takes six times as long to start.
+    return xp.astype(xp.minimum(xp.maximum(value, -LIMIT), LIMIT), xp.float32)
 
 
 def most_labels(config: MultiCellConfig) -> int:

@@ -63,21 +63,15 @@ class TestStates:
     @pytest.mark.parametrize(
         ("name", "options", "message"),
         [
-            ("mesh", {"absorption_db_km": 3e5}, r"`snr` must be finite and positive, got snr\[0, 0\] = 0.0"),
-            ("mesh", {"dtype": "float32", "rate_floor": 1e300}, r"`rate_floor` must be finite .* = inf"),
-            ("massive-mimo", {"shadowing_db": 8000.0}, r"`large_scale_gain` must be .* = 0.0"),
-            ("massive-mimo", {"shadowing_db": 1000.0}, r"`estimate_variance` must be .* = 0.0"),
-            ("multicell", {"noise_density_dbm_hz": -1e30}, NO_NOISE),
-            ("multicell", {"noise_density_dbm_hz": -1e30, "ue_antennas": 6, "combiner": "gev"}, NO_NOISE),
-            ("multicell", {"noise_density_dbm_hz": -1e30, "precoder": "zf"}, NO_NOISE),
-            ("multicell", {"csi_nmse": 1e300, "dtype": "float32", "combiner": "svd"}, "`gain` must be finite .* = nan"),
-            ("multicell", {"csi_nmse": 1e300, "dtype": "float32", "ue_antennas": 8}, "`gain` must be finite .* = nan"),
+            ("mesh", {"absorption_db_km": 3e5}, r"`absorption_db_km` must be a number in \[0, 1000\], got 300000.0"),
+            ("mesh", {"dtype": "float32", "rate_floor": 1e300}, "`rate_floor` must be .*, got 1e.300"),
+            ("massive-mimo", {"shadowing_db": 8000.0}, "`shadowing_db` must be .*, got 8000.0"),
+            ("multicell", {"noise_density_dbm_hz": -1e30}, "`noise_density_dbm_hz` must be .*, got -1e.30"),
         ],
     )
-    @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numbers that overflow on the way are what is refused
-    def test_a_legal_configuration_beyond_arithmetic_says_what_it_makes(self, name, options, message):
+    def test_a_configuration_beyond_arithmetic_is_refused_before_anything_is_drawn(self, name, options, message):
         with pytest.raises(ValueError, match=message):
-            JCASVectorEnv(name, num_envs=4, **options).reset(seed=0)
+            JCASVectorEnv(name, num_envs=4, **options)
 
 
 class TestReadOnly:

@@ -126,3 +126,29 @@ def test_backends_agree(backend, rng):
     expected = locate(*parts, radius=30.0, limit=LIMIT)
     np.testing.assert_allclose(backend.numpy(found.position), expected.position, atol=1e-9)
     np.testing.assert_allclose(backend.numpy(found.bound), expected.bound, atol=1e-9)
+
+
+@pytest.mark.parametrize("unit", [1e-20, 1e-12, 1.0, 1e12])
+def test_single_precision_locates_whatever_the_unit_of_the_variances(unit, rng):
+    """Weights are relative: only the ratios of variances say where a user is, and the bound scales with their root."""
+    point = users(rng, 30)
+    cosine = bearing(point, STATIONS, AXES)[0]
+    ratio = np.broadcast_to(np.array([1.0, 4.0, 2.0]), cosine.shape)
+    single = [np.asarray(value, dtype="float32") for value in (cosine, unit * ratio, STATIONS, AXES)]
+    found = locate(*single[:2], np.ones(cosine.shape, bool), *single[2:], radius=30.0, limit=1e6)
+    expected = np.sqrt(unit) * position_error_bound(bearing(point, STATIONS, AXES)[1], ratio)
+    if unit == 1e-20:  # rounding of the bearings alone is more than such variances allow
+        assert not found.located.all()
+    else:
+        assert found.located.all()
+        np.testing.assert_allclose(found.position, point, atol=2e-2)
+        np.testing.assert_allclose(found.bound, expected, rtol=2e-3)
+
+
+def test_a_bearing_of_infinite_variance_is_no_bearing():
+    cosine = bearing(np.array([[60.0, 70.0]]), STATIONS, AXES)[0]
+    for variance in (np.full((1, 3), np.inf), np.array([[np.inf, 1e-6, 1e-6]])):
+        found = locate(cosine, variance, np.ones((1, 3), bool), STATIONS, AXES, radius=30.0, limit=LIMIT)
+        assert not found.located.any()
+        assert np.isnan(found.position).all()
+    assert position_error_bound(bearing(np.array([60.0, 70.0]), STATIONS, AXES)[1], np.full(3, np.inf)) == np.inf

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from math import inf
+from sys import float_info
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
-from ....checks import glance, require, require_all
+from ....checks import glance, require, require_all, shown
 from ....physics.beamforming import Precoder
 from ....physics.membership import Membership
 from ....physics.rates import Noise
 from ....types import COMMUNICATION, POSITIONING, Array, array_namespace, as_array, device, is_array
-from ...configuration import is_number
+from ...kinds import Number
 from ..config import Intercell, Objective
 from .allocation import MultiCellAllocation
 from .subcarriers import whole_floor
+
+SPACING = Number(0.0, float_info.max)
+"""Of subcarriers [Hz]; zero where bands are not whole."""
 
 
 class Budgets(NamedTuple):
@@ -163,7 +167,8 @@ def fit_fields(fields: dict[str, Any]) -> dict[str, Any]:
         if value is not None and not is_array(value):
             fitted[name] = np.asarray(value, dtype=int if name in _LABELS else float)
     spacing = fields["subcarrier_spacing"]
-    require(is_number(spacing) and spacing >= 0, f"`subcarrier_spacing` must be a number at least 0, got {spacing!r}")
+    ok = SPACING.accepts(spacing)
+    require(ok, f"`subcarrier_spacing` must be a number at least 0, got {shown(spacing)}")
     if spacing:
         floor = fields["band_floor"]
         whole = whole_floor(as_array(floor, fitted["gain"]), spacing=spacing)

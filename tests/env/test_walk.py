@@ -1,0 +1,37 @@
+"""A walk over configurations: at every end and between them steps finish, and what they return is what was promised."""
+
+from __future__ import annotations
+
+import pytest
+from support.walk import LITTLE_ROOM, ROOM, play, walk
+
+from jcas_env.scenarios import SCENARIOS
+
+BY_SCENARIO = pytest.mark.parametrize("name", list(SCENARIOS))
+
+
+def faults(name, seed, changes=None, room=ROOM):
+    config, moved = walk(name, seed, changes, room)
+    return [f"seed {seed}, {moved}: {fault}" for fault in play(name, config, seed)]
+
+
+@BY_SCENARIO
+@pytest.mark.parametrize("seed", range(10))
+def test_any_legal_configuration_plays(name, seed):
+    """Without a warning, observations in their spaces, finite rewards, ``info`` as documented, feasible allocations."""
+    assert faults(name, seed, room=LITTLE_ROOM) == []
+
+
+@BY_SCENARIO
+@pytest.mark.parametrize("seed", range(4))
+def test_pairs_of_ends_play(name, seed):
+    assert faults(name, 100 + seed, changes=2, room=LITTLE_ROOM) == []
+
+
+@pytest.mark.slow
+@BY_SCENARIO
+@pytest.mark.parametrize("part", range(8))
+def test_hundreds_of_configurations_play(name, part):
+    found = [fault for seed in range(1000 + 40 * part, 1040 + 40 * part) for fault in faults(name, seed)]
+    found += [fault for seed in range(2000 + 40 * part, 2040 + 40 * part) for fault in faults(name, seed, changes=2)]
+    assert found == []
