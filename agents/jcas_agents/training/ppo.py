@@ -65,7 +65,7 @@ class PPORecipe:
             require(0 <= getattr(self, name) <= 1, f"`{name}` must be in [0, 1], got {getattr(self, name)!r}")
 
 
-class EquivariantActorCritic(nn.Module):
+class LaneActorCritic(nn.Module):
     """Actions of the multi-cell policy network, a deviation for each kind of entry, a value of the mean user."""
 
     def __init__(self, env: JCASVectorEnv, deviation: float) -> None:
@@ -150,7 +150,7 @@ class LanePPO:
         self.device = part.device if self._on_tensors else torch.device("cpu")
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            kind = EquivariantActorCritic if structured else MLPActorCritic
+            kind = LaneActorCritic if structured else MLPActorCritic
             self.model = kind(env, self.recipe.deviation).to(self.device)
         self.generator = torch.Generator(self.device).manual_seed(seed)
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=self.recipe.rate)

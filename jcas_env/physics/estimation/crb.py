@@ -25,7 +25,7 @@ from .search.newton import ridge_floor, wrap
 from .spomp import detection_level
 
 
-class Paths(NamedTuple):
+class TruePaths(NamedTuple):
     """True paths of a flat batch of links; bad links hold harmless numbers."""
 
     aod_cos: Array
@@ -192,7 +192,7 @@ def _complex_normal(normals: Array, shape: tuple[int, ...]) -> Array:
     return xp.reshape((normals[:, :half] + 1j * normals[:, half:]) * 0.5**0.5, (-1, *shape))
 
 
-def _paths(aperture: Aperture, aod_cos: Array, aoa_cos: Array, gains: Array, noise_power: Array) -> Paths:
+def _paths(aperture: Aperture, aod_cos: Array, aoa_cos: Array, gains: Array, noise_power: Array) -> TruePaths:
     """Check, flatten, and replace bad links by harmless numbers."""
     xp = array_namespace(aod_cos, aoa_cos, gains)
     paths = aod_cos.shape[-1]
@@ -216,10 +216,10 @@ def _paths(aperture: Aperture, aod_cos: Array, aoa_cos: Array, gains: Array, noi
         noise, strongest = (xp.where(ok, x, xp.ones_like(x)) for x in (noise, strongest))
     noise = xp.maximum(noise, RELATIVE_NOISE_FLOOR * strongest)
     ridge = (0.1 * noise[:, None]) / xp.maximum(power, 1e-12 * strongest[:, None]) + _jitter(noise)
-    return Paths(v, w, g, noise, ridge, strongest, ok)
+    return TruePaths(v, w, g, noise, ridge, strongest, ok)
 
 
-def _information(aperture: Aperture, truth: Paths) -> Array:
+def _information(aperture: Aperture, truth: TruePaths) -> Array:
     """J of :func:`angle_information_matrix`, (links, angles, angles)."""
     xp = array_namespace(truth.ridge)
     paths = truth.ridge.shape[-1]
@@ -234,7 +234,7 @@ def _information(aperture: Aperture, truth: Paths) -> Array:
     return (2.0 / truth.noise_power)[:, None, None] * curvature + diagonal(prior)
 
 
-def _angles(aperture: Aperture, truth: Paths, normals: Array) -> tuple[Array, Array]:
+def _angles(aperture: Aperture, truth: TruePaths, normals: Array) -> tuple[Array, Array]:
     """Angles with joint errors of covariance 1/J."""
     xp = array_namespace(normals)
     paths = truth.ridge.shape[-1]
@@ -248,7 +248,7 @@ def _angles(aperture: Aperture, truth: Paths, normals: Array) -> tuple[Array, Ar
     return aod, truth.aoa_cos if aperture.rx_antennas == 1 else wrap(truth.aoa_cos + error[:, paths:])
 
 
-def _gains(aperture: Aperture, truth: Paths, angles: tuple[Array, Array], normals: Array) -> tuple[Array, Array]:
+def _gains(aperture: Aperture, truth: TruePaths, angles: tuple[Array, Array], normals: Array) -> tuple[Array, Array]:
     """Least-squares gains at the drawn angles (links, snapshots, paths), and the diagonal of their inverse matrix."""
     xp = array_namespace(normals)
     paths = truth.ridge.shape[-1]

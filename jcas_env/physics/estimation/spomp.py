@@ -97,7 +97,7 @@ def spomp(
     start : Start or None
         Paths of an earlier slot: they replace stage 1 and leave at most three iterations; links that they do not
         explain are estimated from nothing. With one pilot per antenna the links are tracked
-        (:mod:`~jcas_env.physics.estimation.search.tracking`).
+        (:func:`~jcas_env.physics.estimation.search.tracking.track`).
     last : bool
         Whether the channel of the last snapshot alone is written down.
     refinement : Refinement
