@@ -53,7 +53,8 @@ class JCASVectorEnv(Lanes, VectorEnv):
     * Rewards are in the precision of the scenario. Actions are tensors, or what becomes one; gradients stop at them.
     * ``final_obs`` and ``final_info`` hold tensors of all lanes, and say by their masks which lanes they are of.
     * Clocks, and so the lanes that end, are the host's, and values are not checked: with the true channel no slot waits
-      for the device. Estimators, whole subcarriers and the arrivals of queues ask it what to compute.
+      for the device. Estimators, the mesh's subcarriers, whole subcarriers and the arrivals of queues ask it what to
+      compute.
 
     Raises ``ValueError`` for a device that this machine does not have, ``ImportError`` without PyTorch.
     """

@@ -93,11 +93,14 @@ def simplex_logits(part: Array, scale: float) -> Array:
 
 
 def logistic(z: Array) -> Array:
-    r"""Logistic function without an exponential that could overflow, (...,) -> (...,) in [0, 1].
+    r"""Logistic function, (...,) -> (...,) in [0, 1].
 
-    .. math:: s(z) = \frac{1}{1 + e^{-z}} = \frac{1 + \tanh(z/2)}{2}
+    .. math:: s(z) = \frac{1}{1 + e^{-z}} = \frac{e^{\min(z, 0)}}{1 + e^{-|z|}}
+
+    The right side has no exponential that overflows, and its slope keeps all digits however steep the curve.
     """
-    return 0.5 * (1.0 + array_namespace(z).tanh(0.5 * z))
+    xp = array_namespace(z)
+    return xp.exp(xp.minimum(z, 0.0)) / (1.0 + xp.exp(-xp.abs(z)))
 
 
 def unit_interval(z: Array, scale: float) -> Array:

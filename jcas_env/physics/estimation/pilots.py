@@ -136,11 +136,17 @@ def prepare(received: Array, beams: Array | None, noise_power: Array, paths: int
     ValueError
         Wrong shapes, more pilots than antennas, no path, negative or NaN noise power (spec estimation 6.13).
     """
-    return clean(*flat(received, beams, noise_power, paths))
+    return clean(*flat_links(received, beams, noise_power, paths))
 
 
-def flat(received: Array, beams: Array | None, noise_power: Array, paths: int) -> tuple[Array, Array | None, Array]:
-    """First half of :func:`prepare`: checked arguments, their links on one axis [-] (spec estimation 6.13)."""
+def flat_links(
+    received: Array, beams: Array | None, noise_power: Array, paths: int
+) -> tuple[Array, Array | None, Array]:
+    """First half of :func:`prepare`: checked arguments, their links on one axis (spec estimation 6.13).
+
+    ``received`` (..., snapshots, rx, pilots), ``beams`` (..., snapshots, tx, pilots) or None, ``noise_power`` (...,) ->
+    (links, ...) each [-].
+    """
     xp = array_namespace(received)
     _check_received(received, paths)
     links, pilots = received.shape[:-3], received.shape[-1]
@@ -155,7 +161,7 @@ def flat(received: Array, beams: Array | None, noise_power: Array, paths: int) -
 
 
 def clean(z: Array, beams: Array | None, noise_power: Array) -> Pilots:
-    """Second half of :func:`prepare`, of some of the links of :func:`flat` [-] (spec estimation 6.8, 6.9)."""
+    """Second half of :func:`prepare`: of links, (links, ...) each, of :func:`flat_links` [-] (spec estimation 6.8)."""
     xp = array_namespace(z)
     # Bad links hold ones, so that they neither warn nor disturb the others; they are blanked at the end.
     flat = xp.reshape(z, (z.shape[0], -1))

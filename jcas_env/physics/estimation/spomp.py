@@ -9,12 +9,12 @@ from itertools import zip_longest
 from math import exp
 from typing import NamedTuple
 
-from ...batching import BLOCK, blocks, gather, indices, joined, rows, scatter
+from ...batching import blocks, gather, indices, joined, rows, scatter
 from ...checks import require
 from ...types import Array, array_namespace
 from ..channel import snapshot_channels
 from .estimate import Estimate, report, without_paths
-from .pilots import Pilots, clean, flat, identifiable
+from .pilots import Pilots, clean, flat_links, identifiable
 from .search.atoms import snapshots_first
 from .search.coarse import make_grid
 from .search.misfit import excess
@@ -46,7 +46,7 @@ TRACKED = 4096
 
 
 class Data(NamedTuple):
-    """Data of links on one axis, as :func:`.pilots.flat` returns them."""
+    """Data of links on one axis, as :func:`.pilots.flat_links` returns them."""
 
     received: Array
     """(links, snapshots, rx_antennas, pilots) complex"""
@@ -116,11 +116,11 @@ def spomp(
     require(isinstance(grid, int) and grid >= 2, f"`grid` must be an integer of at least 2, got {grid!r}")
     require(pfa is None or 0.0 < pfa < 1.0, f"`pfa` must lie between 0 and 1, got {pfa!r}")
     links = received.shape[:-3]
-    data = Data(*flat(received, beams, noise_power, paths))
+    data = Data(*flat_links(received, beams, noise_power, paths))
     count = data.noise_power.shape[0]
     known = None if start is None else _flat_start(start, received, paths)
     follows = known is not None and data.beams is None
-    size = TRACKED if follows else BLOCK
+    size = TRACKED if follows else None
     parts = [clean(*part) for part in blocks(data, count, size)]
     search = partial(_paths, paths=paths, grid=grid, refinement=refinement)
     if known is not None and follows:

@@ -58,7 +58,7 @@ def test_calling_a_row_calls_its_function_on_what_it_needs(rng, name):
     drawn = draw_links(rng, 4, tx_antennas=16, rx_antennas=1, paths=2, snr_db=20.0)
     normals = crb_normals(paths=2, snapshots=6, tx_antennas=16, rx_antennas=1)
     offers = drawn._asdict() | {
-        "paths": 2, "grid": 32, "start": None, "tx_antennas": 16, "rx_antennas": 1,
+        "paths": 2, "grid": 32, "start": None, "last": False, "tx_antennas": 16, "rx_antennas": 1,
         "normals": rng.standard_normal((4, normals)),
     }  # fmt: skip
     row = ESTIMATORS[name]

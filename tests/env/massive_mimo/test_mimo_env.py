@@ -468,7 +468,7 @@ class TestPlanning:
             clairvoyant(MassiveMIMO(MassiveMIMOConfig(tracker="one-sigma", energy_budget=0.5)), episodes=1, seed=0)
 
     def test_options_are_checked(self):
-        with pytest.raises(ValueError, match="`beam_error` must be one of"):
+        with pytest.raises(ValueError, match="`beam_error` must be none or sigma, got"):
             Myopic("two")
         with pytest.raises(ValueError, match=r"`share` must lie in \[0, 1\], got 1.5"):
             ConstantShare(share=1.5)

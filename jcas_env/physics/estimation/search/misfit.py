@@ -12,7 +12,7 @@ from .newton import Fit, ridge_floor
 
 
 def excess(pilots: Pilots, state: Fit) -> Array:
-    """Whether a link's residual is more than noise, :func:`above_noise`, (links,) bool (spec estimation 2.6)."""
+    """Whether a link's residual is more than noise, :func:`above_noise`, (links,) bool [-] (spec estimation 2.6)."""
     return above_noise(pilots, state.cost, (state.aod_cos, state.aoa_cos), state.gains, state.ridge)
 
 

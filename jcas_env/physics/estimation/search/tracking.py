@@ -185,8 +185,8 @@ def slope_and_curvature(data: View, gains: Gains) -> tuple[Array, Array]:
     return slope, inner * weight
 
 
-def newton_step(data: View, gains: Gains, damping: float) -> tuple[Array, Array]:
-    """Step (angles, links) of the angles, :func:`.newton.newton_step`, and how much it lowers the cost, (links,) [-].
+def tracking_step(data: View, gains: Gains, damping: float) -> tuple[Array, Array]:
+    """Step (angles, links) of the angles, :func:`.newton.tracking_step`, and how much it lowers the cost, (links,) [-].
 
     ``damping`` is mu (spec estimation 2.6).
     """
@@ -265,7 +265,7 @@ def _next_step(pilots: Pilots, last: Step, on: Array, count: int) -> Step:
 def _step_from(pilots: Pilots, data: View, angles: tuple[Array, Array], ridge: Array, count: int) -> Step:
     xp = array_namespace(ridge)
     gains = eliminated(data, pilots.energy, ridge.T)
-    move, drop = newton_step(data, gains, START_DAMPING * 0.2 ** (count - 1))
+    move, drop = tracking_step(data, gains, START_DAMPING * 0.2 ** (count - 1))
     return Step(
         *angles,
         seen=data.seen,
