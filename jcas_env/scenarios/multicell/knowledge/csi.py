@@ -70,6 +70,7 @@ def knowledge_of(config: MultiCellConfig, links: LinkEstimate, truth: Array, cel
     # An estimate with as much error as power tells nothing, and neither does one without power: error 1.
     known = xp.sum(xp.abs(own) ** 2, axis=(-2, -1))
     error = serving_link(links.error[..., None], cell)[..., 0]
+    told = error < known
     return Csi(
         channel=effective,
         combiner=w,
@@ -84,6 +85,6 @@ def knowledge_of(config: MultiCellConfig, links: LinkEstimate, truth: Array, cel
             prior_variance=config.prior_variance,
             kind=config.positioning_gain,
         ),
-        error=xp.where(error < known, error / xp.where(known > 0, known, 1.0), xp.ones_like(known)),
+        error=xp.where(told, error / xp.where(told, known, 1.0), xp.ones_like(known)),
         nmse=xp.sum(xp.abs(own - true) ** 2, axis=(-2, -1)) / xp.sum(xp.abs(true) ** 2, axis=(-2, -1)),
     )
