@@ -30,8 +30,8 @@ KEEP_OUT = 2.0
 """Least distance between a user and its base station [m] (spec multicell 2.1)."""
 
 
-MOST_SUBCARRIERS = 10**6
-"""Counts of whole subcarriers and their sums are exact in single precision up to 1.6e7 [-]."""
+MOST_SUBCARRIERS = 10**5
+"""Whole subcarriers whose band, a sum in single precision, still fits the budget to that precision [-]."""
 
 PEAK_EFFICIENCY = 100.0
 """More than any data rate over its band [bit/s/Hz]: by it the packets of a slot are bounded before rates are known."""
@@ -69,9 +69,9 @@ class MultiCellConfig(Configuration):
     ] = None
     """(clusters, paths per cluster, angular spread [deg]): scattered angles gather in clusters; replaces
     ``paths`` by the product. None: independent angles."""
-    noise_density_dbm_hz: Annotated[float, Number(-220.0, -100.0)] = -174.0
+    noise_density_dbm_hz: Annotated[float, Number(-220.0, -130.0)] = -174.0
     """Thermal noise power density [dBm/Hz]."""
-    noise_figure_db: Annotated[float, Number(-20.0, 60.0)] = 7.0
+    noise_figure_db: Annotated[float, Number(-20.0, 40.0)] = 7.0
     """Noise figure of a user's receiver [dB]."""
 
     power_budget: Annotated[float, Number(1e-6, 1e6)] = 10.0
@@ -164,7 +164,7 @@ class MultiCellConfig(Configuration):
     """Probability that a clear line of sight is blocked in the next slot."""
     blockage_leave: Annotated[float, Number(0.0, 1.0)] = 0.1
     """Probability that a blocked line of sight is clear in the next slot."""
-    blockage_loss_db: Annotated[float, Number(0.0, 100.0)] = 15.0
+    blockage_loss_db: Annotated[float, Number(0.0, 60.0)] = 15.0
     """Loss of a blocked line of sight [dB]."""
 
     queues: Annotated[bool, Boolean()] = False

@@ -106,7 +106,8 @@ def _errors(config: MultiCellConfig, links: LinkEstimate, air: Air, cell: Array)
     own = serving_link(links.estimate.channel, cell, config.crowd)
     known = _energy(own)
     error = serving_link(links.error[..., None], cell, config.crowd)[..., 0]
-    expected = xp.where(error < known, error / xp.where(known > 0, known, 1.0), xp.ones_like(known))
+    told = error < known
+    expected = xp.where(told, error / xp.where(told, known, 1.0), xp.ones_like(known))
     return expected, _true_error(own, serving_link(air.channel, cell, config.crowd))
 
 
