@@ -25,12 +25,15 @@ import numpy as np
 
 STEEP = 6.0
 """Slope of the left line; any value above 1, the largest slope of the softplus, is valid."""
-STAGES = ((1e-1, 1e-1), (1e-2, 2e-2), (5e-4, 4e-3))
+STAGES = ((1e-2, 4e-2), (5e-4, 6e-3))
 """Barrier weight, relative to the value of one nat, and temperature of the softened minimum, stage by stage."""
-NEWTON_STEPS = 8
-"""Most Newton steps of a stage."""
-BACKTRACKS = 12
-"""Most times that a step is shortened, by 0.4 each."""
+NEWTON_STEPS = 9
+"""Most evaluations of the relaxation of a node."""
+CENTRED = 0.3
+"""Newton decrement, over the walls' weight, at which the next stage is due."""
+MARGIN, TAU0, SIGMA, FRACTION, LONGEST = 0.1, 0.1, 0.1, 0.95, 3.0
+BLOCK = 256
+"""Nodes that are worked on together, so that they fit the cache."""
 SWEEPS = 2
 """Sweeps of interval propagation."""
 NARROW = 1e-7
@@ -80,6 +83,8 @@ class Relaxed(NamedTuple):
     """(..., users): z at the point."""
     envelope: np.ndarray
     """(..., users): c(z) - ln(1 + e^z), how much the envelope gives away, times the worth."""
+    line: tuple
+    line: tuple
 
 
 def softplus(z: np.ndarray) -> np.ndarray:
@@ -155,7 +160,7 @@ def _lines(box: Box) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _soft_minimum(
-    slope: np.ndarray, intercept: np.ndarray, z: np.ndarray, temperature: float
+    slope: np.ndarray, intercept: np.ndarray, z: np.ndarray, temperature: float | np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Softened least line at z, and the weights of the three: (..., users) and (3, ..., users)."""
     line = slope * z + intercept
@@ -165,117 +170,158 @@ def _soft_minimum(
     return least - temperature * np.log(total), weight / total
 
 
-class _Barrier(NamedTuple):
-    """The softened relaxation with logarithmic walls, concave in y."""
+class _Program(NamedTuple):
+    """A batch of relaxations, nodes on the last axis."""
 
-    group: Group
+    cross: np.ndarray
+    noise: np.ndarray
+    worth: np.ndarray
     price: np.ndarray
-    """(...,)"""
     slope: np.ndarray
-    """(3, ..., users): of the lines."""
     intercept: np.ndarray
-    """(3, ..., users)"""
     low: np.ndarray
-    """(..., users): wall below y."""
     high: np.ndarray
-    """(..., users): wall above y."""
-    weight: np.ndarray
-    """(..., 1): of the walls [Mbit/s]."""
-    temperature: float
-    """Of the softened minimum."""
+    nat: np.ndarray
+
+
+class _Pair(NamedTuple):
+    y: np.ndarray
+    top: np.ndarray
+    slack: np.ndarray
+    theta: np.ndarray
+    below: np.ndarray
+    above: np.ndarray
+
+
+class _Best(NamedTuple):
+    bound: np.ndarray
+    value: np.ndarray
+    y: np.ndarray
+    z: np.ndarray
+    pull: np.ndarray
+    tangent: np.ndarray
+    offset: np.ndarray
 
 
 def solve_relaxation(group: Group, price: np.ndarray, box: Box, start: np.ndarray) -> Relaxed:
-    """Maximise the relaxation over the box by a barrier method, all nodes at once.
-
-    ``price`` (...,) [Mbit/s per unit power density]; ``start`` (..., users) is moved into the box.
-    """
     slope, intercept = _lines(box)
     width = np.maximum(box.high - box.low, NARROW)
     low, high = box.low, box.low + width
-    y = np.clip(start, low + 0.02 * width, high - 0.02 * width)  # walls have no slope on themselves
+    y = np.clip(start, low + MARGIN * width, high - MARGIN * width)  # walls have no slope on themselves
     nat = group.worth.sum(axis=-1) / np.maximum(group.present.sum(axis=-1), 1)
     nat = np.where(nat > 0, nat, 1.0)
-    for weight, temperature in STAGES:
-        y = _climb(_Barrier(group, price, slope, intercept, low, high, weight * nat[..., None], temperature), y)
-    return _tangent(group, price, (slope, intercept), y)
+    parts = []
+    for begin in range(0, len(y), BLOCK):
+        some = slice(begin, begin + BLOCK)
+
+        def last(value: np.ndarray, some: slice = some) -> np.ndarray:
+            return np.ascontiguousarray(np.moveaxis(value[some], 0, -1))
+
+        def lines(value: np.ndarray, some: slice = some) -> np.ndarray:
+            return np.ascontiguousarray(np.swapaxes(value[:, some], -1, -2))
+
+        goal = _Program(
+            last(group.cross), last(group.noise), last(group.worth), last(price[:, None] * group.present),
+            lines(slope), lines(intercept), last(low), last(high), nat[some],
+        )
+        parts.append(_interior(goal, last(y)))
+    b = _Best(*(np.concatenate([np.moveaxis(a, -1, 0) for a in v]) for v in zip(*parts)))
+    cover = (slope * b.z + intercept).min(axis=0) - softplus(b.z)
+    return Relaxed(b.y, b.value, b.pull, b.z, group.worth * cover, (b.tangent, b.offset))
 
 
-def _tangent(group: Group, price: np.ndarray, lines: tuple[np.ndarray, np.ndarray], y: np.ndarray) -> Relaxed:
-    """F and its gradient at y, for the combination of the lines that the softened minimum has there."""
-    slope, intercept = lines
-    z, share = log_sinr(group, y)
-    _, theta = _soft_minimum(slope, intercept, z, STAGES[-1][1])
-    tangent, offset = (theta * slope).sum(axis=0), (theta * intercept).sum(axis=0)
-    power = group.present * np.exp(y)
-    pull = group.worth * tangent
-    gradient = pull - (pull[..., None, :] @ share)[..., 0, :] - price[..., None] * power
-    value = (group.worth * (tangent * z + offset)).sum(axis=-1) - price * power.sum(axis=-1)
-    cover = (slope * z + intercept).min(axis=0) - softplus(z)
-    return Relaxed(y, value, gradient, z, group.worth * cover)
-
-
-def _climb(goal: _Barrier, y: np.ndarray) -> np.ndarray:
-    """Damped Newton steps from y; each node stops alone."""
-    now, moving = _merit(goal, y), np.ones(y.shape[:-1], dtype=bool)
-    for _ in range(NEWTON_STEPS):
-        step, decrement = _newton(goal, y)
-        # 95 % of the way to the nearest wall at most: on it the logarithm has no value.
-        length = np.where(moving, np.minimum(1.0, 0.95 * _way_to_walls(goal, y, step)), 0.0)
-        for _ in range(BACKTRACKS):
-            trial = _merit(goal, y + length[..., None] * step)
-            # Near the maximum a gain is smaller than the rounding of the values that are compared.
-            better = trial >= now + 0.1 * length * decrement - 1e-12 * np.abs(now)
-            if better.all():
-                break
-            length = np.where(better, length, 0.4 * length)
-        y, now = y + length[..., None] * step, trial
-        # What is left to gain is far less than what the walls themselves give away.
-        moving = moving & (decrement > 1e-3 * goal.weight[..., 0])
-        if not moving.any():
+def _interior(goal: _Program, y: np.ndarray) -> _Best:
+    users, nodes = y.shape
+    line = goal.slope * _sinr(goal, y)[0] + goal.intercept
+    top = line.min(axis=0) - TAU0
+    slack = line - top
+    theta = 1.0 / slack
+    theta = theta / theta.sum(axis=0)
+    wall = goal.nat * TAU0
+    state = _Pair(y, top, slack, theta, wall / (y - goal.low), wall / (goal.high - y))
+    best = None
+    for it in range(NEWTON_STEPS + 1):
+        z, share, power = _sinr(goal, state.y)
+        line = goal.slope * z + goal.intercept
+        tangent = (state.theta * goal.slope).sum(axis=0)
+        offset = (state.theta * goal.intercept).sum(axis=0)
+        pull = goal.worth * tangent
+        spent = goal.price * power
+        drained = (pull[:, None] * share).sum(axis=0)
+        gradient = pull - drained - spent
+        to_low, to_high = state.y - goal.low, goal.high - state.y
+        value = (goal.worth * (tangent * z + offset) - spent).sum(axis=0)
+        bound = value + np.maximum(-gradient * to_low, gradient * to_high).sum(axis=0)
+        new = _Best(bound, value, state.y, z, gradient, tangent, offset)
+        best = new if best is None else _Best(*(np.where(bound < best.bound, a, b) for a, b in zip(new, best)))
+        found = (goal.worth * line.min(axis=0) - spent).sum(axis=0)
+        if it == NEWTON_STEPS or (best.bound - found <= 1e-3 * goal.nat).all():
             break
-    return y
+        state = _step(goal, state, share, line, spent, drained, pull, gradient, to_low, to_high)
+    return best
 
 
-def _merit(goal: _Barrier, y: np.ndarray) -> np.ndarray:
-    """Value of the softened relaxation and its walls, (...,)."""
-    group = goal.group
-    z, _ = log_sinr(group, y)
-    soft, _ = _soft_minimum(goal.slope, goal.intercept, z, goal.temperature)
-    walls = goal.weight * (np.log(y - goal.low) + np.log(goal.high - y))
-    return (group.worth * soft + walls).sum(axis=-1) - goal.price * (group.present * np.exp(y)).sum(axis=-1)
+def _step(goal, state, share, line, spent, drained, pull, gradient, to_low, to_high):
+    users = len(pull)
+    mean = ((state.theta * state.slack).sum(axis=(0, 1)) + (state.below * to_low + state.above * to_high).sum(axis=0) / goal.nat) / (5.0 * users)
+    tau = SIGMA * mean
+    wall = tau * goal.nat
+    weight = state.theta / state.slack
+    residual = line - state.top - state.slack
+    a = tau / state.slack - state.theta - weight * residual
+    total = weight.sum(axis=0)
+    ws = weight * goal.slope
+    s1 = ws.sum(axis=0)
+    lack = 1.0 - state.theta.sum(axis=0) - a.sum(axis=0)
+    const = goal.worth * ((goal.slope * a).sum(axis=0) + s1 * lack / total)
+    curve = goal.worth * np.maximum((ws * goal.slope).sum(axis=0) - s1 * s1 / total, 0.0)
+    right = gradient + const - (const[:, None] * share).sum(axis=0) + wall / to_low - wall / to_high
+    diagonal = curve + drained + spent + state.below / to_low + state.above / to_high
+    weighted = (curve - pull)[:, None] * share
+    hessian = np.empty_like(share)
+    for k in range(users):
+        row = hessian[k, : k + 1]
+        np.einsum("un,ukn->kn", share[:, k], weighted[:, : k + 1], out=row)
+        row -= curve[k] * share[k, : k + 1] + curve[: k + 1] * share[: k + 1, k]
+        row[k] += diagonal[k]
+    dy = _solve(hessian, right)
+    q = dy - (share * dy).sum(axis=1)
+    dtop = (lack + s1 * q) / total
+    dslack = residual + goal.slope * q - dtop
+    dtheta = tau / state.slack - state.theta - weight * dslack
+    dbelow = wall / to_low - state.below - state.below / to_low * dy
+    dabove = wall / to_high - state.above + state.above / to_high * dy
+    fall = np.maximum((-dslack / state.slack).max(axis=(0, 1)), np.maximum(-dy / to_low, dy / to_high).max(axis=0))
+    primal = np.minimum(FRACTION / np.maximum(fall, FRACTION), LONGEST / np.maximum(np.abs(dy).max(axis=0), LONGEST))
+    fall = np.maximum((-dtheta / state.theta).max(axis=(0, 1)), np.maximum(-dbelow / state.below, -dabove / state.above).max(axis=0))
+    dual = FRACTION / np.maximum(fall, FRACTION)
+    theta = state.theta + dual * dtheta
+    return _Pair(state.y + primal * dy, state.top + primal * dtop, state.slack + primal * dslack, theta / theta.sum(axis=0), state.below + dual * dbelow, state.above + dual * dabove)
 
 
-def _newton(goal: _Barrier, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    r"""Newton step (..., users) and its decrement, step times gradient (...,).
+def _sinr(goal, y):
+    power = np.exp(y)
+    share = goal.cross * power
+    level = share.sum(axis=1) + goal.noise
+    share *= (1.0 / level)[:, None]
+    return y - np.log(level), share, power
 
-    With the shares :math:`s_{uk}` of :func:`log_sinr`, :math:`\partial z / \partial y = I - s` and
-    :math:`\nabla^2 z_u = -\mathrm{diag}(s_u) + s_u s_u^T`; pull and curve are the first and (negative) second
-    derivative of the softened minimum, times the worth. The negative Hessian is solved with.
+
+def _solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Solutions of positive definite systems, (users, users, nodes) and (users, nodes), by elimination.
+
+    The lower triangle is read and overwritten. The nodes are on the last axis: users are few.
     """
-    group, slope = goal.group, goal.slope
-    z, share = log_sinr(group, y)
-    _, theta = _soft_minimum(slope, goal.intercept, z, goal.temperature)
-    tangent = (theta * slope).sum(axis=0)
-    bend = ((theta * slope**2).sum(axis=0) - tangent**2) / goal.temperature
-    pull, curve = group.worth * tangent, group.worth * bend
-
-    spent = goal.price[..., None] * group.present * np.exp(y)
-    below, above = 1.0 / (y - goal.low), 1.0 / (goal.high - y)
-    drained = (pull[..., None, :] @ share)[..., 0, :]
-    gradient = pull - drained - spent + goal.weight * (below - above)
-
-    identity = np.eye(y.shape[-1])
-    jacobian = identity - share
-    hessian = np.swapaxes(jacobian, -1, -2) @ (curve[..., :, None] * jacobian)
-    hessian = hessian - np.swapaxes(share, -1, -2) @ (pull[..., :, None] * share)
-    diagonal = drained + spent + goal.weight * (below**2 + above**2)
-    step = np.linalg.solve(hessian + diagonal[..., None] * identity, gradient[..., None])[..., 0]
-    return step, (step * gradient).sum(axis=-1)
-
-
-def _way_to_walls(goal: _Barrier, y: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """Length of the step at which the first wall is reached, (...,)."""
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        room = np.where(step > 0, (goal.high - y) / step, np.where(step < 0, (goal.low - y) / step, np.inf))
-    return room.min(axis=-1)
+    users = len(right)
+    x = right.copy()
+    pivots = []
+    for k in range(users):
+        inverse = 1.0 / matrix[k, k]
+        pivots.append(inverse)
+        factor = matrix[k + 1 :, k] * inverse
+        for i in range(k + 1, users):
+            matrix[i, k + 1 : i + 1] -= factor[i - k - 1] * matrix[k + 1 : i + 1, k]
+        x[k + 1 :] -= factor * x[k]
+    for k in reversed(range(users)):
+        x[k] = x[k] * pivots[k] - ((matrix[k + 1 :, k] * pivots[k]) * x[k + 1 :]).sum(axis=0)
+    return x

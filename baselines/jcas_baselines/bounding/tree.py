@@ -14,7 +14,7 @@ import numpy as np
 
 from jcas_env.tree import take, tree_map
 
-from .relaxation import Box, Group, Relaxed, propagate, solve_relaxation, true_value
+from .relaxation import Box, Group, Relaxed, propagate, softplus, solve_relaxation, true_value
 
 ROUNDING = 1e-11
 """Added to a node's bound, relative to the sum of its terms' magnitudes, for what rounding may have lost."""
@@ -178,16 +178,21 @@ def _tangent_over_box(group: Group, box: Box, found: Relaxed, ends: _Ends, band_
 
 
 def _cut(box: Box, found: Relaxed) -> tuple[np.ndarray, np.ndarray]:
-    """User whose envelope gives most away, and the SINR at which its interval is split, (nodes,) each.
+    r"""User whose interval is split, and the SINR at which, (nodes,) each.
 
-    That is the relaxation's own; but not above 2 where the interval reaches down to where the softplus is curved,
-    and each half keeps a fifth of the interval, so that it shrinks whatever the relaxation says.
+    The user is the one whose envelope gives most away, times the width of its interval. The cut is half way between the
+    relaxation's own SINR, though not above 2 where the interval reaches down to where the softplus is curved, and where
+    the chord of slope s is furthest above the softplus, :math:`\ln(s / (1 - s))`. Each half keeps a fifth of the
+    interval, so that it shrinks whatever the relaxation says.
     """
-    user = found.envelope.argmax(axis=-1)
+    width = box.most - box.least
+    user = (found.envelope * np.where(np.isfinite(width), width, 0.0)).argmax(axis=-1)
     pick = np.arange(len(user)), user
-    cut = np.where(box.least[pick] < 1.0, np.minimum(found.sinr[pick], 2.0), found.sinr[pick])
-    room = box.most[pick] - box.least[pick]
-    return user, np.clip(cut, box.least[pick] + 0.2 * room, box.most[pick] - 0.2 * room)
+    least, most, room = box.least[pick], box.most[pick], width[pick]
+    own = np.where(least < 1.0, np.minimum(found.sinr[pick], 2.0), found.sinr[pick])
+    slope = np.clip((softplus(most) - softplus(least)) / np.maximum(room, 1e-9), 1e-9, 1.0 - 1e-9)
+    cut = 0.5 * (own + np.log(slope / (1.0 - slope)))
+    return user, np.clip(cut, least + 0.2 * room, most - 0.2 * room)
 
 
 def _children(parents: Nodes) -> Nodes:
