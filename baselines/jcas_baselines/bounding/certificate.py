@@ -14,7 +14,7 @@ from jcas_env.tree import take
 
 from .coupling import Network, couple, equal_split
 from .descent import lowest_bound
-from .prices import Setting, UnitPrices, UnitShares, price_units
+from .prices import Setting, UnitShares, open_market, price_band, worth_of_a_nat
 from .units import ShareRange, Slots, Units, units_of
 
 SUM_ROUNDING = 1e-9
@@ -38,35 +38,74 @@ def certify(slots: Slots, share: ShareRange, setting: Setting, *, spend_all: boo
     return np.minimum(separate, coupling_bound(network, separate)) * (1.0 + SUM_ROUNDING), nodes
 
 
+EDGES = (0.0, 0.1, 0.35)
+"""Where a unit's interval of shares is cut, from its lower end, over its length: there floors leave ever more room."""
+
+
 def separate_bound(units: Units, share: ShareRange, setting: Setting) -> tuple[np.ndarray, np.ndarray]:
     r"""Bound with the least interference of other cells [Mbit/s], and number of nodes, (elements,) each.
 
-    With prices tuned to a share the bound on a cell is linear in its :math:`\beta`; where shares are free there are two
-    such lines, tuned to both ends, and :func:`highest_of_lowest` is the bound over all shares.
     """
     cells = share.low.shape[-1]
-    ends = [part.ravel() for part in (share.low, share.high)]
-    widest = service_shares(*ends)
-    lines, nodes = [], np.zeros(widest.shape, dtype=np.int64)
-    for tuned in ends if share.free else ends[:1]:
-        prices = _price_in_chunks(
-            units, UnitShares(np.maximum(service_shares(tuned, tuned), TUNED_SHARE), widest), setting
-        )
-        nodes = nodes + prices.nodes
-        at_ends = [(prices.power + prices.band) * service_shares(end, end) + prices.rest for end in ends]
-        lines.append([np.reshape(unit, (-1, 2)).sum(axis=-1) for unit in at_ends])
-    bound = highest_of_lowest(np.asarray(lines)).reshape(-1, cells).sum(axis=-1)
-    return bound, nodes.reshape(len(bound), -1).sum(axis=-1)
-
-
-def _price_in_chunks(units: Units, shares: UnitShares, setting: Setting) -> UnitPrices:
-    """Prices of all units, ``CHUNK`` at a time."""
-    count = len(shares.tuned)
+    count = share.low.size
+    per = max(1, CHUNK // 2)
     parts = []
-    for begin in range(0, count, CHUNK):
-        some = slice(begin, min(begin + CHUNK, count))
-        parts.append(price_units(units.part(some.start, some.stop), take(shares, some), setting))
-    return UnitPrices(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+    for begin in range(0, count, per):
+        end = min(begin + per, count)
+        low, high = share.low.ravel()[begin:end], share.high.ravel()[begin:end]
+        parts.append(_cells_bound(units.part(2 * begin, 2 * end), low, high, share.free, setting))
+    bound, nodes = (np.concatenate(p).reshape(-1, cells).sum(axis=-1) for p in zip(*parts, strict=True))
+    return bound, nodes
+
+
+def _cells_bound(units, low, high, free, setting):
+    """(cells,) each."""
+    least, most = service_shares(1 - (1 - low), 1 - (1 - high)), None
+    small = np.stack([1.0 - high, low], -1).ravel()
+    large = np.stack([1.0 - low, high], -1).ravel()
+    if free:
+        cuts = [small + e * (large - small) for e in EDGES]
+        tuned = np.concatenate([large, cuts[0], cuts[1]])
+        widest = np.concatenate([large, cuts[1], cuts[2]])
+        everything = units.repeated(3)
+    else:
+        tuned = widest = large
+        everything = units
+    shares = UnitShares(np.maximum(tuned, TUNED_SHARE), widest)
+    market = open_market(everything, shares, setting)
+    closed = setting.tolerance * worth_of_a_nat(everything)
+    kinds = len(tuned) // len(large)
+    def by(v): return v.reshape(kinds, -1, 2)
+    if free:
+        value, per_share = by(market.value), by(market.price + market.band)
+        other = slice(None, None, -1)
+        # Ends: the service with the large share, and the other one on its least; each at (cell, large service).
+        end1 = value[0] + value[1][:, other]
+        step = (cuts[1] - cuts[0]).reshape(-1, 2)[:, other]
+        end2 = value[0] - per_share[0] * step + value[2][:, other]
+        base = by(closed * tuned)[0].sum(-1, keepdims=True)
+        target = np.maximum(end1, end2).max(-1, keepdims=True) + base
+        s1, s2 = target - end1, target - end2
+        tol = np.stack([0.5 * np.minimum(s1, s2), 0.5 * s1[:, other], 0.5 * s2[:, other]])
+        tolerance = np.maximum(tol.ravel() / np.maximum(np.concatenate([large, cuts[1], cuts[2]]), TUNED_SHARE), closed)
+    else:
+        tolerance = closed
+    prices = price_band(market, shares, tolerance, setting)
+    slope, rest = by(prices.power + prices.band), by(prices.rest)
+    big = large.reshape(-1, 2)
+    nodes = by(prices.nodes).sum(axis=(0, 2))
+    if not free:
+        return (slope[0] * big + rest[0]).sum(-1), nodes
+    cuts = [c.reshape(-1, 2) for c in cuts]
+    def line(kind, share): return slope[kind] * share + rest[kind]
+    bounds = []
+    # The share of a service grows from piece to piece as that of the other falls.
+    for kind, begin, end in ((1, cuts[0], cuts[1]), (2, cuts[1], cuts[2])):
+        for at in (begin, end):
+            bounds.append(line(kind, at) + line(0, (1.0 - at)[:, other])[:, other])
+    for at in (cuts[2], (1.0 - cuts[2])[:, other]):
+        bounds.append(line(0, at) + line(0, (1.0 - at)[:, other])[:, other])
+    return np.max(bounds, axis=(0, 2)), nodes
 
 
 def coupling_bound(network: Network, known: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ end. Any convex combination of the three, with slope B and intercept t, lies abo
 .. math:: \varphi - \mu \mathbf 1^T p \;\le\; F(y) + \sum_k \max\big(G_k (l_k - y_k),\, G_k (\bar l_k - y_k)\big), \quad
           F = \sum_u h_u (B_u z_u + t_u) - \mu \mathbf 1^T e^y, \; G = \nabla F
 
-Newton's method only chooses y and the combination, so its accuracy matters for tightness alone
+The interior-point method only chooses y and the combination, so its accuracy matters for tightness alone
 (spec bound 3, R4).
 """
 
@@ -23,15 +23,24 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jcas_env.tree import tree_map
+
 STEEP = 6.0
 """Slope of the left line; any value above 1, the largest slope of the softplus, is valid."""
-STAGES = ((1e-2, 4e-2), (5e-4, 6e-3))
-"""Barrier weight, relative to the value of one nat, and temperature of the softened minimum, stage by stage."""
-NEWTON_STEPS = 9
-"""Most evaluations of the relaxation of a node."""
-CENTRED = 0.3
-"""Newton decrement, over the walls' weight, at which the next stage is due."""
-MARGIN, TAU0, SIGMA, FRACTION, LONGEST = 0.1, 0.1, 0.1, 0.95, 3.0
+NEWTON_STEPS = 8
+"""Most steps of the interior-point method."""
+MARGIN = 0.1
+"""Least distance of a start from the walls, over the box's width."""
+FIRST = 0.1
+"""First complementarity [nats]."""
+CENTRING = 0.1
+"""Complementarity that a step aims at, over what there is."""
+FRACTION, LONGEST = 0.95, 3.0
+"""Part of the way to the nearest wall that a step goes at most, and its length in y."""
+LEAST_WEIGHT = 1e-12
+"""Multipliers stay positive."""
+ACCURACY, COARSE = 1e-3, 0.03
+"""A node is done within so many nats of its relaxation, or this part of its distance from the target."""
 BLOCK = 256
 """Nodes that are worked on together, so that they fit the cache."""
 SWEEPS = 2
@@ -83,8 +92,6 @@ class Relaxed(NamedTuple):
     """(..., users): z at the point."""
     envelope: np.ndarray
     """(..., users): c(z) - ln(1 + e^z), how much the envelope gives away, times the worth."""
-    line: tuple
-    line: tuple
 
 
 def softplus(z: np.ndarray) -> np.ndarray:
@@ -159,152 +166,237 @@ def _lines(box: Box) -> tuple[np.ndarray, np.ndarray]:
     return slope, intercept
 
 
-def _soft_minimum(
-    slope: np.ndarray, intercept: np.ndarray, z: np.ndarray, temperature: float | np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Softened least line at z, and the weights of the three: (..., users) and (3, ..., users)."""
-    line = slope * z + intercept
-    least = line.min(axis=0)
-    weight = np.exp((least - line) / temperature)
-    total = weight.sum(axis=0)
-    return least - temperature * np.log(total), weight / total
-
-
 class _Program(NamedTuple):
-    """A batch of relaxations, nodes on the last axis."""
+    """A batch of relaxations, nodes on the last axis: what is small is worked on fastest so."""
 
     cross: np.ndarray
+    """(users, users, nodes)"""
     noise: np.ndarray
+    """(users, nodes)"""
     worth: np.ndarray
+    """(users, nodes)"""
+    present: np.ndarray
+    """(users, nodes): 1 or 0."""
     price: np.ndarray
+    """(users, nodes): of power, 0 for who is absent."""
     slope: np.ndarray
+    """(3, users, nodes): of the lines."""
     intercept: np.ndarray
+    """(3, users, nodes)"""
     low: np.ndarray
+    """(users, nodes): wall below y."""
     high: np.ndarray
+    """(users, nodes): wall above y."""
     nat: np.ndarray
+    """(nodes,): what a nat of one user is worth [Mbit/s]."""
+    target: np.ndarray
+    """(nodes,): bound that is good enough [Mbit/s]."""
 
 
 class _Pair(NamedTuple):
+    """Primal and dual variables, (users, nodes); of the three lines (3, users, nodes)."""
+
     y: np.ndarray
     top: np.ndarray
+    """What is earned, over the worth; below all lines."""
     slack: np.ndarray
+    """From there to the lines."""
     theta: np.ndarray
+    """Weights of the lines, of sum 1."""
     below: np.ndarray
+    """Multiplier of the wall below [Mbit/s]."""
     above: np.ndarray
 
 
-class _Best(NamedTuple):
+class _Found(NamedTuple):
+    """A tangent of every node and the bound that it gives."""
+
     bound: np.ndarray
+    """(nodes,)"""
     value: np.ndarray
+    """(nodes,)"""
     y: np.ndarray
+    """(users, nodes)"""
     z: np.ndarray
+    """(users, nodes)"""
+    gradient: np.ndarray
+    """(users, nodes)"""
+
+
+class _Slopes(NamedTuple):
+    """What a Newton step is made of, at a point."""
+
+    share: np.ndarray
+    """(users, users, nodes): of each interferer, see :func:`log_sinr`."""
+    line: np.ndarray
+    """(3, users, nodes): the lines' values."""
     pull: np.ndarray
-    tangent: np.ndarray
-    offset: np.ndarray
+    """(users, nodes): slope in z, times the worth."""
+    drained: np.ndarray
+    """(users, nodes): s^T pull."""
+    spent: np.ndarray
+    """(users, nodes): price of the power."""
+    gradient: np.ndarray
+    """(users, nodes)"""
 
 
-def solve_relaxation(group: Group, price: np.ndarray, box: Box, start: np.ndarray) -> Relaxed:
+def solve_relaxation(group: Group, price: np.ndarray, box: Box, start: np.ndarray, target: np.ndarray) -> Relaxed:
+    """Maximise the relaxation over the box by a primal-dual interior-point method, all nodes at once.
+
+    ``price`` (nodes,) [Mbit/s per unit power density]; ``start`` (nodes, users) is moved into the box. A node whose
+    bound comes down to its ``target`` (nodes,) is worked on no more.
+    """
     slope, intercept = _lines(box)
     width = np.maximum(box.high - box.low, NARROW)
-    low, high = box.low, box.low + width
-    y = np.clip(start, low + MARGIN * width, high - MARGIN * width)  # walls have no slope on themselves
-    nat = group.worth.sum(axis=-1) / np.maximum(group.present.sum(axis=-1), 1)
-    nat = np.where(nat > 0, nat, 1.0)
-    parts = []
+    size = group.present.sum(axis=-1)
+    nat = group.worth.sum(axis=-1) / np.maximum(size, 1)
+    every = _Program(
+        group.cross,
+        group.noise,
+        group.worth,
+        group.present.astype(float),
+        price[:, None] * group.present,
+        np.moveaxis(slope, 0, 1),
+        np.moveaxis(intercept, 0, 1),
+        box.low,
+        box.low + width,
+        np.where(nat > 0, nat, 1.0),
+        target,
+    )
+    # On a wall the multipliers have no value.
+    y = np.clip(start, every.low + MARGIN * width, every.high - MARGIN * width)
+    value, sinr, gradient = np.zeros(len(y)), np.zeros_like(y), np.zeros_like(y)
+    order = np.argsort(size, kind="stable")
     for begin in range(0, len(y), BLOCK):
-        some = slice(begin, begin + BLOCK)
-
-        def last(value: np.ndarray, some: slice = some) -> np.ndarray:
-            return np.ascontiguousarray(np.moveaxis(value[some], 0, -1))
-
-        def lines(value: np.ndarray, some: slice = some) -> np.ndarray:
-            return np.ascontiguousarray(np.swapaxes(value[:, some], -1, -2))
-
-        goal = _Program(
-            last(group.cross), last(group.noise), last(group.worth), last(price[:, None] * group.present),
-            lines(slope), lines(intercept), last(low), last(high), nat[some],
-        )
-        parts.append(_interior(goal, last(y)))
-    b = _Best(*(np.concatenate([np.moveaxis(a, -1, 0) for a in v]) for v in zip(*parts)))
-    cover = (slope * b.z + intercept).min(axis=0) - softplus(b.z)
-    return Relaxed(b.y, b.value, b.pull, b.z, group.worth * cover, (b.tangent, b.offset))
+        some = order[begin : begin + BLOCK]
+        users = max(int(size[some[-1]]), 1)
+        goal = _Program(*(_nodes_last(part[some], users) for part in every))
+        found = _interior(goal._replace(cross=goal.cross[:users]), _nodes_last(y[some], users))
+        value[some] = found.value
+        for part, of_block in ((y, found.y), (sinr, found.z), (gradient, found.gradient)):
+            part[some, :users] = of_block.T
+    cover = (slope * sinr + intercept).min(axis=0) - softplus(sinr)
+    return Relaxed(y, value, gradient, sinr, group.worth * cover)
 
 
-def _interior(goal: _Program, y: np.ndarray) -> _Best:
-    users, nodes = y.shape
-    line = goal.slope * _sinr(goal, y)[0] + goal.intercept
-    top = line.min(axis=0) - TAU0
-    slack = line - top
-    theta = 1.0 / slack
-    theta = theta / theta.sum(axis=0)
-    wall = goal.nat * TAU0
-    state = _Pair(y, top, slack, theta, wall / (y - goal.low), wall / (goal.high - y))
-    best = None
-    for it in range(NEWTON_STEPS + 1):
-        z, share, power = _sinr(goal, state.y)
-        line = goal.slope * z + goal.intercept
-        tangent = (state.theta * goal.slope).sum(axis=0)
-        offset = (state.theta * goal.intercept).sum(axis=0)
-        pull = goal.worth * tangent
-        spent = goal.price * power
-        drained = (pull[:, None] * share).sum(axis=0)
-        gradient = pull - drained - spent
-        to_low, to_high = state.y - goal.low, goal.high - state.y
-        value = (goal.worth * (tangent * z + offset) - spent).sum(axis=0)
-        bound = value + np.maximum(-gradient * to_low, gradient * to_high).sum(axis=0)
-        new = _Best(bound, value, state.y, z, gradient, tangent, offset)
-        best = new if best is None else _Best(*(np.where(bound < best.bound, a, b) for a, b in zip(new, best)))
-        found = (goal.worth * line.min(axis=0) - spent).sum(axis=0)
-        if it == NEWTON_STEPS or (best.bound - found <= 1e-3 * goal.nat).all():
-            break
-        state = _step(goal, state, share, line, spent, drained, pull, gradient, to_low, to_high)
-    return best
+def _nodes_last(part: np.ndarray, users: int) -> np.ndarray:
+    """(nodes, ..., all users) -> (..., users, nodes); what is one number a node stays so."""
+    return np.ascontiguousarray(np.moveaxis(part[..., :users], 0, -1)) if part.ndim > 1 else part
 
 
-def _step(goal, state, share, line, spent, drained, pull, gradient, to_low, to_high):
-    users = len(pull)
-    mean = ((state.theta * state.slack).sum(axis=(0, 1)) + (state.below * to_low + state.above * to_high).sum(axis=0) / goal.nat) / (5.0 * users)
-    tau = SIGMA * mean
-    wall = tau * goal.nat
-    weight = state.theta / state.slack
-    residual = line - state.top - state.slack
-    a = tau / state.slack - state.theta - weight * residual
-    total = weight.sum(axis=0)
-    ws = weight * goal.slope
-    s1 = ws.sum(axis=0)
-    lack = 1.0 - state.theta.sum(axis=0) - a.sum(axis=0)
-    const = goal.worth * ((goal.slope * a).sum(axis=0) + s1 * lack / total)
-    curve = goal.worth * np.maximum((ws * goal.slope).sum(axis=0) - s1 * s1 / total, 0.0)
-    right = gradient + const - (const[:, None] * share).sum(axis=0) + wall / to_low - wall / to_high
-    diagonal = curve + drained + spent + state.below / to_low + state.above / to_high
-    weighted = (curve - pull)[:, None] * share
-    hessian = np.empty_like(share)
-    for k in range(users):
-        row = hessian[k, : k + 1]
-        np.einsum("un,ukn->kn", share[:, k], weighted[:, : k + 1], out=row)
-        row -= curve[k] * share[k, : k + 1] + curve[: k + 1] * share[: k + 1, k]
-        row[k] += diagonal[k]
-    dy = _solve(hessian, right)
-    q = dy - (share * dy).sum(axis=1)
-    dtop = (lack + s1 * q) / total
-    dslack = residual + goal.slope * q - dtop
-    dtheta = tau / state.slack - state.theta - weight * dslack
-    dbelow = wall / to_low - state.below - state.below / to_low * dy
-    dabove = wall / to_high - state.above + state.above / to_high * dy
-    fall = np.maximum((-dslack / state.slack).max(axis=(0, 1)), np.maximum(-dy / to_low, dy / to_high).max(axis=0))
-    primal = np.minimum(FRACTION / np.maximum(fall, FRACTION), LONGEST / np.maximum(np.abs(dy).max(axis=0), LONGEST))
-    fall = np.maximum((-dtheta / state.theta).max(axis=(0, 1)), np.maximum(-dbelow / state.below, -dabove / state.above).max(axis=0))
-    dual = FRACTION / np.maximum(fall, FRACTION)
-    theta = state.theta + dual * dtheta
-    return _Pair(state.y + primal * dy, state.top + primal * dtop, state.slack + primal * dslack, theta / theta.sum(axis=0), state.below + dual * dbelow, state.above + dual * dabove)
+def _interior(goal: _Program, y: np.ndarray) -> _Found:
+    """The tangent with the least bound of all iterates from y."""
+    line = goal.slope * _shares(goal, y)[0] + goal.intercept
+    top = line.min(axis=0) - FIRST
+    theta = 1.0 / (line - top)
+    wall = FIRST * goal.nat
+    state = _Pair(y, top, line - top, theta / theta.sum(axis=0), wall / (y - goal.low), wall / (goal.high - y))
+    rest = np.arange(y.shape[-1])
+    every: _Found | None = None
+    best: _Found | None = None
+    for step in range(NEWTON_STEPS + 1):
+        new, slopes, earned = _tangent(goal, state)
+        best = new if best is None else _Found(*(np.where(new.bound < best.bound, a, b) for a, b in zip(new, best, strict=True)))
+        every = tree_map(np.copy, best) if every is None else every
+        enough = np.maximum(ACCURACY * goal.nat, COARSE * np.where(goal.target > -np.inf, earned - goal.target, 0.0))
+        done = (best.bound <= goal.target) | (best.bound - earned <= enough)
+        if step == NEWTON_STEPS or done.all():
+            done = np.ones_like(done)
+        if done.mean() > 0.25:
+            for part, of_rest in zip(every, best, strict=True):
+                part[..., rest[done]] = of_rest[..., done]
+            if done.all():
+                break
+            left = ~done
+            rest = rest[left]
+            goal, state, slopes, best = (
+                type(part)(*(value[..., left] for value in part)) for part in (goal, state, slopes, best)
+            )
+        state = _advance(goal, state, slopes)
+    return every
 
 
-def _sinr(goal, y):
+def _shares(goal: _Program, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """z, the shares of :func:`log_sinr`, and e^y."""
     power = np.exp(y)
     share = goal.cross * power
     level = share.sum(axis=1) + goal.noise
     share *= (1.0 / level)[:, None]
     return y - np.log(level), share, power
+
+
+def _tangent(goal: _Program, state: _Pair) -> tuple[_Found, _Slopes, np.ndarray]:
+    """Tangent at the state's y for its weights of the lines, its derivatives, and what the relaxation earns there."""
+    z, share, power = _shares(goal, state.y)
+    line = goal.slope * z + goal.intercept
+    pull = goal.worth * (state.theta * goal.slope).sum(axis=0)
+    spent = goal.price * power
+    drained = (pull[:, None] * share).sum(axis=0)
+    gradient = pull - drained - spent
+    value = (goal.worth * (state.theta * line).sum(axis=0) - spent).sum(axis=0)
+    rise = np.maximum(gradient * (goal.low - state.y), gradient * (goal.high - state.y)).sum(axis=0)
+    earned = (goal.worth * line.min(axis=0) - spent).sum(axis=0)
+    found = _Found(value + rise, value, state.y, z, gradient)
+    return found, _Slopes(share, line, pull, drained, spent, gradient), earned
+
+
+def _advance(goal: _Program, state: _Pair, at: _Slopes) -> _Pair:
+    r"""One step of Newton's method on the optimality conditions with complementarity :math:`\tau`."""
+    to_low, to_high = state.y - goal.low, goal.high - state.y
+    gap = (state.theta * state.slack).sum(axis=0) + (state.below * to_low + state.above * to_high) / goal.nat
+    tau = CENTRING * (goal.present * gap).sum(axis=0) / (5.0 * np.maximum(goal.present.sum(axis=0), 1.0))
+    wall = tau * goal.nat
+
+    # The lines' multipliers and tops are eliminated: curve is what is left of their curvature in z.
+    weight = state.theta / state.slack
+    residual = at.line - state.top - state.slack
+    centring = tau / state.slack - state.theta - weight * residual
+    steep = weight * goal.slope
+    total, mean = weight.sum(axis=0), steep.sum(axis=0)
+    lack = 1.0 - state.theta.sum(axis=0) - centring.sum(axis=0)
+    pushed = goal.worth * ((goal.slope * centring).sum(axis=0) + mean * lack / total)
+    curve = goal.worth * np.maximum((steep * goal.slope).sum(axis=0) - mean * mean / total, 0.0)
+
+    right = at.gradient + pushed - (pushed[:, None] * at.share).sum(axis=0) + wall / to_low - wall / to_high
+    diagonal = curve + at.drained + at.spent + state.below / to_low + state.above / to_high
+    y = goal.present * _solve(_curvature(at, curve, diagonal), right)
+    z = y - (at.share * y).sum(axis=1)
+    top = (lack + mean * z) / total
+    slack = residual + goal.slope * z - top
+    theta = tau / state.slack - state.theta - weight * slack
+    below = (wall - state.below * y) / to_low - state.below
+    above = (wall + state.above * y) / to_high - state.above
+
+    falls = np.maximum((-slack / state.slack).max(axis=0), np.maximum(-y / to_low, y / to_high))
+    fast = np.maximum((goal.present * falls).max(axis=0), np.abs(y).max(axis=0) * (FRACTION / LONGEST))
+    primal = FRACTION / np.maximum(fast, FRACTION)
+    falls = np.maximum((-theta / state.theta).max(axis=0), np.maximum(-below / state.below, -above / state.above))
+    dual = FRACTION / np.maximum((goal.present * falls).max(axis=0), FRACTION)
+    weights = np.maximum(state.theta + dual * theta, LEAST_WEIGHT)
+    return _Pair(
+        state.y + primal * y,
+        state.top + primal * top,
+        np.maximum(state.slack + primal * slack, LEAST_WEIGHT),
+        weights / weights.sum(axis=0),
+        np.maximum(state.below + dual * below, 0.0),
+        np.maximum(state.above + dual * above, 0.0),
+    )
+
+
+def _curvature(at: _Slopes, curve: np.ndarray, diagonal: np.ndarray) -> np.ndarray:
+    r"""Negative Hessian, (users, users, nodes), its lower triangle.
+
+    With :math:`\partial z / \partial y = I - s` and :math:`\nabla^2 z_u = -\mathrm{diag}(s_u) + s_u s_u^T`, curve c
+    and pull p it is :math:`\sum_u (c_u - p_u) s_u s_u^T - C s - s^T C + \mathrm{diag}(\dots)`.
+    """
+    weighted = (curve - at.pull)[:, None] * at.share
+    hessian = np.empty_like(at.share)
+    for k in range(len(curve)):
+        row = hessian[k, : k + 1]
+        np.einsum("un,ukn->kn", at.share[:, k], weighted[:, : k + 1], out=row)
+        row -= curve[k] * at.share[k, : k + 1] + curve[: k + 1] * at.share[: k + 1, k]
+        row[k] += diagonal[k]
+    return hessian
 
 
 def _solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -114,7 +114,7 @@ def _over_omega(line: _Line, omega: np.ndarray) -> np.ndarray:
     return line.at(np.stack([omega[:, 0], omega[:, 1], np.clip(inner, omega[:, 0], omega[:, 1])])).max(axis=0)
 
 
-def evaluate(items: Items, nodes: Nodes) -> Nodes:
+def evaluate(items: Items, nodes: Nodes, target: np.ndarray) -> Nodes:
     r"""Bound nodes whose intervals and start ``point`` are set; ``bound`` holds the parent's.
 
     A child's bound is the least of its parent's, of the tangent of its relaxation, and of what is known of its group.
@@ -125,7 +125,9 @@ def evaluate(items: Items, nodes: Nodes) -> Nodes:
     first, last = nodes.omega[:, :1], nodes.omega[:, 1:]
     # Densities at any omega of the interval; propagation may shrink them.
     box, empty = propagate(group, Box(low - last, high - first, nodes.least, nodes.most))
-    found = solve_relaxation(group, price, _at_lower_end(box, low - first), nodes.point)
+    # Where omega has an interval no bound on phi alone is good enough.
+    enough = np.where((first == last)[:, 0], np.exp(-first[:, 0]) * target[nodes.item] + band_price, -np.inf)
+    found = solve_relaxation(group, price, _at_lower_end(box, low - first), nodes.point, enough)
     ends = _Ends(low, high, low - first >= box.low, high - first <= box.high)
     tangent = _tangent_over_box(group, box, found, ends, band_price)
     capped = items.ceiling[nodes.item] - band_price
@@ -235,20 +237,21 @@ def branch_and_bound(items: Items, trees: int, effort: Effort) -> Forest:
     best = _Champions(np.full(trees, -np.inf), np.zeros(trees, dtype=int), np.zeros((trees, items.low.shape[1])))
     spent = np.zeros(trees, dtype=int)
     settled = np.full(len(items.tree), -np.inf)  # best bound among an item's nodes that were put aside
-    fresh, leaves = evaluate(items, _roots(items)), None
+    fresh, leaves = evaluate(items, _roots(items), settled), None
     while True:
         np.add.at(spent, items.tree[fresh.item], 1)
         best = _challenged(best, fresh, items.tree[fresh.item])
         leaves = fresh if leaves is None else _joined(leaves, fresh)
         # Nodes within the tolerance of the best value found cannot hold one that matters: their bound is final.
-        close = leaves.bound <= (best.value + effort.tolerance)[items.tree[leaves.item]]
+        target = best.value + effort.tolerance
+        close = leaves.bound <= target[items.tree[leaves.item]]
         np.maximum.at(settled, leaves.item[close], leaves.bound[close])
         leaves = take(leaves, ~close)
         tree = items.tree[leaves.item]
         chosen = (spent[tree] < effort.nodes) & (_rank(tree, leaves.bound) < effort.width)
         if not chosen.any():
             break
-        fresh = evaluate(items, _children(take(leaves, chosen)))
+        fresh = evaluate(items, _children(take(leaves, chosen)), target[items.tree])
         leaves = take(leaves, ~chosen)
     np.maximum.at(settled, leaves.item, leaves.bound)
     bound = np.full(trees, -np.inf)
