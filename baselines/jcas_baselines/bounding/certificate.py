@@ -60,52 +60,30 @@ def separate_bound(units: Units, share: ShareRange, setting: Setting) -> tuple[n
 
 def _cells_bound(units, low, high, free, setting):
     """(cells,) each."""
-    least, most = service_shares(1 - (1 - low), 1 - (1 - high)), None
-    small = np.stack([1.0 - high, low], -1).ravel()
-    large = np.stack([1.0 - low, high], -1).ravel()
-    if free:
-        cuts = [small + e * (large - small) for e in EDGES]
-        tuned = np.concatenate([large, cuts[0], cuts[1]])
-        widest = np.concatenate([large, cuts[1], cuts[2]])
-        everything = units.repeated(3)
-    else:
-        tuned = widest = large
-        everything = units
-    shares = UnitShares(np.maximum(tuned, TUNED_SHARE), widest)
+    ends = [service_shares(end, end).reshape(-1, 2) for end in (low, high)]  # (cells, 2) each
+    tuned = np.stack([np.maximum(*ends), np.minimum(*ends)][: 2 if free else 1])  # (kinds, cells, 2)
+    kinds = len(tuned)
+    shares = UnitShares(np.maximum(tuned, TUNED_SHARE).ravel(), np.tile(np.maximum(*ends).ravel(), kinds))
+    everything = units.repeated(kinds)
     market = open_market(everything, shares, setting)
     closed = setting.tolerance * worth_of_a_nat(everything)
-    kinds = len(tuned) // len(large)
     def by(v): return v.reshape(kinds, -1, 2)
-    if free:
-        value, per_share = by(market.value), by(market.price + market.band)
-        other = slice(None, None, -1)
-        # Ends: the service with the large share, and the other one on its least; each at (cell, large service).
-        end1 = value[0] + value[1][:, other]
-        step = (cuts[1] - cuts[0]).reshape(-1, 2)[:, other]
-        end2 = value[0] - per_share[0] * step + value[2][:, other]
-        base = by(closed * tuned)[0].sum(-1, keepdims=True)
-        target = np.maximum(end1, end2).max(-1, keepdims=True) + base
-        s1, s2 = target - end1, target - end2
-        tol = np.stack([0.5 * np.minimum(s1, s2), 0.5 * s1[:, other], 0.5 * s2[:, other]])
-        tolerance = np.maximum(tol.ravel() / np.maximum(np.concatenate([large, cuts[1], cuts[2]]), TUNED_SHARE), closed)
+    def of_line(v): return [by(v)[0], by(v)[0]] if kinds == 1 else [np.stack([by(v)[0][:, 0], by(v)[1][:, 1]], -1), np.stack([by(v)[1][:, 0], by(v)[0][:, 1]], -1)]
+    value = [v.sum(-1) for v in of_line(market.value)]
+    base = [(v * e).sum(-1) for v, e in zip(of_line(closed), ends)]
+    target = np.maximum(value[0] + base[0], value[1] + base[1])
+    slack = [target - v for v in value]
+    tol = [0.5 * sl[:, None] / np.maximum(e, TUNED_SHARE) for sl, e in zip(slack, ends)]
+    if kinds == 2:
+        tolerance = np.stack([np.stack([tol[0][:, 0], tol[1][:, 1]], -1), np.stack([tol[1][:, 0], tol[0][:, 1]], -1)]).ravel()
     else:
         tolerance = closed
+    tolerance = np.maximum(tolerance, closed)
     prices = price_band(market, shares, tolerance, setting)
-    slope, rest = by(prices.power + prices.band), by(prices.rest)
-    big = large.reshape(-1, 2)
-    nodes = by(prices.nodes).sum(axis=(0, 2))
-    if not free:
-        return (slope[0] * big + rest[0]).sum(-1), nodes
-    cuts = [c.reshape(-1, 2) for c in cuts]
-    def line(kind, share): return slope[kind] * share + rest[kind]
-    bounds = []
-    # The share of a service grows from piece to piece as that of the other falls.
-    for kind, begin, end in ((1, cuts[0], cuts[1]), (2, cuts[1], cuts[2])):
-        for at in (begin, end):
-            bounds.append(line(kind, at) + line(0, (1.0 - at)[:, other])[:, other])
-    for at in (cuts[2], (1.0 - cuts[2])[:, other]):
-        bounds.append(line(0, at) + line(0, (1.0 - at)[:, other])[:, other])
-    return np.max(bounds, axis=(0, 2)), nodes
+    lines = []
+    for slope, rest in list(zip(of_line(prices.power + prices.band), of_line(prices.rest)))[:kinds]:
+        lines.append([(slope * e + rest).sum(-1) for e in ends])
+    return highest_of_lowest(np.asarray(lines)), by(prices.nodes).sum(axis=(0, 2))
 
 
 def coupling_bound(network: Network, known: np.ndarray) -> np.ndarray:
