@@ -37,11 +37,13 @@ CENTRING = 0.1
 """Complementarity that a step aims at, over what there is."""
 FRACTION, LONGEST = 0.95, 3.0
 """Part of the way to the nearest wall that a step goes at most, and its length in y."""
-LEAST_WEIGHT = 1e-12
-"""Multipliers stay positive."""
-ACCURACY, COARSE = 1e-3, 0.03
+LEAST, LEAST_WAY = 1e-9, 1e-6
+"""Multipliers and slacks stay above the first, points off the walls by the second, over the box's width."""
+COMPACT = 0.25
+"""Part of a block's nodes that are done when the others go on without them."""
+ACCURACY, COARSE = 1e-3, 0.05
 """A node is done within so many nats of its relaxation, or this part of its distance from the target."""
-BLOCK = 256
+BLOCK = 1024
 """Nodes that are worked on together, so that they fit the cache."""
 SWEEPS = 2
 """Sweeps of interval propagation."""
@@ -167,7 +169,7 @@ def _lines(box: Box) -> tuple[np.ndarray, np.ndarray]:
 
 
 class _Program(NamedTuple):
-    """A batch of relaxations, nodes on the last axis: what is small is worked on fastest so."""
+    """Relaxations with nodes on the last axis, y counted from the lower walls and worth in units of the mean nat."""
 
     cross: np.ndarray
     """(users, users, nodes)"""
@@ -183,14 +185,10 @@ class _Program(NamedTuple):
     """(3, users, nodes): of the lines."""
     intercept: np.ndarray
     """(3, users, nodes)"""
-    low: np.ndarray
-    """(users, nodes): wall below y."""
-    high: np.ndarray
-    """(users, nodes): wall above y."""
-    nat: np.ndarray
-    """(nodes,): what a nat of one user is worth [Mbit/s]."""
+    width: np.ndarray
+    """(users, nodes): upper wall."""
     target: np.ndarray
-    """(nodes,): bound that is good enough [Mbit/s]."""
+    """(nodes,): bound that is good enough."""
 
 
 class _Pair(NamedTuple):
@@ -198,33 +196,19 @@ class _Pair(NamedTuple):
 
     y: np.ndarray
     top: np.ndarray
-    """What is earned, over the worth; below all lines."""
+    """What a user earns, over the worth; below all lines."""
     slack: np.ndarray
     """From there to the lines."""
     theta: np.ndarray
     """Weights of the lines, of sum 1."""
     below: np.ndarray
-    """Multiplier of the wall below [Mbit/s]."""
+    """Multiplier of the lower wall."""
     above: np.ndarray
-
-
-class _Found(NamedTuple):
-    """A tangent of every node and the bound that it gives."""
-
-    bound: np.ndarray
-    """(nodes,)"""
-    value: np.ndarray
-    """(nodes,)"""
-    y: np.ndarray
-    """(users, nodes)"""
-    z: np.ndarray
-    """(users, nodes)"""
-    gradient: np.ndarray
-    """(users, nodes)"""
+    """Multiplier of the upper wall."""
 
 
 class _Slopes(NamedTuple):
-    """What a Newton step is made of, at a point."""
+    """The relaxation at a point, as a Newton step needs it."""
 
     share: np.ndarray
     """(users, users, nodes): of each interferer, see :func:`log_sinr`."""
@@ -238,86 +222,106 @@ class _Slopes(NamedTuple):
     """(users, nodes): price of the power."""
     gradient: np.ndarray
     """(users, nodes)"""
+    bound: np.ndarray
+    """(nodes,): what the tangent certifies, up to the precision."""
+    earned: np.ndarray
+    """(nodes,): what the relaxation earns."""
 
 
-def solve_relaxation(group: Group, price: np.ndarray, box: Box, start: np.ndarray, target: np.ndarray) -> Relaxed:
+def solve_relaxation(
+    group: Group, price: np.ndarray, box: Box, start: np.ndarray, target: np.ndarray | None = None
+) -> Relaxed:
     """Maximise the relaxation over the box by a primal-dual interior-point method, all nodes at once.
 
     ``price`` (nodes,) [Mbit/s per unit power density]; ``start`` (nodes, users) is moved into the box. A node whose
-    bound comes down to its ``target`` (nodes,) is worked on no more.
+    bound comes down to its ``target`` (nodes,) is worked on no more. The method works in single precision, because it
+    only chooses y and the combination of the lines; the tangent is taken in double precision.
     """
-    slope, intercept = _lines(box)
+    lines = _lines(box)
     width = np.maximum(box.high - box.low, NARROW)
     size = group.present.sum(axis=-1)
     nat = group.worth.sum(axis=-1) / np.maximum(size, 1)
+    nat = np.where(nat > 0, nat, 1.0)
+    least = np.exp(box.low)
     every = _Program(
-        group.cross,
+        group.cross * least[:, None, :],
         group.noise,
-        group.worth,
-        group.present.astype(float),
-        price[:, None] * group.present,
-        np.moveaxis(slope, 0, 1),
-        np.moveaxis(intercept, 0, 1),
-        box.low,
-        box.low + width,
-        np.where(nat > 0, nat, 1.0),
-        target,
+        group.worth / nat[:, None],
+        group.present,
+        (price / nat)[:, None] * group.present * least,
+        np.moveaxis(lines[0], 0, 1),
+        np.moveaxis(lines[0] * box.low + lines[1], 0, 1),
+        width,
+        np.full(len(width), -np.inf) if target is None else target / nat,
     )
-    # On a wall the multipliers have no value.
-    y = np.clip(start, every.low + MARGIN * width, every.high - MARGIN * width)
-    value, sinr, gradient = np.zeros(len(y)), np.zeros_like(y), np.zeros_like(y)
+    y = np.clip(start - box.low, MARGIN * width, (1.0 - MARGIN) * width)  # on a wall multipliers have no value
+    theta = np.zeros_like(lines[0])
+    theta[-1] = 1.0
     order = np.argsort(size, kind="stable")
     for begin in range(0, len(y), BLOCK):
         some = order[begin : begin + BLOCK]
         users = max(int(size[some[-1]]), 1)
         goal = _Program(*(_nodes_last(part[some], users) for part in every))
         found = _interior(goal._replace(cross=goal.cross[:users]), _nodes_last(y[some], users))
-        value[some] = found.value
-        for part, of_block in ((y, found.y), (sinr, found.z), (gradient, found.gradient)):
-            part[some, :users] = of_block.T
-    cover = (slope * sinr + intercept).min(axis=0) - softplus(sinr)
-    return Relaxed(y, value, gradient, sinr, group.worth * cover)
+        y[some, :users] = found.y.T
+        theta[:, some, :users] = np.swapaxes(found.theta, 1, 2)
+    return _certified(group, price, lines, np.clip(y, 0.0, width) + box.low, theta)
 
 
 def _nodes_last(part: np.ndarray, users: int) -> np.ndarray:
-    """(nodes, ..., all users) -> (..., users, nodes); what is one number a node stays so."""
-    return np.ascontiguousarray(np.moveaxis(part[..., :users], 0, -1)) if part.ndim > 1 else part
+    """(nodes, ..., all users) -> (..., users, nodes) in single precision; what is one number a node stays so."""
+    last = np.moveaxis(part[..., :users], 0, -1) if part.ndim > 1 else part
+    return np.ascontiguousarray(last, dtype=np.float32)
 
 
-def _interior(goal: _Program, y: np.ndarray) -> _Found:
-    """The tangent with the least bound of all iterates from y."""
-    line = goal.slope * _shares(goal, y)[0] + goal.intercept
+def _certified(
+    group: Group, price: np.ndarray, lines: tuple[np.ndarray, np.ndarray], y: np.ndarray, theta: np.ndarray
+) -> Relaxed:
+    """F and its gradient at y, for the combination ``theta`` (3, nodes, users) of the lines."""
+    slope, intercept = lines
+    theta = np.maximum(theta, 0.0)
+    theta = theta / theta.sum(axis=0)
+    z, share = log_sinr(group, y)
+    power = group.present * np.exp(y)
+    pull = group.worth * (theta * slope).sum(axis=0)
+    gradient = pull - (pull[:, None, :] @ share)[:, 0] - price[:, None] * power
+    line = slope * z + intercept
+    value = (group.worth * (theta * line).sum(axis=0)).sum(axis=-1) - price * power.sum(axis=-1)
+    return Relaxed(y, value, gradient, z, group.worth * (line.min(axis=0) - softplus(z)))
+
+
+def _interior(goal: _Program, y: np.ndarray) -> _Pair:
+    """The iterate from y whose tangent has the least bound, of each node."""
+    z, _, _ = _shares(goal, y)
+    line = goal.slope * z + goal.intercept
     top = line.min(axis=0) - FIRST
     theta = 1.0 / (line - top)
-    wall = FIRST * goal.nat
-    state = _Pair(y, top, line - top, theta / theta.sum(axis=0), wall / (y - goal.low), wall / (goal.high - y))
-    rest = np.arange(y.shape[-1])
-    every: _Found | None = None
-    best: _Found | None = None
+    state = _Pair(y, top, line - top, theta / theta.sum(axis=0), FIRST / y, FIRST / (goal.width - y))
+    rest, least = np.arange(y.shape[-1]), np.full(y.shape[-1], np.inf, dtype=y.dtype)
+    best = every = tree_map(np.copy, state)
     for step in range(NEWTON_STEPS + 1):
-        new, slopes, earned = _tangent(goal, state)
-        best = new if best is None else _Found(*(np.where(new.bound < best.bound, a, b) for a, b in zip(new, best, strict=True)))
-        every = tree_map(np.copy, best) if every is None else every
-        enough = np.maximum(ACCURACY * goal.nat, COARSE * np.where(goal.target > -np.inf, earned - goal.target, 0.0))
-        done = (best.bound <= goal.target) | (best.bound - earned <= enough)
+        at = _slopes(goal, state)
+        better = at.bound < least
+        least = np.where(better, at.bound, least)
+        best = best._replace(y=np.where(better, state.y, best.y), theta=np.where(better, state.theta, best.theta))
+        far = np.where(goal.target > -np.inf, at.earned - goal.target, 0.0)
+        done = (least <= goal.target) | (least - at.earned <= np.maximum(ACCURACY, COARSE * far))
         if step == NEWTON_STEPS or done.all():
-            done = np.ones_like(done)
-        if done.mean() > 0.25:
-            for part, of_rest in zip(every, best, strict=True):
-                part[..., rest[done]] = of_rest[..., done]
-            if done.all():
-                break
-            left = ~done
-            rest = rest[left]
-            goal, state, slopes, best = (
-                type(part)(*(value[..., left] for value in part)) for part in (goal, state, slopes, best)
+            every.y[..., rest], every.theta[..., rest] = best.y, best.theta
+            break
+        if done.mean() > COMPACT:
+            ended, left = rest[done], ~done
+            every.y[..., ended], every.theta[..., ended] = best.y[..., done], best.theta[..., done]
+            rest, least = rest[left], least[left]
+            goal, state, best, at = (
+                type(part)(*(value[..., left] for value in part)) for part in (goal, state, best, at)
             )
-        state = _advance(goal, state, slopes)
+        state = _advance(goal, state, at)
     return every
 
 
 def _shares(goal: _Program, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """z, the shares of :func:`log_sinr`, and e^y."""
+    """z less the lower wall, the shares of :func:`log_sinr`, and e^y."""
     power = np.exp(y)
     share = goal.cross * power
     level = share.sum(axis=1) + goal.noise
@@ -325,62 +329,65 @@ def _shares(goal: _Program, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.n
     return y - np.log(level), share, power
 
 
-def _tangent(goal: _Program, state: _Pair) -> tuple[_Found, _Slopes, np.ndarray]:
-    """Tangent at the state's y for its weights of the lines, its derivatives, and what the relaxation earns there."""
+def _slopes(goal: _Program, state: _Pair) -> _Slopes:
+    """The relaxation at the state's y, and its tangent for the state's weights of the lines."""
     z, share, power = _shares(goal, state.y)
     line = goal.slope * z + goal.intercept
     pull = goal.worth * (state.theta * goal.slope).sum(axis=0)
     spent = goal.price * power
     drained = (pull[:, None] * share).sum(axis=0)
     gradient = pull - drained - spent
-    value = (goal.worth * (state.theta * line).sum(axis=0) - spent).sum(axis=0)
-    rise = np.maximum(gradient * (goal.low - state.y), gradient * (goal.high - state.y)).sum(axis=0)
+    rise = np.maximum(-gradient * state.y, gradient * (goal.width - state.y))
+    bound = (goal.worth * (state.theta * line).sum(axis=0) - spent + rise).sum(axis=0)
     earned = (goal.worth * line.min(axis=0) - spent).sum(axis=0)
-    found = _Found(value + rise, value, state.y, z, gradient)
-    return found, _Slopes(share, line, pull, drained, spent, gradient), earned
+    return _Slopes(share, line, pull, drained, spent, gradient, bound, earned)
 
 
 def _advance(goal: _Program, state: _Pair, at: _Slopes) -> _Pair:
     r"""One step of Newton's method on the optimality conditions with complementarity :math:`\tau`."""
-    to_low, to_high = state.y - goal.low, goal.high - state.y
-    gap = (state.theta * state.slack).sum(axis=0) + (state.below * to_low + state.above * to_high) / goal.nat
+    to_low, to_high = state.y, goal.width - state.y
+    gap = (state.theta * state.slack).sum(axis=0) + state.below * to_low + state.above * to_high
     tau = CENTRING * (goal.present * gap).sum(axis=0) / (5.0 * np.maximum(goal.present.sum(axis=0), 1.0))
-    wall = tau * goal.nat
 
     # The lines' multipliers and tops are eliminated: curve is what is left of their curvature in z.
     weight = state.theta / state.slack
     residual = at.line - state.top - state.slack
     centring = tau / state.slack - state.theta - weight * residual
-    steep = weight * goal.slope
-    total, mean = weight.sum(axis=0), steep.sum(axis=0)
+    total, mean = weight.sum(axis=0), (weight * goal.slope).sum(axis=0)
     lack = 1.0 - state.theta.sum(axis=0) - centring.sum(axis=0)
     pushed = goal.worth * ((goal.slope * centring).sum(axis=0) + mean * lack / total)
-    curve = goal.worth * np.maximum((steep * goal.slope).sum(axis=0) - mean * mean / total, 0.0)
+    curve = goal.worth * _spread(weight, goal.slope) / total
 
-    right = at.gradient + pushed - (pushed[:, None] * at.share).sum(axis=0) + wall / to_low - wall / to_high
+    right = at.gradient + pushed - (pushed[:, None] * at.share).sum(axis=0) + tau / to_low - tau / to_high
     diagonal = curve + at.drained + at.spent + state.below / to_low + state.above / to_high
     y = goal.present * _solve(_curvature(at, curve, diagonal), right)
     z = y - (at.share * y).sum(axis=1)
     top = (lack + mean * z) / total
     slack = residual + goal.slope * z - top
     theta = tau / state.slack - state.theta - weight * slack
-    below = (wall - state.below * y) / to_low - state.below
-    above = (wall + state.above * y) / to_high - state.above
+    below = (tau - state.below * y) / to_low - state.below
+    above = (tau + state.above * y) / to_high - state.above
 
     falls = np.maximum((-slack / state.slack).max(axis=0), np.maximum(-y / to_low, y / to_high))
-    fast = np.maximum((goal.present * falls).max(axis=0), np.abs(y).max(axis=0) * (FRACTION / LONGEST))
-    primal = FRACTION / np.maximum(fast, FRACTION)
+    falls = np.maximum(falls, np.abs(y) * np.float32(FRACTION / LONGEST))
+    primal = FRACTION / np.maximum((goal.present * falls).max(axis=0), FRACTION)
     falls = np.maximum((-theta / state.theta).max(axis=0), np.maximum(-below / state.below, -above / state.above))
     dual = FRACTION / np.maximum((goal.present * falls).max(axis=0), FRACTION)
-    weights = np.maximum(state.theta + dual * theta, LEAST_WEIGHT)
+    theta = np.maximum(state.theta + dual * theta, LEAST)
     return _Pair(
-        state.y + primal * y,
+        np.clip(state.y + primal * y, LEAST_WAY * goal.width, (1.0 - LEAST_WAY) * goal.width),
         state.top + primal * top,
-        np.maximum(state.slack + primal * slack, LEAST_WEIGHT),
-        weights / weights.sum(axis=0),
-        np.maximum(state.below + dual * below, 0.0),
-        np.maximum(state.above + dual * above, 0.0),
+        np.maximum(state.slack + primal * slack, LEAST),
+        theta / theta.sum(axis=0),
+        np.maximum(state.below + dual * below, LEAST),
+        np.maximum(state.above + dual * above, LEAST),
     )
+
+
+def _spread(weight: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """Sum over pairs of lines of both weights times the squared difference of slopes: a variance without cancellation."""
+    pairs = ((0, 1), (0, 2), (1, 2))
+    return sum(weight[a] * weight[b] * (slope[a] - slope[b]) ** 2 for a, b in pairs)
 
 
 def _curvature(at: _Slopes, curve: np.ndarray, diagonal: np.ndarray) -> np.ndarray:
