@@ -8,13 +8,15 @@ r"""The certificate of a batch of slots: the less of two upper bounds on their u
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from jcas_env.tree import take
 
 from .coupling import Network, couple, equal_split
 from .descent import lowest_bound
-from .prices import Setting, UnitShares, open_market, price_band, worth_of_a_nat
+from .prices import Market, Setting, UnitShares, open_market, price_band, worth_of_a_nat
 from .units import ShareRange, Slots, Units, units_of
 
 SUM_ROUNDING = 1e-9
@@ -22,7 +24,7 @@ SUM_ROUNDING = 1e-9
 TUNED_SHARE = 1e-3
 """Prices are not tuned to shares below this one."""
 CHUNK = 96
-"""Units, services of cells, whose trees grow in one batch: what keeps the memory bounded."""
+"""Units, services of cells, whose trees grow in one batch, an even number: what keeps the memory bounded."""
 HESSIANS = 4_000_000
 """Most entries of the Hessians of a batch whose prices of interference are sought together."""
 
@@ -38,52 +40,49 @@ def certify(slots: Slots, share: ShareRange, setting: Setting, *, spend_all: boo
     return np.minimum(separate, coupling_bound(network, separate)) * (1.0 + SUM_ROUNDING), nodes
 
 
-EDGES = (0.0, 0.1, 0.35)
-"""Where a unit's interval of shares is cut, from its lower end, over its length: there floors leave ever more room."""
-
-
 def separate_bound(units: Units, share: ShareRange, setting: Setting) -> tuple[np.ndarray, np.ndarray]:
     r"""Bound with the least interference of other cells [Mbit/s], and number of nodes, (elements,) each.
 
+    With prices tuned to a share the bound on a cell is linear in its :math:`\beta`; where shares are free there are two
+    such lines, tuned to both ends, and :func:`highest_of_lowest` is the bound over all shares.
     """
-    cells = share.low.shape[-1]
-    count = share.low.size
-    per = max(1, CHUNK // 2)
+    cells, count = share.low.shape[-1], share.low.size
+    ends = np.stack([service_shares(end, end) for end in (share.low.ravel(), share.high.ravel())])
     parts = []
-    for begin in range(0, count, per):
-        end = min(begin + per, count)
-        low, high = share.low.ravel()[begin:end], share.high.ravel()[begin:end]
-        parts.append(_cells_bound(units.part(2 * begin, 2 * end), low, high, share.free, setting))
-    bound, nodes = (np.concatenate(p).reshape(-1, cells).sum(axis=-1) for p in zip(*parts, strict=True))
+    for begin in range(0, 2 * count, CHUNK):
+        end = min(begin + CHUNK, 2 * count)
+        parts.append(_bound_cells(units.part(begin, end), ends[:, begin:end], setting, lines=2 if share.free else 1))
+    bound, nodes = (np.concatenate(part).reshape(-1, cells).sum(axis=-1) for part in zip(*parts, strict=True))
     return bound, nodes
 
 
-def _cells_bound(units, low, high, free, setting):
-    """(cells,) each."""
-    ends = [service_shares(end, end).reshape(-1, 2) for end in (low, high)]  # (cells, 2) each
-    tuned = np.stack([np.maximum(*ends), np.minimum(*ends)][: 2 if free else 1])  # (kinds, cells, 2)
-    kinds = len(tuned)
-    shares = UnitShares(np.maximum(tuned, TUNED_SHARE).ravel(), np.tile(np.maximum(*ends).ravel(), kinds))
-    everything = units.repeated(kinds)
-    market = open_market(everything, shares, setting)
-    closed = setting.tolerance * worth_of_a_nat(everything)
-    def by(v): return v.reshape(kinds, -1, 2)
-    def of_line(v): return [by(v)[0], by(v)[0]] if kinds == 1 else [np.stack([by(v)[0][:, 0], by(v)[1][:, 1]], -1), np.stack([by(v)[1][:, 0], by(v)[0][:, 1]], -1)]
-    value = [v.sum(-1) for v in of_line(market.value)]
-    base = [(v * e).sum(-1) for v, e in zip(of_line(closed), ends)]
-    target = np.maximum(value[0] + base[0], value[1] + base[1])
-    slack = [target - v for v in value]
-    tol = [0.5 * sl[:, None] / np.maximum(e, TUNED_SHARE) for sl, e in zip(slack, ends)]
-    if kinds == 2:
-        tolerance = np.stack([np.stack([tol[0][:, 0], tol[1][:, 1]], -1), np.stack([tol[1][:, 0], tol[0][:, 1]], -1)]).ravel()
-    else:
-        tolerance = closed
-    tolerance = np.maximum(tolerance, closed)
-    prices = price_band(market, shares, tolerance, setting)
-    lines = []
-    for slope, rest in list(zip(of_line(prices.power + prices.band), of_line(prices.rest)))[:kinds]:
-        lines.append([(slope * e + rest).sum(-1) for e in ends])
-    return highest_of_lowest(np.asarray(lines)), by(prices.nodes).sum(axis=(0, 2))
+def _bound_cells(units: Units, ends: np.ndarray, setting: Setting, lines: int) -> tuple[np.ndarray, np.ndarray]:
+    """Bound on every cell and its nodes, (cells,); ``ends`` (2, units) are the shares at both ends of the interval."""
+
+    def by_cell(value: np.ndarray) -> np.ndarray:
+        """Sum over both services, (lines * units,) -> (lines, cells)."""
+        return value.reshape(lines, -1, 2).sum(axis=-1)
+
+    tuned = ends[:lines].ravel()
+    shares = UnitShares(np.maximum(tuned, TUNED_SHARE), np.tile(ends.max(axis=0), lines))
+    market = open_market(units.repeated(lines), shares, setting)
+    prices = price_band(market, shares, _tolerances(market, shares, by_cell, setting), setting)
+    at_ends = [by_cell((prices.power + prices.band) * np.tile(end, lines) + prices.rest) for end in ends]
+    return highest_of_lowest(np.stack(at_ends, axis=1)), by_cell(prices.nodes).sum(axis=0)
+
+
+def _tolerances(
+    market: Market, shares: UnitShares, by_cell: Callable[[np.ndarray], np.ndarray], setting: Setting
+) -> np.ndarray:
+    """Gaps at which the units' trees are done, of the surplus of a unit band, (lines * units,) [Mbit/s].
+
+    Of two lines the one that ends lower, by what the market found, need not be known better than it takes to show
+    that; and what a small share multiplies need not be known as well as what a large one does.
+    """
+    closed = setting.tolerance * worth_of_a_nat(market.units)
+    value = by_cell(market.value)
+    spare = (value + by_cell(closed * shares.tuned)).max(axis=0) - value
+    return np.maximum(closed, 0.5 * np.repeat(spare.ravel(), 2) / shares.tuned)
 
 
 def coupling_bound(network: Network, known: np.ndarray) -> np.ndarray:

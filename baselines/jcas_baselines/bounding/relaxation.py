@@ -45,7 +45,7 @@ ACCURACY, COARSE = 1e-3, 0.05
 """A node is done within so many nats of its relaxation, or this part of its distance from the target."""
 BLOCK = 1024
 """Nodes that are worked on together, so that they fit the cache."""
-SWEEPS = 2
+SWEEPS = 1
 """Sweeps of interval propagation."""
 NARROW = 1e-7
 """Least width of a box for the barrier; the tangent holds outside of the box as well."""
@@ -333,12 +333,12 @@ def _slopes(goal: _Program, state: _Pair) -> _Slopes:
     """The relaxation at the state's y, and its tangent for the state's weights of the lines."""
     z, share, power = _shares(goal, state.y)
     line = goal.slope * z + goal.intercept
-    pull = goal.worth * (state.theta * goal.slope).sum(axis=0)
+    pull = goal.worth * np.einsum("iun,iun->un", state.theta, goal.slope)
     spent = goal.price * power
-    drained = (pull[:, None] * share).sum(axis=0)
+    drained = np.einsum("un,ukn->kn", pull, share)
     gradient = pull - drained - spent
     rise = np.maximum(-gradient * state.y, gradient * (goal.width - state.y))
-    bound = (goal.worth * (state.theta * line).sum(axis=0) - spent + rise).sum(axis=0)
+    bound = (goal.worth * np.einsum("iun,iun->un", state.theta, line) - spent + rise).sum(axis=0)
     earned = (goal.worth * line.min(axis=0) - spent).sum(axis=0)
     return _Slopes(share, line, pull, drained, spent, gradient, bound, earned)
 
@@ -358,10 +358,10 @@ def _advance(goal: _Program, state: _Pair, at: _Slopes) -> _Pair:
     pushed = goal.worth * ((goal.slope * centring).sum(axis=0) + mean * lack / total)
     curve = goal.worth * _spread(weight, goal.slope) / total
 
-    right = at.gradient + pushed - (pushed[:, None] * at.share).sum(axis=0) + tau / to_low - tau / to_high
+    right = at.gradient + pushed - np.einsum("un,ukn->kn", pushed, at.share) + tau / to_low - tau / to_high
     diagonal = curve + at.drained + at.spent + state.below / to_low + state.above / to_high
     y = goal.present * _solve(_curvature(at, curve, diagonal), right)
-    z = y - (at.share * y).sum(axis=1)
+    z = y - np.einsum("ukn,kn->un", at.share, y)
     top = (lack + mean * z) / total
     slack = residual + goal.slope * z - top
     theta = tau / state.slack - state.theta - weight * slack

@@ -88,7 +88,7 @@ class Effort(NamedTuple):
     """A tree with as many nodes splits no more."""
     tolerance: np.ndarray
     """(trees,): gap at which a tree is done."""
-    width: int = 24
+    width: int = 48
     """Nodes that a tree splits in a round."""
 
 
