@@ -23,28 +23,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jcas_env.tree import tree_map
+from .interior_point import Program, maximise
 
 STEEP = 6.0
 """Slope of the left line; any value above 1, the largest slope of the softplus, is valid."""
-NEWTON_STEPS = 8
-"""Most steps of the interior-point method."""
-MARGIN = 0.1
-"""Least distance of a start from the walls, over the box's width."""
-FIRST = 0.1
-"""First complementarity [nats]."""
-CENTRING = 0.1
-"""Complementarity that a step aims at, over what there is."""
-FRACTION, LONGEST = 0.95, 3.0
-"""Part of the way to the nearest wall that a step goes at most, and its length in y."""
-LEAST, LEAST_WAY = 1e-9, 1e-6
-"""Multipliers and slacks stay above the first, points off the walls by the second, over the box's width."""
-COMPACT = 0.25
-"""Part of a block's nodes that are done when the others go on without them."""
-ACCURACY, COARSE = 1e-3, 0.05
-"""A node is done within so many nats of its relaxation, or this part of its distance from the target."""
 BLOCK = 1024
 """Nodes that are worked on together, so that they fit the cache."""
+MARGIN = 0.1
+"""Least distance of a start from the walls, over the box's width."""
 SWEEPS = 1
 """Sweeps of interval propagation."""
 NARROW = 1e-7
@@ -168,66 +154,6 @@ def _lines(box: Box) -> tuple[np.ndarray, np.ndarray]:
     return slope, intercept
 
 
-class _Program(NamedTuple):
-    """Relaxations with nodes on the last axis, y counted from the lower walls and worth in units of the mean nat."""
-
-    cross: np.ndarray
-    """(users, users, nodes)"""
-    noise: np.ndarray
-    """(users, nodes)"""
-    worth: np.ndarray
-    """(users, nodes)"""
-    present: np.ndarray
-    """(users, nodes): 1 or 0."""
-    price: np.ndarray
-    """(users, nodes): of power, 0 for who is absent."""
-    slope: np.ndarray
-    """(3, users, nodes): of the lines."""
-    intercept: np.ndarray
-    """(3, users, nodes)"""
-    width: np.ndarray
-    """(users, nodes): upper wall."""
-    target: np.ndarray
-    """(nodes,): bound that is good enough."""
-
-
-class _Pair(NamedTuple):
-    """Primal and dual variables, (users, nodes); of the three lines (3, users, nodes)."""
-
-    y: np.ndarray
-    top: np.ndarray
-    """What a user earns, over the worth; below all lines."""
-    slack: np.ndarray
-    """From there to the lines."""
-    theta: np.ndarray
-    """Weights of the lines, of sum 1."""
-    below: np.ndarray
-    """Multiplier of the lower wall."""
-    above: np.ndarray
-    """Multiplier of the upper wall."""
-
-
-class _Slopes(NamedTuple):
-    """The relaxation at a point, as a Newton step needs it."""
-
-    share: np.ndarray
-    """(users, users, nodes): of each interferer, see :func:`log_sinr`."""
-    line: np.ndarray
-    """(3, users, nodes): the lines' values."""
-    pull: np.ndarray
-    """(users, nodes): slope in z, times the worth."""
-    drained: np.ndarray
-    """(users, nodes): s^T pull."""
-    spent: np.ndarray
-    """(users, nodes): price of the power."""
-    gradient: np.ndarray
-    """(users, nodes)"""
-    bound: np.ndarray
-    """(nodes,): what the tangent certifies, up to the precision."""
-    earned: np.ndarray
-    """(nodes,): what the relaxation earns."""
-
-
 def solve_relaxation(
     group: Group, price: np.ndarray, box: Box, start: np.ndarray, target: np.ndarray | None = None
 ) -> Relaxed:
@@ -243,7 +169,7 @@ def solve_relaxation(
     nat = group.worth.sum(axis=-1) / np.maximum(size, 1)
     nat = np.where(nat > 0, nat, 1.0)
     least = np.exp(box.low)
-    every = _Program(
+    every = Program(
         group.cross * least[:, None, :],
         group.noise,
         group.worth / nat[:, None],
@@ -261,8 +187,8 @@ def solve_relaxation(
     for begin in range(0, len(y), BLOCK):
         some = order[begin : begin + BLOCK]
         users = max(int(size[some[-1]]), 1)
-        goal = _Program(*(_nodes_last(part[some], users) for part in every))
-        found = _interior(goal._replace(cross=goal.cross[:users]), _nodes_last(y[some], users))
+        goal = Program(*(_nodes_last(part[some], users) for part in every))
+        found = maximise(goal._replace(cross=goal.cross[:users]), _nodes_last(y[some], users))
         y[some, :users] = found.y.T
         theta[:, some, :users] = np.swapaxes(found.theta, 1, 2)
     return _certified(group, price, lines, np.clip(y, 0.0, width) + box.low, theta)
@@ -288,139 +214,3 @@ def _certified(
     line = slope * z + intercept
     value = (group.worth * (theta * line).sum(axis=0)).sum(axis=-1) - price * power.sum(axis=-1)
     return Relaxed(y, value, gradient, z, group.worth * (line.min(axis=0) - softplus(z)))
-
-
-def _interior(goal: _Program, y: np.ndarray) -> _Pair:
-    """The iterate from y whose tangent has the least bound, of each node."""
-    z, _, _ = _shares(goal, y)
-    line = goal.slope * z + goal.intercept
-    top = line.min(axis=0) - FIRST
-    theta = 1.0 / (line - top)
-    state = _Pair(y, top, line - top, theta / theta.sum(axis=0), FIRST / y, FIRST / (goal.width - y))
-    rest, least = np.arange(y.shape[-1]), np.full(y.shape[-1], np.inf, dtype=y.dtype)
-    best = every = tree_map(np.copy, state)
-    for step in range(NEWTON_STEPS + 1):
-        at = _slopes(goal, state)
-        better = at.bound < least
-        least = np.where(better, at.bound, least)
-        best = best._replace(y=np.where(better, state.y, best.y), theta=np.where(better, state.theta, best.theta))
-        far = np.where(goal.target > -np.inf, at.earned - goal.target, 0.0)
-        done = (least <= goal.target) | (least - at.earned <= np.maximum(ACCURACY, COARSE * far))
-        if step == NEWTON_STEPS or done.all():
-            every.y[..., rest], every.theta[..., rest] = best.y, best.theta
-            break
-        if done.mean() > COMPACT:
-            ended, left = rest[done], ~done
-            every.y[..., ended], every.theta[..., ended] = best.y[..., done], best.theta[..., done]
-            rest, least = rest[left], least[left]
-            goal, state, best, at = (
-                type(part)(*(value[..., left] for value in part)) for part in (goal, state, best, at)
-            )
-        state = _advance(goal, state, at)
-    return every
-
-
-def _shares(goal: _Program, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """z less the lower wall, the shares of :func:`log_sinr`, and e^y."""
-    power = np.exp(y)
-    share = goal.cross * power
-    level = share.sum(axis=1) + goal.noise
-    share *= (1.0 / level)[:, None]
-    return y - np.log(level), share, power
-
-
-def _slopes(goal: _Program, state: _Pair) -> _Slopes:
-    """The relaxation at the state's y, and its tangent for the state's weights of the lines."""
-    z, share, power = _shares(goal, state.y)
-    line = goal.slope * z + goal.intercept
-    pull = goal.worth * np.einsum("iun,iun->un", state.theta, goal.slope)
-    spent = goal.price * power
-    drained = np.einsum("un,ukn->kn", pull, share)
-    gradient = pull - drained - spent
-    rise = np.maximum(-gradient * state.y, gradient * (goal.width - state.y))
-    bound = (goal.worth * np.einsum("iun,iun->un", state.theta, line) - spent + rise).sum(axis=0)
-    earned = (goal.worth * line.min(axis=0) - spent).sum(axis=0)
-    return _Slopes(share, line, pull, drained, spent, gradient, bound, earned)
-
-
-def _advance(goal: _Program, state: _Pair, at: _Slopes) -> _Pair:
-    r"""One step of Newton's method on the optimality conditions with complementarity :math:`\tau`."""
-    to_low, to_high = state.y, goal.width - state.y
-    gap = (state.theta * state.slack).sum(axis=0) + state.below * to_low + state.above * to_high
-    tau = CENTRING * (goal.present * gap).sum(axis=0) / (5.0 * np.maximum(goal.present.sum(axis=0), 1.0))
-
-    # The lines' multipliers and tops are eliminated: curve is what is left of their curvature in z.
-    weight = state.theta / state.slack
-    residual = at.line - state.top - state.slack
-    centring = tau / state.slack - state.theta - weight * residual
-    total, mean = weight.sum(axis=0), (weight * goal.slope).sum(axis=0)
-    lack = 1.0 - state.theta.sum(axis=0) - centring.sum(axis=0)
-    pushed = goal.worth * ((goal.slope * centring).sum(axis=0) + mean * lack / total)
-    curve = goal.worth * _spread(weight, goal.slope) / total
-
-    right = at.gradient + pushed - np.einsum("un,ukn->kn", pushed, at.share) + tau / to_low - tau / to_high
-    diagonal = curve + at.drained + at.spent + state.below / to_low + state.above / to_high
-    y = goal.present * _solve(_curvature(at, curve, diagonal), right)
-    z = y - np.einsum("ukn,kn->un", at.share, y)
-    top = (lack + mean * z) / total
-    slack = residual + goal.slope * z - top
-    theta = tau / state.slack - state.theta - weight * slack
-    below = (tau - state.below * y) / to_low - state.below
-    above = (tau + state.above * y) / to_high - state.above
-
-    falls = np.maximum((-slack / state.slack).max(axis=0), np.maximum(-y / to_low, y / to_high))
-    falls = np.maximum(falls, np.abs(y) * np.float32(FRACTION / LONGEST))
-    primal = FRACTION / np.maximum((goal.present * falls).max(axis=0), FRACTION)
-    falls = np.maximum((-theta / state.theta).max(axis=0), np.maximum(-below / state.below, -above / state.above))
-    dual = FRACTION / np.maximum((goal.present * falls).max(axis=0), FRACTION)
-    theta = np.maximum(state.theta + dual * theta, LEAST)
-    return _Pair(
-        np.clip(state.y + primal * y, LEAST_WAY * goal.width, (1.0 - LEAST_WAY) * goal.width),
-        state.top + primal * top,
-        np.maximum(state.slack + primal * slack, LEAST),
-        theta / theta.sum(axis=0),
-        np.maximum(state.below + dual * below, LEAST),
-        np.maximum(state.above + dual * above, LEAST),
-    )
-
-
-def _spread(weight: np.ndarray, slope: np.ndarray) -> np.ndarray:
-    """Sum over pairs of lines of both weights times the squared difference of slopes: a variance without cancellation."""
-    pairs = ((0, 1), (0, 2), (1, 2))
-    return sum(weight[a] * weight[b] * (slope[a] - slope[b]) ** 2 for a, b in pairs)
-
-
-def _curvature(at: _Slopes, curve: np.ndarray, diagonal: np.ndarray) -> np.ndarray:
-    r"""Negative Hessian, (users, users, nodes), its lower triangle.
-
-    With :math:`\partial z / \partial y = I - s` and :math:`\nabla^2 z_u = -\mathrm{diag}(s_u) + s_u s_u^T`, curve c
-    and pull p it is :math:`\sum_u (c_u - p_u) s_u s_u^T - C s - s^T C + \mathrm{diag}(\dots)`.
-    """
-    weighted = (curve - at.pull)[:, None] * at.share
-    hessian = np.empty_like(at.share)
-    for k in range(len(curve)):
-        row = hessian[k, : k + 1]
-        np.einsum("un,ukn->kn", at.share[:, k], weighted[:, : k + 1], out=row)
-        row -= curve[k] * at.share[k, : k + 1] + curve[: k + 1] * at.share[: k + 1, k]
-        row[k] += diagonal[k]
-    return hessian
-
-
-def _solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Solutions of positive definite systems, (users, users, nodes) and (users, nodes), by elimination.
-
-    The lower triangle is read and overwritten. The nodes are on the last axis: users are few.
-    """
-    users = len(right)
-    x = right.copy()
-    pivots = []
-    for k in range(users):
-        inverse = 1.0 / matrix[k, k]
-        pivots.append(inverse)
-        factor = matrix[k + 1 :, k] * inverse
-        for i in range(k + 1, users):
-            matrix[i, k + 1 : i + 1] -= factor[i - k - 1] * matrix[k + 1 : i + 1, k]
-        x[k + 1 :] -= factor * x[k]
-    for k in reversed(range(users)):
-        x[k] = x[k] * pivots[k] - ((matrix[k + 1 :, k] * pivots[k]) * x[k + 1 :]).sum(axis=0)
-    return x
