@@ -25,7 +25,7 @@ from .solver import Method, Solution, Solver
 EFFORTS = {
     "root": Setting(4, 1, 1, 1e-3),
     "fast": Setting(6, 9, 600, 2e-3),
-    "default": Setting(7, 9, 4000, 1e-3),
+    "default": Setting(7, 25, 6000, 6e-4),
     "tight": Setting(9, 25, 12000, 3e-4),
 }
 """From the relaxation of each group alone to thousands of nodes."""

@@ -12,25 +12,27 @@ least bound of all iterates. Worth is in units of a nat, so that single precisio
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from jcas_env.tree import tree_map
 
-NEWTON_STEPS = 8
+_T = TypeVar("_T")
+
+INTERIOR_STEPS = 8
 """Most steps of the interior-point method."""
-FIRST = 0.1
+FIRST_COMPLEMENTARITY = 0.1
 """First complementarity [nats]."""
-CENTRING = 0.1
+NEXT_COMPLEMENTARITY = 0.1
 """Complementarity that a step aims at, over what there is."""
 FRACTION, LONGEST = 0.95, 3.0
 """Part of the way to the nearest wall that a step goes at most, and its length in y."""
-LEAST, LEAST_WAY = 1e-9, 1e-6
+LEAST_MULTIPLIER, LEAST_WAY = 1e-9, 1e-6
 """Multipliers and slacks stay above the first, points off the walls by the second, over the box's width."""
 COMPACT = 0.25
 """Part of a block's nodes that are done when the others go on without them."""
-ACCURACY, COARSE = 1e-3, 0.05
+NODE_ACCURACY, COARSE = 1e-3, 0.05
 """A node is done within so many nats of its relaxation, or this part of its distance from the target."""
 
 
@@ -57,7 +59,7 @@ class Program(NamedTuple):
     """(nodes,): bound that is good enough."""
 
 
-class Iterate(NamedTuple):
+class InteriorPoint(NamedTuple):
     """Primal and dual variables, (users, nodes); of the three lines (3, users, nodes)."""
 
     y: np.ndarray
@@ -94,36 +96,41 @@ class _Slopes(NamedTuple):
     """(nodes,): what the relaxation earns."""
 
 
-def maximise(goal: Program, y: np.ndarray) -> Iterate:
+def solve_interior(goal: Program, y: np.ndarray) -> InteriorPoint:
     """The iterate from y whose tangent has the least bound, of each node."""
     z, _, _ = _shares(goal, y)
     line = goal.slope * z + goal.intercept
-    top = line.min(axis=0) - FIRST
+    top = line.min(axis=0) - FIRST_COMPLEMENTARITY
     theta = 1.0 / (line - top)
-    state = Iterate(y, top, line - top, theta / _total(theta), FIRST / y, FIRST / (goal.width - y))
+    state = InteriorPoint(
+        y, top, line - top, theta / _total(theta), FIRST_COMPLEMENTARITY / y, FIRST_COMPLEMENTARITY / (goal.width - y)
+    )
     rest, least = np.arange(y.shape[-1]), np.full(y.shape[-1], np.inf, dtype=y.dtype)
     done = np.zeros(y.shape[-1], dtype=bool)
     best = every = tree_map(np.copy, state)
-    for step in range(NEWTON_STEPS + 1):
+    for step in range(INTERIOR_STEPS + 1):
         at = _slopes(goal, state)
         # A node that is done stays as it is for as long as it is carried along: it does not see who is beside it.
         better = (at.bound < least) & ~done
         least = np.where(better, at.bound, least)
         best = best._replace(y=np.where(better, state.y, best.y), theta=np.where(better, state.theta, best.theta))
         far = np.where(goal.target > -np.inf, at.earned - goal.target, 0.0)
-        done = done | (least <= goal.target) | (least - at.earned <= np.maximum(ACCURACY, COARSE * far))
-        if step == NEWTON_STEPS or done.all():
+        done = done | (least <= goal.target) | (least - at.earned <= np.maximum(NODE_ACCURACY, COARSE * far))
+        if step == INTERIOR_STEPS or done.all():
             every.y[..., rest], every.theta[..., rest] = best.y, best.theta
             break
         if done.mean() > COMPACT:
             ended, left = rest[done], ~done
             every.y[..., ended], every.theta[..., ended] = best.y[..., done], best.theta[..., done]
             rest, least, done = rest[left], least[left], done[left]
-            goal, state, best, at = (
-                type(part)(*(value[..., left] for value in part)) for part in (goal, state, best, at)
-            )
+            goal, state, best, at = _some(goal, left), _some(state, left), _some(best, left), _some(at, left)
         state = _advance(goal, state, at)
     return every
+
+
+def _some(tree: _T, left: np.ndarray) -> _T:
+    """The nodes that are ``left``."""
+    return tree_map(lambda part: part[..., left], tree)
 
 
 def _shares(goal: Program, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -135,7 +142,7 @@ def _shares(goal: Program, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nd
     return y - np.log(level), share, power
 
 
-def _slopes(goal: Program, state: Iterate) -> _Slopes:
+def _slopes(goal: Program, state: InteriorPoint) -> _Slopes:
     """The relaxation at the state's y, and its tangent for the state's weights of the lines."""
     z, share, power = _shares(goal, state.y)
     line = goal.slope * z + goal.intercept
@@ -149,11 +156,11 @@ def _slopes(goal: Program, state: Iterate) -> _Slopes:
     return _Slopes(share, line, pull, drained, spent, gradient, bound, earned)
 
 
-def _advance(goal: Program, state: Iterate, at: _Slopes) -> Iterate:
+def _advance(goal: Program, state: InteriorPoint, at: _Slopes) -> InteriorPoint:
     r"""One step of Newton's method on the optimality conditions with complementarity :math:`\tau`."""
     to_low, to_high = state.y, goal.width - state.y
     gap = _total(state.theta * state.slack) + state.below * to_low + state.above * to_high
-    tau = CENTRING * _total(goal.present * gap) / (5.0 * np.maximum(_total(goal.present), 1.0))
+    tau = NEXT_COMPLEMENTARITY * _total(goal.present * gap) / (5.0 * np.maximum(_total(goal.present), 1.0))
 
     # The lines' multipliers and tops are eliminated: curve is what is left of their curvature in z.
     weight = state.theta / state.slack
@@ -179,14 +186,14 @@ def _advance(goal: Program, state: Iterate, at: _Slopes) -> Iterate:
     primal = FRACTION / np.maximum((goal.present * falls).max(axis=0), FRACTION)
     falls = np.maximum((-theta / state.theta).max(axis=0), np.maximum(-below / state.below, -above / state.above))
     dual = FRACTION / np.maximum((goal.present * falls).max(axis=0), FRACTION)
-    theta = np.maximum(state.theta + dual * theta, LEAST)
-    return Iterate(
+    theta = np.maximum(state.theta + dual * theta, LEAST_MULTIPLIER)
+    return InteriorPoint(
         np.clip(state.y + primal * y, LEAST_WAY * goal.width, (1.0 - LEAST_WAY) * goal.width),
         state.top + primal * top,
-        np.maximum(state.slack + primal * slack, LEAST),
+        np.maximum(state.slack + primal * slack, LEAST_MULTIPLIER),
         theta / _total(theta),
-        np.maximum(state.below + dual * below, LEAST),
-        np.maximum(state.above + dual * above, LEAST),
+        np.maximum(state.below + dual * below, LEAST_MULTIPLIER),
+        np.maximum(state.above + dual * above, LEAST_MULTIPLIER),
     )
 
 

@@ -23,13 +23,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .interior_point import Program, maximise
+from .interior_point import Program, solve_interior
 
 STEEP = 6.0
 """Slope of the left line; any value above 1, the largest slope of the softplus, is valid."""
 BLOCK = 1024
 """Nodes that are worked on together, so that they fit the cache."""
-MARGIN = 0.1
+START_MARGIN = 0.1
 """Least distance of a start from the walls, over the box's width."""
 SWEEPS = 1
 """Sweeps of interval propagation."""
@@ -180,7 +180,9 @@ def solve_relaxation(
         width,
         np.full(len(width), -np.inf) if target is None else target / nat,
     )
-    y = np.clip(start - box.low, MARGIN * width, (1.0 - MARGIN) * width)  # on a wall multipliers have no value
+    y = np.clip(
+        start - box.low, START_MARGIN * width, (1.0 - START_MARGIN) * width
+    )  # on a wall multipliers have no value
     theta = np.zeros_like(lines[0])
     theta[-1] = 1.0
     order = np.argsort(size, kind="stable")
@@ -188,7 +190,7 @@ def solve_relaxation(
         some = order[begin : begin + BLOCK]
         users = max(int(size[some[-1]]), 1)
         goal = Program(*(_nodes_last(part[some], users) for part in every))
-        found = maximise(goal._replace(cross=goal.cross[:users]), _nodes_last(y[some], users))
+        found = solve_interior(goal._replace(cross=goal.cross[:users]), _nodes_last(y[some], users))
         y[some, :users] = found.y.T
         theta[:, some, :users] = np.swapaxes(found.theta, 1, 2)
     return _certified(group, price, lines, np.clip(y, 0.0, width) + box.low, theta)
