@@ -31,6 +31,8 @@ BLOCK = 1024
 """Nodes that are worked on together, so that they fit the cache."""
 START_MARGIN = 0.1
 """Least distance of a start from the walls, over the box's width."""
+WIDEST, DEAREST = 40.0, 1e9
+"""Box and price, of a nat, beyond which the interior-point method does not look: single precision ends at e^88."""
 SWEEPS = 1
 """Sweeps of interval propagation."""
 NARROW = 1e-7
@@ -169,20 +171,22 @@ def solve_relaxation(
     nat = group.worth.sum(axis=-1) / np.maximum(size, 1)
     nat = np.where(nat > 0, nat, 1.0)
     least = np.exp(box.low)
+    # In units of what a user hears at least: no level leaves single precision.
+    heard = group.cross * least[:, None, :]
+    quiet = heard.sum(axis=-1) + group.noise
     every = Program(
-        group.cross * least[:, None, :],
-        group.noise,
+        heard / quiet[..., None],
+        group.noise / quiet,
         group.worth / nat[:, None],
         group.present,
-        (price / nat)[:, None] * group.present * least,
+        np.minimum((price / nat)[:, None] * group.present * least, DEAREST),
         np.moveaxis(lines[0], 0, 1),
-        np.moveaxis(lines[0] * box.low + lines[1], 0, 1),
-        width,
-        np.full(len(width), -np.inf) if target is None else target / nat,
+        np.moveaxis(lines[0] * (box.low - np.log(quiet)) + lines[1], 0, 1),
+        np.minimum(width, WIDEST),
+        np.full(len(width), -np.inf) if target is None else np.minimum(target / nat, DEAREST),
     )
-    y = np.clip(
-        start - box.low, START_MARGIN * width, (1.0 - START_MARGIN) * width
-    )  # on a wall multipliers have no value
+    # On a wall multipliers have no value.
+    y = np.clip(start - box.low, START_MARGIN * every.width, (1.0 - START_MARGIN) * every.width)
     theta = np.zeros_like(lines[0])
     theta[-1] = 1.0
     order = np.argsort(size, kind="stable")
