@@ -8,13 +8,15 @@ r"""The certificate of a batch of slots: the less of two upper bounds on their u
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from jcas_env.tree import take
 
 from .coupling import Network, couple, equal_split
 from .descent import lowest_bound
-from .prices import Setting, UnitPrices, UnitShares, price_units
+from .prices import Market, Setting, UnitShares, open_market, price_band, worth_of_a_nat
 from .units import ShareRange, Slots, Units, units_of
 
 SUM_ROUNDING = 1e-9
@@ -22,7 +24,7 @@ SUM_ROUNDING = 1e-9
 TUNED_SHARE = 1e-3
 """Prices are not tuned to shares below this one."""
 CHUNK = 96
-"""Units, services of cells, whose trees grow in one batch: what keeps the memory bounded."""
+"""Units, services of cells, whose trees grow in one batch, an even number: what keeps the memory bounded."""
 HESSIANS = 4_000_000
 """Most entries of the Hessians of a batch whose prices of interference are sought together."""
 
@@ -44,29 +46,43 @@ def separate_bound(units: Units, share: ShareRange, setting: Setting) -> tuple[n
     With prices tuned to a share the bound on a cell is linear in its :math:`\beta`; where shares are free there are two
     such lines, tuned to both ends, and :func:`highest_of_lowest` is the bound over all shares.
     """
-    cells = share.low.shape[-1]
-    ends = [part.ravel() for part in (share.low, share.high)]
-    widest = service_shares(*ends)
-    lines, nodes = [], np.zeros(widest.shape, dtype=np.int64)
-    for tuned in ends if share.free else ends[:1]:
-        prices = _price_in_chunks(
-            units, UnitShares(np.maximum(service_shares(tuned, tuned), TUNED_SHARE), widest), setting
-        )
-        nodes = nodes + prices.nodes
-        at_ends = [(prices.power + prices.band) * service_shares(end, end) + prices.rest for end in ends]
-        lines.append([np.reshape(unit, (-1, 2)).sum(axis=-1) for unit in at_ends])
-    bound = highest_of_lowest(np.asarray(lines)).reshape(-1, cells).sum(axis=-1)
-    return bound, nodes.reshape(len(bound), -1).sum(axis=-1)
-
-
-def _price_in_chunks(units: Units, shares: UnitShares, setting: Setting) -> UnitPrices:
-    """Prices of all units, ``CHUNK`` at a time."""
-    count = len(shares.tuned)
+    cells, count = share.low.shape[-1], share.low.size
+    ends = np.stack([service_shares(end, end) for end in (share.low.ravel(), share.high.ravel())])
     parts = []
-    for begin in range(0, count, CHUNK):
-        some = slice(begin, min(begin + CHUNK, count))
-        parts.append(price_units(units.part(some.start, some.stop), take(shares, some), setting))
-    return UnitPrices(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+    for begin in range(0, 2 * count, CHUNK):
+        end = min(begin + CHUNK, 2 * count)
+        parts.append(_bound_cells(units.part(begin, end), ends[:, begin:end], setting, lines=2 if share.free else 1))
+    bound, nodes = (np.concatenate(part).reshape(-1, cells).sum(axis=-1) for part in zip(*parts, strict=True))
+    return bound, nodes
+
+
+def _bound_cells(units: Units, ends: np.ndarray, setting: Setting, lines: int) -> tuple[np.ndarray, np.ndarray]:
+    """Bound on every cell and its nodes, (cells,); ``ends`` (2, units) are the shares at both ends of the interval."""
+
+    def by_cell(value: np.ndarray) -> np.ndarray:
+        """Sum over both services, (lines * units,) -> (lines, cells)."""
+        return value.reshape(lines, -1, 2).sum(axis=-1)
+
+    tuned = ends[:lines].ravel()
+    shares = UnitShares(np.maximum(tuned, TUNED_SHARE), np.tile(ends.max(axis=0), lines))
+    market = open_market(units.repeated(lines), shares, setting)
+    prices = price_band(market, shares, _tolerances(market, shares, by_cell, setting), setting)
+    at_ends = [by_cell((prices.power + prices.band) * np.tile(end, lines) + prices.rest) for end in ends]
+    return highest_of_lowest(np.stack(at_ends, axis=1)), by_cell(prices.nodes).sum(axis=0)
+
+
+def _tolerances(
+    market: Market, shares: UnitShares, by_cell: Callable[[np.ndarray], np.ndarray], setting: Setting
+) -> np.ndarray:
+    """Gaps at which the units' trees are done, of the surplus of a unit band, (lines * units,) [Mbit/s].
+
+    Of two lines the one that ends lower, by what the market found, need not be known better than it takes to show
+    that; and what a small share multiplies need not be known as well as what a large one does.
+    """
+    closed = setting.tolerance * worth_of_a_nat(market.units)
+    value = by_cell(market.value)
+    spare = (value + by_cell(closed * shares.tuned)).max(axis=0) - value
+    return np.maximum(closed, 0.5 * np.repeat(spare.ravel(), 2) / shares.tuned)
 
 
 def coupling_bound(network: Network, known: np.ndarray) -> np.ndarray:

@@ -29,6 +29,8 @@ FIRST_PRICE = 0.03
 """First price of power: this share of a nat's worth, over the budget."""
 PRICE_ACCURACY = 1e-3
 """Logarithmic mismatch of demand and budget at which the price search of its unit ends."""
+PROBE_WIDTH = 4
+"""Nodes that a probe splits in a round."""
 LOSER_NODES = 60
 """Most nodes of a tree for what a group loses on its floor."""
 
@@ -189,21 +191,40 @@ def losses(
     return forest._replace(bound=np.where(needed, np.minimum(forest.bound, 0.0), 0.0))
 
 
-def price_units(units: Units, shares: UnitShares, setting: Setting) -> UnitPrices:
-    r"""Find prices of power and band for every unit, and what the bound is at these.
+class Market(NamedTuple):
+    """Units with their prices of power, before their band's price is certified."""
 
-    :math:`\mu` clears the market at the tuned share, :math:`\nu` is the certified largest surplus there, and the rest
-    is what groups lose on their floors.
-    """
+    units: Units
+    base: FlooredGroups
+    widest: Room
+    price: np.ndarray
+    """(units,): mu [Mbit/s per cell's power budget]."""
+    value: np.ndarray
+    """(units,): dual value at the tuned share with the largest surplus that was found [Mbit/s]; certifies nothing."""
+    band: np.ndarray
+    """(units,): that surplus [Mbit/s per cell's band budget]."""
+    nodes: np.ndarray
+    """(units,) integer: nodes evaluated."""
+
+
+def open_market(units: Units, shares: UnitShares, setting: Setting) -> Market:
+    r"""Find prices of power for every unit: :math:`\mu` clears the market at the tuned share."""
     widest = room(units, shares.widest)
     base = with_floors(units, widest)
-    closed = setting.tolerance * worth_of_a_nat(units)
-    probe = Effort(setting.probe, closed)
-    power, probed = clear_market(units, base, shares, widest, steps=setting.price_steps, probe=probe)
-    best = best_surplus(units, base, widest, power, Effort(setting.nodes, closed))
+    probe = Effort(setting.probe, setting.tolerance * worth_of_a_nat(units), PROBE_WIDTH)
+    return clear_market(units, base, shares, widest, steps=setting.price_steps, probe=probe)
+
+
+def price_band(market: Market, shares: UnitShares, tolerance: np.ndarray, setting: Setting) -> UnitPrices:
+    r"""The bound on every unit at its market's prices of power, sought up to a ``tolerance`` (units,) of the surplus.
+
+    :math:`\nu` is the certified largest surplus, and the rest is what groups lose on their floors.
+    """
+    units, base, widest, power = market.units, market.base, market.widest, market.price
+    best = best_surplus(units, base, widest, power, Effort(setting.nodes, tolerance))
     # Losses are small beside the surplus: a tenth of the tolerance is of the same weight.
-    lost = losses(units, base, widest, power, best, 0.1 * closed * shares.widest)
-    nodes = probed + best.nodes + units.total(lost.nodes).astype(int)
+    lost = losses(units, base, widest, power, best, 0.1 * tolerance * shares.widest)
+    nodes = market.nodes + best.nodes + units.total(lost.nodes).astype(int)
     return UnitPrices(power, best.bound, units.total(lost.bound), nodes)
 
 
@@ -214,8 +235,8 @@ def worth_of_a_nat(units: Units) -> np.ndarray:
 
 def clear_market(
     units: Units, base: FlooredGroups, shares: UnitShares, widest: Room, *, steps: int, probe: Effort
-) -> tuple[np.ndarray, np.ndarray]:
-    """Price of power at which the best group asks for about what is left for it; prices and nodes, (units,).
+) -> Market:
+    """Price of power at which the best group asks for about what is left for it; with what it is worth there.
 
     A secant-free search on the logarithm: the price moves by the mismatch of demand and budget, inside a bracket
     that bisection keeps, until its unit's market clears. The price with the least dual value seen is returned.
@@ -226,6 +247,7 @@ def clear_market(
     log_price = np.log(np.maximum(FIRST_PRICE * worth_of_a_nat(units), 1e-12) / shares.tuned)
     low, high = np.full(count, -np.inf), np.full(count, np.inf)
     best, least, nodes = log_price, np.full(count, np.inf), np.zeros(count, dtype=int)
+    surplus = np.zeros(count)
     open_units = np.ones(count, dtype=bool)
     for _ in range(steps):
         price = np.exp(log_price)
@@ -238,6 +260,7 @@ def clear_market(
         dual = price * supply + forest.value * band
         better = open_units & (dual < least)
         best, least = np.where(better, log_price, best), np.where(better, dual, least)
+        surplus = np.where(better, forest.value, surplus)
         mismatch = np.log(demand / supply)
         low, high = np.where(mismatch > 0, log_price, low), np.where(mismatch <= 0, log_price, high)
         open_units = open_units & (np.abs(mismatch) >= PRICE_ACCURACY)
@@ -248,4 +271,4 @@ def clear_market(
         bracketed = np.isfinite(low) & np.isfinite(high)
         middle = np.where(bracketed, (low + high) / 2.0, move)
         log_price = np.where((move > low) & (move < high), move, middle)
-    return np.exp(best), nodes
+    return Market(units, base, widest, np.exp(best), least, surplus, nodes)

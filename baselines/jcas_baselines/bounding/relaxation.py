@@ -13,7 +13,7 @@ end. Any convex combination of the three, with slope B and intercept t, lies abo
 .. math:: \varphi - \mu \mathbf 1^T p \;\le\; F(y) + \sum_k \max\big(G_k (l_k - y_k),\, G_k (\bar l_k - y_k)\big), \quad
           F = \sum_u h_u (B_u z_u + t_u) - \mu \mathbf 1^T e^y, \; G = \nabla F
 
-Newton's method only chooses y and the combination, so its accuracy matters for tightness alone
+The interior-point method only chooses y and the combination, so its accuracy matters for tightness alone
 (spec bound 3, R4).
 """
 
@@ -23,15 +23,17 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .interior_point import Program, solve_interior
+
 STEEP = 6.0
 """Slope of the left line; any value above 1, the largest slope of the softplus, is valid."""
-STAGES = ((1e-1, 1e-1), (1e-2, 2e-2), (5e-4, 4e-3))
-"""Barrier weight, relative to the value of one nat, and temperature of the softened minimum, stage by stage."""
-NEWTON_STEPS = 8
-"""Most Newton steps of a stage."""
-BACKTRACKS = 12
-"""Most times that a step is shortened, by 0.4 each."""
-SWEEPS = 2
+BLOCK = 1024
+"""Nodes that are worked on together, so that they fit the cache."""
+START_MARGIN = 0.1
+"""Least distance of a start from the walls, over the box's width."""
+WIDEST, DEAREST = 40.0, 1e9
+"""Box and price, of a nat, beyond which the interior-point method does not look: single precision ends at e^88."""
+SWEEPS = 1
 """Sweeps of interval propagation."""
 NARROW = 1e-7
 """Least width of a box for the barrier; the tangent holds outside of the box as well."""
@@ -154,128 +156,67 @@ def _lines(box: Box) -> tuple[np.ndarray, np.ndarray]:
     return slope, intercept
 
 
-def _soft_minimum(
-    slope: np.ndarray, intercept: np.ndarray, z: np.ndarray, temperature: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Softened least line at z, and the weights of the three: (..., users) and (3, ..., users)."""
-    line = slope * z + intercept
-    least = line.min(axis=0)
-    weight = np.exp((least - line) / temperature)
-    total = weight.sum(axis=0)
-    return least - temperature * np.log(total), weight / total
+def solve_relaxation(
+    group: Group, price: np.ndarray, box: Box, start: np.ndarray, target: np.ndarray | None = None
+) -> Relaxed:
+    """Maximise the relaxation over the box by a primal-dual interior-point method, all nodes at once.
 
-
-class _Barrier(NamedTuple):
-    """The softened relaxation with logarithmic walls, concave in y."""
-
-    group: Group
-    price: np.ndarray
-    """(...,)"""
-    slope: np.ndarray
-    """(3, ..., users): of the lines."""
-    intercept: np.ndarray
-    """(3, ..., users)"""
-    low: np.ndarray
-    """(..., users): wall below y."""
-    high: np.ndarray
-    """(..., users): wall above y."""
-    weight: np.ndarray
-    """(..., 1): of the walls [Mbit/s]."""
-    temperature: float
-    """Of the softened minimum."""
-
-
-def solve_relaxation(group: Group, price: np.ndarray, box: Box, start: np.ndarray) -> Relaxed:
-    """Maximise the relaxation over the box by a barrier method, all nodes at once.
-
-    ``price`` (...,) [Mbit/s per unit power density]; ``start`` (..., users) is moved into the box.
+    ``price`` (nodes,) [Mbit/s per unit power density]; ``start`` (nodes, users) is moved into the box. A node whose
+    bound comes down to its ``target`` (nodes,) is worked on no more. The method works in single precision, because it
+    only chooses y and the combination of the lines; the tangent is taken in double precision.
     """
-    slope, intercept = _lines(box)
+    lines = _lines(box)
     width = np.maximum(box.high - box.low, NARROW)
-    low, high = box.low, box.low + width
-    y = np.clip(start, low + 0.02 * width, high - 0.02 * width)  # walls have no slope on themselves
-    nat = group.worth.sum(axis=-1) / np.maximum(group.present.sum(axis=-1), 1)
+    size = group.present.sum(axis=-1)
+    nat = group.worth.sum(axis=-1) / np.maximum(size, 1)
     nat = np.where(nat > 0, nat, 1.0)
-    for weight, temperature in STAGES:
-        y = _climb(_Barrier(group, price, slope, intercept, low, high, weight * nat[..., None], temperature), y)
-    return _tangent(group, price, (slope, intercept), y)
+    least = np.exp(box.low)
+    # In units of what a user hears at least: no level leaves single precision.
+    heard = group.cross * least[:, None, :]
+    quiet = heard.sum(axis=-1) + group.noise
+    every = Program(
+        heard / quiet[..., None],
+        group.noise / quiet,
+        group.worth / nat[:, None],
+        group.present,
+        np.minimum((price / nat)[:, None] * group.present * least, DEAREST),
+        np.moveaxis(lines[0], 0, 1),
+        np.moveaxis(lines[0] * (box.low - np.log(quiet)) + lines[1], 0, 1),
+        np.minimum(width, WIDEST),
+        np.full(len(width), -np.inf) if target is None else np.minimum(target / nat, DEAREST),
+    )
+    # On a wall multipliers have no value.
+    y = np.clip(start - box.low, START_MARGIN * every.width, (1.0 - START_MARGIN) * every.width)
+    theta = np.zeros_like(lines[0])
+    theta[-1] = 1.0
+    order = np.argsort(size, kind="stable")
+    for begin in range(0, len(y), BLOCK):
+        some = order[begin : begin + BLOCK]
+        users = max(int(size[some[-1]]), 1)
+        goal = Program(*(_nodes_last(part[some], users) for part in every))
+        found = solve_interior(goal._replace(cross=goal.cross[:users]), _nodes_last(y[some], users))
+        y[some, :users] = found.y.T
+        theta[:, some, :users] = np.swapaxes(found.theta, 1, 2)
+    return _certified(group, price, lines, np.clip(y, 0.0, width) + box.low, theta)
 
 
-def _tangent(group: Group, price: np.ndarray, lines: tuple[np.ndarray, np.ndarray], y: np.ndarray) -> Relaxed:
-    """F and its gradient at y, for the combination of the lines that the softened minimum has there."""
+def _nodes_last(part: np.ndarray, users: int) -> np.ndarray:
+    """(nodes, ..., all users) -> (..., users, nodes) in single precision; what is one number a node stays so."""
+    last = np.moveaxis(part[..., :users], 0, -1) if part.ndim > 1 else part
+    return np.ascontiguousarray(last, dtype=np.float32)
+
+
+def _certified(
+    group: Group, price: np.ndarray, lines: tuple[np.ndarray, np.ndarray], y: np.ndarray, theta: np.ndarray
+) -> Relaxed:
+    """F and its gradient at y, for the combination ``theta`` (3, nodes, users) of the lines."""
     slope, intercept = lines
+    theta = np.maximum(theta, 0.0)
+    theta = theta / theta.sum(axis=0)
     z, share = log_sinr(group, y)
-    _, theta = _soft_minimum(slope, intercept, z, STAGES[-1][1])
-    tangent, offset = (theta * slope).sum(axis=0), (theta * intercept).sum(axis=0)
     power = group.present * np.exp(y)
-    pull = group.worth * tangent
-    gradient = pull - (pull[..., None, :] @ share)[..., 0, :] - price[..., None] * power
-    value = (group.worth * (tangent * z + offset)).sum(axis=-1) - price * power.sum(axis=-1)
-    cover = (slope * z + intercept).min(axis=0) - softplus(z)
-    return Relaxed(y, value, gradient, z, group.worth * cover)
-
-
-def _climb(goal: _Barrier, y: np.ndarray) -> np.ndarray:
-    """Damped Newton steps from y; each node stops alone."""
-    now, moving = _merit(goal, y), np.ones(y.shape[:-1], dtype=bool)
-    for _ in range(NEWTON_STEPS):
-        step, decrement = _newton(goal, y)
-        # 95 % of the way to the nearest wall at most: on it the logarithm has no value.
-        length = np.where(moving, np.minimum(1.0, 0.95 * _way_to_walls(goal, y, step)), 0.0)
-        for _ in range(BACKTRACKS):
-            trial = _merit(goal, y + length[..., None] * step)
-            # Near the maximum a gain is smaller than the rounding of the values that are compared.
-            better = trial >= now + 0.1 * length * decrement - 1e-12 * np.abs(now)
-            if better.all():
-                break
-            length = np.where(better, length, 0.4 * length)
-        y, now = y + length[..., None] * step, trial
-        # What is left to gain is far less than what the walls themselves give away.
-        moving = moving & (decrement > 1e-3 * goal.weight[..., 0])
-        if not moving.any():
-            break
-    return y
-
-
-def _merit(goal: _Barrier, y: np.ndarray) -> np.ndarray:
-    """Value of the softened relaxation and its walls, (...,)."""
-    group = goal.group
-    z, _ = log_sinr(group, y)
-    soft, _ = _soft_minimum(goal.slope, goal.intercept, z, goal.temperature)
-    walls = goal.weight * (np.log(y - goal.low) + np.log(goal.high - y))
-    return (group.worth * soft + walls).sum(axis=-1) - goal.price * (group.present * np.exp(y)).sum(axis=-1)
-
-
-def _newton(goal: _Barrier, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    r"""Newton step (..., users) and its decrement, step times gradient (...,).
-
-    With the shares :math:`s_{uk}` of :func:`log_sinr`, :math:`\partial z / \partial y = I - s` and
-    :math:`\nabla^2 z_u = -\mathrm{diag}(s_u) + s_u s_u^T`; pull and curve are the first and (negative) second
-    derivative of the softened minimum, times the worth. The negative Hessian is solved with.
-    """
-    group, slope = goal.group, goal.slope
-    z, share = log_sinr(group, y)
-    _, theta = _soft_minimum(slope, goal.intercept, z, goal.temperature)
-    tangent = (theta * slope).sum(axis=0)
-    bend = ((theta * slope**2).sum(axis=0) - tangent**2) / goal.temperature
-    pull, curve = group.worth * tangent, group.worth * bend
-
-    spent = goal.price[..., None] * group.present * np.exp(y)
-    below, above = 1.0 / (y - goal.low), 1.0 / (goal.high - y)
-    drained = (pull[..., None, :] @ share)[..., 0, :]
-    gradient = pull - drained - spent + goal.weight * (below - above)
-
-    identity = np.eye(y.shape[-1])
-    jacobian = identity - share
-    hessian = np.swapaxes(jacobian, -1, -2) @ (curve[..., :, None] * jacobian)
-    hessian = hessian - np.swapaxes(share, -1, -2) @ (pull[..., :, None] * share)
-    diagonal = drained + spent + goal.weight * (below**2 + above**2)
-    step = np.linalg.solve(hessian + diagonal[..., None] * identity, gradient[..., None])[..., 0]
-    return step, (step * gradient).sum(axis=-1)
-
-
-def _way_to_walls(goal: _Barrier, y: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """Length of the step at which the first wall is reached, (...,)."""
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        room = np.where(step > 0, (goal.high - y) / step, np.where(step < 0, (goal.low - y) / step, np.inf))
-    return room.min(axis=-1)
+    pull = group.worth * (theta * slope).sum(axis=0)
+    gradient = pull - (pull[:, None, :] @ share)[:, 0] - price[:, None] * power
+    line = slope * z + intercept
+    value = (group.worth * (theta * line).sum(axis=0)).sum(axis=-1) - price * power.sum(axis=-1)
+    return Relaxed(y, value, gradient, z, group.worth * (line.min(axis=0) - softplus(z)))

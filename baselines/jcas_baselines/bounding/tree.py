@@ -14,7 +14,7 @@ import numpy as np
 
 from jcas_env.tree import take, tree_map
 
-from .relaxation import Box, Group, Relaxed, propagate, solve_relaxation, true_value
+from .relaxation import Box, Group, Relaxed, propagate, softplus, solve_relaxation, true_value
 
 ROUNDING = 1e-11
 """Added to a node's bound, relative to the sum of its terms' magnitudes, for what rounding may have lost."""
@@ -88,7 +88,7 @@ class Effort(NamedTuple):
     """A tree with as many nodes splits no more."""
     tolerance: np.ndarray
     """(trees,): gap at which a tree is done."""
-    width: int = 24
+    width: int = 48
     """Nodes that a tree splits in a round."""
 
 
@@ -114,7 +114,7 @@ def _over_omega(line: _Line, omega: np.ndarray) -> np.ndarray:
     return line.at(np.stack([omega[:, 0], omega[:, 1], np.clip(inner, omega[:, 0], omega[:, 1])])).max(axis=0)
 
 
-def evaluate(items: Items, nodes: Nodes) -> Nodes:
+def evaluate(items: Items, nodes: Nodes, target: np.ndarray) -> Nodes:
     r"""Bound nodes whose intervals and start ``point`` are set; ``bound`` holds the parent's.
 
     A child's bound is the least of its parent's, of the tangent of its relaxation, and of what is known of its group.
@@ -125,7 +125,9 @@ def evaluate(items: Items, nodes: Nodes) -> Nodes:
     first, last = nodes.omega[:, :1], nodes.omega[:, 1:]
     # Densities at any omega of the interval; propagation may shrink them.
     box, empty = propagate(group, Box(low - last, high - first, nodes.least, nodes.most))
-    found = solve_relaxation(group, price, _at_lower_end(box, low - first), nodes.point)
+    # Where omega has an interval no bound on phi alone is good enough.
+    enough = np.where((first == last)[:, 0], np.exp(-first[:, 0]) * target[nodes.item] + band_price, -np.inf)
+    found = solve_relaxation(group, price, _at_lower_end(box, low - first), nodes.point, enough)
     ends = _Ends(low, high, low - first >= box.low, high - first <= box.high)
     tangent = _tangent_over_box(group, box, found, ends, band_price)
     capped = items.ceiling[nodes.item] - band_price
@@ -178,16 +180,21 @@ def _tangent_over_box(group: Group, box: Box, found: Relaxed, ends: _Ends, band_
 
 
 def _cut(box: Box, found: Relaxed) -> tuple[np.ndarray, np.ndarray]:
-    """User whose envelope gives most away, and the SINR at which its interval is split, (nodes,) each.
+    r"""User whose interval is split, and the SINR at which, (nodes,) each.
 
-    That is the relaxation's own; but not above 2 where the interval reaches down to where the softplus is curved,
-    and each half keeps a fifth of the interval, so that it shrinks whatever the relaxation says.
+    The user is the one whose envelope gives most away, times the width of its interval. The cut is half way between the
+    relaxation's own SINR, though not above 2 where the interval reaches down to where the softplus is curved, and where
+    the chord of slope s is furthest above the softplus, :math:`\ln(s / (1 - s))`. Each half keeps a fifth of the
+    interval, so that it shrinks whatever the relaxation says.
     """
-    user = found.envelope.argmax(axis=-1)
+    width = box.most - box.least
+    user = (found.envelope * np.where(np.isfinite(width), width, 0.0)).argmax(axis=-1)
     pick = np.arange(len(user)), user
-    cut = np.where(box.least[pick] < 1.0, np.minimum(found.sinr[pick], 2.0), found.sinr[pick])
-    room = box.most[pick] - box.least[pick]
-    return user, np.clip(cut, box.least[pick] + 0.2 * room, box.most[pick] - 0.2 * room)
+    least, most, room = box.least[pick], box.most[pick], width[pick]
+    own = np.where(least < 1.0, np.minimum(found.sinr[pick], 2.0), found.sinr[pick])
+    slope = np.clip((softplus(most) - softplus(least)) / np.maximum(room, 1e-9), 1e-9, 1.0 - 1e-9)
+    cut = 0.5 * (own + np.log(slope / (1.0 - slope)))
+    return user, np.clip(cut, least + 0.2 * room, most - 0.2 * room)
 
 
 def _children(parents: Nodes) -> Nodes:
@@ -230,20 +237,21 @@ def branch_and_bound(items: Items, trees: int, effort: Effort) -> Forest:
     best = _Champions(np.full(trees, -np.inf), np.zeros(trees, dtype=int), np.zeros((trees, items.low.shape[1])))
     spent = np.zeros(trees, dtype=int)
     settled = np.full(len(items.tree), -np.inf)  # best bound among an item's nodes that were put aside
-    fresh, leaves = evaluate(items, _roots(items)), None
+    fresh, leaves = evaluate(items, _roots(items), settled), None
     while True:
         np.add.at(spent, items.tree[fresh.item], 1)
         best = _challenged(best, fresh, items.tree[fresh.item])
         leaves = fresh if leaves is None else _joined(leaves, fresh)
         # Nodes within the tolerance of the best value found cannot hold one that matters: their bound is final.
-        close = leaves.bound <= (best.value + effort.tolerance)[items.tree[leaves.item]]
+        target = best.value + effort.tolerance
+        close = leaves.bound <= target[items.tree[leaves.item]]
         np.maximum.at(settled, leaves.item[close], leaves.bound[close])
         leaves = take(leaves, ~close)
         tree = items.tree[leaves.item]
         chosen = (spent[tree] < effort.nodes) & (_rank(tree, leaves.bound) < effort.width)
         if not chosen.any():
             break
-        fresh = evaluate(items, _children(take(leaves, chosen)))
+        fresh = evaluate(items, _children(take(leaves, chosen)), target[items.tree])
         leaves = take(leaves, ~chosen)
     np.maximum.at(settled, leaves.item, leaves.bound)
     bound = np.full(trees, -np.inf)

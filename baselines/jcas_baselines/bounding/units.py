@@ -62,6 +62,12 @@ class Units(NamedTuple):
             take(self.data, here),
         )
 
+    def repeated(self, times: int) -> Units:
+        """All units ``times`` over, one after the other."""
+        count = len(self.users)
+        again = tree_map(lambda part: np.concatenate([part] * times), self)
+        return again._replace(unit=again.unit + np.repeat(count * np.arange(times), len(self.unit)))
+
 
 class Slots(NamedTuple):
     """A problem in NumPy and double precision, its batch flattened to (elements,)."""
