@@ -80,9 +80,11 @@ def _tolerances(
     that; and what a small share multiplies need not be known as well as what a large one does.
     """
     closed = setting.tolerance * worth_of_a_nat(market.units)
-    # Where no price was found, as where floors fill the budget beyond rounding, nothing is known of the line.
-    value = by_cell(np.where(np.isfinite(market.value), market.value, 0.0))
-    spare = (value + by_cell(closed * shares.tuned)).max(axis=0) - value
+    value = by_cell(market.value)
+    # Where no price was found, as where floors fill the budget beyond rounding, nothing is known and nothing spared.
+    known = np.isfinite(value)
+    value = np.where(known, value, 0.0)
+    spare = np.where(known, (value + by_cell(closed * shares.tuned)).max(axis=0) - value, 0.0)
     return np.maximum(closed, 0.5 * np.repeat(spare.ravel(), 2) / shares.tuned)
 
 
