@@ -81,7 +81,10 @@ def _tolerances(
     """
     closed = setting.tolerance * worth_of_a_nat(market.units)
     value = by_cell(market.value)
-    spare = (value + by_cell(closed * shares.tuned)).max(axis=0) - value
+    # Where no price was found, as where floors fill the budget beyond rounding, nothing is known and nothing spared.
+    known = np.isfinite(value)
+    value = np.where(known, value, 0.0)
+    spare = np.where(known, (value + by_cell(closed * shares.tuned)).max(axis=0) - value, 0.0)
     return np.maximum(closed, 0.5 * np.repeat(spare.ravel(), 2) / shares.tuned)
 
 
