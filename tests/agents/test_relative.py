@@ -13,7 +13,7 @@ from jcas_experiments.statistics import paired_ratio
 
 from jcas_env import JCASVectorEnv, MassiveMIMOConfig, MeshConfig, MultiCellConfig
 
-FAINT = {"power_budget": 1e-9, "estimator": "perfect", "csi_delay": 0, "users_per_cell": 3}
+FAINT = {"power_budget": 1e-6, "estimator": "perfect", "csi_delay": 0, "users_per_cell": 3}
 """A network in which logarithms of rates are negative."""
 
 TASKS = {
@@ -66,7 +66,7 @@ def test_rates_are_compared_by_ratio_and_all_others_by_difference(name):
 
 
 def test_a_bank_of_frozen_scenes_keeps_the_order_too():
-    config = MultiCellConfig.preset("luo2023-static", reward="fair", power_budget=1e-9, users_per_cell=3)
+    config = MultiCellConfig.preset("luo2023-static", reward="fair", power_budget=1e-6, users_per_cell=3)
     env = SB3VectorAdapter(SceneVectorEnv(config, scenes=32, num_envs=32))
     env.reset()
     equal = env._baseline()

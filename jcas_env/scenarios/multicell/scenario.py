@@ -17,7 +17,7 @@ from ...types import POSITIONING, Array, array_namespace, as_array, device
 from ..scenario import Later, Observation, ScenarioBase
 from .action import action_size, decode, encode_allocation, fallback
 from .config import KEEP_OUT, MultiCellConfig
-from .knowledge.csi import knowledge_of
+from .knowledge.csi import behind, knowledge_of
 from .knowledge.estimate import estimate_links
 from .knowledge.positions import Positions
 from .network.draws import draw_initial, draw_innovation, draw_innovations, work_after
@@ -189,7 +189,7 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
         Combiners, beams and groups are those of the knowledge; gains, leakage and positioning factor are true.
         """
         config, csi = self.config, state.csi
-        air = state.air.paths.behind(csi.combiner)
+        air = behind(config, state.air, csi.combiner)
         kappa = sensing_gain(
             _departure(state.air.aod_cos, state.cell, self.config.crowd),
             antennas=config.bs_antennas,

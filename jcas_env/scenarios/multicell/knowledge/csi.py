@@ -91,7 +91,15 @@ def _heard(config: MultiCellConfig, links: LinkEstimate, air: Air, cell: Array) 
         channel = air.channel if config.knows_paths else links.estimate.channel
         w = combiner(channel, cell, kind=config.combiner_kind, power=power, noise_power=noise_power)
     w = constant_modulus(w) if config.analog else w
-    return w, air.paths.behind(w) if config.knows_paths else effective_channel(links.estimate.channel, w)
+    return w, behind(config, air, w) if config.knows_paths else effective_channel(links.estimate.channel, w)
+
+
+def behind(config: MultiCellConfig, air: Air, w: Array) -> Array:
+    """True channels behind combiners (..., users, ue_antennas): (..., cells, users, bs_antennas) complex [-].
+
+    Of the paths; of the matrices where these are nulled, since what a null leaves is rounding, theirs.
+    """
+    return air.paths.behind(w) if config.combiner_kind == "gev" else effective_channel(air.channel, w)
 
 
 def _errors(config: MultiCellConfig, links: LinkEstimate, air: Air, cell: Array) -> tuple[Array, Array]:
