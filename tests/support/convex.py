@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jcas_baselines.multicell.convex_relaxed import PRECISE, weighted_rates
+from jcas_baselines.multicell.convex_relaxed import weighted_rates
 from jcas_baselines.multicell.duality import Form
 
 from jcas_env import RelaxedProblem
@@ -45,5 +45,5 @@ def shared_optimum(
         constraints += [power >= float(relaxed.power_floor), band >= float(relaxed.band_floor)]
         earned += factor * weighted_rates(relaxed, power, band[index], form)
     program = cp.Problem(cp.Maximize(earned), constraints)
-    program.solve(**PRECISE)
+    program.solve(solver="CLARABEL")
     return float(program.value), np.asarray(share.value)
