@@ -54,7 +54,7 @@ class Toy(ScenarioBase):
         self.action_size = self.config.users
         self.observation_spec = ArraySpec((self.config.users,), 0.0, 100.0)
 
-    def _draw_initial(self, rng, state=None):  # noqa: ARG002 (every slot draws the same)
+    def _draw_initial(self, rng, state=None):
         return rng.exponential(size=self.config.users)
 
     _draw = _draw_initial

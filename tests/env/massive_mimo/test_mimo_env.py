@@ -470,7 +470,7 @@ class TestPlanning:
     def test_options_are_checked(self):
         with pytest.raises(ValueError, match="`beam_error` must be none or sigma, got"):
             Myopic("two")
-        with pytest.raises(ValueError, match=r"`share` must lie in \[0, 1\], got 1.5"):
+        with pytest.raises(ValueError, match=r"`share` must be a number in \[0, 1\], got 1.5"):
             ConstantShare(share=1.5)
         with pytest.raises(TypeError, match="Myopic solves MassiveMIMOProblem, got int"):
             Myopic().solve(3)

@@ -186,7 +186,7 @@ def slope_and_curvature(data: View, gains: Gains) -> tuple[Array, Array]:
 
 
 def tracking_step(data: View, gains: Gains, damping: float) -> tuple[Array, Array]:
-    """Step (angles, links) of the angles, :func:`.newton.tracking_step`, and how much it lowers the cost, (links,) [-].
+    """Step (angles, links) of the angles, :func:`.newton.newton_step`, and how much it lowers the cost, (links,) [-].
 
     ``damping`` is mu (spec estimation 2.6).
     """
