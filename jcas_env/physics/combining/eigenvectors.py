@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from ...batching import indices, scatter
 from ...types import Array, array_namespace, at_hand, device
-from .small_matrices import SIZE, batch_last, dominant_eigenvector_last, lower_factor, solve_lower, solve_upper, trace
+from .small_matrices import (
+    SIZE,
+    batch_first,
+    batch_last,
+    dominant_eigenvector_last,
+    lower_factor,
+    solve_lower,
+    solve_upper,
+    trace,
+)
 
 LOST = 8.0
 """Rounding units of the interference's power below which nothing is known of the rest."""
@@ -55,7 +64,7 @@ def strongest_over_noise(own: Array, interference: Array) -> Array:
         inner = dominant_eigenvector(white @ xp.conj(xp.matrix_transpose(white)))
         return xp.linalg.solve(xp.conj(xp.matrix_transpose(factor)), inner[..., None])[..., 0]
     vector = strongest_over_noise_last(batch_last(own @ xp.conj(xp.matrix_transpose(own))), batch_last(interference))
-    return xp.reshape(xp.matrix_transpose(vector), (*batch, rx))
+    return batch_first(vector, tuple(batch))
 
 
 def noise_beside(interference: Array) -> Array:

@@ -29,6 +29,15 @@ def batch_last(matrix: Array, /) -> Array:
     return xp.reshape(xp.reshape(entries, (-1,)), entries.shape)  # laid out in the order of its axes
 
 
+def batch_first(vector: Array, batch: tuple[int, ...], /) -> Array:
+    """Vectors (n, elements) of any unit as (*batch, n), of the same unit [-] (spec multicell 2.3).
+
+    Laid out in the order of its axes: sums over n then round alike, however many elements there are.
+    """
+    xp = array_namespace(vector)
+    return xp.reshape(xp.reshape(xp.matrix_transpose(vector), (-1,)), (*batch, vector.shape[0]))
+
+
 def lower_factor(matrix: Array, /) -> list[Array]:
     """Columns of Cholesky's factor L of Hermitian positive definite matrices, :math:`A = L L^H`.
 
