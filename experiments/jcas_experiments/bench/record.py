@@ -15,6 +15,7 @@ from jcas_agents.runs import brief
 import jcas_env
 from jcas_env.checks import require
 
+from ..kept import is_number
 from .row import Plan, Row
 from .throughput.processes import LIBRARIES, ROOT, THREADS
 
@@ -100,12 +101,8 @@ def _require_kinds(row: Row) -> None:
         require(isinstance(value, str), f"`{name}` of a row must be a text, got {brief(value)}")
     for name in ("value", "peer_value", "ratio", "target"):
         value = getattr(row, name)
-        require(value is None or _is_number(value), f"`{name}` of a row must be a number, got {brief(value)}")
+        require(value is None or is_number(value), f"`{name}` of a row must be a number, got {brief(value)}")
     for name in ("value_spread", "ratio_spread"):
         value = getattr(row, name)
-        pair = isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
+        pair = isinstance(value, list) and len(value) == 2 and all(map(is_number, value))
         require(value is None or pair, f"`{name}` of a row must be two numbers, got {brief(value)}")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
