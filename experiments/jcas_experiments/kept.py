@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,22 @@ class Kept:
     """Why the rows could not be kept last time: the work goes on nevertheless."""
 
     @classmethod
-    def begin(cls, path: Path, made_by: Mapping[str, Any], *, resume: bool) -> Kept:
+    def begin(
+        cls, path: Path, made_by: Mapping[str, Any], *, resume: bool, check: Callable[[str, Any], object]
+    ) -> Kept:
         """No rows yet, or those of an interrupted command.
 
-        Raises ``ValueError`` where these are damaged, or were made by something else, which is named.
+        Raises ``ValueError`` where these are damaged, or were made by something else, which is named; and where
+        ``check``, which is called with each name and row, raises: a hash tells what has changed, not who wrote it.
         """
-        return cls(path, made_by, _read(path, made_by) if resume and path.is_file() else {})
+        rows = _read(path, made_by) if resume and path.is_file() else {}
+        for name, row in rows.items():
+            try:
+                check(name, row)
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+                why = f"{type(error).__name__} {brief(error, str)}"
+                raise ValueError(f"{path}: row {brief(name)} is none of this command's: {why}") from None
+        return cls(path, made_by, rows)
 
     def add(self, name: str, row: Any) -> None:
         """Keep one more row; the file is then written anew."""
@@ -89,3 +99,8 @@ def packed(array: np.ndarray) -> dict[str, Any]:
 def unpacked(entry: Mapping[str, Any]) -> np.ndarray:
     """The array of :func:`packed`."""
     return np.frombuffer(base64.b64decode(entry["base64"]), dtype="<f8").reshape(entry["shape"]).astype(float)
+
+
+def is_number(value: object) -> bool:
+    """Whether an entry of a row is a number, finite or not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)

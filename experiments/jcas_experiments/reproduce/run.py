@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 from jcas_agents.files import write_file
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from jcas_env.checks import require
 
 from ..figures import new_figure, save_figure
 from ..files import write_json
@@ -28,7 +31,8 @@ def compute(
     """
     path = folder / f"{name}.csv"
     made_by = {"figure": name, "columns": list(recipe.all_columns), "effort": effort._asdict()}
-    kept = Kept.begin(rows_file(path), made_by, resume=resume)
+    check = partial(_check, recipe, effort)
+    kept = Kept.begin(rows_file(path), made_by, resume=resume, check=check)
     rows = [tuple(row) for row in kept.rows.values()]
     columns = (TextColumn("{task.description:14}"), BarColumn(), MofNCompleteColumn(), TextColumn("points"))
     complete = True
@@ -48,6 +52,13 @@ def compute(
     if rows:
         write_picture(recipe, table, folder / f"{name}.png")
     return table, complete
+
+
+def _check(recipe: FigureRecipe, effort: Effort, name: str, row: Any) -> None:
+    """Raise an error where a row of a file cannot be one of a figure."""
+    require(1 <= int(name) <= recipe.size(effort), f"the figure has {recipe.size(effort)} rows")
+    require(len(row) == len(recipe.all_columns), f"it must have {len(recipe.all_columns)} entries")
+    require(isinstance(row, list) and all(isinstance(x, str | int | float) for x in row), "its entries must be numbers or texts")
 
 
 def _number(value: Any) -> Any:

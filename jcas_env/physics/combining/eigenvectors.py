@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from ...batching import indices, scatter
 from ...types import Array, array_namespace, at_hand, device
-from .small_matrices import SIZE, batch_last, dominant_eigenvector_last, lower_factor, solve_lower, solve_upper
+from .small_matrices import (
+    SIZE,
+    batch_first,
+    batch_last,
+    dominant_eigenvector_last,
+    lower_factor,
+    solve_lower,
+    solve_upper,
+    trace,
+)
+
+LOST = 8.0
+"""Rounding units of the interference's power below which nothing is known of the rest."""
 
 
 def dominant_eigenvector(matrix: Array) -> Array:
@@ -43,15 +55,30 @@ def strongest_over_noise(own: Array, interference: Array) -> Array:
     parts = xp.maximum(xp.abs(xp.real(own)), xp.abs(xp.imag(own)))  # any scale does, and roots take time
     scale = xp.max(parts, axis=(-2, -1), keepdims=True)
     own = own / xp.where(scale > 0, scale, xp.ones_like(scale))
-    identity = xp.eye(rx, dtype=own.dtype, device=device(own))
     if rx > SIZE:
-        finite, noise = finite_or_unit(interference + identity)
+        identity = xp.eye(rx, dtype=own.dtype, device=device(own))
+        level = noise_beside(xp.real(xp.linalg.trace(interference)))[..., None, None]
+        finite, noise = finite_or_unit(interference + level * identity)
         factor = xp.where(finite[..., None, None], xp.linalg.cholesky(noise), float("nan"))
         white = xp.linalg.solve(factor, own)
         inner = dominant_eigenvector(white @ xp.conj(xp.matrix_transpose(white)))
         return xp.linalg.solve(xp.conj(xp.matrix_transpose(factor)), inner[..., None])[..., 0]
     vector = strongest_over_noise_last(batch_last(own @ xp.conj(xp.matrix_transpose(own))), batch_last(interference))
-    return xp.reshape(xp.matrix_transpose(vector), (*batch, rx))
+    return batch_first(vector, tuple(batch))
+
+
+def noise_beside(interference: Array) -> Array:
+    r"""Noise that whitening takes beside an interference of a power :math:`\operatorname{tr} Q`.
+
+    .. math:: \max(1, 8\, \varepsilon \operatorname{tr} Q)
+
+    One, unless rounding of Q (unit :math:`\varepsilon`) is more than that: Q + I may then be indefinite, and the
+    whitened signal would follow the rounding. Above it all directions without interference count as equally good.
+
+    (...,) [-] -> (...,) [-] (spec multicell 2.3).
+    """
+    xp = array_namespace(interference)
+    return xp.clip(LOST * float(xp.finfo(interference.dtype).eps) * interference, min=1.0)
 
 
 def strongest_over_noise_last(signal: Array, interference: Array) -> Array:
@@ -62,7 +89,8 @@ def strongest_over_noise_last(signal: Array, interference: Array) -> Array:
     """
     xp = array_namespace(signal, interference)
     identity = xp.eye(signal.shape[0], dtype=signal.dtype, device=device(signal))
-    factor = lower_factor(interference + identity[..., None])
+    level = noise_beside(xp.real(trace(interference)))
+    factor = lower_factor(interference + level * identity[..., None])
     half = solve_lower(factor, signal)
     white = solve_lower(factor, xp.conj(xp.permute_dims(half, (1, 0, 2))))
     inner, sure = dominant_eigenvector_last(white)

@@ -117,6 +117,20 @@ def test_combiner_of_a_rank_one_signal_is_the_whitened_channel():
     np.testing.assert_allclose(aligned(found, expected), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+@pytest.mark.parametrize("antennas", [2, 3, 4, 6])
+@pytest.mark.parametrize("strength", [1e5, 1e8, 1e11, 1e14, 1e20])
+def test_where_rounding_of_the_interference_swallows_the_noise_the_best_combiner_is_found(dtype, antennas, strength):
+    """Q + I is then indefinite as often as not. The signal's path off the interferer's is best, whatever the noise."""
+    h, g = complex_normal(200, antennas, 1), complex_normal(200, antennas, 1, seed=1)
+    g = g / np.linalg.norm(g, axis=1, keepdims=True)
+    expected = normalise((h - g * (np.conj(np.swapaxes(g, -1, -2)) @ h))[..., 0])
+    noise = (strength**0.5 * g).astype(dtype)
+    found = strongest_over_noise(h.astype(dtype), noise @ np.conj(np.swapaxes(noise, -1, -2)))
+    assert np.abs(np.sum(np.conj(found) * expected, axis=-1)).min() > 0.99
+    assert np.abs(np.sum(np.conj(g[..., 0]) * found, axis=-1)).max() < 1e-3
+
+
 def test_equal_eigenvalues_are_left_to_the_library():
     """Two orthogonal paths of equal strength: any mixture is best, and the one found is a mixture of them."""
     own = np.zeros((1, 4, 20), dtype=complex)
