@@ -40,8 +40,8 @@ class JCASEnv(Lanes, gym.Env):
     ``horizon`` slots and never terminate.
 
     ``info`` has the same entries from ``reset`` and ``step``. Of a slot that was played they say what the allocation
-    earned in it; ``reset`` says what the scenario's fallback, for most the equal split, would earn in the slot that
-    begins. Flags are arrays without a dimension, numbers are NumPy's.
+    earned in it; ``reset`` says what ``scenario.fallback(problem)`` would earn in the slot that begins. Flags are
+    arrays without a dimension, numbers are NumPy's.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 (Gymnasium's type)

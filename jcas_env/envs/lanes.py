@@ -21,7 +21,7 @@ from .snapshots import EnvState, check_snapshot
 
 
 @dataclass(frozen=True, eq=False)
-class Start:
+class FirstSlot:
     """What ``info`` says of a slot that nobody has played yet: what the fallback would earn in it, on the truth.
 
     The same entries as of a slot that was played, and what is known and true without an allocation is that of the slot.
@@ -151,9 +151,9 @@ class Lanes(ABC):
     def _observe(self) -> Observation:
         return self.scenario.observation(self.state, self._known())
 
-    def _start(self) -> Start:
+    def _start(self) -> FirstSlot:
         """What is reported of the slot that begins, which nobody has played."""
-        start = Start(self.scenario, self.state, self._known())
+        start = FirstSlot(self.scenario, self.state, self._known())
         if self._entries is None:
             self._entries = start.names
         return start

@@ -107,7 +107,7 @@ def find_users(config: MultiCellConfig, layout: Layout, sight: Sight) -> Positio
 
 
 def middle(stations: Array, *, radius: float) -> tuple[Array, Array]:
-    r"""Where a user is without bearings: the middle of the stations, and the root mean square distance of users from it.
+    r"""Where a user is without bearings: the middle of the stations, and users' root mean square distance from it.
 
     .. math:: \bar b = \frac1C \sum_i b_i, \qquad
               \rho^2 = \frac1C \sum_i \lVert b_i - \bar b \rVert^2 + \frac{5}{12} R^2
