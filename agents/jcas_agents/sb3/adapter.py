@@ -89,9 +89,9 @@ class SB3VectorAdapter(VecEnv):
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
-        """Seed of the next reset."""
+        """Seed the next reset; the seeds of the lanes, of which lane i gets ``seed + i``."""
         self._seed = seed
-        return [seed] * self.num_envs
+        return [None if seed is None else seed + lane for lane in range(self.num_envs)]
 
     def reset(self) -> Any:
         """First observations."""

@@ -13,7 +13,7 @@ from ...physics.mrt import estimate_variance, large_scale_gain
 from ...randomness import RandomSource
 from ...types import Array, array_namespace, device, is_array
 from ..decoding import bounded
-from ..scenario import ScenarioBase, standard_normals
+from ..scenario import Observation, ScenarioBase, standard_normals
 from .action import action_size, decode, encode_allocation, fallback
 from .allocation import MassiveMIMOAllocation, MassiveMIMOOutcome
 from .config import MassiveMIMOConfig
@@ -198,7 +198,7 @@ class MassiveMIMO(
         """The truth, which differs from what is known by the target's angle alone."""
         return problem.with_target(state.angle)
 
-    def _observe(self, state: State, problem: MassiveMIMOProblem) -> Array:
+    def _observe(self, state: State, problem: MassiveMIMOProblem) -> Observation:
         return observe(self.config, state, problem)
 
     # ---------------------------------------------------------------- actions and allocations
