@@ -19,7 +19,7 @@ from ..types import Array
 from .horizon import episode_slots
 from .info import LazyInfo
 from .inputs import check_options
-from .lanes import Lanes, check_render_mode, entry
+from .lanes import Lanes, check_render_mode
 from .place import Host
 from .spaces import action_space, observation_space
 
@@ -220,8 +220,10 @@ class JCASVectorEnv(Lanes, VectorEnv):
         def make() -> dict[str, Any]:
             with place.working():
                 first = {name: place.copy(value) for name, value in start.entries().items()}
+                if lanes.all():
+                    return first
                 if played is None:
-                    return first if lanes.all() else {name: place.only(lanes, value) for name, value in first.items()}
+                    return {name: place.only(lanes, value) for name, value in first.items()}
                 return {name: place.merged(lanes, value, played[name]) for name, value in first.items()}
 
         names = self._entries or ()
@@ -229,22 +231,17 @@ class JCASVectorEnv(Lanes, VectorEnv):
         return LazyInfo(masks, names, make)
 
     def _final(self, lanes: np.ndarray, info: Mapping[str, Array]) -> dict[str, Any]:
-        """Last observation and info of finished lanes, put together by Gymnasium's own rule; tensors stay whole."""
-        infos: dict[str, Any] = {}
-        observation = self._observe()
-        if not isinstance(self._place.copy(lanes), np.ndarray):
-            last = {name: self._place.only(lanes, value) for name, value in info.items()}
-            whole = {"final_obs": observation, "final_info": self._with_masks(last, lanes)}
-            return whole | {f"_{name}": self._place.copy(lanes) for name in whole}
-        for lane in np.flatnonzero(lanes):
-            last = {name: entry(part[lane]) for name, part in info.items()}
-            seen = (
-                {name: part[lane] for name, part in observation.items()}
-                if isinstance(observation, dict)
-                else observation[lane]
-            )
-            infos = self._add_info(infos, {"final_obs": seen, "final_info": last}, int(lane))
-        return infos
+        """Last observation and info of finished lanes in Gymnasium's form; on a device tensors stay whole."""
+        place, observation = self._place, self._observe()
+        last: Any = observation
+        if isinstance(place.copy(lanes), np.ndarray):
+            last = np.full(self.num_envs, None, dtype=object)
+            for lane in np.flatnonzero(lanes).tolist():
+                seen = observation
+                last[lane] = {name: part[lane] for name, part in seen.items()} if isinstance(seen, dict) else seen[lane]
+        masks = {f"_{name}": place.copy(lanes) for name in info}
+        told = LazyInfo(masks, tuple(info), lambda: {name: place.only(lanes, part) for name, part in info.items()})
+        return {"final_obs": last, "final_info": told} | {f"_final_{it}": place.copy(lanes) for it in ("obs", "info")}
 
     def _with_masks(self, info: dict[str, Any], lanes: np.ndarray) -> dict[str, Any]:
         """``info`` of some lanes in Gymnasium's form, a mask beside each entry."""

@@ -301,7 +301,9 @@ class TestPositions:
 
     def test_who_is_not_located_is_bounded_by_the_spread_of_all_users(self):
         """Uniform over a hexagon of circumradius R the mean square distance from its middle is 5 R^2/12."""
-        scenario, states, _ = play(MultiCellConfig(cells=1, users_per_cell=100, radius=60.0, estimator="ls", floor=0.0), 20, 0)
+        scenario, states, _ = play(
+            MultiCellConfig(cells=1, users_per_cell=100, radius=60.0, estimator="ls", floor=0.0), 20, 0
+        )
         fix = scenario.later(states[0]).fix
         np.testing.assert_allclose(fix.bound, 60.0 * np.sqrt(5.0 / 12.0))
         assert np.sqrt(np.mean(fix.error**2)) == pytest.approx(fix.bound[0, 0], rel=0.03)
