@@ -9,6 +9,7 @@ import numpy as np
 from jcas_env import JCASEnv, JCASVectorEnv
 from jcas_env.scenarios import SCENARIOS
 from jcas_env.scenarios.kinds import Integer, Kind, Number, OneOrEach, OrNone
+from jcas_env.types import rounding
 
 SMALL = {
     "multicell": {"users_per_cell": 3, "bs_antennas": 6, "ue_antennas": 2, "paths": 2, "snapshots": 2, "grid": 16},
@@ -77,13 +78,14 @@ def play(name: str, config, seed: int, steps: int = 4):
     seen, info = env.reset(seed=seed)
     faults = [] if env.observation_space.contains(seen) else ["observation at reset"]
     for step in range(min(steps, config.horizon)):
+        problem = env.problem
         if step == 3:
-            seen, reward, _, _, info = env.step_allocation(env.scenario.fallback(env.problem))
+            seen, reward, _, _, info = env.step_allocation(env.scenario.fallback(problem))
         else:
             seen, reward, _, _, info = env.step(actions(rng, env.action_space.shape, step))
         if not env.observation_space.contains(seen):
             faults.append(f"observation {step}")
-        faults += outcome_faults(name, config, env.problem, reward, info, step)
+        faults += outcome_faults(name, config, problem, reward, info, step)
     return faults
 
 
@@ -98,8 +100,8 @@ def outcome_faults(name: str, config, problem, reward, info, step: int):
     floors = name == "mesh" and config.rate_floor > 0  # a price there, which a policy may pay
     # Documented: a scene may have more groups than the band has whole subcarriers.
     crowded = name == "multicell" and np.any(np.asarray(problem.short_of_subcarriers))
-    rounding = 1e-9 if config.dtype == "float64" else 1e-6
-    if not (floors or crowded or np.all(np.asarray(info["violation"]) <= rounding)):
+    allowed = rounding(np.empty(0, config.dtype))
+    if not (floors or crowded or np.all(np.asarray(info["violation"]) <= allowed)):
         faults.append(f"violation {step} = {info['violation']}")
     return faults
 
@@ -140,10 +142,11 @@ def play_tensors(name: str, config, seed: int, steps: int = 4):
     seen, _ = env.reset(seed=seed)
     faults = [f"{key} at reset" for key, value in parts(seen).items() if not np.all(np.isfinite(np.asarray(value)))]
     for step in range(min(steps, config.horizon)):
+        problem = env.problem
         if step == 3:
-            seen, reward, _, _, info = env.step_allocation(env.scenario.fallback(env.problem))
+            seen, reward, _, _, info = env.step_allocation(env.scenario.fallback(problem))
         else:
             seen, reward, _, _, info = env.step(actions(rng, env.action_space.shape, step))
         faults += [f"{key} {step}" for key, value in parts(seen).items() if not np.all(np.isfinite(np.asarray(value)))]
-        faults += outcome_faults(name, config, env.problem, reward, info, step)
+        faults += outcome_faults(name, config, problem, reward, info, step)
     return faults
