@@ -64,6 +64,7 @@ DOORS = {
         "jcas_env/envs",
         "jcas_env/__init__.py",
         "agents/jcas_agents/data/scene_env.py",
+        "agents/jcas_agents/sb3",
         "experiments/jcas_experiments/bench/throughput",
     },
     "cvxpy": {f"baselines/jcas_baselines/{folder}/convex" for folder in ("multicell", "mesh", "massive_mimo")},
