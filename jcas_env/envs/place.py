@@ -43,6 +43,13 @@ class Host:
         states: EpisodeState = self.scenario.sample([self._generator(lane) for lane in np.flatnonzero(mask)])
         return states
 
+    def parts(self, mask: np.ndarray) -> list[np.ndarray]:
+        """The lanes of a mask, as masks of as many as the scenario works on at once."""
+        lanes = np.flatnonzero(mask)
+        size = self.scenario.lanes_at_once or max(len(lanes), 1)
+        starts = range(0, len(lanes), size)
+        return [np.isin(np.arange(self.lanes), lanes[start : start + size]) for start in starts]
+
     def innovation(self, state: EpisodeState, mask: np.ndarray) -> Any:
         """Innovation of the lanes of a mask, after ``state`` of all lanes."""
         return self.scenario.draw_lanes([self._generator(lane) for lane in np.flatnonzero(mask).tolist()], state)

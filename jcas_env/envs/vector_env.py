@@ -10,10 +10,11 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from ..batching import joined
 from ..checks import require
 from ..scenarios import make_scenario
 from ..scenarios.configuration import Configuration
-from ..scenarios.scenario import Allocation, Observation, Scenario
+from ..scenarios.scenario import Allocation, Observation, Outcome, Scenario
 from ..tree import put, take
 from ..types import Array
 from .horizon import episode_slots
@@ -133,12 +134,7 @@ class JCASVectorEnv(Lanes, VectorEnv):
         outcome = scenario.outcome(state, allocation, self._true())
         self._later = scenario.later(state, self._later)
         if active.any():
-            innovation = self._place.innovation(state, active)
-            if restart.any():  # lanes out of step: the truth is that of all lanes, those that go on need their own
-                moved = scenario.transition(take(state, active), take(allocation, active), innovation)
-                state = put(state, active, moved)
-            else:
-                state = scenario.transition_given(state, allocation, innovation, self._true(), outcome)
+            state = self._moved(state, allocation, outcome, active)
         self._enter(state)
         truncated = active & (np.asarray(state.slot) >= self._slots)
         reward = self._place.reward(outcome.utility if active.all() else self._place.only(active, outcome.utility))
@@ -202,9 +198,24 @@ class JCASVectorEnv(Lanes, VectorEnv):
     def _use_generators(self, generators: tuple[Any, ...]) -> None:
         self._place.use_generators(generators)
 
+    def _moved(self, state: Any, allocation: Allocation, outcome: Outcome, active: np.ndarray) -> Any:
+        """State of the next slot in the lanes that are active, and the same in the others."""
+        scenario, place = self.scenario, self._place
+        parts = place.parts(active)
+        if len(parts) == 1 and active.all():
+            return scenario.transition_given(state, allocation, place.innovation(state, active), self._true(), outcome)
+        # The truth at hand is that of all lanes, those of a part need their own.
+        moved = joined(
+            [
+                scenario.transition(take(state, some), take(allocation, some), place.innovation(state, some))
+                for some in parts
+            ]
+        )
+        return moved if active.all() else put(state, active, moved)
+
     def _restart(self, mask: np.ndarray) -> None:
         """Draw new networks for the lanes of a mask, in which nothing has been transmitted."""
-        fresh, everybody = self._place.first(mask), bool(mask.all())
+        fresh, everybody = joined([self._place.first(some) for some in self._place.parts(mask)]), bool(mask.all())
         self._enter(fresh if everybody else put(self.state, mask, fresh))
         self._allocation = None if everybody else self._allocation
         self._finished = self._finished & ~mask
