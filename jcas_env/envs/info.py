@@ -36,7 +36,7 @@ class LazyInfo(dict[str, Any]):
 
     def get(self, name: str, default: Any = None) -> Any:
         """The entry, or ``default`` where there is none."""
-        return self[name] if name in self else default
+        return self[name] if name in self else default  # noqa: SIM401 (this is `get`)
 
     def pop(self, name: str, *default: Any) -> Any:
         """Take an entry out."""

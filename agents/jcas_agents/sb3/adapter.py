@@ -146,7 +146,8 @@ class SB3VectorAdapter(VecEnv):
 
     def get_images(self) -> Sequence[np.ndarray | None]:
         """A map for every lane, (height, width, 3) uint8; None without a render mode."""
-        return [None] * self.num_envs if self.render_mode is None else self.env.render()
+        images: Any = [None] * self.num_envs if self.render_mode is None else self.env.render()
+        return images
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
         """Attribute of the environment, once per lane; spaces are those of a lane."""
@@ -169,7 +170,7 @@ class SB3VectorAdapter(VecEnv):
             images = self.get_images()
             return [images[lane] for lane in lanes]
         if method_name == "get_wrapper_attr":
-            return self.get_attr(*args, indices=lanes, **kwargs)
+            return self.get_attr(*args, **kwargs, indices=lanes)
         self._require_all(f"`{method_name}`", indices)
         return [getattr(self.env, method_name)(*args, **kwargs)] * len(lanes)
 

@@ -13,7 +13,7 @@ from .adapter import SB3VectorAdapter
 
 
 def make_sb3_env(
-    id: str = "jcas/MultiCell-v0",  # noqa: A002 (Gymnasium's word)
+    id: str = "jcas/MultiCell-v0",
     num_envs: int = 16,
     *,
     relative: bool = False,
