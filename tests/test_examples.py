@@ -33,22 +33,9 @@ def test_an_example_trains(name):
 
 @pytest.mark.skipif(find_spec("rl_zoo3") is None, reason="needs rl_zoo3: pip install -c constraints.txt rl-zoo3")
 def test_rl_zoo3_trains_from_the_file_of_hyper_parameters(tmp_path):
-    words = [
-        "-m",
-        "rl_zoo3.train",
-        "--algo",
-        "ppo",
-        "--env",
-        "jcas/MultiCell-v0",
-        "--gym-packages",
-        "jcas_env",
-        "--conf-file",
-    ]
-    run(
-        *words,
-        str(EXAMPLES / "rl_zoo3_ppo.yml"),
-        *f"-n 256 --eval-freq -1 --device cpu --log-folder {tmp_path}".split(),
-    )
+    task = "--algo ppo --env jcas/MultiCell-v0 --gym-packages jcas_env --eval-freq -1 --device cpu -n 256"
+    files = ["--conf-file", str(EXAMPLES / "rl_zoo3_ppo.yml"), "--log-folder", str(tmp_path)]
+    run("-m", "rl_zoo3.train", *task.split(), *files)
     assert (tmp_path / "ppo" / "jcas-MultiCell-v0_1" / "jcas-MultiCell-v0.zip").exists()
 
 

@@ -41,8 +41,8 @@ class JCASParallelEnv(ParallelEnv):
 
     Notes
     -----
-    With n users in a cell and C cells, an agent's action is in [-1, 1], (4 n + 1,): its users' logits and its cell's
-    positioning share. What an agent sees of slot t, parts by name or all of them in one vector:
+    With n users in a cell and C cells, an agent's action is in [-1, 1], (4 n + 1,): its users' logits and the
+    positioning share of its cell. What an agent sees of slot t, parts by name or all of them in one vector:
 
     ``gains``, ``group`` (n, n), ``users`` (n, features), ``station`` (3,)
         The rows and columns of its own cell in ``JCASEnv``'s observation of slot t (gains, group, users, cells), which
@@ -75,8 +75,10 @@ class JCASParallelEnv(ParallelEnv):
         **fields: Any,
     ) -> None:
         given = MultiCellConfig() if config is None else config
-        require(isinstance(given, MultiCellConfig), f"`config` must be a MultiCellConfig, got {type(given).__name__}")
-        chosen: Any = given.with_fields(fields)
+        kind = type(given).__name__
+        require(isinstance(given, MultiCellConfig), f"`config` must be a MultiCellConfig, got {kind}")
+        assert isinstance(given, MultiCellConfig)
+        chosen = given.with_fields(fields)
         require(isinstance(own_reward, bool), f"`own_reward` must be True or False, got {own_reward!r}")
         require(
             chosen.assignment == "geometric",
@@ -171,13 +173,14 @@ class JCASParallelEnv(ParallelEnv):
         shapes = {"gains": (crowd, crowd), "group": (crowd, crowd), "users": (crowd, features), "station": (3,)}
         low = {name: 0.0 if name in ("group", "station") else -LIMIT for name in shapes}
         high = {name: 1.0 if name in ("group", "station") else LIMIT for name in shapes}
-        boxes: dict[str, gym.spaces.Space[Any]]
-        boxes = {name: gym.spaces.Box(low[name], high[name], shape, np.float32) for name, shape in shapes.items()}
+        boxes: dict[str, gym.spaces.Space] = {
+            name: gym.spaces.Box(low[name], high[name], shape, np.float32) for name, shape in shapes.items()
+        }
         if self.cells > 1:
             boxes["reports"] = gym.spaces.Box(-LIMIT, LIMIT, size, np.float32)
         if not self._flat:
             return gym.spaces.Dict(boxes)
-        entries = sum(int(np.prod(box.shape or ())) for box in boxes.values())
+        entries = sum(int(np.prod(box.shape)) for box in boxes.values() if box.shape is not None)
         return gym.spaces.Box(-LIMIT, LIMIT, (entries,), np.float32)
 
     def _rows(self, cell: int) -> slice:

@@ -170,7 +170,8 @@ class SB3VectorAdapter(VecEnv):
             images = self.get_images()
             return [images[lane] for lane in lanes]
         if method_name == "get_wrapper_attr":
-            return self.get_attr(str(args[0]), lanes)
+            (name,) = (*args, *kwargs.values())
+            return self.get_attr(name, lanes)
         self._require_all(f"`{method_name}`", indices)
         return [getattr(self.env, method_name)(*args, **kwargs)] * len(lanes)
 
