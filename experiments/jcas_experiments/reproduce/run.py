@@ -58,7 +58,10 @@ def _check(recipe: FigureRecipe, effort: Effort, name: str, row: Any) -> None:
     """Raise an error where a row of a file cannot be one of a figure."""
     require(1 <= int(name) <= recipe.size(effort), f"the figure has {recipe.size(effort)} rows")
     require(len(row) == len(recipe.all_columns), f"it must have {len(recipe.all_columns)} entries")
-    require(isinstance(row, list) and all(isinstance(x, str | int | float) for x in row), "its entries must be numbers or texts")
+    require(
+        isinstance(row, list) and all(isinstance(x, str | int | float) for x in row),
+        "its entries must be numbers or texts",
+    )
 
 
 def _number(value: Any) -> Any:
