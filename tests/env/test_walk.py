@@ -22,6 +22,12 @@ def test_any_legal_configuration_plays(name, seed):
     assert faults(name, seed, room=LITTLE_ROOM) == []
 
 
+@pytest.mark.parametrize("seed", [10022, 10130, 20684, 50035, 52135])
+def test_configurations_in_which_walks_have_stumbled_play(seed):
+    """Indefinite by rounding, floors of little shares, negative energies, more groups than subcarriers."""
+    assert faults("multicell", seed, room=LITTLE_ROOM) == []
+
+
 @BY_SCENARIO
 @pytest.mark.parametrize("seed", range(4))
 def test_pairs_of_ends_play(name, seed):

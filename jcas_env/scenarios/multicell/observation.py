@@ -208,7 +208,7 @@ def structured(problem: MultiCellProblem) -> dict[str, Array]:
     features = user_features(problem, gain)
     crowd = problem.cell_sum(xp.ones_like(problem.leakage))
     groups = problem.cell_sum(1.0 / problem.group_size)
-    cells = [groups / xp.maximum(crowd, xp.ones_like(crowd)), problem.least_share, last_share(problem)]
+    cells = [groups / xp.maximum(crowd, xp.ones_like(crowd)), xp.minimum(problem.least_share, 1.0), last_share(problem)]
     parts = {
         "cell": problem.same_cell,
         "cells": xp.stack(cells, axis=-1),
@@ -250,7 +250,7 @@ def spec(config: MultiCellConfig) -> ArraySpec | dict[str, ArraySpec]:
     """Shapes and bounds of the observation.
 
     ``cell`` (U, U): 1 where two users share the cell. ``cells`` (C, 3): groups per user of the cell, least share of a
-    service, last positioning share. ``gains`` (U, U): log-scaled noise-normalised gain of beam m (column) at user j
+    service (1 where more would be needed), last positioning share. ``gains`` (U, U): log-scaled noise-normalised gain of beam m (column) at user j
     (row). ``group`` (U, U): 1 where two users share cell and group. ``users`` (U, 15): ``FEATURES``, followed by
     ``QUEUE_FEATURES`` (U, 20) where there are queues. In this order, Gymnasium's own, a wrapper flattens them.
     """
