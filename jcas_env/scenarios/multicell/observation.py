@@ -250,9 +250,10 @@ def spec(config: MultiCellConfig) -> ArraySpec | dict[str, ArraySpec]:
     """Shapes and bounds of the observation.
 
     ``cell`` (U, U): 1 where two users share the cell. ``cells`` (C, 3): groups per user of the cell, least share of a
-    service (1 where more would be needed), last positioning share. ``gains`` (U, U): log-scaled noise-normalised gain of beam m (column) at user j
-    (row). ``group`` (U, U): 1 where two users share cell and group. ``users`` (U, 15): ``FEATURES``, followed by
-    ``QUEUE_FEATURES`` (U, 20) where there are queues. In this order, Gymnasium's own, a wrapper flattens them.
+    service (1 where more would be needed), last positioning share. ``gains`` (U, U): log-scaled noise-normalised gain
+    of beam m (column) at user j (row). ``group`` (U, U): 1 where two users share cell and group. ``users`` (U, 15):
+    ``FEATURES``, followed by ``QUEUE_FEATURES`` (U, 20) where there are queues. In this order, Gymnasium's own, a
+    wrapper flattens them.
     """
     users, queues = config.users, len(QUEUE_FEATURES) if config.has_queues else 0
     if config.observation == "flat":
