@@ -45,10 +45,11 @@ class Host:
 
     def parts(self, mask: np.ndarray) -> list[np.ndarray]:
         """The lanes of a mask, as masks of as many as the scenario works on at once."""
+        size = self.scenario.lanes_at_once
+        if size is None or self.lanes <= size:
+            return [mask]
         lanes = np.flatnonzero(mask)
-        size = self.scenario.lanes_at_once or max(len(lanes), 1)
-        starts = range(0, len(lanes), size)
-        return [np.isin(np.arange(self.lanes), lanes[start : start + size]) for start in starts]
+        return [np.isin(np.arange(self.lanes), lanes[start : start + size]) for start in range(0, len(lanes), size)]
 
     def innovation(self, state: EpisodeState, mask: np.ndarray) -> Any:
         """Innovation of the lanes of a mask, after ``state`` of all lanes."""

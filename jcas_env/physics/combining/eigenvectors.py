@@ -10,6 +10,7 @@ from .small_matrices import (
     batch_last,
     dominant_eigenvector_last,
     lower_factor,
+    power_vector_last,
     solve_lower,
     solve_upper,
     trace,
@@ -48,7 +49,7 @@ def strongest_over_noise(own: Array, interference: Array) -> Array:
     norm [-].
     Up to four receive antennas in closed form with the batch axis last, which is the eigenvector that the library finds
     (:func:`.dominant_eigenvector_last`); the library does larger ones, and those whose two largest eigenvalues are
-    almost equal (spec multicell 2.3).
+    almost equal; on a device :func:`.power_vector_last` does these (spec multicell 2.3).
     """
     xp = array_namespace(own, interference)
     *batch, rx, _ = own.shape
@@ -94,7 +95,9 @@ def strongest_over_noise_last(signal: Array, interference: Array) -> Array:
     half = solve_lower(factor, signal)
     white = solve_lower(factor, xp.conj(xp.permute_dims(half, (1, 0, 2))))
     inner, sure = dominant_eigenvector_last(white)
-    if at_hand(sure) and not bool(xp.all(sure)):
+    if not at_hand(sure):  # nobody waits for a device to say which those are
+        inner = xp.where(sure, inner, power_vector_last(white))
+    elif not bool(xp.all(sure)):
         doubtful = indices(~sure)
         found = dominant_eigenvector(xp.permute_dims(xp.take(white, doubtful, axis=-1), (2, 0, 1)))
         inner = xp.matrix_transpose(scatter(xp.matrix_transpose(inner), ~sure, found))

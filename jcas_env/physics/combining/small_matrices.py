@@ -122,6 +122,22 @@ def dominant_eigenvector_last(matrix: Array, /) -> tuple[Array, Array]:
     return vector[:size, ...], some & agreed & (apart > LEAST_DISTANCE)
 
 
+def power_vector_last(matrix: Array, /) -> Array:
+    r"""Unit vector that Hermitian matrices amplify almost as much as any: the largest column of :math:`A^{64}`.
+
+    Of eigenvalues that are almost equal it takes part in all, which amplify alike; what has less than nine tenths of
+    the largest is gone (0.9^64 = 1e-3). No matrix is asked how it is made (spec multicell 2.3).
+
+    (n, n, elements) of any unit -> (n, elements) [-]; zeros for a zero matrix.
+    """
+    xp, power = array_namespace(matrix), matrix
+    for _ in range(6):
+        total = xp.real(trace(power))
+        power = power / xp.where(total > 0, total, xp.ones_like(total))  # keeps every power in single precision
+        power = product(power, power)
+    return _unit(_largest_column(power))
+
+
 def largest_root(c2: Array, c3: Array, c4: Array, /, *, above: Array) -> tuple[Array, Array]:
     r"""Largest root of :math:`p(x) = x^4 - x^3 + c_2 x^2 - c_3 x + c_4`, whose roots are real and not negative.
 
