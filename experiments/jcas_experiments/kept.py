@@ -8,7 +8,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,8 @@ class Kept:
         """
         rows = _read(path, made_by) if resume and path.is_file() else {}
         for name, row in rows.items():
-            try:
+            with refusing(f"{path}: row {brief(name)} is none of this command's"):
                 check(name, row)
-            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-                why = f"{type(error).__name__} {brief(error, str)}"
-                raise ValueError(f"{path}: row {brief(name)} is none of this command's: {why}") from None
         return cls(path, made_by, rows)
 
     def add(self, name: str, row: Any) -> None:
@@ -62,6 +60,15 @@ class Kept:
             write_file(self.path, (json.dumps({"sha256": _digest(content), **content}) + "\n").encode())
         except NotWrittenError as error:
             self.unwritten.append(error)
+
+
+@contextmanager
+def refusing(what: str) -> Iterator[None]:
+    """Make what rows of another make lead to a ``ValueError`` that begins with ``what``."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"{what}: {type(error).__name__} {brief(error, str)}") from None
 
 
 def rows_file(beside: Path) -> Path:
@@ -102,5 +109,5 @@ def unpacked(entry: Mapping[str, Any]) -> np.ndarray:
 
 
 def is_number(value: object) -> bool:
-    """Whether an entry of a row is a number, finite or not."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether an entry of a row is a number as NumPy has them, finite or not."""
+    return isinstance(value, float) or (type(value) is int and abs(value) < 2**63)
