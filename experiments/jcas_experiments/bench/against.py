@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from rich.table import Table
 from rich.text import Text
 
+from ..tables import new_table
 from .row import Row
 
 SAME_MACHINE = ("machine", "threads", "device", "quick")
@@ -84,7 +85,7 @@ def _ratio(old: Row, new: Row) -> float:
 
 def change_table(found: Sequence[Change]) -> Table:
     """One row a change."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = new_table()
     for name in ("what", "against", "then", "now", "unit", "times better", "against peer", ""):
         table.add_column(name, justify="right" if name in ("then", "now", "times better", "against peer") else "left")
     for row in found:

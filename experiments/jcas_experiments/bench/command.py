@@ -11,6 +11,7 @@ from rich.text import Text
 
 from ..console import complain, fail, say, standard_output
 from ..files import require_writable, write_all, write_json
+from ..tables import new_table, print_table
 from .against import SAME_MACHINE, Change, change_table, changes, differences
 from .record import read_run, record
 from .row import Plan, Row
@@ -67,11 +68,11 @@ def bench(
     written, unwritten = write_all([("numbers", json, lambda path: write_json(path, content))])
     if not complete:
         say(console, f"interrupted: {len(rows)} measurements finished")
-    console.print(row_table(rows))
+    print_table(console, row_table(rows))
     if any(row.also for row in rows):
-        console.print(unit_table(rows))
+        print_table(console, unit_table(rows))
     if before is not None:
-        console.print(change_table(found))
+        print_table(console, change_table(found))
         written = [f"differs: {line}" for line in content["against"]["differences"]] + written
     for line in written:
         say(console, line)
@@ -83,7 +84,7 @@ def bench(
 
 def row_table(rows: list[Row]) -> Table:
     """One row per measurement; quartiles behind a ratio."""
-    result = Table(box=None, pad_edge=False, header_style="bold")
+    result = new_table()
     result.add_column("what")
     result.add_column("value", justify="right")
     result.add_column("peer")
@@ -103,7 +104,7 @@ def unit_table(rows: list[Row]) -> Table:
     """The same measurements in other units, one row each, whichever peers they had."""
     found = {row.benchmark: row.also for row in rows if row.also}
     units = list(dict.fromkeys(unit for also in found.values() for unit in also))
-    result = Table(box=None, pad_edge=False, header_style="bold")
+    result = new_table()
     result.add_column("the same in other units")
     for unit in units:
         result.add_column(unit, justify="right")

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from ..statistics import half_width, number, percent, span
+from ..tables import new_table, print_table
 from .comparison import Comparison
 
 WIDE = 110
@@ -22,7 +22,7 @@ Cell = Callable[[dict[str, Any]], str]
 def show(comparison: Comparison, console: Console) -> None:
     """Print the table, and what its columns mean."""
     titles = _titles(comparison, wide=console.width >= WIDE)
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = new_table()
     table.add_column("allocator", no_wrap=True)
     for title in titles:
         table.add_column(title, justify="right", no_wrap=True)
@@ -33,7 +33,7 @@ def show(comparison: Comparison, console: Console) -> None:
     for name, error in comparison.failed.items():
         if name != "yardstick":
             table.add_row(Text(name), *("-" for _ in titles), f"FAILED: {type(error).__name__}")
-    console.print(table)
+    print_table(console, table)
     console.print(legend(comparison), style="dim", markup=False, highlight=False)
 
 

@@ -34,6 +34,7 @@ def score(
 
     from ..files import require_apart, require_writable, write_all, write_json
     from ..kept import Kept, rows_file
+    from ..tables import print_table
     from .scores import Score, check_row, policy_hashes, scores, table, write_card
 
     console = standard_output(150)
@@ -66,7 +67,7 @@ def score(
     ])  # fmt: skip
     if not complete:
         say(console, f"interrupted: {len(found)} of the ratios finished; go on with --resume")
-    console.print(table(found))
+    print_table(console, table(found))
     console.print(
         f"true utility on {scenes} scenes of each set, test-{VERSION}; several policies: mean and half the range.",
         style="dim",

@@ -19,6 +19,7 @@ from jcas_env.checks import require, suggest
 from ..kept import is_number
 from ..scenarios.registry import roster_of
 from ..statistics import ratio_over_seeds
+from ..tables import new_table
 
 RIVALS = {
     "rate": ("equal", "constant", "vertex", "admm", "sca", "search-20", "search-50"),
@@ -131,7 +132,7 @@ def _decision(solver: Any) -> Callable[[Any], Any]:
 def table(found: Sequence[Score]) -> Table:
     """One row per set, one column per rival: mean over the policies, and half their range where there are several."""
     rivals = list(dict.fromkeys(score.rival for score in found))
-    result = Table(box=None, pad_edge=False, header_style="bold")
+    result = new_table()
     result.add_column("learned over", no_wrap=True, min_width=12)
     for rival in rivals:
         result.add_column(rival, justify="right", no_wrap=True)
