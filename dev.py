@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """One command for everything: makes .venv once, then runs. Standard library only.
 
-    python3 dev.py compare          compare allocators; options as `python3 dev.py compare --help`
+    python3 dev.py compare --quick  compare allocators; options as `python3 dev.py compare --help`
     python3 dev.py test             run the quick tests, in parallel; options go to pytest
     python3 dev.py test --all       run all tests, the long ones too; with --problems 10000 on as many random problems
     python3 dev.py lint             ruff and mypy

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
 from .bench.command import MEASUREMENTS, bench
 from .compare.command import ALLOCATORS_AND_EXAMPLES, compare
 from .console import complain, lost_output, patient_streams
+from .reference import config, presets
 from .reproduce.command import FIGURES_AND_EXAMPLES, reproduce
 from .score.command import score
 from .train.command import train
@@ -16,7 +19,6 @@ from .train.command import train
 app = typer.Typer(
     help="Joint communication and sensing: compare allocators of power, band and service share on the same scenes.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
@@ -29,6 +31,24 @@ app.command(epilog=MEASUREMENTS)(bench)
 app.command(epilog=FIGURES_AND_EXAMPLES)(reproduce)
 app.command()(train)
 app.command()(score)
+app.command()(config)
+app.command()(presets)
+
+
+def _tell_version(asked: bool) -> None:
+    """Print the version, and end."""
+    if asked:
+        typer.echo(f"jcas-env {version('jcas-env')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options of `jcas` itself."""
 
 
 def main() -> None:

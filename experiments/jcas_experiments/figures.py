@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,15 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def small_print(figure: Figure, text: str) -> None:
+    """How a figure was made, and by which version, in small letters at its lower edge."""
+    engine, edge = figure.get_layout_engine(), 0.16 / figure.get_size_inches()[1]
+    if engine is not None:
+        engine.set(rect=(0.0, edge, 1.0, 1.0 - edge))  # type: ignore[call-arg]
+    note = f"{text}, jcas-env {version('jcas-env')}"
+    figure.text(0.995, 0.1 * edge, note, fontsize=7, color="0.35", ha="right", va="bottom", parse_math=False)
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -55,6 +55,8 @@ class View:
     """A configuration in a few words, for the title of the picture."""
     logarithmic: Callable[[Any], bool] = lambda config: False  # noqa: ARG005
     """Whether the utility of a configuration is a mean of logarithms, so that differences count and not ratios."""
+    accumulates: Callable[[Any], bool] = lambda config: False  # noqa: ARG005
+    """Whether the utility of a configuration builds up over the slots, so that it is drawn over time."""
     log: tuple[bool, bool] = (False, False)
     """Whether the axes of the trade-off are logarithmic."""
     rate_unit: tuple[float, str] | None = None

@@ -164,7 +164,7 @@ class TestCompareCommand:
             assert row["violation"] < 1e-9
         assert rows["admm"]["ratio_to_admm"] == 1.0
         assert rows["exact"]["ratio_to_admm"] == pytest.approx(1.0, abs=0.02)
-        picture = tmp_path / "results" / "compare-multicell.png"
+        (picture,) = (tmp_path / "results").glob("compare-multicell-*.png")
         assert picture.read_bytes()[:4] == b"\x89PNG"
 
     def test_the_static_preset_is_the_setting_of_the_tables(self, run, tmp_path):
@@ -183,14 +183,14 @@ class TestCompareCommand:
         assert result.exit_code == 0
         assert json.loads((tmp_path / "n.json").read_text())["rows"][0]["ratio_to_admm"] is None
 
-    def test_an_allocator_that_refuses_the_problem_stops_nobody_else(self, run, tmp_path):
+    def test_an_allocator_that_refuses_the_problem_does_so_before_the_work(self, run, tmp_path):
         """SCA knows no least rate as its objective; the exact optimum does."""
         arguments = ["--episodes", "1", "--horizon", "2", "--set", "objective=min", "--json", "n.json"]
         result = run("compare", "massive-mimo", "--allocators", "sca,exact", *arguments)
         assert result.exit_code == 2
         assert "error: sca: " in result.stderr
         assert "Traceback" not in result.output
-        assert [row["allocator"] for row in json.loads((tmp_path / "n.json").read_text())["rows"]] == ["exact"]
+        assert not list(tmp_path.rglob("*.*"))
 
     @pytest.mark.parametrize("error", [np.linalg.LinAlgError("Singular matrix"), ZeroDivisionError("by zero")])
     def test_a_fault_is_no_refusal(self, run, tmp_path, monkeypatch, error):
@@ -238,8 +238,12 @@ class TestCompareCommand:
     def test_ctrl_c_keeps_finished_rows(self, run, tmp_path, monkeypatch):
         solve = ADMM.solve
 
+        calls = iter((False,))  # the first call asks whether the problem is one for it
+
         def interrupted(self, problem):
-            raise KeyboardInterrupt
+            if next(calls, True):
+                raise KeyboardInterrupt
+            return solve(self, problem)
 
         monkeypatch.setattr(ADMM, "solve", interrupted)
         result = run("compare", "--episodes", "2", "--horizon", "1", "--allocators", "equal,exact,admm",

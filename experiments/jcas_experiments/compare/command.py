@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from traceback import format_exception
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from jcas_env import make_scenario
-from jcas_env.checks import require, suggest
-from jcas_env.scenarios import SCENARIOS, Configuration
+from jcas_env.scenarios import SCENARIOS
 
 from ..console import complain, fail, say, standard_output
 from ..files import require_apart, require_picture, require_writable, write_all, write_json
 from ..kept import Kept, rows_file
 from ..scenarios.registry import ENTRIES, roster_of
-from .comparison import Comparison, Played, Setting, play, refuses
+from ..settings import build_scenario, with_estimator
+from .comparison import Comparison, Played, Setting, play, refuse_now, refuses
 from .latency import parse_latency
 from .picture import draw_comparison
 from .regret import Forecast, Yardstick, measure
-from .rows import finished_rows, keep, keep_yardstick, taken_over, yardstick_taken_over
+from .rows import finished_rows, keep, keep_yardstick, last_picture, taken_over, yardstick_taken_over
 from .table import show
 
-HORIZON = 20
-"""Slots of an episode in a comparison, unless a preset or an option says otherwise."""
+
+class Size(NamedTuple):
+    """How much is compared, unless options or a preset say otherwise."""
+
+    episodes: int
+    horizon: int
+    """Slots of an episode."""
+    regret: int
+    """Scenes that are searched and bounded."""
+
+
+FULL, QUICK = Size(50, 20, 8), Size(8, 10, 2)
 BAR = (
     TextColumn("{task.description:12}", markup=False),
     BarColumn(),
@@ -37,8 +48,6 @@ BAR = (
     TimeRemainingColumn(),
 )
 """Columns of the progress bar."""
-REGRET_SCENES = 8
-"""Scenes of a comparison that are searched and bounded; a few seconds each."""
 
 
 def _names() -> str:
@@ -68,9 +77,11 @@ def compare(
     policy: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="Policy of `jcas train` to compare, too; repeatable.")
     ] = None,
-    episodes: Annotated[int, typer.Option(min=1, help="Random networks; allocators meet the same ones.")] = 50,
+    episodes: Annotated[
+        int | None, typer.Option(min=1, help=f"Random networks, the same for all; {FULL.episodes}.")
+    ] = None,
     horizon: Annotated[
-        int | None, typer.Option(min=1, help=f"Slots of an episode; {HORIZON}, or what the preset says.")
+        int | None, typer.Option(min=1, help=f"Slots of an episode; {FULL.horizon}, or what the preset says.")
     ] = None,
     estimator: Annotated[
         str | None, typer.Option(help="Channel knowledge of multicell: perfect, spomp, crb, omp, mmse, ls, esprit.")
@@ -80,8 +91,15 @@ def compare(
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any config field; repeatable.")
     ] = None,
     regret: Annotated[
-        int, typer.Option(min=0, metavar="SCENES", help="Scenes that are searched and bounded; 0: none.")
-    ] = REGRET_SCENES,
+        int | None,
+        typer.Option(min=0, metavar="SCENES", help=f"Scenes that are searched and bounded; {FULL.regret}; 0: none."),
+    ] = None,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick", help=f"{QUICK.episodes} networks, {QUICK.horizon} slots, {QUICK.regret} bounded scenes."
+        ),
+    ] = False,
     latency: Annotated[
         bool, typer.Option("--latency", help="Also score with decisions that come late by the time they take.")
     ] = False,
@@ -94,30 +112,41 @@ def compare(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Episode i is drawn with seed + i.")] = 0,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the numbers as JSON.")] = None,
-    figure: Annotated[Path | None, typer.Option(metavar="FILE", help="Picture; results/compare-SCENARIO.png.")] = None,
+    figure: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Picture; results/compare-SCENARIO-TIME.png.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Take over the rows that have finished already.")] = False,
 ) -> None:
     """Compare allocators on the same random scenes.
 
     Every allocator plays the same episodes. The table gives the utility on the TRUE channel (the environment's
     reward) and, apart from it, what the allocator's own relaxed model promised. Ctrl-C keeps finished rows; they lie
-    beside the picture in FIGURE.rows.json, from which --resume takes them over.
+    beside the picture in FIGURE.rows.json, from which --resume takes them over; without --figure, from the last
+    comparison in results that was made with the same settings.
     """
     console = standard_output()
     try:
-        built = _scenario(scenario, preset, _with_estimator(set_ or [], estimator), horizon)
+        size = QUICK if quick else FULL
+        settings = with_estimator(set_ or [], estimator)
+        built = build_scenario(scenario, preset, settings, horizon=horizon, default_horizon=size.horizon)
         roster = roster_of(scenario).for_task(built.config).with_policies(policy or [])
         names = roster.select(allocators)
-        picture = figure or Path("results") / f"compare-{scenario}.png"
-        require_picture("--figure", picture)
         require_writable("--json", json)
-        require_apart({"--figure": picture, "--json": json, "rows:": rows_file(picture)}, policy or [])
         timed = latency or slot_ms is not None or declared_latency
         clock = parse_latency(built.config, slot_ms, declared_latency or [], names) if timed else None
-        setting = Setting(scenario, built, seed, episodes, roster, regret, clock)
+        count = size.episodes if episodes is None else episodes
+        setting = Setting(
+            scenario, built, seed, count, roster, size.regret if regret is None else regret, clock, preset
+        )
+        picture = figure or _new_picture(setting, quick=quick, resume=resume)
+        require_picture("--figure", picture)
+        require_apart({"--figure": picture, "--json": json, "rows:": rows_file(picture)}, policy or [])
         rows = finished_rows(rows_file(picture), setting, resume=resume)
+        refuse_now(setting, names)
     except (ValueError, TypeError, OSError) as error:
         fail(error)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
     comparison, complete = run_comparison(setting, names, console, rows)
     done = len(comparison.played)
     numbers = ("numbers", json, lambda path: write_json(path, comparison.report()))
@@ -213,34 +242,12 @@ def _search(setting: Setting, rows: Kept | None, progress: Progress) -> Yardstic
     return found
 
 
-def _scenario(name: str, preset: str | None, settings: list[str], horizon: int | None) -> Any:
-    """Build a scenario from a preset, the settings on top, and the horizon on top of both."""
-    if name not in SCENARIOS:
-        raise ValueError(f"unknown scenario {name!r}: {suggest(name, list(SCENARIOS))}")
-    config_type = SCENARIOS[name][1]
-    fields = dict(_setting(item, config_type) for item in settings)
-    if preset is None:
-        fields = {"horizon": HORIZON, **fields}
-        config = config_type()
-    else:
-        config = config_type.preset(preset)
-    if horizon is not None:
-        fields["horizon"] = horizon
-    return make_scenario(name, config, **fields)
-
-
-def _with_estimator(settings: list[str], estimator: str | None) -> list[str]:
-    """Settings with the one of `--estimator`; raises ``ValueError`` where both name it."""
-    if estimator is None:
-        return settings
-    twice = [item for item in settings if item.partition("=")[0].strip() == "estimator"]
-    require(not twice, f"`--estimator {estimator}` and `--set {''.join(twice[:1])}` both choose the estimator")
-    return [*settings, f"estimator={estimator}"]
-
-
-def _setting(item: str, config_type: type[Configuration]) -> tuple[str, Any]:
-    """Split FIELD=VALUE; the value is read as what the field takes."""
-    name, separator, text = (part.strip() for part in item.partition("="))
-    if not separator or not name:
-        raise ValueError(f"`--set` takes FIELD=VALUE, got {item!r}")
-    return name, config_type.parse(name, text)
+def _new_picture(setting: Setting, *, quick: bool, resume: bool) -> Path:
+    """A picture that is not there yet, named after scenario and time; to resume, that of the same comparison."""
+    folder, kind = Path("results"), f"compare-{setting.name}{'-quick' if quick else ''}"
+    last = last_picture(folder, kind, setting) if resume else None
+    if last is not None:
+        return last
+    picture = folder / f"{kind}-{datetime.now():%Y%m%d-%H%M%S}.png"
+    taken = picture.exists() or rows_file(picture).exists()
+    return picture.with_stem(f"{picture.stem}-{os.getpid()}") if taken else picture

@@ -5,16 +5,18 @@ Numbers only: :mod:`.table` puts them into words, :mod:`.picture` draws them, :m
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from traceback import extract_tb
 from typing import Any
 
 from jcas_agents import Evaluation, decision_time, evaluate
+from jcas_agents.agent import as_allocator
 from jcas_agents.evaluation import finite_mean
 from jcas_baselines import BestGrouping
 
+from jcas_env import JCASVectorEnv
 from jcas_env.scenarios.scenario import Scenario
 
 from ..allocators import Roster
@@ -41,6 +43,8 @@ class Setting:
     """Episodes whose first slot is also searched and bounded; 0: no yardstick."""
     latency: Latency | None = None
     """Clock by which decisions come late; None: they take no time."""
+    preset: str | None = None
+    """Name of the settings that the configuration began with."""
 
     @property
     def view(self) -> View:
@@ -51,6 +55,15 @@ class Setting:
     def logarithmic(self) -> bool:
         """Whether the utility is a mean of logarithms, so that differences count and not ratios."""
         return self.view.logarithmic(self.scenario.config)
+
+    @property
+    def small_print(self) -> str:
+        """What a picture says about how it was made."""
+        config = self.scenario.config
+        reward = getattr(config, "reward", getattr(config, "objective", None))
+        parts = [f"preset {self.preset or 'default'}", *([f"reward {reward}"] if reward else [])]
+        parts += [f"seed {self.seed}", f"{self.episodes} episodes of {self.scenario.horizon} slots"]
+        return ", ".join(parts)
 
     @property
     def searched(self) -> int:
@@ -92,6 +105,27 @@ def play(
     delay = setting.latency.delay(name, seconds)
     on_late()
     return Played(prompt, seconds, again(delay=delay) if delay else prompt, delay, regroups)
+
+
+def refuse_now(setting: Setting, names: Sequence[str]) -> None:
+    """Let every allocator decide once, on the first scene; ``ValueError`` where one says that this is not for it.
+
+    What is refused is refused before the work; other errors come at their turn.
+    """
+    env = JCASVectorEnv(setting.scenario, num_envs=1)
+    observation, _ = env.reset(seed=setting.seed)
+    refused = []
+    for name in names:
+        allocator = as_allocator(setting.roster.make(name))
+        try:
+            allocator.decide(env, observation)
+        except ModuleNotFoundError:
+            raise
+        except Exception as error:
+            if refuses(error):
+                refused.append(f"{name}: {error}")
+    if refused:
+        raise ValueError("\n".join(refused))
 
 
 def refuses(error: Exception) -> bool:

@@ -1,72 +1,59 @@
-"""The picture of a comparison."""
+"""The picture of a comparison: first what it ranks by, then what that costs and whom it serves."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import count
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jcas_agents import Evaluation
 
-from ..figures import new_figure, save_figure
+from ..figures import new_figure, save_figure, small_print
+from ..looks import Look, looks
+from ..statistics import mean_interval
 from ..views import View
-from .comparison import Comparison
+from .comparison import Comparison, Played
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.ticker import Formatter
 
-Results = Mapping[str, Evaluation]
-"""Evaluations by allocator."""
-
-
-class Look(NamedTuple):
-    """How an allocator is drawn."""
-
-    colour: Any
-    marker: str
-    size: float
-    """Area of the marker."""
-    line: str
-    width: float
+Panel = Callable[["Axes", Comparison, "list[Row]"], None]
+"""Draws one panel."""
+Row = tuple[str, Look, Played]
+"""An allocator, how it is drawn, and what it has earned."""
 
 
 def draw_comparison(comparison: Comparison, path: Path) -> None:
-    """Picture of a comparison: the trade-off of the two services, and the distribution of the users' rates."""
+    """Picture of a comparison.
+
+    Utility with intervals; utility against decision time; the trade-off of the two services, or the utility over time
+    where that accumulates; the distribution of the users' rates.
+    """
     setting, view = comparison.setting, comparison.setting.view
-    results = {name: result.evaluation for name, result in comparison.played.items()}
-    figure = new_figure(11.0, 4.6)
-    panels = figure.subplots(1, 1 if view.axes is None else 2, squeeze=False)[0]
-    if view.axes is not None:
-        _trade_off(panels[0], view, view.axes, results)
-    _distribution(panels[-1], view, results)
-    for label in panels[0].legend(frameon=False, loc="best", markerscale=0.8).get_texts():
+    rows = [(name, look, result) for look, (name, result) in zip(looks(), comparison.played.items(), strict=False)]
+    panels: list[Panel] = [_utility, _decision_time]
+    if view.accumulates(setting.scenario.config):
+        panels.append(_over_time)
+    elif view.axes is not None:
+        panels.append(_trade_off)
+    panels.append(_distribution)
+    figure = new_figure(12.5, max(8.6, 4.6 + 0.42 * len(rows)))
+    axes = figure.subplots(2, 2).reshape(-1)
+    for panel, where in zip(panels, axes, strict=False):
+        panel(where, comparison, rows)
+    for empty in axes[len(panels) :]:
+        empty.remove()
+    legend = figure.legend(
+        handles=[look.line(name) for name, look, _ in rows], loc="outside lower center", ncols=min(8, len(rows)),
+        frameon=False, handlelength=3.6,
+    )  # fmt: skip
+    for label in legend.get_texts():
         label.set_parse_math(False)  # a name is a name, with dollars in it, too
     size = f"{setting.episodes} episodes x {setting.scenario.horizon} slots"
     figure.suptitle(f"{setting.name}: {view.describe(setting.scenario.config)}, {size}")
+    small_print(figure, setting.small_print)
     save_figure(figure, path)
-
-
-def _looks() -> Iterator[Look]:
-    """Hollow markers in sizes that shrink, lines likewise: allocators that coincide stay visible inside one another."""
-    import matplotlib as mpl
-
-    colours, markers, lines = mpl.color_sequences["tab10"], "os^vDPX*", ("-", "--", "-.", ":")
-    for index in count():
-        yield Look(
-            colours[index % len(colours)],
-            markers[index % len(markers)],
-            max(260.0 * 0.72**index, 24.0),
-            lines[index % len(lines)],
-            max(1.2, 3.4 - 0.5 * index),
-        )
-
-
-def _label(name: str) -> str:
-    """A name as a label of its own: matplotlib leaves out of a legend what begins with an underscore."""
-    return f" {name}" if name.startswith("_") else name
 
 
 def _plain() -> Formatter:
@@ -76,36 +63,94 @@ def _plain() -> Formatter:
     return FuncFormatter(lambda value, _: f"{value:g}")
 
 
-def _trade_off(axes: Axes, view: View, keys: tuple[str, str], results: Results) -> None:
-    """Episodes of each allocator as dots, and their mean, in the plane of two columns."""
-    columns = [view.column(key) for key in keys]
-    for look, (name, result) in zip(_looks(), results.items(), strict=False):
-        x, y = (column.scale * result.metrics[column.metric] for column in columns)
-        axes.scatter(x, y, s=12, color=look.colour, alpha=0.25, linewidths=0)
-        axes.scatter(
-            x.mean(), y.mean(), s=look.size, marker=look.marker, facecolors="none", edgecolors=look.colour,
-            linewidths=2.2, zorder=3, label=_label(name),
+def _utility(axes: Axes, comparison: Comparison, rows: list[Row]) -> None:
+    """Mean utility of each allocator with its 95 % interval, and with late decisions where a clock runs."""
+    setting = comparison.setting
+    for height, (_, look, result) in enumerate(rows):
+        found = result.evaluation.utility
+        _interval(axes, (found, height), look, filled=True)
+        if result.late is not None and result.delay:
+            _interval(axes, (result.late.utility, height + 0.28), look, filled=False)
+    axes.set_yticks(range(len(rows)), [name for name, *_ in rows])
+    for label in axes.get_yticklabels():
+        label.set_parse_math(False)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    late = ""
+    if setting.latency is not None:
+        late = f"; hollow: decisions late by slots of {1e3 * setting.latency.slot:g} ms"
+    axes.set(xlabel=_unit(comparison), title=f"Utility: mean and 95 % interval{late}")
+
+
+def _interval(axes: Axes, place: tuple[np.ndarray, float], look: Look, *, filled: bool) -> None:
+    """A mean as a marker, and its interval as a line."""
+    values, height = place
+    low, high = mean_interval(values)
+    if low is not None and high is not None:
+        axes.plot([low, high], [height, height], color=look.colour, lw=1.8)
+    face = look.colour if filled else "white"
+    axes.plot(values.mean(), height, look.marker, color=look.colour, mfc=face, mew=1.6, ms=8)
+
+
+def _decision_time(axes: Axes, comparison: Comparison, rows: list[Row]) -> None:
+    """Mean utility against the time of a decision; what stands high and to the left dominates."""
+    for _, look, result in rows:
+        x, y = 1e3 * result.seconds, result.evaluation.utility
+        low, high = mean_interval(y)
+        if low is not None and high is not None:
+            axes.plot([x, x], [low, high], color=look.colour, lw=1.2)
+        axes.plot(x, y.mean(), look.marker, color=look.colour, mfc="none", mew=1.8, ms=9)
+    axes.set_xscale("log")
+    _label_decades(axes, "x")
+    latency = comparison.setting.latency
+    if latency is not None:
+        axes.axvline(1e3 * latency.slot, color="0.5", lw=0.8, zorder=0)
+        axes.annotate(
+            " a slot", (1e3 * latency.slot, 1.0), xycoords=("data", "axes fraction"), va="top", color="0.4", fontsize=8
+        )
+    axes.set(xlabel="CPU time of a decision [ms]", ylabel=_unit(comparison), title="Utility against decision time")
+
+
+def _over_time(axes: Axes, comparison: Comparison, rows: list[Row]) -> None:
+    """Utility of a slot, mean over the episodes."""
+    for _, look, result in rows:
+        values = result.evaluation.slot_utility.mean(-1)
+        axes.plot(
+            np.arange(1, len(values) + 1), values, ls=look.dash, color=look.colour, marker=look.marker, mfc="none",
+            markevery=max(1, len(values) // 8), ms=5,
         )  # fmt: skip
+    axes.set(xlabel="slot", ylabel=_unit(comparison), title="Utility over time, mean over episodes")
+
+
+def _trade_off(axes: Axes, comparison: Comparison, rows: list[Row]) -> None:
+    """Episodes of each allocator as dots, and their mean, in the plane of two columns."""
+    view = comparison.setting.view
+    assert view.axes is not None
+    columns = [view.column(key) for key in view.axes]
+    for _, look, result in rows:
+        x, y = (column.scale * result.evaluation.metrics[column.metric] for column in columns)
+        axes.scatter(x, y, s=10, color=look.colour, alpha=0.25, linewidths=0)
+        axes.plot(x.mean(), y.mean(), look.marker, color=look.colour, mfc="none", mew=2.0, ms=9, zorder=3)
     axes.set(xlabel=view.labels[0], ylabel=view.labels[1], title="Trade-off: episodes and their mean")
     for axis, log, column in zip("xy", view.log, columns, strict=True):
-        if log and any((result.metrics[column.metric] > 0).any() for result in results.values()):
+        if log and any((result.evaluation.metrics[column.metric] > 0).any() for *_, result in rows):
             axes.set(**{f"{axis}scale": "log"})
-            scaled = axes.xaxis if axis == "x" else axes.yaxis
-            scaled.set_major_formatter(_plain())
-            # Where all values lie within a decade, no major tick may be in sight: minor ones carry the labels.
-            if _decades(axes, axis) < 1:
-                scaled.set_minor_formatter(_plain())
+            _label_decades(axes, axis)
 
 
-def _distribution(axes: Axes, view: View, results: Results) -> None:
+def _distribution(axes: Axes, comparison: Comparison, rows: list[Row]) -> None:
     """Share of users and slots whose rate, or of slots whose utility, is at most so large."""
+    view: View = comparison.setting.view
     rates = view.rate_unit is not None
     scale, unit = view.rate_unit or (1.0, "")
     smallest, largest = np.inf, 0.0
-    for look, (name, result) in zip(_looks(), results.items(), strict=False):
-        values = scale * np.sort((result.user_rates if rates else result.slot_utility).reshape(-1))
+    for place, (_, look, result) in enumerate(rows):
+        found = result.evaluation
+        values = scale * np.sort((found.user_rates if rates else found.slot_utility).reshape(-1))
         shares = np.linspace(0.0, 1.0, values.size)
-        axes.plot(values, shares, look.line, color=look.colour, label=_label(name), lw=look.width)
+        axes.plot(
+            values, shares, ls=look.dash, color=look.colour, lw=1.6, marker=look.marker, mfc="none", ms=6,
+            markevery=(0.02 + 0.13 * place / len(rows), 0.13),
+        )  # fmt: skip
         smallest, largest = min(smallest, float(np.quantile(values, 0.005))), max(largest, float(values[-1]))
     axes.set(
         xlabel=f"data rate of a user in a slot [{unit}]" if rates else "utility of a slot",
@@ -117,10 +162,23 @@ def _distribution(axes: Axes, view: View, results: Results) -> None:
         axes.set_xscale("log")
         left = max(smallest, 1e-3)
         axes.set_xlim(left, max(1.2 * largest, 10.0 * left))
-        axes.xaxis.set_major_formatter(_plain())
+        _label_decades(axes, "x")
 
 
-def _decades(axes: Axes, axis: str) -> float:
-    """Powers of ten that a logarithmic axis spans."""
+def _unit(comparison: Comparison) -> str:
+    """Label of an axis of utilities."""
+    setting = comparison.setting
+    return f"utility [{setting.view.unit(setting.scenario.config)}]"
+
+
+def _label_decades(axes: Axes, axis: str) -> None:
+    """Plain numbers along a logarithmic axis; where it spans few decades, minor ticks carry labels, too."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    scaled = axes.xaxis if axis == "x" else axes.yaxis
+    scaled.set_major_formatter(_plain())
     low, high = axes.get_xlim() if axis == "x" else axes.get_ylim()
-    return float(np.log10(high / low))
+    decades = np.log10(high / low)
+    if decades >= 0.7:
+        scaled.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
+    scaled.set_minor_formatter(_plain() if decades < 2.5 else NullFormatter())

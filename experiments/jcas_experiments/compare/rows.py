@@ -27,13 +27,36 @@ YARDSTICK = "(yardstick)"
 
 def finished_rows(path: Path, setting: Setting, *, resume: bool) -> Kept:
     """No rows yet, or those of an interrupted comparison; ``ValueError`` if that was another one."""
-    made_by = {
+    return Kept.begin(path, made_by(setting), resume=resume, check=partial(_check, setting))
+
+
+def last_picture(folder: Path, kind: str, setting: Setting) -> Path | None:
+    """Picture of the last comparison in a folder, of those named after a kind and their time, with the same setting.
+
+    None where there are none; ``ValueError`` where all have other settings, which says what differs in the last one.
+    """
+    different: ValueError | None = None
+    for path in sorted(folder.glob(f"{kind}-[0-9]*.rows.json"), reverse=True):
+        try:
+            Kept.begin(path, made_by(setting), resume=True, check=partial(_check, setting))
+        except ValueError as error:
+            different = different or error
+        else:
+            return path.with_name(path.name.removesuffix(".rows.json") + ".png")
+    if different is not None:
+        raise different
+    return None
+
+
+def made_by(setting: Setting) -> dict[str, Any]:
+    """What the rows of a comparison have in common."""
+    content = {
         "scenario": setting.name,
         "config": asdict(setting.scenario.config),
         "scenes": {"seed": setting.seed, "episodes": setting.episodes},
         "clock": None if setting.latency is None else asdict(setting.latency),
     }
-    return Kept.begin(path, plain(made_by), resume=resume, check=partial(_check, setting))
+    return plain(content)
 
 
 def _check(setting: Setting, name: str, entry: Any) -> None:

@@ -76,7 +76,7 @@ def legend(comparison: Comparison) -> str:
             parts.append("- : chooses groups of its own; both yardsticks hold for those of the environment.")
     parts += _meaning_of_ratios(comparison)
     parts += [setting.view.legend, *(column.note for column in comparison.columns if column.note)]
-    parts += ["relaxed: what the allocator's own model promises. ms: median time of one decision."]
+    parts += ["relaxed: what the allocator's own model promises. ms: median CPU time of one decision."]
     if setting.latency is not None:
         parts.append(
             f"slots: whole slots of {1e3 * setting.latency.slot:g} ms by which its decisions come late; "

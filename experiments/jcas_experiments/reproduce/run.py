@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from jcas_env.checks import require
 
-from ..figures import new_figure, save_figure
+from ..figures import new_figure, save_figure, small_print
 from ..files import write_json
 from ..kept import Kept, is_number, refusing, rows_file
 from .figure import Effort, FigureRecipe, Table
@@ -54,7 +54,7 @@ def compute(
     if kept.unwritten:
         raise kept.unwritten[0]
     if rows:
-        write_picture(recipe, table, folder / f"{name}.png")
+        write_picture(recipe, table, effort, folder / f"{name}.png")
     return table, complete
 
 
@@ -100,11 +100,12 @@ def write_csv(path: Path, table: Table) -> None:
     write_file(path, text.getvalue().encode())
 
 
-def write_picture(recipe: FigureRecipe, table: Table, path: Path) -> None:
+def write_picture(recipe: FigureRecipe, table: Table, effort: Effort, path: Path) -> None:
     """Draw the rows into a PNG file."""
     figure = new_figure(11.0, 4.8)
     recipe.draw(figure, table)
     figure.suptitle(recipe.title, fontsize=11)
+    small_print(figure, f"seed {effort.seed}, {'quick' if effort.quick else 'full'}")
     save_figure(figure, path)
 
 

@@ -68,6 +68,7 @@ VIEW = View(
         "orientation error bound, mean over users; share: part of the frame for positioning."
     ),
     logarithmic=lambda config: config.objective == "log",
+    log=(False, True),
     rate_unit=(1 / MEGA, "Mbit/s"),
     describe=lambda config: (
         f"{config.users} users, {config.subcarriers} subcarriers, {config.tx_antennas} x {config.rx_antennas} antennas"

@@ -104,6 +104,7 @@ VIEW = View(
         "p5, Jain: 5th percentile and fairness of R_C over users."
     ),
     logarithmic=lambda config: config.reward == "fair",
+    accumulates=lambda config: config.reward == "delay",
     rate_unit=(1 / MEGA, "Mbit/s"),
     describe=lambda config: (
         f"{config.cells} cells x {config.users_per_cell} users, {config.bs_antennas} x {config.ue_antennas} antennas"

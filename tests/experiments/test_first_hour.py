@@ -1,0 +1,129 @@
+"""What somebody meets in the first hour: a quick comparison, names of files, what can be set, one thread."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import fields
+from importlib import import_module
+from importlib.metadata import entry_points, version
+
+import pytest
+from jcas_experiments import cli
+from jcas_experiments.compare import command
+from jcas_experiments.looks import looks
+from typer.testing import CliRunner
+
+from jcas_env.scenarios import SCENARIOS
+
+SMALL = ("--set", "users_per_cell=3", "--set", "bs_antennas=8", "--set", "ue_antennas=2", "--set", "estimator=perfect")
+EQUAL = ("compare", *SMALL, "--allocators", "equal", "--regret", "0")
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    return lambda *arguments: CliRunner().invoke(cli.app, list(arguments))
+
+
+def pictures(folder):
+    return sorted(path.name for path in (folder / "results").glob("*.png"))
+
+
+def test_a_second_comparison_leaves_the_first_ones_picture_alone(run, tmp_path):
+    short = ("--episodes", "2", "--horizon", "2")
+    for count in (1, 2):
+        assert run(*EQUAL, *short).exit_code == 0
+        assert len(pictures(tmp_path)) == count
+    assert run(*EQUAL, *short, "--resume").exit_code == 0
+    assert len(pictures(tmp_path)) == 2
+
+
+def test_quick_is_small_and_named_so(run, tmp_path):
+    result = run(*EQUAL, "--quick")
+    assert result.exit_code == 0, result.output
+    assert f"{command.QUICK.episodes} episodes of {command.QUICK.horizon} slots" in result.output
+    (name,) = pictures(tmp_path)
+    assert name.startswith("compare-multicell-quick-2")
+    longer = run(*EQUAL, "--quick", "--episodes", "3")
+    assert f"3 episodes of {command.QUICK.horizon} slots" in longer.output
+
+
+def test_resume_without_a_figure_finds_the_same_comparison_among_others(run, tmp_path):
+    for seed in ("1", "2"):
+        assert run(*EQUAL, "--episodes", "2", "--horizon", "2", "--seed", seed).exit_code == 0
+    before = pictures(tmp_path)
+    assert run(*EQUAL, "--episodes", "2", "--horizon", "2", "--seed", "1", "--resume").exit_code == 0
+    assert pictures(tmp_path) == before
+    other = run(*EQUAL, "--episodes", "2", "--horizon", "2", "--seed", "3", "--resume")
+    assert other.exit_code == 2
+    assert "seed" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--allocators", "equal,drain"), "error: drain: "),
+        (("--allocators", "equal,max-weight"), "error: max-weight: "),
+    ],
+)
+def test_who_cannot_work_on_the_problem_says_so_before_the_work(run, monkeypatch, arguments, words):
+    def work(*_, **__):
+        raise AssertionError("the work began")
+
+    monkeypatch.setattr(command, "run_comparison", work)
+    result = run("compare", *SMALL, *arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
+
+
+def test_the_version_is_that_of_the_package(run):
+    assert run("--version").output.strip() == f"jcas-env {version('jcas-env')}"
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_config_lists_every_field_with_the_value_in_force(run, name):
+    output = run("config", name).output
+    for item in fields(SCENARIOS[name][1]):
+        assert any(line.startswith(item.name) for line in output.splitlines()), item.name
+
+
+def test_config_shows_presets_and_settings(run):
+    lines = run("config", "--preset", "luo2023-fig8", "--set", "cells=7").output.splitlines()
+    values = {words[0]: words[1] for words in map(str.split, lines) if len(words) > 1}
+    assert (values["ue_antennas"], values["cells"], values["bs_antennas"]) == ("18", "7", "20")
+    assert "did you mean" in run("config", "--preset", "luo2023-fig88").stderr
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_presets_are_listed_with_what_they_set(run, name):
+    output = run("presets", name).output
+    for preset in SCENARIOS[name][1].presets():
+        assert any(line.startswith(preset) for line in output.splitlines())
+
+
+@pytest.mark.parametrize(("given", "threads"), [(None, "1"), ("2", "2")])
+def test_the_command_takes_one_thread_unless_told_otherwise(given, threads):
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    environment |= {} if given is None else {"OMP_NUM_THREADS": given}
+    code = (
+        "import sys, os; import jcas_experiments.__main__ as m; assert 'numpy' not in sys.modules; "
+        "sys.argv = ['jcas', '--version']\n"
+        "try: m.main()\nexcept SystemExit: print(os.environ['OMP_NUM_THREADS'], 'numpy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-2:] == [threads, "True"]
+
+
+def test_the_command_is_installed_with_its_entry_point():
+    (script,) = (entry for entry in entry_points(group="console_scripts") if entry.name == "jcas")
+    module, name = script.value.split(":")
+    assert callable(getattr(import_module(module), name))
+
+
+def test_forty_curves_are_told_apart_without_colour_and_without_dashes():
+    found = [look for look, _ in zip(looks(), range(40), strict=False)]
+    assert len(set(found)) == len(found)
+    assert len({(look.marker, look.dash) for look in found}) == len(found)
