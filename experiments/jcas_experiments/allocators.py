@@ -10,6 +10,8 @@ from typing import Any
 
 from jcas_env.checks import require, suggest
 
+from .own import is_own, own_allocator
+
 
 @dataclass(frozen=True)
 class Roster:
@@ -67,6 +69,12 @@ class Roster:
             learned=(*self.learned, *named),
             files=tuple(named),
         )
+
+    def with_own(self, text: str | None) -> Roster:
+        """The roster with the allocators of a list that are named ``module:Name``, see :func:`.own.own_allocator`."""
+        own = [name.strip() for name in (text or "").split(",") if is_own(name)]
+        named = {name: (partial(_same, own_allocator(name)), "the user's own") for name in own}
+        return replace(self, allocators={**self.allocators, **named})
 
     def select(self, text: str | None) -> list[str]:
         """Names from a list separated by commas, or the default ones.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from dataclasses import fields
 from importlib import import_module
 from importlib.metadata import entry_points, version
+from pathlib import Path
 
 import pytest
 from jcas_experiments import cli
@@ -127,3 +129,67 @@ def test_forty_curves_are_told_apart_without_colour_and_without_dashes():
     found = [look for look, _ in zip(looks(), range(40), strict=False)]
     assert len(set(found)) == len(found)
     assert len({(look.marker, look.dash) for look in found}) == len(found)
+
+
+GREEDY = """
+from jcas_baselines import EqualAllocation
+class Greedy:
+    def solve(self, problem):
+        fair = EqualAllocation().solve(problem)
+        return type(fair)(fair.allocation._replace(power=2 * fair.allocation.power), *list(vars(fair).values())[1:])
+made = Greedy()
+def make():
+    return Greedy()
+number = 3
+"""
+
+
+@pytest.fixture
+def own(run, tmp_path):
+    """Compares what a module of the user's own holds, by its name."""
+    (tmp_path / "mine.py").write_text(GREEDY)
+    yield lambda name: run(
+        "compare", *SMALL, "--episodes", "2", "--horizon", "2", "--regret", "0", "--allocators", f"equal,{name}",
+        "--json", "n.json",
+    )  # fmt: skip
+    sys.modules.pop("mine", None)
+    sys.path[:] = [entry for entry in sys.path if entry != str(tmp_path)]
+
+
+@pytest.mark.parametrize("name", ["mine:Greedy", "mine:made", "mine:make"])
+def test_an_infeasible_allocator_of_ones_own_is_marked_by_its_violation(own, tmp_path, name):
+    result = own(name)
+    assert result.exit_code == 0, result.output
+    rows = {row["allocator"]: row for row in json.loads((tmp_path / "n.json").read_text())["rows"]}
+    assert rows[name]["violation"] == pytest.approx(1.0, abs=1e-9), "twice the budget"
+    assert "violates a constraint by 100.0 %" in " ".join(result.output.split())
+    assert rows["equal"]["violation"] <= 1e-9
+    assert result.output.count("NOT FEASIBLE") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("yours:Greedy", "there is no module 'yours'"),
+        ("mine:Gredy", "did you mean 'Greedy'?"),
+        ("mine:number", "an allocator has `solve(problem)`"),
+        (":Greedy", "`--allocators :Greedy`"),
+        ("mine:", "`--allocators mine:`"),
+        ("..mine:Greedy", "`--allocators ..mine:Greedy`"),
+    ],
+)
+def test_what_is_no_allocator_of_ones_own_is_refused_by_name(own, name, words):
+    result = own(name)
+    assert result.exit_code == 2, result.output
+    assert words in result.stderr
+
+
+def test_the_example_of_an_own_allocator_is_feasible_and_lies_between(run, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "examples"))
+    names = "equal,equal-group,own_allocator:Between"
+    result = run("compare", *SMALL, "--episodes", "8", "--horizon", "1", "--regret", "0", "--allocators", names,
+                 "--set", "positioning_share=0.5", "--json", "n.json")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    rows = json.loads((tmp_path / "n.json").read_text())["rows"]
+    assert rows[2]["violation"] <= 1e-9
+    assert rows[0]["utility"] > rows[2]["utility"] > rows[1]["utility"]

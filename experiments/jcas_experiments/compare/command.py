@@ -64,6 +64,7 @@ ALLOCATORS_AND_EXAMPLES = (
     "jcas compare --preset luo2023-static --set ue_antennas=18 --allocators equal,exact,exact-phys,admm\n\n"
     "jcas compare --allocators equal,exact,admm-cvxpy --episodes 4 --latency\n\n"
     "jcas compare --estimator ls --set pilot_power=0.01\n\n"
+    "jcas compare --allocators equal,admm,my_module:MyAllocator\n\n"
     "jcas compare --set reward=fair --set positioning_share=0.5 --episodes 100 --json results/fair.json"
 )
 """What stands under the options in ``jcas compare --help``."""
@@ -72,7 +73,8 @@ ALLOCATORS_AND_EXAMPLES = (
 def compare(
     scenario: Annotated[str, typer.Argument(help=f"Scenario: {', '.join(SCENARIOS)}.")] = "multicell",
     allocators: Annotated[
-        str | None, typer.Option(help="Names, separated by commas; see below. Without: a selection.")
+        str | None,
+        typer.Option(help="Names below, or module:Name of your own, with commas between. Without: a selection."),
     ] = None,
     policy: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="Policy of `jcas train` to compare, too; repeatable.")
@@ -129,7 +131,7 @@ def compare(
         size = QUICK if quick else FULL
         settings = with_estimator(set_ or [], estimator)
         built = build_scenario(scenario, preset, settings, horizon=horizon, default_horizon=size.horizon)
-        roster = roster_of(scenario).for_task(built.config).with_policies(policy or [])
+        roster = roster_of(scenario).for_task(built.config).with_policies(policy or []).with_own(allocators)
         names = roster.select(allocators)
         require_writable("--json", json)
         timed = latency or slot_ms is not None or declared_latency

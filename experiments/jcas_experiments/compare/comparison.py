@@ -26,6 +26,9 @@ from ..views import Column, View
 from .latency import Latency
 from .regret import Yardstick, columns
 
+INFEASIBLE = 1e-6
+"""Relative violation of a constraint from which an allocator's numbers are marked: others could not earn them."""
+
 
 @dataclass(frozen=True)
 class Setting:

@@ -12,7 +12,7 @@ from ..figures import new_figure, save_figure, small_print
 from ..looks import Look, looks
 from ..statistics import mean_interval
 from ..views import View
-from .comparison import Comparison, Played
+from .comparison import INFEASIBLE, Comparison, Played
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,7 +71,10 @@ def _utility(axes: Axes, comparison: Comparison, rows: list[Row]) -> None:
         _interval(axes, (found, height), look, filled=True)
         if result.late is not None and result.delay:
             _interval(axes, (result.late.utility, height + 0.28), look, filled=False)
-    axes.set_yticks(range(len(rows)), [name for name, *_ in rows])
+    names = [
+        f"{name}\n(not feasible)" if result.evaluation.violation > INFEASIBLE else name for name, _, result in rows
+    ]
+    axes.set_yticks(range(len(rows)), names)
     for label in axes.get_yticklabels():
         label.set_parse_math(False)
     axes.set_ylim(len(rows) - 0.5, -0.5)

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from ..statistics import half_width, number, percent, span
 from ..tables import new_table, print_table
-from .comparison import Comparison
+from .comparison import INFEASIBLE, Comparison
 
 WIDE = 110
 """Characters of a console that has room for the interval of the ratio."""
@@ -29,6 +29,8 @@ def show(comparison: Comparison, console: Console) -> None:
     table.add_column("status", overflow="fold", min_width=12)
     for row in comparison.rows():
         status = ", ".join(f"{count} {key.lower()}" for key, count in row["status"].items())
+        if row["violation"] > INFEASIBLE:
+            status = f"NOT FEASIBLE: violates a constraint by {percent(row['violation'])} %; {status}"
         table.add_row(Text(row["allocator"]), *(cell(row) for cell in titles.values()), status)
     for name, error in comparison.failed.items():
         if name != "yardstick":
