@@ -86,6 +86,10 @@ def draw_powers(axes: Axes, problem: MassiveMIMOProblem, allocation: MassiveMIMO
     budget = max(float(problem.largest_total), np.finfo(float).tiny)
     parts = np.append(np.asarray(allocation.power), float(allocation.sensing_power)) / budget
     axes.bar(range(problem.users + 1), parts, 0.7, color=[STREAM] * problem.users + [BEAM])
+    for user, rate in enumerate(np.asarray(problem.outcome(allocation).rate)):
+        axes.annotate(
+            f"{rate:.2g} bit/s/Hz", (user, parts[user]), ha="center", va="bottom", fontsize=8, color=STREAM
+        )
 
 
 def draw_tracker(axes: Axes, scenario: MassiveMIMO, state: State) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..scenarios.mesh import Mesh
 from ..units import MEGA, SPEED_OF_LIGHT
+from .palette import NUMBERED, round_number
 from .scene import scene
 
 if TYPE_CHECKING:
@@ -48,12 +49,6 @@ def position_ellipses(problem: MeshProblem, allocation: MeshAllocation) -> np.nd
     return np.stack([along, across], axis=-1)
 
 
-def round_number(value: float) -> float:
-    """Largest of 1, 2, 5 times a power of ten that does not exceed a number."""
-    unit = 10.0 ** np.floor(np.log10(value))
-    return float(unit * max(step for step in (1, 2, 5) if step * unit <= value))
-
-
 def draw_anchor(
     axes: Axes, scenario: Mesh, state: State, problem: MeshProblem, allocation: MeshAllocation | None
 ) -> None:
@@ -72,8 +67,9 @@ def draw_anchor(
         axes.plot(*np.stack([place - end, place + end], axis=1), color=DATA, lw=1.6, zorder=3)
     axes.scatter(position[:, 0], position[:, 1], s=14, color=DATA, zorder=4, label="user (bar: its array)")
     axes.plot([-0.8, 0.8], [0, 0], color=ANCHOR, lw=4, solid_capstyle="butt", label="anchor and its array")
-    for user, place in enumerate(position):
-        axes.annotate(str(user), place, xytext=(4, 4), textcoords="offset points", fontsize=6, color="#444444")
+    if len(position) <= NUMBERED:
+        for user, place in enumerate(position):
+            axes.annotate(str(user), place, xytext=(4, 4), textcoords="offset points", fontsize=7, color="#333333")
     if allocation is not None:
         sizes = position_ellipses(problem, allocation)
         finite = sizes[np.isfinite(sizes)]
@@ -112,5 +108,7 @@ def draw_bars(panels: list[Axes], problem: MeshProblem, allocation: MeshAllocati
     panels[1].bar(users, outcome.rate / MEGA, 0.8, color=DATA)
     floor = float(problem.per_instance(problem.rate_floor)) / MEGA
     panels[1].axhline(floor, color=FLOOR, lw=1.2, ls="--", label=f"rate floor {floor:g} Mbit/s")
+    panels[1].set_yscale("log")  # the floor is a tenth of the largest rates: on a linear axis nobody sees it
+    panels[1].set_ylim(bottom=0.5 * max(floor, float(outcome.rate.min()) / MEGA, 1e-3))
     panels[1].legend(frameon=False, fontsize=8, loc="upper right", bbox_to_anchor=(1.0, 1.15))
     panels[2].bar(users, 1e3 * peb, 0.8, color=POSITION)

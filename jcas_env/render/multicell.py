@@ -9,6 +9,7 @@ import numpy as np
 from ..scenarios.multicell import MultiCell
 from ..types import COMMUNICATION, POSITIONING
 from ..units import MEGA
+from .palette import FOUND, NUMBERED, SERVICES, crowding, group_look, round_number
 from .scene import scene
 
 if TYPE_CHECKING:
@@ -19,93 +20,149 @@ if TYPE_CHECKING:
     from ..scenarios.multicell.knowledge.positions import PositionFix
     from ..scenarios.multicell.state import State
 
-SERVICES = {COMMUNICATION: ("data", "#2b6ca3"), POSITIONING: ("positioning", "#e08a1e")}
-"""Label and colour of each service."""
-FOUND = "#b3312c"
-"""Colour of estimated positions."""
+EDGE = "#9a9a92"
+VISIBLE_ERROR = 0.12
+"""Length to which the median position error is magnified at most, over a cell's radius [-]."""
 
 
 @scene.register(MultiCell)
 def network(scenario: MultiCell, figure: Figure, state: State, allocation: MultiCellAllocation | None = None) -> None:
-    """Map of the cells on the left, the last allocation, if any, on the right.
+    """Map of the cells on the left; power, band, rates and, where data waits, backlogs on the right.
 
     ``state`` and ``allocation`` without batch axes. Users carry the colour of their group; groups of different
-    cells are different groups (luo2023 Fig. 2, spec multicell 10.8).
+    cells are different groups (luo2023 Fig. 2, spec multicell 10.8). Numbers are those that the allocation has in
+    this state: it was made a slot ago, users have moved by a step since.
     """
-    grid = figure.add_gridspec(2, 2, width_ratios=(1.0, 1.1))
-    draw_hexagons(figure.add_subplot(grid[:, 0]), scenario, state)
-    axes = [figure.add_subplot(grid[row, 1]) for row in (0, 1)]
-    draw_allocation(axes, scenario.problem(state), allocation)
-    figure.suptitle(f"slot {int(state.slot)} of {scenario.horizon}", fontsize=11)
+    problem = scenario.problem(state)
+    rows = 3 + scenario.config.has_queues
+    grid = figure.add_gridspec(rows, 2, width_ratios=(1.0, 1.1))
+    draw_map(figure.add_subplot(grid[:, 0]), scenario, state, allocation)
+    panels = [figure.add_subplot(grid[row, 1]) for row in range(rows)]
+    if allocation is None:
+        for panel in panels:
+            panel.text(0.5, 0.5, "nothing transmitted yet", transform=panel.transAxes, ha="center", color="#777777")
+            panel.set(xticks=[], yticks=[])
+    else:
+        outcome = scenario.truth(state).outcome(allocation)
+        draw_users(panels[0], problem, np.asarray(allocation.power), "power [W]")
+        rates = np.stack([np.asarray(outcome.rate), np.asarray(outcome.positioning_rate)]) / MEGA
+        draw_users(panels[1], problem, rates, "rate [Mbit/s]")
+        draw_bands(panels[2], problem, allocation)
+        if scenario.config.has_queues:
+            backlog = np.asarray(problem.queue)[None] / MEGA
+            draw_users(panels[3], problem, backlog, "waits [Mbit]")
+        panels[0].legend(frameon=False, ncols=2, fontsize=8, loc="lower right", bbox_to_anchor=(1.0, 0.98))
+    figure.suptitle(_title(scenario, state, allocation), fontsize=11)
 
 
-def group_colours(group: np.ndarray) -> list[Any]:
-    """Colour of each user by its group label inside the cell."""
-    import matplotlib as mpl
+def _title(scenario: MultiCell, state: State, allocation: MultiCellAllocation | None) -> str:
+    """Slot, and the share of the power that positioning got in each cell."""
+    title = f"slot {int(state.slot)} of {scenario.horizon}"
+    if allocation is None:
+        return title
+    cells = scenario.problem(state).membership
+    power = np.asarray(cells.cell_sum(np.asarray(allocation.power)))
+    shares = power[POSITIONING] / np.maximum(power.sum(0), np.finfo(float).tiny)
+    listed = ", ".join(f"{100 * share:.0f} %" for share in shares)
+    return f"{title}; positioning gets {listed} of a cell's power"
 
-    palette = [*mpl.color_sequences["tab10"], *mpl.color_sequences["Set2"]]
-    return [palette[int(label) % len(palette)] for label in np.asarray(group)]
 
-
-def draw_hexagons(axes: Axes, scenario: MultiCell, state: State) -> None:
-    """Hexagons, base stations with their array axes, and users with a line to their serving station."""
+def draw_map(axes: Axes, scenario: MultiCell, state: State, allocation: MultiCellAllocation | None) -> None:
+    """Hexagons, base stations with their array axes, and users, whose area is the power that they get."""
     from matplotlib.patches import RegularPolygon
 
     radius, stations = scenario.config.radius, scenario.layout.stations
-    position, cell = np.asarray(state.air.position), np.asarray(state.cell)
-    colours = group_colours(state.csi.group)
     for station, axis in zip(stations, scenario.layout.axes, strict=True):
-        axes.add_patch(RegularPolygon(station, 6, radius=radius, facecolor="#f4f4f1", edgecolor="#9a9a92", lw=1.0))
+        axes.add_patch(RegularPolygon(station, 6, radius=radius, facecolor="#f4f4f1", edgecolor=EDGE, lw=1.0))
         along = 0.12 * radius * np.array([np.cos(axis), np.sin(axis)])
         axes.plot(*np.stack([station - along, station + along], axis=1), color="black", lw=3, solid_capstyle="butt")
-    for user, (place, colour) in enumerate(zip(position, colours, strict=True)):
-        axes.plot(*np.stack([stations[cell[user]], place], axis=1), color=colour, lw=0.6, alpha=0.6, zorder=1)
-    axes.scatter(stations[:, 0], stations[:, 1], marker="^", s=90, color="black", zorder=3)
-    axes.scatter(position[:, 0], position[:, 1], s=46, c=colours, edgecolors="black", linewidths=0.6, zorder=4)
-    draw_fixes(axes, position, scenario.later(state).fix)
-    for user, place in enumerate(position):
-        axes.annotate(str(user), place, xytext=(4, 4), textcoords="offset points", fontsize=6, color="#444444")
+    axes.scatter(stations[:, 0], stations[:, 1], marker="^", s=70, color="black", zorder=3)
+    draw_groups(axes, scenario, state, allocation)
+    positions = scenario.later(state)
+    draw_fixes(axes, np.asarray(positions.sight.position), positions.fix, radius)
     axes.set_aspect("equal")
     axes.autoscale_view()
-    axes.set(xlabel="x [m]", ylabel="y [m]", title="cells, base stations (bar: array axis), users by group")
-    axes.title.set_fontsize(10)
+    area = "" if allocation is None else ", area: power"
+    axes.set_title(f"base stations (bar: array axis), users by group{area}", fontsize=10)
+    axes.set(xlabel="x [m]", ylabel="y [m]")
 
 
-def draw_fixes(axes: Axes, position: np.ndarray, fix: PositionFix) -> None:
-    """A cross where each user was found when angles were last measured, and a thin line from where it is."""
+def draw_groups(axes: Axes, scenario: MultiCell, state: State, allocation: MultiCellAllocation | None) -> None:
+    """Users in the colour and shape of their group, with a line to their station."""
+    position, cell = np.asarray(state.air.position), np.asarray(state.cell)
+    groups, stations = np.asarray(state.csi.group), scenario.layout.stations
+    crowded = crowding(len(position))
+    power = np.ones(len(position)) if allocation is None else np.asarray(allocation.power).sum(0)
+    area = crowded**2 * (14.0 + 60.0 * power / max(float(power.mean()), np.finfo(float).tiny)).clip(max=420.0)
+    for label in np.unique(groups):
+        look, members = group_look(int(label)), np.flatnonzero(groups == label)
+        for user in members:
+            line = np.stack([stations[cell[user]], position[user]], axis=1)
+            axes.plot(*line, color=look.colour, lw=0.6, alpha=0.6, zorder=1)
+        axes.scatter(
+            *position[members].T, s=area[members], c=look.colour, marker=look.shape, edgecolors="white",
+            linewidths=0.6, alpha=0.85, zorder=4, label=f"group {int(label) + 1}",
+        )  # fmt: skip
+    if len(position) <= NUMBERED:
+        for user, place in enumerate(position):
+            axes.annotate(str(user), place, xytext=(5, 5), textcoords="offset points", fontsize=7, color="#333333")
+
+
+def draw_fixes(axes: Axes, position: np.ndarray, fix: PositionFix, radius: float) -> None:
+    """A cross where each user was found when angles were last measured, its error magnified until one sees it.
+
+    ``position``: where the users were then, (users, 2).
+    """
     located = np.asarray(fix.located)
-    found = np.asarray(fix.position)[located]
-    label = f"estimated position ({located.sum()} of {located.size} users)"
-    legend = axes.plot(*found.T, "x", color=FOUND, ms=6, mew=1.3, zorder=5, label=label)
+    handles: list[Any] = axes.get_legend_handles_labels()[0]
     if located.any():
-        error = np.median(np.asarray(fix.error)[located])
-        legend += axes.plot([], [], color=FOUND, lw=0.8, label=f"position error, median {1e3 * error:.1f} mm")
-    for true, place in zip(position[located], found, strict=True):
-        axes.plot(*np.stack([true, place], axis=1), color=FOUND, lw=0.8, zorder=5)
-    axes.figure.legend(handles=legend, frameon=False, fontsize=8, loc="outside lower left", ncols=2)
+        error = float(np.median(np.asarray(fix.error)[located]))
+        magnified = max(1.0, round_number(VISIBLE_ERROR * radius / max(error, 1e-9 * radius)))
+        true = position[located]
+        found = true + magnified * (np.asarray(fix.position)[located] - true)
+        # A few found far away must not shrink the map: what is longer than a cell is cut there.
+        step = found - true
+        length = np.linalg.norm(step, axis=-1, keepdims=True)
+        found = true + step * np.minimum(1.0, radius / np.maximum(length, np.finfo(float).tiny))
+        for pair in np.stack([true, found], axis=-1):
+            axes.plot(*pair, color=FOUND, lw=0.8, zorder=5)
+        size = f"median {1e3 * error:.3g} mm" if error < 1.0 else f"median {error:.3g} m"
+        label = f"found ({located.sum()} of {located.size}), error x {magnified:,.0f}, {size}"
+        handles += axes.plot(*found.T, "x", color=FOUND, ms=5 * crowding(len(position)), mew=1.2, zorder=5, label=label)
+    axes.figure.legend(handles=handles, frameon=False, fontsize=8, loc="outside lower left", ncols=min(6, len(handles)))
 
 
-def draw_allocation(axes: list[Axes], problem: MultiCellProblem, allocation: MultiCellAllocation | None) -> None:
-    """Power (top) and band of the user's group (bottom) of every user, services stacked."""
-    users = np.arange(problem.users)
-    parts = (("power [W]", 1.0), ("band of the group [MHz]", MEGA))
-    for panel, (label, scale) in zip(axes, parts, strict=True):
-        panel.set_ylabel(label)
-        panel.set_xlim(-0.6, problem.users - 0.4)
-        panel.spines[["top", "right"]].set_visible(False)
-        borders = np.flatnonzero(np.diff(np.asarray(problem.cell)))
-        for border in borders:
-            panel.axvline(border + 0.5, color="#9a9a92", lw=0.8, ls=":")
-        if allocation is None:
-            panel.text(0.5, 0.5, "nothing transmitted yet", transform=panel.transAxes, ha="center", color="#777777")
-            continue
-        values = np.asarray(allocation.power if scale == 1.0 else allocation.bandwidth) / scale
-        bottom = np.zeros(problem.users)
-        for service, (name, colour) in SERVICES.items():
-            panel.bar(users, values[service], 0.8, bottom=bottom, color=colour, label=name)
-            bottom = bottom + values[service]
-    axes[0].set_title("allocation of the last slot, users in order of cells", fontsize=10)
-    axes[1].set_xlabel("user")
-    if allocation is not None:
-        axes[0].margins(y=0.2)
-        axes[0].legend(frameon=False, ncols=2, fontsize=8, loc="upper right")
+def draw_users(axes: Axes, problem: MultiCellProblem, values: np.ndarray, label: str) -> None:
+    """Bars of all users in the order of cells, services stacked."""
+    users, bottom = np.arange(problem.users), np.zeros(problem.users)
+    for (name, colour), value in zip(SERVICES.values(), values, strict=False):
+        axes.bar(users, value, 0.8, bottom=bottom, color=colour, label=name)
+        bottom = bottom + value
+    for border in np.flatnonzero(np.diff(np.asarray(problem.cell))):
+        axes.axvline(border + 0.5, color=EDGE, lw=0.8, ls=":")
+    axes.set_ylabel(label)
+    axes.set_xlim(-0.6, problem.users - 0.4)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel("user", fontsize=8, labelpad=1)
+
+
+def draw_bands(axes: Axes, problem: MultiCellProblem, allocation: MultiCellAllocation) -> None:
+    """The band of each cell as a bar: groups in their colours, data first, then positioning (hatched)."""
+    cell, group = np.asarray(problem.cell), np.asarray(allocation.group)
+    band = np.asarray(allocation.bandwidth) / MEGA
+    for row in range(problem.cells):
+        left = 0.0
+        for service in (COMMUNICATION, POSITIONING):
+            for label in np.unique(group[cell == row]):
+                member = np.flatnonzero((cell == row) & (group == label))[0]
+                width = band[service, member]
+                hatch = "////" if service == POSITIONING else None
+                axes.barh(
+                    row, width, 0.7, left=left, color=group_look(int(label)).colour, edgecolor="white", lw=0.6,
+                    hatch=hatch, alpha=0.9,
+                )  # fmt: skip
+                left += width
+    axes.set(yticks=range(problem.cells), ylim=(problem.cells - 0.5, -0.5), ylabel="cell")
+    axes.set_xlabel("band by group [MHz], hatched: positioning", fontsize=8, labelpad=1)
+    axes.spines[["top", "right"]].set_visible(False)
