@@ -15,6 +15,7 @@ from .reference import config, presets
 from .reproduce.command import FIGURES_AND_EXAMPLES, reproduce
 from .score.command import score
 from .train.command import train
+from .watch.command import watch
 
 app = typer.Typer(
     help="Joint communication and sensing: compare allocators of power, band and service share on the same scenes.",
@@ -31,6 +32,7 @@ app.command(epilog=MEASUREMENTS)(bench)
 app.command(epilog=FIGURES_AND_EXAMPLES)(reproduce)
 app.command()(train)
 app.command()(score)
+app.command()(watch)
 app.command()(config)
 app.command()(presets)
 

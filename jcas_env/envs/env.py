@@ -28,7 +28,8 @@ class JCASEnv(Lanes, gym.Env):
         Whole configuration; keywords replace its fields.
     max_episode_steps : int, optional
         Cuts episodes before the scenario's horizon, which stays what it is.
-    render_mode : {None, "rgb_array"}
+    render_mode : {None, "rgb_array", "human"}
+        ``human``: every reset and step is shown in a window; ``RuntimeError`` where none can be opened.
     **fields
         Any field of the scenario's configuration, e.g. ``users_per_cell=6``; with a scenario that is already built, one
         like it with these. Another keyword raises ``TypeError``.
@@ -44,7 +45,7 @@ class JCASEnv(Lanes, gym.Env):
     arrays without a dimension, numbers are NumPy's.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 (Gymnasium's type)
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array", "human"], "render_fps": 10}  # noqa: RUF012 (Gymnasium's type)
 
     def __init__(
         self,
@@ -62,6 +63,7 @@ class JCASEnv(Lanes, gym.Env):
         self.observation_space = observation_space(self.scenario)
         self.action_space = action_space(self.scenario)
         self._finished = np.asarray(False)
+        self._window: Any = None
 
     # ---------------------------------------------------------------- Gymnasium
 
@@ -74,6 +76,7 @@ class JCASEnv(Lanes, gym.Env):
         self._enter(self.scenario.sample(self.np_random))
         self._allocation, self._finished = None, np.asarray(False)
         start = self._start()
+        self._show()
         return self._observe(), LazyInfo({}, self._entries or (), lambda: _entries(start.entries()))
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -102,17 +105,41 @@ class JCASEnv(Lanes, gym.Env):
         finished = bool(self.state.slot >= self._slots)
         self._allocation, self._finished = allocation, np.asarray(finished)
         info = self._info(outcome, self._later, lambda value: entry(np.asarray(value)))
+        self._show()
         return self._observe(), float(outcome.utility), False, finished, info
 
     def render(self) -> np.ndarray | None:
-        """Map of the network and the last allocation, (height, width, 3) uint8; None without a render mode."""
+        """Map of the network and the last allocation, (height, width, 3) uint8; None without a render mode.
+
+        In the mode ``human`` it is shown, and nothing is returned.
+        """
         if self.render_mode is None:
             return None
         from ..render import frame
 
-        return frame(self.scenario, self.state, self._allocation)
+        picture = frame(self.scenario, self.state, self._allocation)
+        if self.render_mode == "rgb_array":
+            return picture
+        if self._window is None:
+            from ..render.window import new_window
+
+            self._window = new_window(type(self.scenario).__name__)
+            self._window.appear()
+        self._window.show(picture)
+        return None
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        if self._window is not None:
+            self._window.close()
+            self._window = None
 
     # ---------------------------------------------------------------- internals
+
+    def _show(self) -> None:
+        """Show what has happened where somebody watches."""
+        if self.render_mode == "human":
+            self.render()
 
     def _random_generators(self) -> tuple[np.random.Generator, ...]:
         return (self.np_random,)

@@ -76,7 +76,7 @@ def draw_sector(axes: Axes, scenario: MassiveMIMO, state: State, problem: Massiv
 def draw_powers(axes: Axes, problem: MassiveMIMOProblem, allocation: MassiveMIMOAllocation | None) -> None:
     """Radiated power of every stream and of the sensing beam as shares of the budget."""
     axes.set_ylabel("share of the power budget")
-    axes.set_title("allocation of the last frame", fontsize=10)
+    axes.set_title("allocation of the last frame; numbers: data rate [bit/s/Hz]", fontsize=10)
     axes.set(xlim=(-0.7, problem.users + 0.7), ylim=(0.0, 1.0))
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_xticks(range(problem.users + 1), [*(f"user {user}" for user in range(problem.users)), "sensing"])
@@ -87,9 +87,7 @@ def draw_powers(axes: Axes, problem: MassiveMIMOProblem, allocation: MassiveMIMO
     parts = np.append(np.asarray(allocation.power), float(allocation.sensing_power)) / budget
     axes.bar(range(problem.users + 1), parts, 0.7, color=[STREAM] * problem.users + [BEAM])
     for user, rate in enumerate(np.asarray(problem.outcome(allocation).rate)):
-        axes.annotate(
-            f"{rate:.2g} bit/s/Hz", (user, parts[user]), ha="center", va="bottom", fontsize=8, color=STREAM
-        )
+        axes.annotate(f"{rate:.2f}", (user, parts[user]), ha="center", va="bottom", fontsize=8, color=STREAM)
 
 
 def draw_tracker(axes: Axes, scenario: MassiveMIMO, state: State) -> None:

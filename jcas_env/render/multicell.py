@@ -100,12 +100,12 @@ def draw_groups(axes: Axes, scenario: MultiCell, state: State, allocation: Multi
             line = np.stack([stations[cell[user]], position[user]], axis=1)
             axes.plot(*line, color=look.colour, lw=0.6, alpha=0.6, zorder=1)
         axes.scatter(
-            *position[members].T, s=area[members], c=look.colour, marker=look.shape, edgecolors="white",
-            linewidths=0.6, alpha=0.85, zorder=4, label=f"group {int(label) + 1}",
+            position[members, 0], position[members, 1], s=area[members], c=look.colour, marker=look.shape,
+            edgecolors="white", linewidths=0.6, alpha=0.85, zorder=4, label=f"group {int(label) + 1}",
         )  # fmt: skip
     if len(position) <= NUMBERED:
-        for user, place in enumerate(position):
-            axes.annotate(str(user), place, xytext=(5, 5), textcoords="offset points", fontsize=7, color="#333333")
+        for number, place in enumerate(position):
+            axes.annotate(str(number), place, xytext=(5, 5), textcoords="offset points", fontsize=7, color="#333333")
 
 
 def draw_fixes(axes: Axes, position: np.ndarray, fix: PositionFix, radius: float) -> None:
@@ -123,7 +123,7 @@ def draw_fixes(axes: Axes, position: np.ndarray, fix: PositionFix, radius: float
         # A few found far away must not shrink the map: what is longer than a cell is cut there.
         step = found - true
         length = np.linalg.norm(step, axis=-1, keepdims=True)
-        found = true + step * np.minimum(1.0, radius / np.maximum(length, np.finfo(float).tiny))
+        found = true + step * radius / np.maximum(length, radius)
         for pair in np.stack([true, found], axis=-1):
             axes.plot(*pair, color=FOUND, lw=0.8, zorder=5)
         size = f"median {1e3 * error:.3g} mm" if error < 1.0 else f"median {error:.3g} m"
@@ -134,6 +134,8 @@ def draw_fixes(axes: Axes, position: np.ndarray, fix: PositionFix, radius: float
 
 def draw_users(axes: Axes, problem: MultiCellProblem, values: np.ndarray, label: str) -> None:
     """Bars of all users in the order of cells, services stacked."""
+    from matplotlib.ticker import MaxNLocator
+
     users, bottom = np.arange(problem.users), np.zeros(problem.users)
     for (name, colour), value in zip(SERVICES.values(), values, strict=False):
         axes.bar(users, value, 0.8, bottom=bottom, color=colour, label=name)
@@ -142,7 +144,7 @@ def draw_users(axes: Axes, problem: MultiCellProblem, values: np.ndarray, label:
         axes.axvline(border + 0.5, color=EDGE, lw=0.8, ls=":")
     axes.set_ylabel(label)
     axes.set_xlim(-0.6, problem.users - 0.4)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlabel("user", fontsize=8, labelpad=1)
 

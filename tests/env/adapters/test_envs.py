@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -438,21 +439,31 @@ class TestMultiCell:
         assert info["violation"] == pytest.approx(1.0)
 
     def test_the_map_shows_where_users_were_found(self):
-        """A cross at every located user's estimated position, a line to it from the true one, and their number."""
+        """A cross beside every located user, as far off as the magnified error, and their number.
+
+        Errors are those of the measurement, since when users have moved on; none is drawn longer than a cell's radius.
+        """
         env = MULTICELL.make(estimator="omp").unwrapped
         env.reset(seed=0)
-        fix = env.scenario.later(env.state).fix
+        env.step_allocation(EqualAllocation().solve(env.problem).allocation)
+        positions = env.scenario.later(env.state)
+        fix, measured = positions.fix, np.asarray(positions.sight.position)
         figure = slot_figure(env.scenario, env.state)
         (legend,) = figure.legends
-        assert f"({fix.located.sum()} of {fix.located.size} users)" in legend.get_texts()[0].get_text()
+        (words,) = (text.get_text() for text in legend.get_texts() if "found" in text.get_text())
+        located, users, factor = re.match(r"found \((\d+) of (\d+)\), error x ([\d,]+)", words).groups()
+        assert (int(located), int(users)) == (fix.located.sum(), fix.located.size)
+        offset = float(factor.replace(",", "")) * (fix.position - measured)[fix.located]
+        length = np.linalg.norm(offset, axis=-1, keepdims=True)
+        ends = measured[fix.located] + offset * np.minimum(1.0, env.scenario.config.radius / length)
         drawn = figure.axes[0].get_lines()
         (crosses,) = (line for line in drawn if line.get_marker() == "x")
-        np.testing.assert_allclose(crosses.get_xydata(), fix.position[fix.located])
+        np.testing.assert_allclose(crosses.get_xydata(), ends)
         red = [line for line in drawn if line.get_color() == crosses.get_color() and line is not crosses]
-        pairs = np.stack([env.state.air.position, fix.position], axis=1)[fix.located]
-        np.testing.assert_allclose([xy for line in red if len(xy := line.get_xydata())], pairs)
+        pairs = np.stack([measured[fix.located], ends], axis=1)
+        np.testing.assert_allclose([line.get_xydata() for line in red], pairs)
 
 
 def test_unknown_render_modes_are_refused():
-    with pytest.raises(ValueError, match="render_mode.*rgb_array.*human"):
-        jcas_env.JCASEnv(render_mode="human")
+    with pytest.raises(ValueError, match="render_mode.*rgb_array.*human.*ascii"):
+        jcas_env.JCASEnv(render_mode="ascii")
