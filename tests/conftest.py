@@ -37,6 +37,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="STEPS",
         help="how many steps of random configurations the long walk takes (default: 6000)",
     )
+    parser.addoption(
+        "--mutations",
+        type=int,
+        default=600,
+        metavar="COUNT",
+        help="how many mutated folders of runs the long tests go on from (default: 600)",
+    )
 
 
 @pytest.fixture
