@@ -3,7 +3,8 @@
 
     python3 dev.py compare --quick  compare allocators; options as `python3 dev.py compare --help`
     python3 dev.py test             run the quick tests, in parallel; options go to pytest
-    python3 dev.py test --all       run all tests, the long ones too; with --problems 10000 on as many random problems
+    python3 dev.py test --all       run all tests, the long ones too; with --problems 10000 on as many random problems,
+                                    with --walk 100000 over so many steps of random configurations
     python3 dev.py lint             ruff and mypy
     python3 dev.py bench            measure speed against peers
     python3 dev.py jcas ...         any other `jcas` command

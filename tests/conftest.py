@@ -30,12 +30,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="COUNT",
         help="how many random extreme problems each solver answers in the long tests (default: 1000)",
     )
+    parser.addoption(
+        "--walk",
+        type=int,
+        default=6000,
+        metavar="STEPS",
+        help="how many steps of random configurations the long walk takes (default: 6000)",
+    )
+    parser.addoption(
+        "--mutations",
+        type=int,
+        default=600,
+        metavar="COUNT",
+        help="how many mutated folders of runs the long tests go on from (default: 600)",
+    )
 
 
 @pytest.fixture
 def problems(request: pytest.FixtureRequest) -> int:
     """How many random extreme problems a long test solves."""
     return request.config.getoption("--problems")
+
+
+@pytest.fixture
+def walk_steps(request: pytest.FixtureRequest) -> int:
+    """How many steps the long walk over configurations takes."""
+    return request.config.getoption("--walk")
 
 
 @pytest.fixture

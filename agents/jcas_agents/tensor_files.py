@@ -96,10 +96,16 @@ def require_like(name: Path | str, tensors: Mapping[str, Tensor], expected: Mapp
 
 
 def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor], prefix: str) -> None:
-    """Give an optimiser its moments, named ``PREFIX INDEX.MOMENT``; its settings stay as they are."""
+    """Give an optimiser of Adam's kind its moments, named ``PREFIX INDEX.MOMENT``; its settings stay as they are.
+
+    Raises ``ValueError`` for moments that no steps lead to.
+    """
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith(prefix):
             index, moment = name[len(prefix) :].split(".")
+            least = {"step": 1.0, "exp_avg_sq": 0.0}.get(moment)
+            good = least is None or bool((value >= least).all())
+            require(good, f"the state holds {name} with {float(value.min()):g}, less than {least}")
             state.setdefault(int(index), {})[moment] = value
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

@@ -235,8 +235,11 @@ def double_precision(leaf: str) -> Callable[[Callable[..., Solution]], Callable[
     """Decorator of an answer, by :func:`in_double_precision` where the problem's array ``leaf`` is not yet double."""
 
     def decorate(solve: Callable[..., Solution]) -> Callable[..., Solution]:
+        """The decorator, with its leaf."""
+
         @wraps(solve)
         def wide(problem: Any, *args: Any, **options: Any) -> Solution:
+            """``solve`` in double precision."""
             value = getattr(problem, leaf)
             if value.dtype == array_namespace(value).float64:
                 return solve(problem, *args, **options)

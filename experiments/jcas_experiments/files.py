@@ -68,7 +68,9 @@ def alone_in(folder: Path) -> Iterator[None]:
 
     The lock is the system's own on the file ``.lock``: it ends with the process, however that ends.
     """
-    with (folder / ".lock").open("wb") as lock:
+    path = folder / ".lock"
+    require_writable("lock:", path)
+    with path.open("wb") as lock:
         try:
             if sys.platform == "win32":
                 msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)

@@ -43,6 +43,7 @@ def paired_ratio(
     clear = []
 
     def statistic(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
+        """Ratio of the means of resamples, or of what logarithms stand for; notes whether every mean has its sign."""
         top, bottom = a.mean(axis=axis), b.mean(axis=axis)
         if logarithmic:
             return np.exp(top - bottom)

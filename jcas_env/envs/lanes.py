@@ -113,16 +113,16 @@ class Lanes(ABC):
 
     def get_state(self) -> EnvState:
         """Snapshot, generators included."""
-        return deepcopy(EnvState(self.state, self._random_generators(), self._finished))
+        return EnvState(*deepcopy((self.state, self._random_generators(), self._finished)), self.scenario.config)
 
     def set_state(self, snapshot: EnvState) -> None:
         """Continue from a snapshot; the snapshot can be used again.
 
-        Raises ``ValueError`` that names what belongs to another scenario, size, precision, number of lanes or adapter,
+        Raises ``ValueError`` that names what belongs to another scenario, configuration, number of lanes or adapter,
         ``TypeError`` for what is no snapshot.
         """
         check_snapshot(snapshot, self.scenario, tuple(self._finished.shape), self._generator_kind())
-        state, generators, finished = deepcopy(snapshot)
+        state, generators, finished = deepcopy(snapshot[:3])
         self._enter(state)
         self._use_generators(generators)
         self._allocation, self._finished = None, finished

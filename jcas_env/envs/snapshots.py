@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..checks import require, shown
+from ..scenarios.configuration import Configuration
 from ..scenarios.scenario import EpisodeState, Scenario
 
 
@@ -20,14 +22,17 @@ class EnvState(NamedTuple):
     """Random generators, one per lane; on a device the state of the one that draws for all of them."""
     finished: np.ndarray
     """Whether an episode is over, bool, per lane in the vector environment."""
+    config: Configuration
+    """The scenario's: what the state is one of."""
 
 
 def check_snapshot(snapshot: Any, scenario: Scenario, lanes: tuple[int, ...], generator: tuple[int, type]) -> None:
     """Raise an error that names what of a snapshot does not belong to an environment.
 
     ``lanes`` is (num_envs,), or () of the single environment; ``generator`` says how many generators it has, and of
-    what type. States are compared with a first one of the scenario, in names, shapes and precision; their values are
-    not looked at. ``TypeError`` for what is no snapshot, ``ValueError`` for one of another environment.
+    what type. Configurations are equal in every field, however they were made. States are compared with a first one of
+    the scenario, in names, shapes and precision; their values are not looked at. ``TypeError`` for what is no snapshot,
+    ``ValueError`` for one of another environment.
     """
     if not isinstance(snapshot, EnvState):
         raise TypeError(f"`snapshot` must be an EnvState, as `get_state` gives it, got {shown(snapshot)}")
@@ -37,6 +42,7 @@ def check_snapshot(snapshot: Any, scenario: Scenario, lanes: tuple[int, ...], ge
         theirs is ours,
         f"`snapshot` must be of the scenario {scenario.name!r}, whose state is a {_name(ours)}, got a {_name(theirs)}",
     )
+    _check_config(scenario.config, snapshot.config)
     finished = snapshot.finished
     require(
         isinstance(finished, np.ndarray) and finished.dtype == np.bool_,
@@ -51,6 +57,17 @@ def check_snapshot(snapshot: Any, scenario: Scenario, lanes: tuple[int, ...], ge
         f"`snapshot.generators` must be {count} of type {_name(kind)}, got {shown(snapshot.generators)}",
     )
     _check_state(dict(_leaves(example)), dict(_leaves(snapshot.state)), lanes)
+
+
+def _check_config(ours: Configuration, theirs: Any) -> None:
+    """Raise ``ValueError`` that names every field in which a snapshot's configuration is another."""
+    require(
+        type(theirs) is type(ours),
+        f"`snapshot.config` must be a {_name(type(ours))}, got {shown(theirs)}",
+    )
+    pairs = {item.name: (getattr(ours, item.name), getattr(theirs, item.name)) for item in fields(ours)}  # type: ignore[arg-type]
+    other = [f"`{name}` {shown(mine)}, got {shown(its)}" for name, (mine, its) in pairs.items() if mine != its]
+    require(not other, f"`snapshot` must be of this environment's configuration: of {'; of '.join(other)}")
 
 
 def _check_state(example: dict[str, Any], state: dict[str, Any], lanes: tuple[int, ...]) -> None:

@@ -229,6 +229,7 @@ class JCASVectorEnv(Lanes, VectorEnv):
         everybody = np.ones_like(lanes)
 
         def make() -> dict[str, Any]:
+            """The entries, without their masks."""
             with place.working():
                 first = {name: place.copy(value) for name, value in start.entries().items()}
                 if lanes.all():

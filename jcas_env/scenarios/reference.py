@@ -35,10 +35,11 @@ be larger than memory: what does not fit is refused as well, before anything is 
 
 
 def explanations(config_type: type[Configuration]) -> dict[str, str]:
-    """The string beneath each field, in the order of the fields, as Markdown on one line."""
-    (body,) = (node.body for node in ast.parse(dedent(inspect.getsource(config_type))).body)  # type: ignore[attr-defined]
+    """The string beneath each field, those of base classes first, as Markdown on one line."""
+    classes = [kind for kind in reversed(config_type.__mro__) if issubclass(kind, Configuration)]
+    bodies = [ast.parse(dedent(inspect.getsource(kind))).body[0].body for kind in classes]  # type: ignore[attr-defined]
     found = {}
-    for first, second in pairwise(body):
+    for first, second in (pair for body in bodies for pair in pairwise(body)):
         if isinstance(first, ast.AnnAssign) and isinstance(first.target, ast.Name) and isinstance(second, ast.Expr):
             found[first.target.id] = _markdown(ast.literal_eval(second.value))
     return found

@@ -16,22 +16,10 @@ from jcas_agents.checkpoint import POLICIES, PRETRAINED, load_policy, policy_fil
 from jcas_agents.policies.mesh import MeshPolicy
 from jcas_agents.policies.multicell import PolicyShape
 from jcas_agents.policies.sets import SetShape
-from safetensors.torch import load, save
+from safetensors.torch import save
+from support.mutations import forged, mutated, parts_of
 
 SOURCES = ("mesh-sum", "massive-mimo-tracking", "multicell-rate")
-
-
-def parts_of(content):
-    """Card and tensors of a file's bytes."""
-    (length,) = struct.unpack("<Q", content[:8])
-    return json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["card"]), load(content)
-
-
-def forged(card, tensors):
-    """A file of any card, with the right hash of its tensors if the card has one at all."""
-    if tensor_files.HASH in card:
-        card = card | {tensor_files.HASH: tensor_files.tensor_hash(tensors)}
-    return save(tensors, {"card": json.dumps(card)})
 
 
 @pytest.fixture(scope="module")
@@ -172,60 +160,6 @@ def test_loading_leaves_the_global_generator_alone():
     torch.manual_seed(5)
     load_policy("mesh-sum")
     assert torch.equal(torch.rand(3), expected)
-
-
-# ---------------------------------------------------------------- mutations
-
-ODD = [None, [], {}, True, -1, 0, 1, 3, 1e9, 10**30, float("nan"), "", "a" * 1000, [[]], {"width": 2}, "mesh", "\ud800"]
-"""What an entry of a card may be turned into."""
-
-
-def _mutated_card(rng, card):
-    """A card with one entry, or one entry of an entry, changed, dropped or doubled."""
-    card = json.loads(json.dumps(card))
-    where = card
-    while True:
-        key = rng.choice(list(where))
-        if not (isinstance(where[key], dict) and where[key] and rng.random() < 0.7):
-            break
-        where = where[key]
-    kind = rng.randrange(3)
-    if kind == 0:
-        where[key] = rng.choice(ODD)
-    elif kind == 1:
-        del where[key]
-    else:
-        where[key + "x"] = where.pop(key)
-    return card
-
-
-def mutated(rng, content):
-    """A file's bytes with one thing wrong."""
-    kind = rng.randrange(7)
-    header = 8 + struct.unpack("<Q", content[:8])[0]
-    data = bytearray(content)
-    if kind == 0:
-        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-    elif kind == 1:
-        data[rng.randrange(header)] = rng.randrange(256)
-    elif kind == 2:
-        del data[rng.randrange(len(data)) :]
-    elif kind == 3:
-        place = rng.randrange(header)
-        data[place : place + rng.randrange(1, 40)] = rng.randbytes(rng.randrange(40))
-    elif kind == 4:
-        data[:8] = struct.pack("<Q", rng.choice([0, 1, header, 2**31, 2**63, 2**64 - 1, len(data)]))
-    else:
-        card, tensors = parts_of(content)
-        if kind == 5:
-            return forged(_mutated_card(rng, card), tensors)
-        name = rng.choice(sorted(tensors))
-        value = tensors[name]
-        tensors[name] = rng.choice(
-            [value * torch.nan, value.double(), value[None], value.reshape(-1)[:-1], value.to(torch.bool), value[:0]]
-        ).contiguous()
-        return forged(card, tensors)
-    return bytes(data)
 
 
 @pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=pytest.mark.slow)])

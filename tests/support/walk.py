@@ -71,22 +71,34 @@ def actions(rng: np.random.Generator, shape: tuple[int, ...], step: int) -> np.n
     return found.astype(np.float32)
 
 
-def play(name: str, config, seed: int, steps: int = 4):
+def play(name: str, config, seed: int, steps: int = 4, env=None):
     """Play an episode of corners, random actions and the fallback; tell what no legal configuration may do."""
-    env = JCASEnv(name, config=config)
+    env = env or JCASEnv(name, config=config)
     rng = np.random.default_rng(seed)
     seen, info = env.reset(seed=seed)
-    faults = [] if env.observation_space.contains(seen) else ["observation at reset"]
+    faults = [] if holds(env.observation_space, seen) else ["observation at reset"]
     for step in range(min(steps, config.horizon)):
         problem = env.problem
         if step == 3:
             seen, reward, _, _, info = env.step_allocation(env.scenario.fallback(problem))
         else:
             seen, reward, _, _, info = env.step(actions(rng, env.action_space.shape, step))
-        if not env.observation_space.contains(seen):
+        if not holds(env.observation_space, seen):
             faults.append(f"observation {step}")
         faults += outcome_faults(name, config, problem, reward, info, step)
     return faults
+
+
+def play_tensors(name: str, config, seed: int, steps: int = 4):
+    """:func:`play` of two lanes of tensors."""
+    return play(name, config, seed, steps, JCASVectorEnv(name, config=config, num_envs=2, device="cpu"))
+
+
+def holds(space, observation) -> bool:
+    """Whether a space holds an observation, of arrays or of tensors."""
+    if isinstance(observation, dict):
+        return space.contains({key: np.asarray(value) for key, value in observation.items()})
+    return space.contains(np.asarray(observation))
 
 
 def outcome_faults(name: str, config, problem, reward, info, step: int):
@@ -135,18 +147,22 @@ def compare_lanes(name: str, config, seed: int, steps: int = 3):
     ]
 
 
-def play_tensors(name: str, config, seed: int, steps: int = 4):
-    """:func:`play` of two lanes of tensors."""
-    env = JCASVectorEnv(name, config=config, num_envs=2, device="cpu")
-    rng = np.random.default_rng(seed)
-    seen, _ = env.reset(seed=seed)
-    faults = [f"{key} at reset" for key, value in parts(seen).items() if not np.all(np.isfinite(np.asarray(value)))]
-    for step in range(min(steps, config.horizon)):
-        problem = env.problem
-        if step == 3:
-            seen, reward, _, _, info = env.step_allocation(env.scenario.fallback(problem))
-        else:
-            seen, reward, _, _, info = env.step(actions(rng, env.action_space.shape, step))
-        faults += [f"{key} {step}" for key, value in parts(seen).items() if not np.all(np.isfinite(np.asarray(value)))]
-        faults += outcome_faults(name, config, problem, reward, info, step)
-    return faults
+def long_walk(name: str, start: int, steps: int):
+    """Play configurations of the seeds from ``start`` on until so many steps are done; tell the events.
+
+    Every third one is away from the beginning in at most two fields, every tenth has much room; every tenth is
+    compared with its lanes as well, and every twentieth is played in tensors.
+    """
+    events, seed = [], start
+    while steps > 0:
+        config, moved = walk(name, seed, None if seed % 3 else 2, ROOM if seed % 10 == 7 else LITTLE_ROOM)
+        looks = [play] + [compare_lanes] * (seed % 10 == 0) + [play_tensors] * (seed % 20 == 0)
+        for look in looks:
+            try:
+                faults = look(name, config, seed, 8)
+            except Exception as error:  # an event like others: the walk goes on, and tells all of them
+                faults = [repr(error)]
+            events += [f"{name}, seed {seed}, {look.__name__}, {moved}: {fault}" for fault in faults]
+        steps -= min(8, config.horizon)
+        seed += 1
+    return events

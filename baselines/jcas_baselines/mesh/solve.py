@@ -36,6 +36,7 @@ def _in_double_precision(solve: Callable[..., Solution]) -> Callable[..., Soluti
 
     @wraps(solve)
     def wide(problem: MeshProblem, **options: Any) -> Solution:
+        """``solve`` in double precision."""
         xp, dtype = array_namespace(problem.distance), problem.distance.dtype
         if dtype != xp.float32:
             return solve(problem, **options)

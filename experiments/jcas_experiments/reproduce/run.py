@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -35,9 +34,9 @@ def compute(
     check = partial(_check, recipe)
     kept = Kept.begin(rows_file(path), made_by, resume=resume, check=check)
     rows = [tuple(row) for row in kept.rows.values()]
-    if rows:
-        with refusing(f"{kept.path} holds no rows of this figure"):
-            _try_out(recipe, effort, kept.rows)
+    taken_over = bool(rows)
+    if taken_over:
+        _try_out(recipe, effort, kept)
     columns = (TextColumn("{task.description:14}"), BarColumn(), MofNCompleteColumn(), TextColumn("points"))
     complete = True
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
@@ -53,6 +52,8 @@ def compute(
     table = Table(recipe.all_columns, tuple(rows))
     if kept.unwritten:
         raise kept.unwritten[0]
+    if taken_over:
+        _try_out(recipe, effort, kept)
     if rows:
         write_picture(recipe, table, effort, folder / f"{name}.png")
     return table, complete
@@ -65,15 +66,16 @@ def _check(recipe: FigureRecipe, _: str, row: Any) -> None:
     require(known, "its entries must be numbers or texts")
 
 
-def _try_out(recipe: FigureRecipe, effort: Effort, rows: Mapping[str, Any]) -> None:
-    """Raise an error where rows of a file do not follow one another, or cannot be drawn and judged."""
-    size = recipe.size(effort)
-    require(list(rows) == [str(k + 1) for k in range(len(rows))], "rows must be numbered from 1 without a gap")
-    require(len(rows) <= size, f"the figure has {size} rows, not {len(rows)}")
-    table = Table(recipe.all_columns, tuple(map(tuple, rows.values())))
-    recipe.draw(new_figure(11.0, 4.8), table)
-    if len(rows) == size:
-        recipe.verdict(table)
+def _try_out(recipe: FigureRecipe, effort: Effort, kept: Kept) -> None:
+    """Raise ``ValueError`` where rows of a file do not follow one another, or cannot be drawn and judged."""
+    size, rows = recipe.size(effort), kept.rows
+    with refusing(f"{kept.path} holds no rows of this figure"):
+        require(list(rows) == [str(k + 1) for k in range(len(rows))], "rows must be numbered from 1 without a gap")
+        require(len(rows) <= size, f"the figure has {size} rows, not {len(rows)}")
+        table = Table(recipe.all_columns, tuple(map(tuple, rows.values())))
+        recipe.draw(new_figure(11.0, 4.8), table)
+        if len(rows) == size:
+            recipe.verdict(table)
 
 
 def _number(value: Any) -> Any:

@@ -97,6 +97,13 @@ class Run:
         return self.folder / f"{self.task.scenario}-{self.task.reward}.safetensors"
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """All that a run writes, the events of TensorBoard by any name."""
+        names = ("curve.json", "tensorboard/events")
+        card = self.policy_file.with_suffix(".json")
+        return (self.state_file, self.policy_file, card, *map(self.folder.joinpath, names))
+
+    @property
     def made_by(self) -> dict[str, Any]:
         """What makes this run the run that it is, beside recipe and policy; ``--resume`` refuses another one."""
         task = {"scenario": self.task.scenario, "reward": self.task.reward}

@@ -64,6 +64,12 @@ class SB3Run:
         return self.folder / f"state-{self.algo}.safetensors"
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """All that a run writes, the events of TensorBoard by any name."""
+        card = self.model_file.with_suffix(".json")
+        return (self.state_file, self.model_file, self.policy_file, card, self.folder / "tensorboard" / "events")
+
+    @property
     def made_by(self) -> dict[str, Any]:
         """What makes this run the run that it is; ``--resume`` refuses another one. Its time may be extended."""
         return {

@@ -328,11 +328,13 @@ class TestFrames:
             fresh, played = envs.render()[0], None
         blank = JCASEnv(envs.scenario, render_mode="rgb_array")
         state = envs.get_state()
-        lane = jcas_env.tree.take(state.state, 0)
-        blank.set_state(jcas_env.EnvState(lane, state.generators[:1], np.asarray(False)))
+
+        def lane(number):
+            of_it, generators = jcas_env.tree.take(state.state, number), state.generators[number : number + 1]
+            return state._replace(state=of_it, generators=generators, finished=np.asarray(False))
+
+        blank.set_state(lane(0))
         np.testing.assert_array_equal(fresh, blank.render())
         if played is not None:
-            blank.set_state(
-                jcas_env.EnvState(jcas_env.tree.take(state.state, 1), state.generators[1:], np.asarray(False))
-            )
+            blank.set_state(lane(1))
             assert (played != blank.render()).any()

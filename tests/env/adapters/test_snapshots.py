@@ -45,12 +45,60 @@ class TestSnapshots:
             refused(env, begun(other, lanes).get_state(), f"`snapshot` must be of the scenario '{name}'.*got a .*State")
 
     def test_of_another_size(self, name, lanes):
+        env, other = begun(name, lanes), begun(name, lanes, **SIZES[name]).get_state()
+        (field,) = SIZES[name]
+        message = f"must be of this environment's configuration: of `{field}` {SMALL[name][field]}, got "
+        refused(env, other, f"{message}{SIZES[name][field]}$")
         message = r"`snapshot.state.\w+(\.\w+)*` must have shape .* and type .*, got .*: a snapshot of another config"
-        refused(begun(name, lanes), begun(name, lanes, **SIZES[name]).get_state(), message)
+        refused(env, other._replace(config=env.scenario.config), message)
 
     def test_of_another_precision(self, name, lanes):
+        env, other = begun(name, lanes), begun(name, lanes, dtype="float32").get_state()
+        refused(env, other, "configuration: of `dtype` 'float64', got 'float32'$")
         message = r"`snapshot.state.\w+(\.\w+)*` must have .* type float64, got .* float32"
-        refused(begun(name, lanes), begun(name, lanes, dtype="float32").get_state(), message)
+        refused(env, other._replace(config=env.scenario.config), message)
+
+    def test_of_another_configuration_whose_states_look_the_same(self, name, lanes):
+        env = begun(name, lanes)
+        longer = begun(name, lanes, horizon=7).get_state()
+        refused(env, longer, f"configuration: of `horizon` {env.scenario.horizon}, got 7$")
+        mine = env.scenario.config.observation
+        its = {"dict": "flat", "flat": "dict"}[mine]
+        both = begun(name, lanes, horizon=7, observation=its).get_state()
+        for message in (f"`horizon` {env.scenario.horizon}, got 7", f"`observation` '{mine}', got '{its}'"):
+            refused(env, both, f"configuration: of .*{message}")
+
+    @pytest.mark.parametrize("device", [None, "cpu"])
+    def test_every_field_counts(self, name, lanes, device):
+        """Whatever field differs, a snapshot is refused by its name, on a device too."""
+        if device is not None and lanes is None:
+            return
+        env = begun(name, lanes, **({} if device is None else {"device": device}))
+        good, config, state = env.get_state(), env.scenario.config, env.state
+        tried = 0
+        for field, kind in config.kinds().items():
+            for value in kind.ends:
+                try:
+                    other = config.with_fields({field: value})
+                except ValueError:
+                    continue
+                if other != config:
+                    with pytest.raises(ValueError, match=f"configuration: of `{field}` "):
+                        env.set_state(good._replace(config=other))
+                    tried += 1
+        assert tried > len(config.kinds())
+        assert env.state is state
+
+    def test_of_the_same_configuration_made_another_way(self, name, lanes):
+        env = begun(name, lanes)
+        config = type(env.scenario.config)(**SMALL[name])
+        text = {field: type(config).parse(field, str(value)) for field, value in SMALL[name].items()}
+        for other in (config, type(config).preset("default", **SMALL[name]), type(config)().with_fields(text)):
+            there = type(env)(name, config=other, **({} if lanes is None else {"num_envs": lanes}))
+            there.set_state(pickle.loads(pickle.dumps(env.get_state())))
+            action = np.zeros(env.action_space.shape)
+            np.testing.assert_array_equal(there.step(action)[1], env.step(action)[1])
+            env.set_state(there.get_state())
 
     def test_of_another_number_of_lanes_or_adapter(self, name, lanes):
         env, mine = begun(name, lanes), "a single environment" if lanes is None else "a vector environment with 3 lanes"
@@ -84,6 +132,7 @@ class TestSnapshots:
         refused(env, good._replace(generators=tuple(0 for _ in good.generators)), "`snapshot.generators` must be")
         refused(env, good._replace(finished=0), "`snapshot.finished` must be an array of bools, got 0")
         refused(env, good._replace(state=(1, 2)), "`snapshot` must be of the scenario")
+        refused(env, good._replace(config=None), r"`snapshot.config` must be a jcas_env\..*Config, got None")
         env.set_state(good)
 
     def test_a_fresh_environment_takes_one_and_says_its_seeds(self, name, lanes):

@@ -129,12 +129,12 @@ def test_every_field_is_explained_with_a_string_beneath_it():
     import ast
     import inspect
 
-    from jcas_env.scenarios.multicell import config as module
+    from jcas_env.scenarios.multicell import settings as module
 
     body = next(
         node.body
         for node in ast.parse(inspect.getsource(module)).body
-        if isinstance(node, ast.ClassDef) and node.name == "MultiCellConfig"
+        if isinstance(node, ast.ClassDef) and node.name == "MultiCellSettings"
     )
     explained = {
         first.target.id

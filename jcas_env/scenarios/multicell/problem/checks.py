@@ -14,7 +14,8 @@ from ....physics.membership import Membership
 from ....physics.rates import Noise
 from ....types import COMMUNICATION, POSITIONING, Array, array_namespace, as_array, device, is_array
 from ...kinds import Number
-from ..config import Intercell, Objective
+from ..config import Objective
+from ..settings import Intercell
 from .allocation import MultiCellAllocation
 from .subcarriers import whole_floor
 

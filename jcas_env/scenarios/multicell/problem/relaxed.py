@@ -14,7 +14,7 @@ from ....physics.membership import Groups, Membership, canonical_groups
 from ....physics.rates import Noise, in_group_interference, saturated_ratio, spectral_efficiency
 from ....types import COMMUNICATION, POSITIONING, Array, array_namespace, as_array, is_array
 from ...fields import CheckedFields
-from ..config import Intercell
+from ..settings import Intercell
 from .allocation import MultiCellAllocation
 from .checks import Budgets
 

@@ -13,7 +13,8 @@ from ....physics.membership import Membership
 from ....physics.rates import Noise
 from ....types import Array, array_namespace, as_array, device, is_array, rounding
 from ...fields import CheckedFields
-from ..config import Intercell, Objective
+from ..config import Objective
+from ..settings import Intercell
 from . import checks
 from .checks import Budgets
 
