@@ -49,9 +49,15 @@ class Roster:
         return replace(here, default=default, reference=reference, yardstick=None)
 
     def with_policies(self, files: Sequence[Path]) -> Roster:
-        """The roster with policies from files, named after them; raises as :func:`.checkpoint.load_policy` does."""
+        """The roster with shipped policies and such from files, named after them.
+
+        Raises as :func:`.checkpoint.load_policy` does.
+        """
         named: dict[str, tuple[Callable[[], Any], str]] = {}
         for file in files:
+            if not file.suffix:
+                named[str(file)] = (partial(_same, learned_policy(str(file))), f"shipped policy {file}")
+                continue
             require(file.suffix == ".safetensors", f"`--policy` takes a .safetensors file, got {file}")
             taken, short = self.allocators | named, file.with_suffix("")
             # The shortest name that nobody has: file, folder and file, whole path.

@@ -66,7 +66,7 @@ def compare(
         str | None, typer.Option(help="Names, separated by commas; see below. Without: a selection.")
     ] = None,
     policy: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="Policy of `jcas train` to compare, too; repeatable.")
+        list[Path] | None, typer.Option(metavar="FILE", help="Policy of `jcas train`, or name of a shipped one, to compare; repeatable.")
     ] = None,
     episodes: Annotated[int, typer.Option(min=1, help="Random networks; allocators meet the same ones.")] = 50,
     horizon: Annotated[
