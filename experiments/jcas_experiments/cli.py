@@ -9,6 +9,7 @@ import typer
 from .bench.command import MEASUREMENTS, bench
 from .compare.command import ALLOCATORS_AND_EXAMPLES, compare
 from .console import complain, lost_output, patient_streams
+from .dataset.command import dataset
 from .reproduce.command import FIGURES_AND_EXAMPLES, reproduce
 from .score.command import score
 from .train.command import train
@@ -29,6 +30,7 @@ app.command(epilog=MEASUREMENTS)(bench)
 app.command(epilog=FIGURES_AND_EXAMPLES)(reproduce)
 app.command()(train)
 app.command()(score)
+app.command()(dataset)
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from traceback import extract_tb
 from typing import Any
 
 from jcas_agents import Evaluation, decision_time, evaluate
@@ -92,16 +91,6 @@ def play(
     delay = setting.latency.delay(name, seconds)
     on_late()
     return Played(prompt, seconds, again(delay=delay) if delay else prompt, delay, regroups)
-
-
-def refuses(error: Exception) -> bool:
-    """Whether an error says that a problem is not for this allocator, as opposed to a fault.
-
-    A refusal is a ``TypeError`` or ``ValueError`` that somebody raised; a ``LinAlgError``, which is a ``ValueError``
-    as well, or arrays that do not fit together are none.
-    """
-    raised = (extract_tb(error.__traceback__)[-1].line or "").startswith("raise")
-    return raised and type(error) in (TypeError, ValueError)
 
 
 @dataclass(frozen=True)
