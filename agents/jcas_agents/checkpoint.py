@@ -20,21 +20,24 @@ from .files import write_file
 from .policies.mesh import MeshPolicy
 from .policies.multicell import EquivariantPolicy
 from .policies.policy import Policy
+from .policies.stations import StationPolicy
 from .policies.tracking import TrackingPolicy
 from .runs import brief
 from .tensor_files import read, require_like, write
 
 FORMAT = "jcas-policy-2"
 """Kind and version of the file."""
-POLICIES: dict[str, type[Policy]] = {kind.scenario: kind for kind in (EquivariantPolicy, MeshPolicy, TrackingPolicy)}
-"""Kinds of policies by scenario; a further one is one name more."""
+KINDS = (EquivariantPolicy, StationPolicy, MeshPolicy, TrackingPolicy)
+"""Kinds of policies; a further one is one name more."""
+POLICIES: dict[tuple[str, str], type[Policy]] = {(kind.scenario, kind.sees): kind for kind in KINDS}
+"""Kinds of policies by scenario and who decides."""
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"
 """Policies that ship with the package."""
 
 
 CARD = {"format": str, "scenario": str, "features": str, "shape": dict, "parameters": int}
 """Entries that every card has, and their types; :class:`.policy.Shape` declares those of ``shape``."""
-FURTHER = {"reward": str, "recipe": dict, "scores": dict}
+FURTHER = {"sees": str, "reward": str, "recipe": dict, "scores": dict}
 """Types of further entries, where a card has them."""
 
 
@@ -43,6 +46,7 @@ def save_policy(path: Path, policy: Policy, card: Mapping[str, Any]) -> dict[str
     about = {
         "format": FORMAT,
         "scenario": policy.scenario,
+        **({} if policy.sees == Policy.sees else {"sees": policy.sees}),
         "features": policy.features(),
         "shape": asdict(policy.shape),
         "parameters": sum(value.numel() for value in policy.parameters()),
@@ -85,9 +89,12 @@ def read_policy(file: Path) -> tuple[Policy, dict[str, Any]]:
         value = card.get(entry)
         require(type(value) is kind, f"{file}: `{entry}` of its card must be {kind.__name__}, got {brief(value)}")
     require(card["format"] == FORMAT, f"{file} has format {brief(card['format'])}, expected {FORMAT!r}")
-    made_for = card["scenario"]
-    require(made_for in POLICIES, f"{file} is a policy for scenario {brief(made_for)}, not for {list(POLICIES)!r}")
-    kind = POLICIES[made_for]
+    made_for, sees = card["scenario"], card.get("sees", Policy.sees)
+    known = list(dict.fromkeys(scenario for scenario, _ in POLICIES))
+    require(made_for in known, f"{file} is a policy for scenario {brief(made_for)}, not for {known!r}")
+    views = [view for scenario, view in POLICIES if scenario == made_for]
+    require(sees in views, f"{file} is a policy that sees {brief(sees)}; in {made_for} there are {views!r}")
+    kind = POLICIES[made_for, sees]
     try:
         shape = kind.shape_type.from_card(card["shape"])
     except ValueError as error:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
 from jcas_env.checks import require, suggest
@@ -31,7 +32,7 @@ class Roster:
     """Shipped policy by reward, for which the name ``learned`` stands."""
     beside: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Simple rules and short searches by reward, without which no learned policy is shown (spec learning 6)."""
-    learned: tuple[str, ...] = ("learned", "learned-delay")
+    learned: tuple[str, ...] = ("learned", "learned-delay", "learned-local")
     """Names of learned policies."""
 
     files: tuple[str, ...] = ()
@@ -51,9 +52,15 @@ class Roster:
         return replace(here, default=default, reference=reference, yardstick=None)
 
     def with_policies(self, files: Sequence[Path]) -> Roster:
-        """The roster with policies from files, named after them; raises as :func:`.checkpoint.load_policy` does."""
+        """The roster with shipped policies and such from files, named after them.
+
+        Raises as :func:`.checkpoint.load_policy` does.
+        """
         named: dict[str, tuple[Callable[[], Any], str]] = {}
         for file in files:
+            if not file.suffix:
+                named[str(file)] = (partial(_same, learned_policy(str(file))), f"shipped policy {file}")
+                continue
             require(file.suffix == ".safetensors", f"`--policy` takes a .safetensors file, got {file}")
             taken, short = self.allocators | named, file.with_suffix("")
             # The shortest name that nobody has: file, folder and file, whole path.
@@ -100,6 +107,26 @@ def learned_policy(name: str) -> Any:
     from jcas_agents.learned import LearnedAllocator
 
     return LearnedAllocator.load(name)
+
+
+def identity(allocator: Any) -> str:
+    """What an allocator is: its options, or for a policy the hash of its weights."""
+    policy = getattr(allocator, "policy", None)
+    if policy is None:
+        return repr(allocator)
+    from jcas_agents.tensor_files import tensor_hash
+
+    return tensor_hash(policy.state_dict())
+
+
+def refuses(error: Exception) -> bool:
+    """Whether an error says that a problem is not for this allocator, as opposed to a fault.
+
+    A refusal is a ``TypeError`` or ``ValueError`` that somebody raised; a ``LinAlgError``, which is a ``ValueError``
+    as well, or arrays that do not fit together are none.
+    """
+    raised = (extract_tb(error.__traceback__)[-1].line or "").startswith("raise")
+    return raised and type(error) in (TypeError, ValueError)
 
 
 def _same(allocator: Any) -> Any:

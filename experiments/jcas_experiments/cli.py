@@ -11,6 +11,7 @@ import typer
 from .bench.command import MEASUREMENTS, bench
 from .compare.command import ALLOCATORS_AND_EXAMPLES, compare
 from .console import complain, lost_output, patient_streams
+from .dataset.command import dataset
 from .reference import config, presets
 from .reproduce.command import FIGURES_AND_EXAMPLES, reproduce
 from .score.command import score
@@ -32,6 +33,7 @@ app.command(epilog=MEASUREMENTS)(bench)
 app.command(epilog=FIGURES_AND_EXAMPLES)(reproduce)
 app.command()(train)
 app.command()(score)
+app.command()(dataset)
 app.command()(watch)
 app.command()(config)
 app.command()(presets)

@@ -8,6 +8,10 @@ from typing import Any
 from jcas_env import make_scenario
 from jcas_env.checks import require, suggest
 from jcas_env.scenarios import SCENARIOS, Configuration
+from jcas_env.scenarios.scenario import Scenario
+
+HORIZON = 20
+"""Slots of an episode, unless a preset or an option says otherwise."""
 
 
 def config_of(name: str, preset: str | None = None, settings: Sequence[str] = ()) -> Configuration:
@@ -23,8 +27,8 @@ def config_of(name: str, preset: str | None = None, settings: Sequence[str] = ()
 
 
 def build_scenario(
-    name: str, preset: str | None, settings: Sequence[str], *, horizon: int | None, default_horizon: int
-) -> Any:
+    name: str, preset: str | None, settings: Sequence[str], horizon: int | None, *, default_horizon: int = HORIZON
+) -> Scenario:
     """Scenario of :func:`config_of`; its horizon is the option's, else that of a setting or preset, or the default."""
     if preset is None and horizon is None:
         settings = [f"horizon={default_horizon}", *settings]

@@ -13,7 +13,8 @@ from ..checks import require
 from ..scenarios.configuration import Configuration
 from ..scenarios.multicell import MultiCell, MultiCellConfig
 from ..scenarios.multicell.action import ENTRIES
-from ..scenarios.multicell.observation import FEATURES, LIMIT
+from ..scenarios.multicell.local import joined_action, local_views
+from ..scenarios.multicell.observation import LIMIT
 from .env import JCASEnv
 from .info import part_of_info
 
@@ -21,9 +22,6 @@ try:
     from pettingzoo import ParallelEnv
 except ModuleNotFoundError as error:
     raise ImportError("JCASParallelEnv needs PettingZoo: pip install 'jcas-env[pettingzoo]'") from error
-
-LEAKAGE_OUT = FEATURES.index("leakage_out")
-"""Column of ``users`` that tells what a beam does in other cells: their users measure it."""
 
 
 class JCASParallelEnv(ParallelEnv):
@@ -152,7 +150,7 @@ class JCASParallelEnv(ParallelEnv):
         for agent, part in zip(known, parts, strict=True):
             shape = self.action_spaces[agent].shape
             require(part.shape == shape, f"`actions[{agent!r}]` must have shape {shape}, got {part.shape}")
-        return np.concatenate([*(part[:-1] for part in parts), np.stack([part[-1] for part in parts])])
+        return np.asarray(joined_action(np.stack(parts)))
 
     def state(self) -> np.ndarray:
         """Observation of the whole network in this slot, part after part in one vector: for critics in training."""
@@ -187,30 +185,16 @@ class JCASParallelEnv(ParallelEnv):
         """Users of a cell, who are numbered cell by cell."""
         return slice(cell * self.crowd, (cell + 1) * self.crowd)
 
-    def _reports(self) -> np.ndarray:
-        """What the stations told of the last slot, (cells, features + 3)."""
-        users = self._before["users"].reshape(self.cells, self.crowd, -1)
-        return np.concatenate([users.mean(axis=1), self._before["cells"]], axis=-1)
-
     def _views(self) -> dict[str, Any]:
-        reports = self._reports()
-        return {agent: self._view(cell, reports) for cell, agent in enumerate(self.possible_agents)}
-
-    def _view(self, cell: int, reports: np.ndarray) -> Any:
-        """What an agent sees; its keys are in the order of its space, which Gymnasium sorts by name."""
-        rows, whole = self._rows(cell), self._whole
-        users = whole["users"][rows].copy()
-        users[:, LEAKAGE_OUT] = self._before["users"][rows, LEAKAGE_OUT]
-        parts = {
-            "gains": whole["gains"][rows, rows].copy(),
-            "group": whole["group"][rows, rows].copy(),
-            "reports": np.roll(reports, -cell, axis=0)[1:],
-            "station": whole["cells"][cell].copy(),
-            "users": users,
-        }
+        """What the agents see; keys are in the order of their space, which Gymnasium sorts by name."""
+        parts = local_views(self._whole, self._before)
         if self.cells == 1:
             del parts["reports"]
-        return np.concatenate([part.ravel() for part in parts.values()]) if self._flat else parts
+        return {agent: self._view(parts, cell) for cell, agent in enumerate(self.possible_agents)}
+
+    def _view(self, parts: Mapping[str, Any], cell: int) -> Any:
+        own = {name: part[cell].copy() for name, part in parts.items()}
+        return np.concatenate([part.ravel() for part in own.values()]) if self._flat else own
 
     def _infos(self, info: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """``info`` of the network for each agent."""

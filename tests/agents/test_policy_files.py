@@ -113,7 +113,7 @@ def test_a_card_that_asks_for_much_gets_nothing(tmp_path, monkeypatch, mesh):
             super().__init__(shape)
             made.append({value.device.type for value in self.parameters()})
 
-    monkeypatch.setitem(POLICIES, "mesh", Watched)
+    monkeypatch.setitem(POLICIES, ("mesh", "network"), Watched)
     card, tensors = mesh
     refusal(tmp_path / "p.safetensors", forged(card | {"shape": {"width": 512, "layers": 16}}, tensors))
     assert made == [{"meta"}]  # names and sizes alone

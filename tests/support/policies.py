@@ -13,10 +13,10 @@ def static_config(**fields) -> MultiCellConfig:
     return MultiCellConfig.preset("luo2023-static", **fields)
 
 
-def stirred(seed: int = 0) -> EquivariantPolicy:
+def stirred(seed: int = 0, kind: type[EquivariantPolicy] = EquivariantPolicy) -> EquivariantPolicy:
     """A policy whose last layers are not zero."""
     torch.manual_seed(seed)
-    policy = EquivariantPolicy()
+    policy = kind()
     with torch.no_grad():
         for value in policy.parameters():
             value.add_(0.1 * torch.randn_like(value))

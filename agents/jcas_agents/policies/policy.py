@@ -57,6 +57,8 @@ class Policy(nn.Module, ABC):
 
     scenario: ClassVar[str]
     """Scenario that the policy is for."""
+    sees: ClassVar[str] = "network"
+    """Who decides: one that sees the whole network, or each ``station`` from its own view."""
     problem_type: ClassVar[Any]
     """Type of the scenario's problems."""
     shape_type: ClassVar[Any]

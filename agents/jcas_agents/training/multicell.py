@@ -65,14 +65,14 @@ def draw_bank(
     for index, config in enumerate(configs):
         scenes = draw_scenes(config, count, split=split, first=index * count)
         kinds.setdefault((config.users, config.service_weight), []).append(
-            _with_shares(scenes, np.random.default_rng(index))
+            with_shares(scenes, np.random.default_rng(index))
         )
         if progress is not None:
             progress(count)
     return [join(parts).torch() for parts in kinds.values()]
 
 
-def _with_shares(scenes: Scenes, rng: np.random.Generator) -> Scenes:
+def with_shares(scenes: Scenes, rng: np.random.Generator) -> Scenes:
     """Draw the positioning share of every scene where it is fixed."""
     if np.all(np.isnan(scenes.known.positioning_share)):
         return scenes
@@ -106,10 +106,12 @@ class MultiCellTrainer(Trainer):
     """Trains on banks of scenes, one decision each."""
 
     policy: EquivariantPolicy
+    kind = EquivariantPolicy
+    """Kind of policy."""
 
     def __init__(self, banks: Sequence[Scenes], recipe: TrainingRecipe, shape: PolicyShape | None = None) -> None:
         require(bool(banks), "`banks` is empty: there are no scenes to train on")
-        super().__init__(new_policy(EquivariantPolicy, shape, recipe.seed), recipe)
+        super().__init__(new_policy(self.kind, shape, recipe.seed), recipe)
         self.banks = list(banks)
         self.equal = [equal_utility(bank) for bank in self.banks]
 
@@ -125,10 +127,14 @@ class MultiCellTrainer(Trainer):
         """One step; returns the mean training reward. Raises :class:`BadGradientError`."""
         which, index = self.batch(self.step)
         scenes = self.banks[which].take(index)
-        utility = utility_of(self.policy, scenes)
+        utility = self.utility(scenes)
         gain = training_reward(utility, self.equal[which][index], scenes.truth.reward).mean()
         self.descend(-gain)
         return float(gain.detach())
+
+    def utility(self, scenes: Scenes) -> Tensor:
+        """True utility of the policy's allocations, (scenes,)."""
+        return utility_of(self.policy, scenes)
 
     def batch_record(self) -> dict[str, Any]:
         """Bank and indices of its scenes."""

@@ -16,12 +16,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from jcas_env.scenarios import SCENARIOS
 
+from ..allocators import refuses
 from ..console import complain, fail, say, standard_output
 from ..files import require_apart, require_picture, require_writable, write_all, write_json
 from ..kept import Kept, rows_file
 from ..scenarios.registry import ENTRIES, roster_of
-from ..settings import build_scenario, with_estimator
-from .comparison import Comparison, Played, Setting, play, refuse_now, refuses
+from ..settings import HORIZON, build_scenario, with_estimator
+from .comparison import Comparison, Played, Setting, play, refuse_now
 from .latency import parse_latency
 from .picture import draw_comparison
 from .regret import Forecast, Yardstick, measure
@@ -39,7 +40,7 @@ class Size(NamedTuple):
     """Scenes that are searched and bounded."""
 
 
-FULL, QUICK = Size(50, 20, 8), Size(8, 10, 2)
+FULL, QUICK = Size(50, HORIZON, 8), Size(8, 10, 2)
 BAR = (
     TextColumn("{task.description:12}", markup=False),
     BarColumn(),
@@ -77,7 +78,8 @@ def compare(
         typer.Option(help="Names below, or module:Name of your own, with commas between. Without: a selection."),
     ] = None,
     policy: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="Policy of `jcas train` to compare, too; repeatable.")
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Policy of `jcas train`, or name of a shipped one, to compare; repeatable."),
     ] = None,
     episodes: Annotated[
         int | None, typer.Option(min=1, help=f"Random networks, the same for all; {FULL.episodes}.")
@@ -130,7 +132,7 @@ def compare(
     try:
         size = QUICK if quick else FULL
         settings = with_estimator(set_ or [], estimator)
-        built = build_scenario(scenario, preset, settings, horizon=horizon, default_horizon=size.horizon)
+        built = build_scenario(scenario, preset, settings, horizon, default_horizon=size.horizon)
         roster = roster_of(scenario).for_task(built.config).with_policies(policy or []).with_own(allocators)
         names = roster.select(allocators)
         require_writable("--json", json)

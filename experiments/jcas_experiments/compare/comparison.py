@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from traceback import extract_tb
 from typing import Any
 
 from jcas_agents import Evaluation, decision_time, evaluate
@@ -19,7 +18,7 @@ from jcas_baselines import BestGrouping
 from jcas_env import JCASVectorEnv
 from jcas_env.scenarios.scenario import Scenario
 
-from ..allocators import Roster
+from ..allocators import Roster, refuses
 from ..scenarios.registry import view_of
 from ..statistics import mean_interval, paired_ratio
 from ..views import Column, View
@@ -129,16 +128,6 @@ def refuse_now(setting: Setting, names: Sequence[str]) -> None:
                 refused.append(f"{name}: {error}")
     if refused:
         raise ValueError("\n".join(refused))
-
-
-def refuses(error: Exception) -> bool:
-    """Whether an error says that a problem is not for this allocator, as opposed to a fault.
-
-    A refusal is a ``TypeError`` or ``ValueError`` that somebody raised; a ``LinAlgError``, which is a ``ValueError``
-    as well, or arrays that do not fit together are none.
-    """
-    raised = (extract_tb(error.__traceback__)[-1].line or "").startswith("raise")
-    return raised and type(error) in (TypeError, ValueError)
 
 
 @dataclass(frozen=True)

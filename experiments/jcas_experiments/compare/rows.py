@@ -12,6 +12,7 @@ from jcas_agents import Evaluation
 
 from jcas_env.checks import require
 
+from ..allocators import identity
 from ..files import plain
 from ..kept import Kept, is_number, packed, unpacked
 from .comparison import Played, Setting
@@ -125,16 +126,6 @@ def yardstick_taken_over(rows: Kept, scenes: int) -> Yardstick | None:
     entry = rows.rows.get(YARDSTICK)
     found = None if entry is None else Yardstick(unpacked(entry["best"]), unpacked(entry["bound"]))
     return found if found is not None and found.scenes == scenes else None
-
-
-def identity(allocator: Any) -> str:
-    """What an allocator is: its options, or for a policy the hash of its weights."""
-    policy = getattr(allocator, "policy", None)
-    if policy is None:
-        return repr(allocator)
-    from jcas_agents.tensor_files import tensor_hash
-
-    return tensor_hash(policy.state_dict())
 
 
 def _entry(found: Evaluation) -> dict[str, Any]:

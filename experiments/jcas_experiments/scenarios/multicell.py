@@ -51,6 +51,10 @@ ROSTER = Roster(
             partial(learned_policy, "multicell-rate"),
             "shipped policy of the reward: rate, fair or delay",
         ),
+        "learned-local": (
+            partial(learned_policy, "multicell-rate-local"),
+            "shipped policy multicell-rate-local: base stations decide, each from what it sees",
+        ),
         "learned-delay": (
             lambda: learned_policy("multicell-delay"),
             "with queues: shipped policy for the delay task, multicell-delay",

@@ -31,6 +31,9 @@ def train(
         int | None, typer.Option(min=1, help="Scenes of each configuration, frames or episodes; the recipe's.")
     ] = None,
     minutes: Annotated[float, typer.Option(min=0.01, help="CPU time of a run with ppo or sac.")] = 8.0,
+    local: Annotated[
+        bool, typer.Option("--local", help="Base stations decide, each from what it sees; multicell, rate, gradient.")
+    ] = False,
     policy_network: Annotated[str, typer.Option(help="Of ppo and sac: equivariant or mlp.")] = "equivariant",
     seeds: Annotated[int, typer.Option(min=1, help="Training seeds, one run after the other.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="First training seed.")] = 0,
@@ -54,9 +57,10 @@ def train(
         require(algo in ("gradient", "ppo", "sac"), f"`--algo` must be gradient, ppo or sac, got {algo!r}")
         known = policy_network in ("equivariant", "mlp")
         require(known, f"`--policy-network` must be equivariant or mlp, got {policy_network!r}")
-        chosen = task(scenario, reward)
-        parts = (chosen.scenario, chosen.reward, *([] if algo == "gradient" else [algo]))
-        parent = Path("results/train") / "-".join(parts) if out is None else out
+        chosen = task(scenario, reward, local=local)
+        require(not local or algo == "gradient", f"`--local` is trained by gradient, got `--algo {algo}`")
+        folder_name = chosen.name if algo == "gradient" else f"{chosen.name}-{algo}"
+        parent = Path("results/train") / folder_name if out is None else out
         runs: list[Run | SB3Run] = [
             _gradient(chosen, parent, number, steps, scenes, stop_after)
             if algo == "gradient"

@@ -94,7 +94,7 @@ class Run:
     @property
     def policy_file(self) -> Path:
         """The policy; its card lies beside it."""
-        return self.folder / f"{self.task.scenario}-{self.task.reward}.safetensors"
+        return self.folder / f"{self.task.name}.safetensors"
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -113,6 +113,7 @@ class Run:
     def command(self) -> str:
         """Command that makes the policy."""
         what = f"jcas train {self.task.scenario} --algo gradient --reward {self.task.reward}"
+        what += " --local" if self.task.local else ""
         size = f"--steps {self.recipe.steps} --scenes {self.scenes} --seed {self.recipe.seed}"
         return f"{what} {size}" + (f" --stop-after {self.last}" if self.last else "")
 

@@ -11,6 +11,7 @@ from jcas_agents.data.episodes import draw_episodes
 from jcas_agents.training.delay import DelayRecipe, DelayTrainer
 from jcas_agents.training.mesh import MeshRecipe, MeshTrainer, draw_frames
 from jcas_agents.training.multicell import MultiCellTrainer, draw_bank, mixed_configs
+from jcas_agents.training.stations import StationTrainer, draw_station_bank
 from jcas_agents.training.tracking import TrackingRecipe, TrackingTrainer, draw_tracking
 from jcas_agents.training.trainer import Trainer, TrainingRecipe
 
@@ -44,6 +45,13 @@ class Task:
     """What it is trained on, for the card."""
     each: Callable[[], int]
     """Steps of the drawing per scene, for the progress bar."""
+    local: bool = False
+    """Whether base stations decide, each from what it sees."""
+
+    @property
+    def name(self) -> str:
+        """Name of the policy."""
+        return f"{self.scenario}-{self.reward}" + ("-local" if self.local else "")
 
 
 def delay_configs() -> list[MultiCellConfig]:
@@ -53,6 +61,10 @@ def delay_configs() -> list[MultiCellConfig]:
 
 def _mixture(reward: str, recipe: TrainingRecipe, scenes: int, advance: Advance) -> Trainer:
     return MultiCellTrainer(draw_bank(mixed_configs(reward=reward), scenes, progress=advance), recipe)
+
+
+def _stations(recipe: TrainingRecipe, scenes: int, advance: Advance) -> Trainer:
+    return StationTrainer(draw_station_bank(mixed_configs(reward="rate"), scenes, progress=advance), recipe)
 
 
 def _mixture_data(reward: str, scenes: int) -> dict[str, Any]:
@@ -90,6 +102,10 @@ TASKS = (
         for reward in ("rate", "fair")
     ),
     Task(
+        "multicell", "rate", TrainingRecipe, 112, _stations, partial(_mixture_data, "rate"),
+        lambda: len(mixed_configs(reward="rate")), local=True,
+    ),
+    Task(
         "multicell", "delay", DelayRecipe, 128, _delay, _delay_data, lambda: EPISODE * len(delay_configs()),
     ),
     Task("mesh", "sum", MeshRecipe, 4096, _mesh, partial(_plain_data, "frames"), lambda: 1),
@@ -98,11 +114,16 @@ TASKS = (
 """Everything that can be trained, the default reward of a scenario first."""
 
 
-def task(scenario: str, reward: str | None) -> Task:
+def task(scenario: str, reward: str | None, *, local: bool = False) -> Task:
     """The task of a scenario and a reward; raises ``ValueError`` that names what there is."""
     known = list(dict.fromkeys(item.scenario for item in TASKS))
     require(scenario in known, f"unknown scenario {scenario!r}: {suggest(scenario, known)}")
-    here = {item.reward: item for item in TASKS if item.scenario == scenario}
+    here = {item.reward: item for item in TASKS if item.scenario == scenario and not item.local}
     wanted = next(iter(here)) if reward is None else reward
     require(wanted in here, f"`--reward` of {scenario} must be one of {list(here)}, got {wanted!r}")
-    return here[wanted]
+    if not local:
+        return here[wanted]
+    parts = {f"{item.scenario} {item.reward}": item for item in TASKS if item.local}
+    chosen = f"{scenario} {wanted}"
+    require(chosen in parts, f"`--local` trains {', '.join(parts)}, got {chosen}")
+    return parts[chosen]

@@ -48,9 +48,7 @@ def watch(
     With --out a film is written instead, which needs no display.
     """
     try:
-        built = build_scenario(
-            scenario, preset, with_estimator(set_ or [], estimator), horizon=None, default_horizon=SLOTS
-        )
+        built = build_scenario(scenario, preset, with_estimator(set_ or [], estimator), None, default_horizon=SLOTS)
         roster = roster_of(scenario).for_task(built.config).with_policies(policy or [])
         asked = [name for name in (allocator or roster.reference, against) if name is not None]
         roster = roster.with_own(",".join(asked))

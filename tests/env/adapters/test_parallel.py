@@ -10,7 +10,8 @@ pytest.importorskip("pettingzoo", reason="needs PettingZoo: pip install 'jcas-en
 from pettingzoo.test import parallel_api_test, parallel_seed_test
 
 from jcas_env import JCASEnv, MultiCellConfig
-from jcas_env.envs.parallel_env import LEAKAGE_OUT, JCASParallelEnv
+from jcas_env.envs.parallel_env import JCASParallelEnv
+from jcas_env.scenarios.multicell.local import LEAKAGE_OUT
 
 SMALL = {"users_per_cell": 3, "estimator": "crb", "horizon": 6}
 TASKS = {

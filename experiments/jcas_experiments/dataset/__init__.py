@@ -1,0 +1,1 @@
+"""``jcas dataset``: episodes of an allocator, for learning from data."""

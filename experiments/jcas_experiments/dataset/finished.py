@@ -1,0 +1,113 @@
+"""Finished episodes on disk, so that an interrupted recording can go on with ``--resume``; and the dataset's place."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jcas_agents.files import write_file
+
+from jcas_env.checks import require
+
+from ..kept import Kept, refusing
+from .recording import Columns, Recording
+
+NAME = re.compile(r"(?:[-_\w]+/)*[-_\w]+-v\d+")
+"""What Minari takes as the id of a dataset."""
+
+
+def require_name(name: str) -> None:
+    """Raise ``ValueError`` for what is no id of a dataset."""
+    good = NAME.fullmatch(name) is not None
+    require(good, f"`--id` must be NAMESPACE/NAME-vNUMBER of letters, digits, - and _, got {name!r}")
+
+
+def datasets_root(out: Path | None) -> Path:
+    """Folder of all datasets: the one that is given, or Minari's own."""
+    if out is not None:
+        return out
+    return Path(os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari" / "datasets")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a dataset stands, and where it grows until it is whole."""
+
+    folder: Path
+    """The dataset: all that belongs to it."""
+
+    @property
+    def growing(self) -> Path:
+        """Finished episodes; a hidden folder, which Minari does not list."""
+        return self.folder.with_name(f".{self.folder.name}.part")
+
+    def install(self, whole: Path) -> None:
+        """Put a finished folder in the dataset's place; an old one goes first, so that none is half of each."""
+        old = self.growing / "old"
+        if self.folder.exists():
+            self.folder.rename(old)
+        whole.rename(self.folder)
+
+    def clean(self) -> None:
+        """Forget the finished episodes, which the dataset holds."""
+        shutil.rmtree(self.growing)
+
+
+class Finished:
+    """The finished episodes of a recording: a file each, and a list of their hashes."""
+
+    def __init__(self, folder: Path, recording: Recording, *, resume: bool) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.list = Kept.begin(folder / "episodes.json", recording.made_by, resume=resume, check=self._check)
+
+    def _file(self, episode: str | int) -> Path:
+        return self.folder / f"episode-{episode}.npz"
+
+    def _check(self, name: str, digest: Any) -> None:
+        require(name.isdigit() and isinstance(digest, str), "it must be the number and the hash of an episode")
+
+    def __contains__(self, episode: int) -> bool:
+        return str(episode) in self.list.rows
+
+    def keep(self, episode: int, columns: Columns) -> None:
+        """Write an episode; raises an ``OSError`` where it cannot be written."""
+        content = packed_columns(columns)
+        write_file(self._file(episode), content)
+        self.list.add(str(episode), hashlib.sha256(content).hexdigest())
+        for error in self.list.unwritten:
+            raise error
+
+    def read(self, episode: int) -> Columns:
+        """A finished episode; raises ``ValueError`` for a file that is not the one that was written."""
+        path = self._file(episode)
+        content = path.read_bytes() if path.is_file() else b""
+        same = hashlib.sha256(content).hexdigest() == self.list.rows[str(episode)]
+        require(same, f"{path} is gone, or has been changed or damaged; without `--resume` all is recorded anew")
+        return unpacked_columns(content, str(path))
+
+
+def packed_columns(columns: Columns) -> bytes:
+    """Columns as a compressed npz file; the same columns are the same bytes, and nothing in it is pickled."""
+    content = BytesIO()
+    arrays: dict[str, Any] = {name: _native(value) for name, value in columns.items()}
+    np.savez_compressed(content, **arrays)
+    return content.getvalue()
+
+
+def unpacked_columns(content: bytes, what: str) -> Columns:
+    """The columns of :func:`packed_columns`."""
+    with refusing(f"{what} holds no columns"), np.load(BytesIO(content), allow_pickle=False) as file:
+        return dict(file)
+
+
+def _native(value: np.ndarray) -> np.ndarray:
+    require(value.dtype.kind in "biuf", f"a column must hold numbers or flags, got {value.dtype}")
+    return value
