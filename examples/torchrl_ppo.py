@@ -32,4 +32,4 @@ for batch in Collector(env, actor, frames_per_batch=512, total_frames=steps, aut
             optimiser.zero_grad()
             sum(losses[name] for name in ("loss_objective", "loss_critic", "loss_entropy")).backward()
             optimiser.step()
-    print("mean reward", batch["next", "reward"].mean().item())
+print("mean reward of the last batch", batch["next", "reward"].mean().item())

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
 
-import jcas_env  # noqa: F401 (registers the environments)
+from jcas_env import JCASVectorEnv  # (registers the environments)
 from jcas_env.checks import require_library
 
 require_library("torchrl", "0.14", "0.15", extra="torchrl")
@@ -50,13 +50,14 @@ class JCASTorchRLEnv(EnvBase):
         device: str | torch.device = "cpu",
         **fields: Any,
     ) -> None:
-        mode = {"vectorization_mode": "vector_entry_point", "autoreset_mode": AutoresetMode.DISABLED}
-        self.lanes: Any = gym.make_vec(id, num_envs=num_envs, device=device, **mode, **fields)
+        mode: dict[str, Any] = {"autoreset_mode": AutoresetMode.DISABLED, "device": device}
+        lanes = gym.make_vec(id, num_envs=num_envs, vectorization_mode="vector_entry_point", **mode, **fields)
+        self.lanes = cast(JCASVectorEnv, lanes)
         """The ``JCASVectorEnv``."""
         super().__init__(device=device, batch_size=[num_envs])
         self._seed: int | None = None
         space = self.lanes.observation_space
-        parts = space.spaces if isinstance(space, gym.spaces.Dict) else {"observation": space}
+        parts: dict[str, Any] = space.spaces if isinstance(space, gym.spaces.Dict) else {"observation": space}
         ends = ("done", "terminated", "truncated")
         self.observation_spec = self._composite({name: self._bounded(box) for name, box in parts.items()})
         self.action_spec = self._bounded(self.lanes.action_space)
@@ -64,7 +65,7 @@ class JCASTorchRLEnv(EnvBase):
         self.reward_spec = Unbounded(shape=(num_envs, 1), dtype=precision, device=self.device)
         self.done_spec = self._composite({name: Binary(shape=(num_envs, 1), dtype=torch.bool) for name in ends})
 
-    def _bounded(self, box: gym.spaces.Box) -> Bounded:
+    def _bounded(self, box: Any) -> Bounded:
         """Spec of a box."""
         low, high = (torch.as_tensor(bound, device=self.device) for bound in (box.low, box.high))
         return Bounded(low, high, box.shape, dtype=low.dtype, device=self.device)
