@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from importlib.metadata import PackageNotFoundError, version
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,25 @@ def require(condition: bool, message: str) -> None:
     """Raise ``ValueError(message)`` unless the condition holds."""
     if not condition:
         raise ValueError(message)
+
+
+def require_library(name: str, lowest: str, below: str, *, extra: str) -> None:
+    """Raise ``ImportError`` unless a library is installed, in a version v with ``lowest <= v < below``.
+
+    The error names the line that installs one of these, or the range and the version that is there.
+    """
+    install = f"pip install 'jcas-env[{extra}]'"
+    try:
+        found = version(name)
+    except PackageNotFoundError:
+        raise ModuleNotFoundError(f"this needs {name}, which is not installed: {install}", name=name) from None
+    if not _numbers(lowest) <= _numbers(found) < _numbers(below):
+        raise ImportError(f"this needs {name} >={lowest},<{below}, got {found}: {install}", name=name)
+
+
+def _numbers(release: str) -> list[int]:
+    """Numbers of a version, in order, up to the first part that is none."""
+    return [int(part) for part in takewhile(str.isdecimal, release.replace("-", ".").replace("+", ".").split("."))]
 
 
 def first_bad_entry(values: Array, bad: Array) -> tuple[tuple[int, ...], Any]:

@@ -11,8 +11,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
-STEPS = {"sb3_ppo.py": ("512", None), "pettingzoo_parallel.py": ("120", "pettingzoo")}
-"""Arguments with which an example is quick, and what it needs beside the extra ``train``."""
+EXTRA = "pip install 'jcas-env[{}]'"
+STEPS = {
+    "sb3_ppo.py": ("512", None),
+    "pettingzoo_parallel.py": ("120", ("pettingzoo", EXTRA.format("pettingzoo"))),
+    "torchrl_ppo.py": ("1024", ("torchrl", EXTRA.format("torchrl"))),
+    "skrl_ppo.py": ("1024", ("skrl", "pip install -c constraints.txt skrl")),
+}
+"""Argument with which an example is quick, and what it needs beside the extra ``train``."""
+THEIR_WARNINGS = ("-W", "ignore::DeprecationWarning:abc")
+"""TorchRL's, of classes of its own."""
 
 
 def run(*words: str, cwd: Path = ROOT) -> str:
@@ -23,12 +31,20 @@ def run(*words: str, cwd: Path = ROOT) -> str:
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_an_example_trains(name):
+def test_an_example_trains(name, tmp_path):
     steps, needs = STEPS[name]
-    if needs and find_spec(needs) is None:
-        pytest.skip(f"needs {needs}: pip install 'jcas-env[{needs}]'")
-    printed = run("-W", "error", str(EXAMPLES / name), steps)
+    if needs and find_spec(needs[0]) is None:
+        pytest.skip(f"needs {needs[0]}: {needs[1]}")
+    printed = run("-W", "error", *THEIR_WARNINGS, str(EXAMPLES / name), steps, cwd=tmp_path)
     assert float(printed.split()[-1]) > 1.0
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_single_file_learns_and_to_the_last_digit_the_same_every_time():
+    one, two = (run("-W", "error", str(EXAMPLES / "cleanrl_ppo.py"), "4096") for _ in range(2))
+    untrained, trained = (float(line.split()[-1]) for line in one.splitlines())
+    assert trained > untrained + 0.3
+    assert one == two
 
 
 @pytest.mark.skipif(find_spec("rl_zoo3") is None, reason="needs rl_zoo3: pip install -c constraints.txt rl-zoo3")
@@ -42,13 +58,14 @@ def test_rl_zoo3_trains_from_the_file_of_hyper_parameters(tmp_path):
 def test_every_example_is_shown_as_it_is():
     page = "".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))
     files = sorted(path for path in EXAMPLES.iterdir() if path.suffix in (".py", ".yml"))
-    assert {path.name for path in files} == {*STEPS, "rl_zoo3_ppo.yml", "own_allocator.py"}
+    assert {path.name for path in files} == {*STEPS, "cleanrl_ppo.py", "own_allocator.py", "rl_zoo3_ppo.yml"}
     for path in files:
         assert f"```{'python' if path.suffix == '.py' else 'yaml'}\n{path.read_text()}```" in page, path.name
         assert f"examples/{path.name}" in page
 
 
 def test_importing_the_environment_imports_no_learning_library():
-    names = ("torch", "stable_baselines3", "pettingzoo", "rl_zoo3", "matplotlib")
+    names = ("torch", "stable_baselines3", "pettingzoo", "torchrl", "tensordict", "skrl", "ray", "minari", "optuna",
+             "tensorboard", "rl_zoo3", "matplotlib", "cvxpy", "scipy.stats", "scipy.optimize")  # fmt: skip
     code = f"import sys, jcas_env; print([name for name in {names} if name in sys.modules])"
     assert run("-c", code).strip() == "[]"

@@ -7,6 +7,7 @@ import importlib
 import re
 import subprocess
 import sys
+import tomllib
 from collections import defaultdict
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -65,8 +66,11 @@ DOORS = {
         "jcas_env/__init__.py",
         "agents/jcas_agents/data/scene_env.py",
         "agents/jcas_agents/sb3",
+        "agents/jcas_agents/torchrl.py",
         "experiments/jcas_experiments/bench/throughput",
     },
+    "torchrl": {"agents/jcas_agents/torchrl.py"},
+    "tensordict": {"agents/jcas_agents/torchrl.py"},
     "pettingzoo": {"jcas_env/envs/parallel_env.py"},
     "cvxpy": {f"baselines/jcas_baselines/{folder}/convex" for folder in ("multicell", "mesh", "massive_mimo")},
     "torch": {
@@ -264,15 +268,50 @@ def test_the_environment_and_the_solvers_work_without_torch_and_without_plotting
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
 
 
-def test_a_missing_extra_names_the_line_that_installs_it():
+def optional_libraries() -> list[tuple[str, str, str, str, str]]:
+    """Module, library, lowest version, version below which it is, and extra, of each that the code asks for."""
+    found = []
+    for own, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "require_library":
+                name, lowest, below = (ast.literal_eval(argument) for argument in node.args)
+                found.append((own, name, lowest, below, ast.literal_eval(node.keywords[0].value)))
+    return found
+
+
+def test_what_the_code_asks_for_is_what_its_extra_declares():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert len(optional_libraries()) >= 3
+    for _, name, lowest, below, extra in optional_libraries():
+        assert f"{name.replace('_', '-')}>={lowest},<{below}" in declared[extra]
+
+
+def test_an_extra_holds_what_code_imports_and_only_that():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    imported = {module.split(".")[0] for path in FILES for module, _ in imports(path)}
+    for extra, requirements in declared.items():
+        if extra not in ("test", "dev"):
+            names = {re.split(r"[<>=~]", line)[0].replace("-", "_") for line in requirements if "[" not in line}
+            assert names <= imported | {"tensorboard"}, extra  # which PyTorch's and SB3's writers import
+
+
+@pytest.mark.parametrize(("module", "library", "lowest", "below", "extra"), optional_libraries())
+def test_a_missing_extra_names_the_line_that_installs_it_and_a_wrong_version_the_range(
+    module, library, lowest, below, extra
+):
     code = (
-        "import sys\n"
-        "sys.modules['pettingzoo'] = None\n"
-        "import jcas_env\n"
-        "try: import jcas_env.envs.parallel_env\n"
-        "except ImportError as error: assert \"pip install 'jcas-env[pettingzoo]'\" in str(error), error\n"
-        "else: raise SystemExit('imported')\n"
-    )
+        "import importlib.metadata as metadata, jcas_env.checks as checks\n"
+        "for found in (None, '0.1', '99.0a1'):\n"
+        "    def version(name):\n"
+        f"        if name != {library!r}: return metadata.version(name)\n"
+        "        if found is None: raise metadata.PackageNotFoundError(name)\n"
+        "        return found\n"
+        "    checks.version = version\n"
+        f"    try: import {module}\n"
+        f"    except ImportError as error: assert \"pip install 'jcas-env[{extra}]'\" in str(error), error\n"
+        "    else: raise SystemExit('imported')\n"
+        f"    assert found is None or f'>={lowest},<{below}, got {{found}}' in message, message\n"
+    ).replace("in str(error), error", "in (message := str(error)), error")
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
 
 

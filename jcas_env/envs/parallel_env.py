@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from ..checks import require
+from ..checks import require, require_library
 from ..scenarios.configuration import Configuration
 from ..scenarios.multicell import MultiCell, MultiCellConfig
 from ..scenarios.multicell.action import ENTRIES
@@ -18,10 +18,9 @@ from ..scenarios.multicell.observation import LIMIT
 from .env import JCASEnv
 from .info import part_of_info
 
-try:
-    from pettingzoo import ParallelEnv
-except ModuleNotFoundError as error:
-    raise ImportError("JCASParallelEnv needs PettingZoo: pip install 'jcas-env[pettingzoo]'") from error
+require_library("pettingzoo", "1.25", "2", extra="pettingzoo")
+
+from pettingzoo import ParallelEnv  # noqa: E402
 
 
 class JCASParallelEnv(ParallelEnv):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from .adapter import RECIPES, SB3VectorAdapter
-from .make import make_sb3_env
+from jcas_env.checks import require_library
+
+require_library("stable_baselines3", "2.8", "3", extra="train")
+
+from .adapter import RECIPES, SB3VectorAdapter  # noqa: E402
+from .make import make_sb3_env  # noqa: E402
 
 __all__ = ["RECIPES", "SB3VectorAdapter", "make_sb3_env"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from scipy import stats
+from scipy.special import chdtri
 
 from ....physics.estimation import ESTIMATORS
 from ....physics.estimation.bounds import angle_covariance_bound
@@ -97,7 +97,7 @@ def find_users(config: MultiCellConfig, layout: Layout, sight: Sight) -> Positio
         layout.stations,
         layout.axes,
         radius=config.radius,
-        limit=float(stats.chi2.isf(MISFIT_TAIL, freedom)),
+        limit=float(chdtri(freedom, MISFIT_TAIL)),
     )
     guess, spread = middle(layout.stations, radius=config.radius)
     position = xp.where(found.located[..., None], found.position, guess)
