@@ -17,7 +17,7 @@ from ....batching import blocks, joined, rows, unrows
 from ....physics.channel import steered_channels
 from ....physics.estimation.pilots import measure, pilot_beams
 from ....physics.motion import autoregressive_fading
-from ....types import Array, array_namespace
+from ....types import Array, array_namespace, at_hand
 from ..config import MultiCellConfig
 from ..network.motion import link_gains
 from ..state import Air, ChannelNoise
@@ -78,10 +78,12 @@ def frame_gains(config: MultiCellConfig, air: Air, noise: ChannelNoise) -> Array
 def sound_antennas(config: MultiCellConfig, air: Air, noise: ChannelNoise) -> Sounding:
     """Every base station sounds every user with one pilot per antenna, in as many frames as noise was drawn for.
 
-    Lanes are worked on few at a time, so that their channels stay in the cache until the noise is added.
+    Lanes are worked on few at a time, so that their channels stay in the cache until the noise is added; on a device
+    all together.
     """
     lanes = air.path_loss_db.shape[:-2]
-    parts = zip(*(blocks(rows(tree, lanes), prod(lanes), LANES) for tree in (air, noise)), strict=True)
+    size = LANES if at_hand(air.path_loss_db) else prod(lanes)
+    parts = zip(*(blocks(rows(tree, lanes), prod(lanes), size) for tree in (air, noise)), strict=True)
     return unrows(joined([_sounded_antennas(config, *part) for part in parts]), lanes)
 
 
