@@ -29,15 +29,24 @@ class TensorGenerator:
         self.lanes = lanes
         self.dtype = dtype
 
-    def _draw(self, sample: Callable[..., torch.Tensor], size: tuple[int, ...] | int | None) -> torch.Tensor:
+    def _draw(
+        self, sample: Callable[..., torch.Tensor], size: tuple[int, ...] | int | None, dtype: torch.dtype | None = None
+    ) -> torch.Tensor:
         shape = () if size is None else (size,) if isinstance(size, int) else size
-        return sample((self.lanes, *shape), generator=self.generator, dtype=self.dtype, device=self.generator.device)
+        kind = self.dtype if dtype is None else dtype
+        return sample((self.lanes, *shape), generator=self.generator, dtype=kind, device=self.generator.device)
 
     def standard_normal(self, size: tuple[int, ...] | int | None = None) -> torch.Tensor:
         """Independent N(0, 1), (lanes, *size)."""
         import torch
 
         return self._draw(torch.randn, size)
+
+    def complex_normal(self, size: tuple[int, ...]) -> torch.Tensor:
+        """Independent CN(0, 1), (lanes, *size)."""
+        import torch
+
+        return self._draw(torch.randn, size, self.dtype.to_complex())
 
     def random(self, size: tuple[int, ...] | int | None = None) -> torch.Tensor:
         """Uniforms in [0, 1), (lanes, *size)."""
@@ -60,6 +69,8 @@ RandomSource: TypeAlias = np.random.Generator | TensorGenerator
 
 def complex_normal(source: RandomSource, *shape: int) -> Array:
     """Independent CN(0, 1) samples, (*shape,), of a device (lanes, *shape)."""
+    if isinstance(source, TensorGenerator):
+        return source.complex_normal(shape)
     return as_complex_normal(source.standard_normal((*shape[:-1], 2 * shape[-1])))
 
 

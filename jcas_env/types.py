@@ -20,7 +20,10 @@ the beam made for user ``m``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
+from functools import lru_cache
+from types import ModuleType
 from typing import Any, TypeAlias
 
 import array_api_compat
@@ -42,8 +45,32 @@ def array_namespace(*arrays: Any) -> Any:
     """
     for value in arrays:
         if type(value) not in _OF_NUMPY:
-            return array_api_compat.array_namespace(*arrays)
+            xp = array_api_compat.array_namespace(*arrays)
+            return _for_devices(xp) if xp.__name__ == "array_api_compat.torch" else xp
     return numpy_namespace
+
+
+@lru_cache(maxsize=1)
+def _for_devices(xp: Any) -> Any:
+    """PyTorch's namespace, in which no number waits for a device.
+
+    These functions of PyTorch take no numbers, and what makes tensors of them would copy each from the host, which
+    waits for all that a device has to do; here they are filled in where the other argument is.
+    """
+    namespace = ModuleType(xp.__name__)
+    vars(namespace).update(vars(xp))
+
+    def number(value: Any, other: Any) -> Any:
+        if isinstance(value, float | int) and is_array_api_obj(other):
+            return xp.full((), value, dtype=xp.result_type(value, other), device=other.device)
+        return value
+
+    def without_a_copy(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda one, two, /: function(number(one, two), number(two, one))
+
+    for name in ("maximum", "minimum", "hypot", "atan2", "copysign", "logaddexp"):
+        setattr(namespace, name, without_a_copy(getattr(xp, name)))
+    return namespace
 
 
 def device(value: Array) -> Any:
@@ -63,12 +90,45 @@ def as_array(value: Any, like: Array) -> Array:
         return xp.astype(value, like.dtype, copy=False)
     if isinstance(value, float | int) and not at_hand(like):
         return xp.full((), value, dtype=like.dtype, device=device(like))  # made there: a copy would wait for the device
+    if isinstance(value, np.ndarray):
+        return from_host(value, like, like.dtype)
     return xp.asarray(value, dtype=like.dtype, device=device(like))
+
+
+def from_host(value: np.ndarray, like: Array, dtype: Any) -> Array:
+    """A NumPy array in the library and on the device of ``like``, with a data type of that library.
+
+    What all lanes share, as their clocks when they run in step, is filled in on a device: a copy would wait for it.
+    """
+    xp = array_namespace(like)
+    if at_hand(like) or not value.size or np.any(value != value.flat[0]):
+        return xp.asarray(value, dtype=dtype, device=device(like))
+    return xp.full(value.shape, value.flat[0].item(), dtype=dtype, device=device(like))
+
+
+def constant(value: np.ndarray | tuple[float, ...], like: Array) -> Array:
+    """A constant as an array of the library, device and (if real) precision of ``like``; whole numbers are int64."""
+    xp, value = array_namespace(like), np.asarray(value)
+    dtype = xp.int64 if value.dtype.kind == "i" else like.dtype
+    if at_hand(like):
+        return xp.asarray(value, dtype=dtype)
+    return _on_device(xp, value.tobytes(), value.shape, value.dtype.str, dtype, device(like))
+
+
+@lru_cache(maxsize=256)
+def _on_device(xp: Any, data: bytes, shape: tuple[int, ...], kind: str, dtype: Any, where: Any) -> Array:
+    """A constant that is sent to a device once: a copy from the host waits for all that the device has to do."""
+    return xp.asarray(np.frombuffer(data, dtype=kind).reshape(shape).copy(), dtype=dtype, device=where)
 
 
 def at_hand(value: Array) -> bool:
     """Whether an array's values are the host's, who may look at them; he would have to wait for those of a device."""
     return getattr(device(value), "type", "cpu") == "cpu"
+
+
+def surely_all(mask: Array) -> bool:
+    """Whether a mask is true everywhere, where that spares work: no on a device, which nobody asks and waits for."""
+    return at_hand(mask) and bool(array_namespace(mask).all(mask))
 
 
 ROUNDING = 1e-9

@@ -21,6 +21,10 @@ except ImportError as error:  # pragma: no cover (the tests have it)
     raise ImportError('lanes on a device need PyTorch: pip install "jcas-env[train]"') from error
 
 
+AT_ONCE = 256
+"""How many times as many lanes as the host's a device works on at once: 8 GB of pilots' noise in single precision."""
+
+
 class Device(Host):
     """Lanes as tensors of a device, with one generator that draws for all of them.
 
@@ -32,6 +36,8 @@ class Device(Host):
         self.device = _device(device)
         self.dtype: torch.dtype = getattr(torch, scenario.config.dtype)
         self.generator = torch.Generator(self.device)
+        if self.lanes_at_once is not None:
+            self.lanes_at_once *= AT_ONCE
         self._seeded = False
 
     def seed(self, mask: np.ndarray, seed: Any) -> None:
@@ -89,7 +95,9 @@ class Device(Host):
         return utility.clone()
 
     def copy(self, value: Any) -> Array:
-        """A tensor for a caller, who may write to it."""
+        """A tensor for a caller, who may write to it; a mask that is the same in all lanes is filled in, not sent."""
+        if isinstance(value, np.ndarray) and value.size and bool((value == value.flat[0]).all()):
+            return torch.full(value.shape, value.flat[0].item(), dtype=torch.as_tensor(value).dtype, device=self.device)
         return torch.as_tensor(value).to(self.device, non_blocking=True, copy=True)
 
     def only(self, mask: np.ndarray, value: Array) -> Array:

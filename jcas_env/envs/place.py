@@ -21,6 +21,7 @@ class Host:
     def __init__(self, scenario: Scenario, lanes: int) -> None:
         self.scenario = scenario
         self.lanes = lanes
+        self.lanes_at_once = scenario.lanes_at_once
         self._generators: list[np.random.Generator | None] = [None] * lanes
 
     # ---------------------------------------------------------------- randomness
@@ -45,7 +46,7 @@ class Host:
 
     def parts(self, mask: np.ndarray) -> list[np.ndarray]:
         """The lanes of a mask, as masks of as many as the scenario works on at once."""
-        size = self.scenario.lanes_at_once
+        size = self.lanes_at_once
         if size is None or self.lanes <= size:
             return [mask]
         lanes = np.flatnonzero(mask)

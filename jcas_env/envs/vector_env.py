@@ -113,7 +113,8 @@ class JCASVectorEnv(Lanes, VectorEnv):
         lanes = tuple(actions.shape)[:1]
         require(lanes == (self.num_envs,), f"`action` must have {self.num_envs} lanes, got {tuple(actions.shape)}")
         if self._finished.any():
-            actions[self._finished] = 0  # what is sent to a lane that is about to be reset is nobody's action
+            # What is sent to a lane that is about to be reset is nobody's action.
+            actions = self._place.only(~self._finished, actions)
         with self._place.working():
             return self._transmit(self.scenario.decode_for_air(actions, self._known()))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import pi
 
-from ..types import Array, array_namespace, device
+from ..types import Array, array_namespace, at_hand, device
 
 
 def element_positions(like: Array, antennas: int) -> Array:
@@ -63,6 +63,8 @@ def steering_vector(u: Array, /, *, antennas: int) -> Array:
     """
     xp = array_namespace(u)
     u = u[..., None]
+    if not at_hand(u):
+        return _phasors(u, antennas)
     ramp = turned((-0.5 * pi * (antennas - 1)) * u) / antennas**0.5
     step = turned(pi * u)
     # A geometric sequence by doubling: two exponentials an angle instead of M, at log2(M) roundings.
@@ -71,6 +73,11 @@ def steering_vector(u: Array, /, *, antennas: int) -> Array:
         ramp = xp.concat([ramp, ramp[..., :more] * step], axis=-1)
         step = step * step
     return ramp
+
+
+def _phasors(u: Array, antennas: int) -> Array:
+    """Steering vectors of direction cosines (..., 1) by an exponential an element: least operations for a device."""
+    return array_namespace(u).exp((1j * pi) * (element_positions(u, antennas) * u)) / antennas**0.5
 
 
 def turned(phase: Array) -> Array:
@@ -126,7 +133,23 @@ def steering_correlation(delta: Array, /, *, antennas: int, derivatives: int = 0
     list of Array, shape (...,)
         D, then D', then D'' [-]. Delta = 2 is the same direction up to the sign (-1)^(M-1) (spec estimation 3.4, 3.5).
     """
+    if not at_hand(delta):
+        return _summed(delta, antennas, derivatives)
     return _few(delta, antennas, derivatives) if antennas <= 4 else _many(delta, antennas, derivatives)
+
+
+def _summed(delta: Array, antennas: int, derivatives: int) -> list[Array]:
+    """The sum of cosines, all elements at once: least operations for a device, and nothing cancels near zero."""
+    xp = array_namespace(delta)
+    wave = pi * element_positions(delta, antennas)
+    phase = wave * delta[..., None]
+    even = xp.cos(phase)
+    values = [xp.mean(even, axis=-1)]
+    if derivatives >= 1:
+        values.append(xp.sin(phase) @ (wave / -antennas))
+    if derivatives >= 2:
+        values.append(even @ (wave**2 / -antennas))
+    return values
 
 
 def _few(delta: Array, antennas: int, derivatives: int) -> list[Array]:

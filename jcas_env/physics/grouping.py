@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..types import Array, array_namespace, device
+from ..types import Array, array_namespace, constant, device
 from .beamforming import NULL_TOLERANCE, Combiner, combiner, effective_channel, interference_spectrum, leakage
 from .membership import same_label
 
@@ -94,7 +94,7 @@ def _fit_by_masks(conflict: Array) -> Array:
     """
     xp = array_namespace(conflict)
     users = conflict.shape[-1]
-    bit = xp.asarray([1 << user for user in range(users)], dtype=xp.int64, device=device(conflict))
+    bit = constant(tuple(1 << user for user in range(users)), conflict)
     enemies = xp.sum(xp.where(conflict, bit, xp.zeros_like(bit)), axis=-1)
     groups = xp.zeros((users, *enemies.shape[:-1]), dtype=xp.int64, device=device(conflict))
     number = xp.reshape(xp.arange(users, dtype=xp.int64, device=device(conflict)), (users, *(1,) * (enemies.ndim - 1)))

@@ -16,7 +16,7 @@ from jcas_experiments.bench.command import row_table, unit_table
 from jcas_experiments.bench.record import read_run, record
 from jcas_experiments.bench.row import Plan, Row, cpu_seconds, repeated
 from jcas_experiments.bench.suites import SUITES, Suite, run_suites, select
-from jcas_experiments.bench.throughput import devices, measure, worker
+from jcas_experiments.bench.throughput import devices, measure, on_device, worker
 from jcas_experiments.bench.throughput.cases import Case
 from jcas_experiments.bench.throughput.plain_ppo import PlainPPO
 from jcas_experiments.bench.throughput.processes import ROOT, WorkerError, processes
@@ -300,6 +300,52 @@ class TestSlotCost:
         assert temporaries(MultiCellConfig(**SMALL), 2, 0) > 0
 
 
+class TestDevice:
+    def test_lanes_and_ppo_are_measured_in_wall_time_with_what_stands_beside(self):
+        *lanes, ppo = on_device.device_rows(Plan(quick=True))
+        assert [row.benchmark for row in lanes] == [
+            f"tensors: {name}, float32, 4 lanes"
+            for name in ("multicell, perfect", "multicell, crb", "multicell, spomp", "massive-mimo", "mesh")
+        ]
+        for row in lanes:
+            assert row.value == pytest.approx(
+                row.also["env-steps/s"] * {"ma": 4, "me": 30}.get(row.benchmark[9:11], 36)
+            )
+            assert row.also["ms/slot"] == pytest.approx(4e3 / row.also["env-steps/s"])
+            assert row.also["s/reset"] > 0
+            assert (row.peer_value, row.ratio) == (None, None)  # nothing is asked of a processor
+        assert ppo.benchmark == "tensors: PPO, true channel, float32, 4 lanes, 64 samples"
+        assert ppo.also["samples"] == 64
+        assert ppo.value == pytest.approx(64 / ppo.also["s"])
+
+    def test_rows_are_chosen_by_name(self):
+        (row,) = on_device.device_rows(Plan(quick=True, only="massive"))
+        assert row.benchmark == "tensors: massive-mimo, float32, 4 lanes"
+
+    def test_a_case_that_the_device_cannot_hold_says_so(self, monkeypatch):
+        def full(*_):
+            raise MemoryError("out of memory")
+
+        monkeypatch.setattr(on_device, "steps_per_second", full)
+        (row,) = on_device.device_rows(Plan(quick=True, only="mesh"))
+        assert row.benchmark == "tensors: mesh, float32, 4 lanes (out of memory)"
+        assert row.value != row.value
+
+    def test_what_is_asked_of_a_card_stands_beside_its_rows(self, monkeypatch):
+        about = {"users": 36, "links": 108, "antennas": (20, 4)}
+        monkeypatch.setattr(
+            on_device, "steps_per_second", lambda *_: ([4e5, 6e5, 6e5], about, {"s/reset": 1.0, "GB": 2.0})
+        )
+        monkeypatch.setattr(on_device, "ppo_row", lambda name, *_: Row(name, 1.0, "", None, "samples/s", None, nan))
+        rows = {row.benchmark: row for row in on_device.device_rows(Plan(device="cuda"))}
+        row = rows["tensors: multicell, perfect, float32, 16,384 lanes"]
+        assert (row.peer, row.peer_value, row.ratio) == ("asked of an H100", 36 * 3e5, pytest.approx(2.0))
+        assert row.also["GB"] == 2.0
+        assert rows["tensors: multicell, crb, float64, 4,096 lanes"].ratio is None
+        assert "tensors: multicell, spomp, float32, 65,536 lanes" not in rows
+        assert "tensors: PPO, true channel, float32, 16,384 lanes, 10,000,000 samples" in rows
+
+
 RUN = {
     "machine": {"processor": "A"},
     "threads": {},
@@ -376,7 +422,7 @@ class TestCommand:
         )
 
     def test_the_record_says_what_the_numbers_depend_on(self):
-        run = record(["mesh"], Plan(quick=True, seed=3), "cpu")
+        run = record(["mesh"], Plan(quick=True, seed=3))
         assert run["versions"].keys() >= {"python", "numpy", "mobile-env", "torch"}
         assert run["machine"]["processor"]
         assert run["threads"]["measuring processes"] == 1
@@ -424,7 +470,7 @@ class TestCommand:
             (("--against", "list.json"), "`run` must be a mapping, got []"),
             (("--parent", "."), "must be a checkout of the project"),
             (("--device", "tpu"), "`--device` must be cpu or cuda, got 'tpu'"),
-            (("mesh", "--only", "spomp"), "`--only` is for environment, loops, memory, slot-cost; got mesh"),
+            (("mesh", "--only", "spomp"), "`--only` is for environment, loops, memory, device, slot-cost; got mesh"),
             (("mesh", "--parent", str(ROOT)), "`--parent` is for environment, loops, memory; got mesh"),
         ],
     )
@@ -440,16 +486,20 @@ class TestCommand:
         (line,) = result.stderr.splitlines()
         assert words in line
 
-    @pytest.mark.parametrize(("there", "words"), [(False, "PyTorch sees no such device here"), (True, "of NumPy")])
-    def test_a_device_without_environments_is_refused(self, run, monkeypatch, there, words):
+    @pytest.mark.parametrize(
+        ("there", "words"),
+        [(False, "`--device cuda`: PyTorch sees no such device here"), (True, "`--device` is for device; got mesh")],
+    )
+    def test_a_device_that_is_not_there_or_not_heeded_is_refused(self, run, monkeypatch, there, words):
         monkeypatch.setattr(devices, "sees_cuda", lambda: there)
-        result = run("--device", "cuda")
+        result = run("mesh", "--device", "cuda")
         assert result.exit_code == 2
         assert words in result.stderr
 
     def test_suites_that_heed_an_option_are_chosen_where_none_is_named(self):
         assert select([]) == list(SUITES)
-        assert select([], Plan(only="spomp")) == ["environment", "loops", "memory", "slot-cost"]
+        assert select([], Plan(only="spomp")) == ["environment", "loops", "memory", "device", "slot-cost"]
+        assert select([], Plan(device="cuda")) == ["device"]
         assert select([], Plan(parent=ROOT)) == ["environment", "loops", "memory"]
 
     def test_cases_are_chosen_by_name(self):

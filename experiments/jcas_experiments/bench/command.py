@@ -29,7 +29,10 @@ def bench(
     suites: Annotated[list[str] | None, typer.Argument(help="Names of measurements, see below; without: all.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Small sizes: seconds, and rough ratios.")] = False,
     only: Annotated[
-        str, typer.Option(metavar="TEXT", help="Of environments, loops, memory and slots: rows whose name contains it.")
+        str,
+        typer.Option(
+            metavar="TEXT", help="Of environments, loops, memory, device, slots: rows whose name contains it."
+        ),
     ] = "",
     parent: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Another checkout, measured in turns with this one.")
@@ -37,7 +40,7 @@ def bench(
     against: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSON of an earlier run: what became faster.")
     ] = None,
-    device: Annotated[str, typer.Option(help="Where environments run: cpu or cuda.")] = "cpu",
+    device: Annotated[str, typer.Option(help="Where the lanes of `device` live: cpu or cuda.")] = "cpu",
     seed: Annotated[int, typer.Option(min=0, help="Scene i is drawn with seed + i.")] = 0,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the numbers as JSON.")] = None,
 ) -> None:
@@ -49,14 +52,14 @@ def bench(
     console = standard_output()
     try:
         require_device(device)
-        plan = Plan(quick, seed, only, None if parent is None else require_checkout("--parent", parent))
+        plan = Plan(quick, seed, only, None if parent is None else require_checkout("--parent", parent), device)
         names = select(suites or [], plan)
         before = None if against is None else read_run(against)
         require_writable("--json", json)
     except ValueError as error:
         fail(error)
     rows, complete = run_suites(names, console, plan)
-    content: dict[str, Any] = {"run": record(names, plan, device), "rows": [row._asdict() for row in rows]}
+    content: dict[str, Any] = {"run": record(names, plan), "rows": [row._asdict() for row in rows]}
     found: list[Change] = []
     if before is not None:
         old, was = before

@@ -17,6 +17,7 @@ from jcas_env.checks import require
 
 from ..kept import is_number
 from .row import Plan, Row
+from .throughput.devices import device_name
 from .throughput.processes import LIBRARIES, ROOT, THREADS
 
 PACKAGES = (
@@ -54,7 +55,7 @@ def commit(root: Path) -> str | None:
         return None
 
 
-def record(suites: list[str], plan: Plan, device: str) -> dict[str, Any]:
+def record(suites: list[str], plan: Plan) -> dict[str, Any]:
     """Machine, versions, threads and sizes of a run, as JSON knows them."""
     return {
         "machine": {
@@ -64,7 +65,7 @@ def record(suites: list[str], plan: Plan, device: str) -> dict[str, Any]:
         },
         "versions": installed(),
         "threads": {"measuring processes": THREADS, "this process": os.environ.get(LIBRARIES[0])},
-        "device": device,
+        "device": device_name(plan.device),
         "jcas-env": {"version": jcas_env.__version__, "commit": commit(ROOT)},
         "parent": None if plan.parent is None else {"commit": commit(plan.parent)},
         "suites": suites,

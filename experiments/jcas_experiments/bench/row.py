@@ -46,6 +46,8 @@ class Plan(NamedTuple):
     """Of the rows of environments, loops and memory, those whose name contains this."""
     parent: Path | None = None
     """Another checkout to measure beside this one."""
+    device: str = "cpu"
+    """Where lanes of tensors live."""
 
 
 SECONDS = {"s": 1.0, "ms": 1e3, "us": 1e6}

@@ -19,6 +19,7 @@ from .massive_mimo import massive_mimo_rows
 from .mesh import mesh_rows
 from .row import Plan, Row
 from .throughput.measure import environment_rows, loop_rows, memory_rows
+from .throughput.on_device import device_rows
 from .throughput.slot_cost import slot_cost_rows
 
 
@@ -33,6 +34,8 @@ class Suite(NamedTuple):
     """Whether it heeds the plan's ``only``."""
     compares: bool = False
     """Whether it heeds the plan's ``parent``."""
+    moves: bool = False
+    """Whether it heeds the plan's ``device``."""
 
 
 def _learning(plan: Plan) -> Iterator[Row]:
@@ -54,6 +57,12 @@ SUITES = {
     ),
     "loops": Suite(loop_rows, "samples per second into training loops, against SB3 on mobile-env", True, True),
     "memory": Suite(memory_rows, "largest memory of a process with 1,024 lanes", True, True),
+    "device": Suite(
+        device_rows,
+        "user-steps per second of lanes that are PyTorch's tensors, on `--device`, and PPO that never leaves it",
+        True,
+        moves=True,
+    ),
     "slot-cost": Suite(slot_cost_rows, "time of a slot, against what its operations and bytes must take", True),
     "closed-forms": Suite(
         lambda plan: closed_form_rows(*(6, 1) if plan.quick else (1000, 20), plan.seed),
@@ -92,7 +101,12 @@ def select(names: Sequence[str], plan: Plan | None = None) -> list[str]:
     for name in names:
         require(name in SUITES, f"unknown benchmark {name!r}: {suggest(name, list(SUITES))}")
     able = list(SUITES)
-    for option, given, heeds in (("--only", plan.only, "selects"), ("--parent", plan.parent, "compares")):
+    options = (
+        ("--only", plan.only, "selects"),
+        ("--parent", plan.parent, "compares"),
+        ("--device", plan.device != "cpu", "moves"),
+    )
+    for option, given, heeds in options:
         if given:
             able = [name for name in able if getattr(SUITES[name], heeds)]
             heeded = not names or any(name in able for name in names)

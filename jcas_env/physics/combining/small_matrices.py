@@ -6,7 +6,7 @@ axis every step is one operation on all matrices, (n, n, elements). The eigenpro
 
 from __future__ import annotations
 
-from ...types import Array, array_namespace, device
+from ...types import Array, array_namespace, constant, device
 
 SIZE = 4
 """Rows and columns of which the largest eigenvector has a closed form; smaller matrices are padded with zeros."""
@@ -189,7 +189,7 @@ def _minors(odd: Array, even: Array) -> Array:
     """
     xp = array_namespace(odd)
     even, odd = xp.flip(even, axis=0), xp.flip(odd, axis=0)
-    i, j = (xp.asarray(part, dtype=xp.int64, device=device(odd)) for part in _PAIRS)
+    i, j = (constant(part, odd) for part in _PAIRS)
     left, right = (xp.take(even, part, axis=1) for part in (i, j))
     return left * xp.take(odd, j, axis=1) - right * xp.take(odd, i, axis=1)
 

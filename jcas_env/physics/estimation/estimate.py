@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ...batching import unrows
 from ...tree import tree_map
-from ...types import Array, array_namespace
+from ...types import Array, array_namespace, surely_all
 
 
 class Estimate(NamedTuple):
@@ -49,7 +49,7 @@ def report(estimate: Estimate, links: tuple[int, ...]) -> Estimate:
     def blank(value: Array) -> Array:
         return xp.where(xp.reshape(good, (-1, *(1,) * (value.ndim - 1))), value, xp.zeros_like(value))
 
-    if not bool(xp.all(good)):
+    if not surely_all(good):
         estimate = tree_map(blank, estimate)._replace(identifiable=estimate.identifiable)
     return estimate if len(links) == 1 else unrows(estimate, links)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from ...batching import rows
-from ...types import Array, array_namespace, as_array
+from ...types import Array, array_namespace, as_array, surely_all
 from ..arrays import steering_vector
 from ..channel import steered_channels
 from .estimate import Estimate, report, without_paths
 from .pilots import Pilots, identifiable, prepare
-from .search.atoms import columns, correlation, departure_factor, diagonal, project, snapshots_first
+from .search.atoms import columns, correlation, departure_factor, diagonal, project, snapshots_first, solve
 
 
 def gains_on_known_angles(
@@ -67,7 +67,7 @@ def gains_on_known_angles(
         variance=pilots.noise_power[:, None] * spread,
         iterations=xp.zeros_like(pilots.ok, dtype=xp.int64),
     )
-    if not bool(xp.all(on)):
+    if not surely_all(on):
         estimate = without_paths(estimate, pilots.matrices, pilots.noise_power)
     return report(estimate, links)
 
@@ -90,6 +90,6 @@ def _least_squares(
     lift = xp.astype(rho + xp.where(on, xp.zeros_like(aod), xp.ones_like(aod)), gram.dtype)
     k = xp.where(pair, gram, xp.zeros_like(gram)) + diagonal(lift)[:, None]
     identity = xp.broadcast_to(diagonal(xp.ones_like(k[0, 0, 0])), k.shape)
-    solved = xp.linalg.solve(k, xp.concat([matched, identity], axis=-1))
+    solved = solve(k, xp.concat([matched, identity], axis=-1))
     spread = xp.mean(xp.real(xp.linalg.diagonal(solved[..., -paths:])), axis=1)
     return snapshots_first(solved[..., :-paths]), spread

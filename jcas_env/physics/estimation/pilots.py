@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ...batching import rows
 from ...checks import require
-from ...types import Array, array_namespace, device
+from ...types import Array, array_namespace, at_hand, device
 from .estimate import Estimate
 from .search.atoms import Aperture
 
@@ -165,6 +165,8 @@ def clean(z: Array, beams: Array | None, noise_power: Array) -> Pilots:
     xp = array_namespace(z)
     # Bad links hold ones, so that they neither warn nor disturb the others; they are blanked at the end.
     flat = xp.reshape(z, (z.shape[0], -1))
+    if not at_hand(z):
+        return _cleaned_there(z, flat, beams, noise_power)
     finite = xp.isfinite(noise_power) & xp.all(xp.isfinite(flat), axis=-1)
     if not bool(xp.all(finite)):
         flat = xp.where(finite[:, None], flat, xp.ones_like(flat))
@@ -174,11 +176,29 @@ def clean(z: Array, beams: Array | None, noise_power: Array) -> Pilots:
         flat = xp.where(ok[:, None], flat, xp.ones_like(flat))
         energy = xp.real(xp.vecdot(flat, flat))
         noise_power = xp.where(ok, noise_power, xp.ones_like(noise_power))
-    z = xp.reshape(flat, z.shape)
+    return _pilots(xp.reshape(flat, z.shape), beams, noise_power, energy, ok)
+
+
+def _cleaned_there(z: Array, flat: Array, beams: Array | None, noise_power: Array) -> Pilots:
+    """:func:`clean` on a device, in one pass and without a question: by the energy, finite where all numbers are.
+
+    A link whose energy is beyond the range of its precision is bad here.
+    """
+    xp = array_namespace(z)
+    energy = xp.linalg.vector_norm(flat, axis=-1) ** 2
+    ok = xp.isfinite(noise_power) & xp.isfinite(energy) & (energy > 0)
+    energy = xp.where(ok, energy, float(flat.shape[-1]))
+    z = xp.reshape(xp.where(ok[:, None], flat, 1.0), z.shape)
+    return _pilots(z, beams, xp.where(ok, noise_power, 1.0), energy, ok)
+
+
+def _pilots(z: Array, beams: Array | None, noise_power: Array, energy: Array, ok: Array) -> Pilots:
+    """Data of links in groups, their noise floored."""
+    floor = RELATIVE_NOISE_FLOOR * energy / prod(z.shape[1:])
     return Pilots(
         data=z[:, None] if beams is None else z[:, :, None],
         beams=beams,
-        noise_power=xp.maximum(noise_power, RELATIVE_NOISE_FLOOR * energy / flat.shape[-1]),
+        noise_power=array_namespace(z).maximum(noise_power, floor),
         energy=energy,
         ok=ok,
     )
@@ -204,8 +224,8 @@ def _noise(received: Array, noise_power: Array) -> Array:
         size in (1, full) for size, full in zip(noise_power.shape[::-1], links[::-1], strict=False)
     )
     require(ok, f"`noise_power` must broadcast to the links {tuple(links)}, got shape {tuple(noise_power.shape)}")
-    bad = ~(noise_power >= 0)
-    require(not bool(xp.any(bad)), "`noise_power` must not be negative or NaN")
+    if at_hand(noise_power):
+        require(bool(xp.all(noise_power >= 0)), "`noise_power` must not be negative or NaN")
     return rows(noise_power, links, 0)
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ...batching import blocks, gather, indices, joined, rows, scatter
 from ...checks import require
-from ...types import Array, array_namespace
+from ...types import Array, array_namespace, surely_all
 from ..channel import snapshot_channels
 from .estimate import Estimate, report, without_paths
 from .pilots import Pilots, clean, flat_links, identifiable
@@ -225,7 +225,7 @@ def _estimate(pilots: Pilots, found: Paths, pfa: float | None, last: bool) -> Es
         variance=found.variance,
         iterations=found.iterations,
     )
-    if bool(xp.all(active)):
+    if surely_all(active):
         return estimate
     matrices = pilots.matrices
     return without_paths(estimate, matrices[:, -1:, ...] if last else matrices, pilots.noise_power)

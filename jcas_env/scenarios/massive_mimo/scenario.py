@@ -11,7 +11,7 @@ from ...physics.arrays import sum_of_few
 from ...physics.motion import autoregressive_fading
 from ...physics.mrt import estimate_variance, large_scale_gain
 from ...randomness import RandomSource
-from ...types import Array, array_namespace, device, is_array
+from ...types import Array, array_namespace, from_host, is_array
 from ..decoding import bounded
 from ..scenario import Observation, ScenarioBase, standard_normals
 from .action import action_size, decode, encode_allocation, fallback
@@ -144,7 +144,7 @@ class MassiveMIMO(
     def prior_variance(self, state: State) -> Array:
         """V^-, variance of the predicted angle, (...,) [rad^2]; before the first frame the target has not moved."""
         xp = array_namespace(state.variance)
-        moved = xp.asarray(state.slot > 0, device=device(state.variance))
+        moved = from_host(np.asarray(state.slot > 0), state.variance, xp.bool)
         return xp.where(moved, state.variance + self.config.drift**2, state.variance)
 
     def echo_noise(self, echo_db: Array) -> Array:

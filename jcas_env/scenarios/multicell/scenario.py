@@ -13,7 +13,7 @@ from ...physics.information.angle import angle_information
 from ...physics.membership import same_label
 from ...physics.rates import sensing_gain
 from ...randomness import RandomSource
-from ...types import POSITIONING, Array, array_namespace, as_array, device
+from ...types import POSITIONING, Array, array_namespace, as_array, constant, device
 from ..scenario import Later, Observation, ScenarioBase
 from .action import action_size, decode, encode_allocation, fallback
 from .config import KEEP_OUT, MultiCellConfig
@@ -28,7 +28,7 @@ from .network.draws import (
     pilot_numbers,
     work_after,
 )
-from .network.layout import constant, make_layout
+from .network.layout import make_layout
 from .network.motion import drop, move
 from .network.traffic import arrival_rates, begin_traffic, next_traffic
 from .observation import observe, spec
@@ -246,7 +246,7 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
             beam_channel=state.csi.channel,
             air_channel=air,
             csi_error=state.csi.error,
-            useful_time=self._useful_time(as_array(state.memory.age, gain)),
+            useful_time=self._useful_time(state.memory.age, gain),
             slot=config.slot,
             arrival_rate=None if traffic is None else traffic.rate,
             arrivals=None if traffic is None else arrivals,
@@ -260,14 +260,16 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
             return xp.full(cell.shape, float(self.config.crowd), dtype=like.dtype, device=device(like))
         return xp.sum(xp.astype(same_label(cell), like.dtype), axis=-1)
 
-    def _useful_time(self, age: Array) -> Array | float:
+    def _useful_time(self, age: Array, like: Array) -> Array | float:
         """Share of a slot that pilots leave, (...,) [-]; one unless their overhead counts (spec estimation 8.10).
 
         ``age`` (...,) are the slots since angles were measured, which takes more pilots than gains alone.
+        In the library, precision and device of a real array ``like``.
         """
         config = self.config
         if not config.pilot_overhead:
             return 1.0
+        age = as_array(age, like)
         angles, gains = (1.0 - config.pilot_share(measures_angles=measures) for measures in (True, False))
         return array_namespace(age).where(age == 0, angles + 0.0 * age, gains + 0.0 * age)
 

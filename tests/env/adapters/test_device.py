@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from jcas_env import JCASVectorEnv, make_scenario
 from jcas_env.randomness import TensorGenerator, complex_normal
@@ -195,9 +199,38 @@ class Unseen(TensorGenerator):
     def __init__(self, lanes):
         self.lanes, self.dtype = lanes, torch.float32
 
-    def _draw(self, sample, size):
+    def _draw(self, sample, size, dtype=None):
         shape = () if size is None else (size,) if isinstance(size, int) else size
-        return torch.empty((self.lanes, *shape), dtype=self.dtype, device="meta")
+        return torch.empty((self.lanes, *shape), dtype=dtype or self.dtype, device="meta")
+
+
+def env_on_meta(scenario, monkeypatch):
+    """Lanes on the device ``meta``, which has no generator of its own."""
+    env = JCASVectorEnv(scenario, num_envs=4, device="cpu")
+    monkeypatch.setattr(env._place, "device", torch.device("meta"))
+    monkeypatch.setattr(env._place, "_source", lambda mask: Unseen(int(mask.sum())))
+    return env
+
+
+class NoCopies(TorchDispatchMode):
+    """Refuses copies between the host and a device: each waits for all that the device has to do."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if function in (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default):
+            places = {value.device.type for value in (*args, result) if isinstance(value, torch.Tensor)}
+            assert len(places) == 1, f"{function} between {places}"
+        return result
+
+
+class NoLists(TorchFunctionMode):
+    """Refuses tensors that are made of lists on a device, which are copies too."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if function in (torch.asarray, torch.as_tensor, torch.tensor):
+            assert isinstance(args[0], torch.Tensor) or result.device.type == "cpu", f"{args[0]!r} on {result.device}"
+        return result
 
 
 @pytest.mark.parametrize(
@@ -212,18 +245,28 @@ class Unseen(TensorGenerator):
         ("massive-mimo", {"action": "share", "rate_floor": 0.1}),
     ],
 )
-def test_a_slot_with_the_true_channel_never_waits_for_the_device(name, fields):
+def test_a_slot_with_the_true_channel_never_waits_for_the_device(name, fields, monkeypatch):
     """Nothing is computed from values on the way, so that a device is never asked and slots can be queued."""
     scenario = make_scenario(name, **fields, dtype="float32")
     source = Unseen(4)
     state = scenario.initial(scenario.draw_initial(source))
-    for _ in range(6):
-        problem = scenario.problem(state)
-        observation = scenario.observation(state, problem)
-        allocation = scenario.decode(torch.empty(4, scenario.action_size, device="meta"), problem)
-        allocation = scenario.check_allocation(allocation, problem)
-        truth = scenario.truth(state)
-        outcome = scenario.outcome(state, allocation, truth)
-        state = scenario.transition(state, allocation, scenario.draw(source, state), truth)
+    for slot in range(6):
+        with ExitStack() as watched:
+            if slot:  # constants are sent in the first one
+                watched.enter_context(NoCopies())
+                watched.enter_context(NoLists())
+            problem = scenario.problem(state)
+            observation = scenario.observation(state, problem)
+            allocation = scenario.decode(torch.empty(4, scenario.action_size, device="meta"), problem)
+            allocation = scenario.check_allocation(allocation, problem)
+            truth = scenario.truth(state)
+            outcome = scenario.outcome(state, allocation, truth)
+            state = scenario.transition(state, allocation, scenario.draw(source, state), truth)
     assert outcome.utility.device.type == "meta"
+    env = env_on_meta(scenario, monkeypatch)
+    env.reset(seed=0)
+    with NoCopies(), NoLists():
+        for _ in range(6):
+            observation, reward, *_ = env.step(torch.empty(4, scenario.action_size, device="meta"))
+    assert reward.device.type == "meta"
     assert all(value.device.type == "meta" for value in parts(observation).values())

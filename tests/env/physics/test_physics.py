@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support import reference
 
-from jcas_env.physics.arrays import steering_derivative, steering_vector
+from jcas_env.physics.arrays import _phasors, _summed, steering_correlation, steering_derivative, steering_vector
 from jcas_env.physics.channel import multipath_channel, path_gains
 from jcas_env.physics.geometry import array_axes, cell_centres, hexagon_point, in_hexagon, link_geometry
 from jcas_env.physics.information.angle import angle_information
@@ -59,6 +59,19 @@ class TestSteering:
         np.testing.assert_allclose(derivative, slope, atol=1e-8)
         np.testing.assert_allclose(np.sum(a.conj() * derivative, axis=-1), 0.0, atol=1e-14)
         np.testing.assert_allclose(np.linalg.norm(derivative, axis=-1) ** 2, pi**2 * (antennas**2 - 1) / 12)
+
+    @pytest.mark.parametrize("antennas", [1, 2, 3, 4, 7, 20, 33])
+    def test_what_a_device_sums_element_by_element_is_the_same(self, backend, antennas):
+        u = np.array([-1.0, -0.37, 0.0, 1e-3, 0.62, 0.999])
+        there = backend.asarray(u)
+        np.testing.assert_allclose(
+            backend.numpy(_phasors(there[:, None], antennas)),
+            steering_vector(u, antennas=antennas),
+            atol=2e-15 * antennas,
+        )
+        sums, closed = _summed(there, antennas, 2), steering_correlation(u, antennas=antennas, derivatives=2)
+        for order, (value, expected) in enumerate(zip(sums, closed, strict=True)):
+            np.testing.assert_allclose(backend.numpy(value), expected, rtol=1e-9, atol=1e-11 * antennas**order)
 
     def test_keeps_single_precision(self):
         assert steering_vector(np.float32([0.2]), antennas=4).dtype == np.complex64

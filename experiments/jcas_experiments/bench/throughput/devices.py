@@ -10,11 +10,19 @@ DEVICES = ("cpu", "cuda")
 
 
 def require_device(device: str) -> None:
-    """Raise ``ValueError`` for a device on which nothing can be measured: there is none, or environments take none."""
+    """Raise ``ValueError`` for a device on which nothing can be measured, since there is none."""
     require(device in DEVICES, f"`--device` must be {' or '.join(DEVICES)}, got {device!r}")
     if device != "cpu":
         require(sees_cuda(), f"`--device {device}`: PyTorch sees no such device here")
-        raise ValueError(f"`--device {device}`: the environments are arrays of NumPy, on the CPU alone")
+
+
+def device_name(device: str) -> str:
+    """What a device is called: ``cpu``, or the card."""
+    if device == "cpu":
+        return device
+    import torch
+
+    return torch.cuda.get_device_name(device)
 
 
 def sees_cuda() -> bool:

@@ -24,7 +24,7 @@ from itertools import combinations
 from math import isqrt, pi
 from typing import NamedTuple
 
-from ....types import Array, array_namespace, device
+from ....types import Array, array_namespace, at_hand, constant, device, surely_all
 from ...arrays import element_positions, steering_correlation, steering_vector
 
 
@@ -213,10 +213,10 @@ def _closed_form(u: Array, antennas: int) -> Array:
     Returns (3 + 4 pairs, links): ``[1, 0, |da|^2, D, D', -D', -D'']``, in which the Gram matrix is looked up.
     """
     xp = array_namespace(u)
-    first, second = (xp.asarray(part, dtype=xp.int64, device=device(u)) for part in _pairs(u.shape[0]))
+    first, second = (xp.astype(constant(part, u), xp.int64, copy=False) for part in _pairs(u.shape[0]))
     delta = xp.take(u, second, axis=0) - xp.take(u, first, axis=0)
     d, slope, bend = steering_correlation(delta, antennas=antennas, derivatives=2)
-    own = xp.asarray([1.0, 0.0, pi**2 / 12.0 * (antennas**2 - 1)], dtype=u.dtype, device=device(u))
+    own = constant((1.0, 0.0, pi**2 / 12.0 * (antennas**2 - 1)), u)
     return xp.concat([xp.broadcast_to(own[:, None], (3, u.shape[-1])), d, slope, -slope, -bend])
 
 
@@ -224,15 +224,15 @@ def _looked_up(values: Array, layout: tuple[int, ...]) -> Array:
     """Square matrices (R, R, links) whose entries stand in ``values`` (values, links) at the places ``layout``."""
     xp = array_namespace(values)
     size = isqrt(len(layout))
-    entries = xp.take(values, xp.asarray(layout, dtype=xp.int64, device=device(values)), axis=0)
+    entries = xp.take(values, constant(layout, values), axis=0)
     return xp.reshape(entries, (size, size, values.shape[-1]))
 
 
 @lru_cache(maxsize=64)
-def _pairs(paths: int) -> tuple[list[int], list[int]]:
+def _pairs(paths: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Pairs i < j of paths: all i, all j."""
     pairs = list(combinations(range(paths), 2))
-    return [i for i, _ in pairs], [j for _, j in pairs]
+    return tuple(i for i, _ in pairs), tuple(j for _, j in pairs)
 
 
 @lru_cache(maxsize=64)
@@ -281,7 +281,7 @@ def jets(aperture: Aperture, data: Array, aod_cos: Array, aoa_cos: Array, active
     s, a = jet_factors(aperture, aod_cos, aoa_cos)
     gram = jet_gram(aperture, aod_cos, aoa_cos, (s, a))
     projection = columns(project_jets(data, s, a), aperture.beams)
-    if not bool(xp.all(active)):
+    if not surely_all(active):
         on = xp.concat([active] * (gram.shape[-1] // active.shape[-1]), axis=-1)[:, None, :, None]
         projection = xp.where(on, projection, xp.zeros_like(projection))
         gram = xp.where(on & xp.matrix_transpose(on), gram, xp.zeros_like(gram))
@@ -327,6 +327,16 @@ def diagonal(values: Array) -> Array:
     xp = array_namespace(values)
     size = values.shape[-1]
     return values[..., None] * xp.eye(size, dtype=values.dtype, device=device(values))
+
+
+def solve(matrix: Array, right: Array) -> Array:
+    """Solution of ``matrix x = right``, (..., n, n) and (..., n, k) -> (..., n, k), of any units [-].
+
+    That of the library, which on a device is not asked whether a matrix is singular: the answer waits for it (a
+    solution that is not finite tells). The inverse of spec estimation 2.6.
+    """
+    xp = array_namespace(matrix)
+    return xp.linalg.solve(matrix, right) if at_hand(matrix) else xp.linalg.solve_ex(matrix, right)[0]
 
 
 def path_power(gains: Array, snapshots: int) -> Array:

@@ -19,9 +19,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ....tree import tree_map
-from ....types import Array, array_namespace, device
+from ....types import Array, array_namespace, at_hand, device, surely_all
 from ..pilots import Pilots
-from .atoms import Jets, diagonal, jets, over_groups, path_power, projected_curvature
+from .atoms import Jets, diagonal, jets, over_groups, path_power, projected_curvature, solve
 
 START_DAMPING = 1e-3
 """mu of a fresh link; a larger one means that the last step was rejected."""
@@ -71,7 +71,7 @@ def refit(pilots: Pilots, aod_cos: Array, aoa_cos: Array, known: Jets, ridge: Ar
     matched, cross = known.projection[..., :paths, :], known.gram[..., :paths, paths:]
     k = known.gram[..., :paths, :paths] + diagonal(xp.astype(ridge, matched.dtype, copy=False))[:, None]
     # All three of gains, pulled derivatives and spread are wanted: one small inverse serves them.
-    inverse = xp.linalg.inv(k)
+    inverse = xp.linalg.inv(k) if at_hand(k) else xp.linalg.inv_ex(k)[0]  # as in `solve`
     gains = inverse @ matched
     return Fit(
         aod_cos=aod_cos,
@@ -122,7 +122,7 @@ def newton_step(state: Fit, damping: Array) -> Array:
     scale = xp.linalg.diagonal(q)
     flat = xp.astype(scale <= 0.0, scale.dtype)
     lift = damping[:, None] * scale + 1e-9 * xp.max(scale, axis=-1, keepdims=True) + flat
-    return xp.linalg.solve(q + diagonal(lift), slope(state)[..., None])[..., 0]
+    return solve(q + diagonal(lift), slope(state)[..., None])[..., 0]
 
 
 def clipped(pilots: Pilots, step: Array, paths: int) -> Array:
@@ -165,7 +165,7 @@ def damped_step(pilots: Pilots, state: Fit, damping: Array, active: Array) -> tu
 def choose(condition: Array, yes: Fit, no: Fit) -> Fit:
     """Link by link one of two fits, by a condition (links,) bool; units [-] of :class:`Fit` (spec estimation 2.6)."""
     xp = array_namespace(condition)
-    if bool(xp.all(condition)):
+    if surely_all(condition):
         return yes
 
     def pick(a: Array, b: Array) -> Array:

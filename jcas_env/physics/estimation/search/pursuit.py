@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ....types import Array, array_namespace, device
 from ..pilots import Pilots
-from .atoms import columns, correlation, diagonal, factors, project
+from .atoms import columns, correlation, diagonal, factors, project, solve
 from .coarse import Grid, angles_at, residual_image, strongest
 from .newton import START_DAMPING, Fit, damped_step, fit, ridge_floor
 
@@ -30,7 +30,7 @@ def matching_pursuit(pilots: Pilots, grid: Grid, paths: int) -> tuple[Array, Arr
         s, a = factors(pilots.aperture, aod, aoa)
         gram = correlation(pilots.aperture, (aod, aoa), (aod, aoa))
         matched = columns(project(pilots.data, s, a), pilots.beams)
-        gains = xp.linalg.solve(gram + ridge * diagonal(xp.ones_like(gram[0, 0, 0])), matched)
+        gains = solve(gram + ridge * diagonal(xp.ones_like(gram[0, 0, 0])), matched)
         if pick + 1 < paths:
             image = residual_image(grid, s, a, gains)
     return aod, aoa, gains

@@ -20,7 +20,7 @@ from math import pi
 from typing import NamedTuple
 
 from ....batching import reassemble, retire
-from ....types import Array, array_namespace, device
+from ....types import Array, array_namespace, device, surely_all
 from ...arrays import element_positions, steering_vector
 from ...combining.small_matrices import lower_factor, product, solve_lower, solve_upper
 from ..pilots import Pilots
@@ -115,7 +115,7 @@ def view(pilots: Pilots, aod_cos: Array, aoa_cos: Array, active: Array) -> View:
         both = xp.reshape(q, (links, 2, paths, pilots.snapshots, rx)) @ a
         seen = xp.concat([both[:, 0, ..., 0], both[:, 1, ..., 0], both[:, 0, ..., 1]], axis=1)
     gram = jet_gram_last(pilots.aperture, aod_cos.T, aoa_cos.T)
-    if not bool(xp.all(active)):
+    if not surely_all(active):
         on = xp.concat([active] * (seen.shape[1] // paths), axis=-1)
         seen = xp.where(on[..., None], seen, xp.zeros_like(seen))
         gram = xp.where(on.T[:, None] & on.T[None], gram, xp.zeros_like(gram))

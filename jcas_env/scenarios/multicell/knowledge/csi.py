@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ....batching import gather, indices, rows, scatter
 from ....physics.beamforming import (
     beams,
     channel_correlation,
@@ -13,6 +14,7 @@ from ....physics.beamforming import (
     normalise,
     serving_link,
 )
+from ....physics.channel import PathChannel
 from ....physics.combining.paths import gev_combiner_of_paths
 from ....physics.combining.small_matrices import SIZE
 from ....physics.estimation import Estimate
@@ -40,11 +42,13 @@ def departure(config: MultiCellConfig, estimate: Estimate, cell: Array) -> Array
     if config.estimator == "perfect" or bool(xp.all(reported)):
         return strongest
     own = serving_link(estimate.channel, cell, config.crowd)
+    silent = ~xp.reshape(reported, (-1,))
+    own = gather(rows(own, reported.shape), indices(silent))
     # The search expects channels at unit large-scale gain; a channel of zeros stays as it is.
     scale = xp.sqrt(xp.mean(xp.abs(own) ** 2, axis=(-2, -1), keepdims=True))
     unit = own / xp.where(scale > 0, scale, xp.ones_like(scale))
-    pick = omp(unit[..., None, :, :], None, xp.zeros_like(strongest), paths=1, grid=config.grid)
-    return xp.where(reported, strongest, pick.aod_cos[..., 0])
+    pick = omp(unit[:, None, :, :], None, xp.zeros_like(scale[:, 0, 0]), paths=1, grid=config.grid)
+    return xp.reshape(scatter(xp.reshape(strongest, (-1,)), silent, pick.aod_cos[:, 0]), strongest.shape)
 
 
 def knowledge_of(config: MultiCellConfig, links: LinkEstimate, air: Air, cell: Array, threshold: Array) -> Csi:
@@ -116,7 +120,8 @@ def _errors(config: MultiCellConfig, links: LinkEstimate, air: Air, cell: Array)
     error = serving_link(links.error[..., None], cell, config.crowd)[..., 0]
     told = error < known
     expected = xp.where(told, error / xp.where(told, known, 1.0), xp.ones_like(known))
-    return expected, _true_error(own, serving_link(air.channel, cell, config.crowd))
+    paths = PathChannel(*(serving_link(part, cell, config.crowd) for part in air.paths))
+    return expected, _true_error(own, paths.matrix)
 
 
 def _energy(matrix: Array) -> Array:

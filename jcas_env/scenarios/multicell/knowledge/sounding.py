@@ -17,7 +17,7 @@ from ....batching import blocks, joined, rows, unrows
 from ....physics.channel import steered_channels
 from ....physics.estimation.pilots import measure, pilot_beams
 from ....physics.motion import autoregressive_fading
-from ....types import Array, array_namespace
+from ....types import Array, array_namespace, at_hand
 from ..config import MultiCellConfig
 from ..network.motion import link_gains
 from ..state import Air, ChannelNoise
@@ -78,10 +78,12 @@ def frame_gains(config: MultiCellConfig, air: Air, noise: ChannelNoise) -> Array
 def sound_antennas(config: MultiCellConfig, air: Air, noise: ChannelNoise) -> Sounding:
     """Every base station sounds every user with one pilot per antenna, in as many frames as noise was drawn for.
 
-    Lanes are worked on few at a time, so that their channels stay in the cache until the noise is added.
+    Lanes are worked on few at a time, so that their channels stay in the cache until the noise is added; on a device
+    all together.
     """
     lanes = air.path_loss_db.shape[:-2]
-    parts = zip(*(blocks(rows(tree, lanes), prod(lanes), LANES) for tree in (air, noise)), strict=True)
+    size = LANES if at_hand(air.path_loss_db) else prod(lanes)
+    parts = zip(*(blocks(rows(tree, lanes), prod(lanes), size) for tree in (air, noise)), strict=True)
     return unrows(joined([_sounded_antennas(config, *part) for part in parts]), lanes)
 
 
@@ -93,27 +95,29 @@ def _sounded_antennas(config: MultiCellConfig, air: Air, noise: ChannelNoise) ->
 def sound_beams(config: MultiCellConfig, air: Air, noise: ChannelNoise) -> Sounding:
     """One frame of ``pilots`` random constant-modulus beams, for the gains on known angles (spec estimation 8.5)."""
     xp = array_namespace(air.gains)
-    channel = (air.channel / amplitude(air.path_loss_db)[..., None, None])[..., None, :, :]
     pilots = min(config.pilots, config.bs_antennas)
     beams = pilot_beams(xp.argsort(noise.beam_order, axis=-1)[..., :pilots], 2.0 * pi * noise.beam_phase)
     beams = beams[..., None, :, :]
     if config.pilot_reuse:
         beams = xp.broadcast_to(beams[..., :1, :, :, :, :], beams.shape)
-    return _sounded(config, air.path_loss_db, channel, beams, noise.beam_pilots)
+    # Beams meet the few paths of a link, not its matrix of antennas.
+    gains = (air.gains / amplitude(air.path_loss_db)[..., None])[..., None, :]
+    heard = steered_channels(gains, air.arrival, air.departure @ beams[..., 0, :, :])
+    return _sounded(config, air.path_loss_db, heard, beams, noise.beam_pilots)
 
 
 def _sounded(
-    config: MultiCellConfig, path_loss_db: Array, channel: Array, beams: Array | None, pilot_noise: Array
+    config: MultiCellConfig, path_loss_db: Array, heard: Array, beams: Array | None, pilot_noise: Array
 ) -> Sounding:
-    """Data of the links, given their channels at unit scale.
+    """Data of the links, given what they deliver of the pilots without noise, at unit scale.
 
     With ``pilot_reuse`` all stations send the same pilots at once: each user hears their sum and takes it for every
     station's channel (spec estimation 1.11).
     """
-    xp = array_namespace(channel)
+    xp = array_namespace(heard)
     if config.pilot_reuse:
         scale = amplitude(path_loss_db)[..., None, None, None]
-        channel = xp.sum(channel * scale, axis=-5, keepdims=True) / scale
+        heard = xp.sum(heard * scale, axis=-5, keepdims=True) / scale
         pilot_noise = pilot_noise[..., :1, :, :, :, :]  # one signal at each user, whichever station it stands for
     noise_power = pilot_noise_power(config, path_loss_db)
-    return Sounding(measure(channel, beams, noise_power, pilot_noise), beams, noise_power)
+    return Sounding(measure(heard, None, noise_power, pilot_noise), beams, noise_power)
