@@ -1,0 +1,201 @@
+"""Compiled loops against the formulas that they stand for, which are the oracle, over random and extreme inputs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from jcas_env.compiled import beams as beam_loops
+from jcas_env.compiled import combiners, dispatch
+from jcas_env.compiled.waves import constants, cosine, sine, table
+from jcas_env.physics.arrays import steering_vector
+from jcas_env.physics.beamforming import normalise, passed
+from jcas_env.physics.channel import PathChannel, behind
+from jcas_env.physics.combining.paths import gev_combiner_of_paths
+from jcas_env.physics.grouping import matched_groups
+
+TOLERANCE = {"float64": 1e-9, "float32": 2e-3}
+"""Relative; in single precision the formulas themselves are no better where interference is strong."""
+
+POWER = {"power": 10.0, "noise_power": 2e-13}
+
+
+def paths(rng, *, lanes=(3,), cells=3, crowd=4, rays=3, rx=4, tx=20, dtype="float64", loss=1e-5):
+    shape = (*lanes, cells, cells * crowd, rays)
+    gains = loss * (rng.standard_normal(shape) + 1j * rng.standard_normal(shape))
+    aod, aoa = rng.uniform(-1, 1, (2, *shape))
+    arrival, departure = steering_vector(aoa, antennas=rx), steering_vector(-aod, antennas=tx)
+    channel = PathChannel(gains, aod, arrival, departure)
+    kinds = {"f": dtype, "c": {"float64": "complex128", "float32": "complex64"}[dtype]}
+    return PathChannel(*(part.astype(kinds[part.dtype.kind]) for part in channel))
+
+
+SHAPES = {
+    "default": {},
+    "no lanes": {"lanes": ()},
+    "two axes of lanes": {"lanes": (2, 2)},
+    "one cell": {"cells": 1},
+    "one antenna": {"rx": 1},
+    "three antennas": {"rx": 3, "tx": 7},
+    "one path": {"rays": 1},
+    "many users": {"crowd": 13},
+    "few beams": {"tx": 2, "crowd": 1},
+    "loud": {"loss": 1e3},
+    "faint": {"loss": 1e-12},
+}
+
+
+def close(got, wanted, dtype):
+    assert got.dtype == wanted.dtype
+    scale = np.max(np.abs(wanted), axis=-1, keepdims=True, initial=0.0)
+    np.testing.assert_array_less(np.abs(got - wanted), TOLERANCE[dtype] * scale + np.finfo(dtype).smallest_normal)
+
+
+def agree(formula, loop, arrays, numbers, dtype):
+    """What the loop computes is what the formula computes, and it did serve."""
+    wanted = formula.__wrapped__(*arrays, **numbers)
+    found = loop(*arrays, **numbers)
+    assert found is not NotImplemented
+    for one, other in zip(*((part if isinstance(part, tuple) else (part,)) for part in (found, wanted)), strict=True):
+        close(one, other, dtype)
+    return found
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=list(SHAPES))
+class TestAgainstFormulas:
+    def test_combiners(self, rng, shape, dtype):
+        channel = paths(rng, **shape, dtype=dtype)
+        numbers = {"crowd": shape.get("crowd", 4), **POWER}
+        found = normalise(combiners.gev_combiner_of_paths(channel, **numbers))
+        if dtype == "float64":
+            close(found, normalise(gev_combiner_of_paths.__wrapped__(channel, **numbers)), dtype)
+        # The quotient that a combiner maximises, in double precision: flat at its top, whatever the precision.
+        double = PathChannel(*(part.astype(part.dtype.char.upper() if part.dtype.kind == "c" else float) for part in channel))
+        double = PathChannel(*(part.astype(complex if part.dtype.kind == "c" else float) for part in channel))
+        best = normalise(gev_combiner_of_paths.__wrapped__(double, **numbers))
+        assert np.all(quotient(double, found, **numbers) > (1 - TOLERANCE[dtype]) * quotient(double, best, **numbers))
+
+    def test_channels_behind_combiners(self, rng, shape, dtype):
+        channel = paths(rng, **shape, dtype=dtype)
+        w = normalise(channel.arrival[..., 0, :, 0, :] + 0.3j)
+        agree(behind, beam_loops.behind, (channel, w.astype(channel.gains.dtype)), {}, dtype)
+
+    def test_gains_and_groups(self, rng, shape, dtype):
+        channel, crowd = paths(rng, **shape, dtype=dtype), shape.get("crowd", 4)
+        cells, users = channel.gains.shape[-3:-1]
+        cell = np.broadcast_to(np.repeat(np.arange(cells), crowd), (*shape.get("lanes", (3,)), users))
+        effective = behind.__wrapped__(channel, channel.arrival[..., 0, :, 0, :])
+        threshold = np.full(users, 0.3, dtype=dtype)
+        arrays = (effective, cell, threshold)
+        wanted = matched_groups.__wrapped__(*arrays, crowd=crowd)
+        correlation, group, beam = beam_loops.matched_groups(*arrays, crowd=crowd)
+        close(correlation, wanted[0], dtype)
+        np.testing.assert_array_equal(group, wanted[1])
+        close(beam, wanted[2], dtype)
+        agree(passed, beam_loops.passed, (effective, beam, cell), {"crowd": crowd}, dtype)
+
+
+def quotient(channel, w, *, crowd, power, noise_power):
+    """Signal of the serving cell over noise and isotropic interference, by matrices."""
+    energy = np.sum(np.abs(np.conj(w)[..., None, :, None, :] @ channel.matrix) ** 2, axis=(-2, -1))
+    cells, users = energy.shape[-2:]
+    own = np.arange(cells)[:, None] == np.arange(users) // crowd
+    others = np.sum(np.where(own, 0.0, energy), axis=-2)
+    tx = channel.departure.shape[-1]
+    return np.sum(np.where(own, energy, 0.0), axis=-2) / (power / tx * others / noise_power + 1.0)
+
+
+class TestExtremes:
+    def test_zero_links_and_numbers_that_are_none(self, rng):
+        channel = paths(rng)
+        gains = channel.gains.copy()
+        gains[0, 0, 1], gains[1, :, 2], gains[2, 1, 5, 0] = 0.0, 0.0, np.nan
+        channel = channel._replace(gains=gains)
+        found = combiners.gev_combiner_of_paths(channel, crowd=4, **POWER)
+        wanted = gev_combiner_of_paths.__wrapped__(channel, crowd=4, **POWER)
+        np.testing.assert_array_equal(np.isnan(found), np.isnan(wanted))
+        assert np.isnan(found[2, 5]).all()
+        alive = np.ones(found.shape[:-1], dtype=bool)
+        alive[0, 1] = alive[1, 2] = alive[2, 5] = False
+        np.testing.assert_allclose(found[alive], wanted[alive], rtol=1e-9)
+        effective = behind.__wrapped__(channel, normalise(np.where(np.isfinite(found), found, 0.0)))
+        agree(passed, beam_loops.passed, (effective[:2], found[:2] @ np.ones((4, 20)), np.arange(12) // 4), {"crowd": 4}, "float64")
+        cell, threshold = np.broadcast_to(np.arange(12) // 4, (2, 12)), np.full(12, 0.2)
+        agree(matched_groups, beam_loops.matched_groups, (effective[:2], cell, threshold), {"crowd": 4}, "float64")
+
+    def test_almost_equal_eigenvalues_go_to_the_library(self, rng):
+        """Two paths of equal gain in orthogonal directions, the second weaker by one part in 1e3 to 1e5."""
+        channel = paths(rng, rays=2, cells=1, lanes=(3,))
+        arrival = np.broadcast_to(steering_vector(np.array([0.0, 0.5]), antennas=4), channel.arrival.shape)
+        aod = np.broadcast_to(np.array([0.0, 0.1]), channel.aod_cos.shape)
+        ratio = 1.0 - 10.0 ** -np.arange(3.0, 6.0)[:, None, None]
+        gains = 1e-5 * np.stack([np.ones((3, 1, 4)), ratio + np.zeros((3, 1, 4))], axis=-1).astype(complex)
+        channel = PathChannel(gains, aod, arrival, steering_vector(-aod, antennas=20))
+        found, wanted = (f(channel, crowd=4, **POWER) for f in (combiners.gev_combiner_of_paths, gev_combiner_of_paths.__wrapped__))
+        np.testing.assert_allclose(found, wanted, atol=1e-9)
+
+    def test_a_lane_computes_what_it_computes_alone(self, rng):
+        channel = paths(rng, lanes=(4,), crowd=5)
+        whole = combiners.gev_combiner_of_paths(channel, crowd=5, **POWER)
+        for lane in range(4):
+            alone = combiners.gev_combiner_of_paths(PathChannel(*(part[lane] for part in channel)), crowd=5, **POWER)
+            np.testing.assert_array_equal(whole[lane], alone)
+
+    @pytest.mark.parametrize("dtype", [np.float64, np.float32])
+    def test_sine_and_cosine(self, dtype):
+        import numba
+
+        @numba.njit
+        def both(x, k, s, c):
+            for n in range(x.size):
+                s[n], c[n] = sine(x[n], constants(k)), cosine(x[n], constants(k))
+
+        x = np.concatenate([np.linspace(-70, 70, 10_001), np.pi / 2 * np.arange(-20, 21), [1e-300, 0.0]]).astype(dtype)
+        s, c = np.empty_like(x), np.empty_like(x)
+        both(x, table(np.dtype(dtype)), s, c)
+        exact, unit = x.astype(np.longdouble), np.finfo(dtype).eps
+        assert np.max(np.abs(s - np.sin(exact))) < unit
+        assert np.max(np.abs(c - np.cos(exact))) < unit
+
+
+class TestChoice:
+    def test_other_libraries_and_a_switch_get_the_formula(self, backend, rng, monkeypatch):
+        calls = []
+        monkeypatch.setattr(beam_loops, "_behind", lambda *arrays: calls.append(arrays))
+        channel = paths(rng)
+        there = PathChannel(*(backend.asarray(part) for part in channel))
+        with dispatch.switched(on=False):
+            assert not dispatch.is_on()
+            behind(there, there.arrival[..., 0, :, 0, :])
+        assert not calls
+        assert dispatch.is_on()
+        if backend.name in ("strict", "torch"):
+            behind(there, there.arrival[..., 0, :, 0, :])
+            assert not calls
+
+    def test_numba_is_imported_when_a_slot_needs_it(self):
+        code = "import sys, jcas_env; assert 'numba' not in sys.modules"
+        subprocess.run([sys.executable, "-c", code], check=True, env=os.environ)
+
+    @pytest.mark.parametrize("given, expected", [("0", False), ("1", True)])
+    def test_the_environment_variable(self, given, expected):
+        code = f"from jcas_env.compiled.dispatch import is_on; assert is_on() is {expected}"
+        subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "JCAS_COMPILED": given})
+
+    def test_a_compilation_is_told_of_and_a_cached_one_is_not(self, tmp_path):
+        code = (
+            "import numpy as np\nfrom jcas_env.compiled.beams import passed\n"
+            "passed(np.ones((1, 2, 3), complex), np.ones((2, 3), complex), np.zeros(2, int), crowd=2)"
+        )
+        environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+        told = [
+            subprocess.run([sys.executable, "-c", code], check=True, env=environment, capture_output=True, text=True).stderr
+            for _ in range(2)
+        ]
+        assert "compiling" in told[0]
+        assert told[1] == ""
