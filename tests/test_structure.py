@@ -26,7 +26,19 @@ MAY_IMPORT = {
     "jcas_agents": {"jcas_env"},
     "jcas_experiments": {"jcas_env", "jcas_baselines", "jcas_agents"},
 }
-LAYERS = ["units", "types", "tree", "randomness", "checks", "batching", "compiled", "physics", "scenarios", "envs", "render"]
+LAYERS = [
+    "units",
+    "types",
+    "tree",
+    "randomness",
+    "checks",
+    "batching",
+    "compiled",
+    "physics",
+    "scenarios",
+    "envs",
+    "render",
+]
 """Inside jcas_env, from the ground up; render stands beside the adapters, which import it lazily."""
 
 SCENARIO_FOLDERS = [f"jcas_baselines.{name}" for name in ("multicell", "mesh", "massive_mimo")]

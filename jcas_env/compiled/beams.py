@@ -15,7 +15,7 @@ from .dispatch import Loop, in_order, one_precision
 from .waves import helper
 
 
-def behind(channel: Any, combiner: np.ndarray, /) -> Any:
+def behind_loop(channel: Any, combiner: np.ndarray, /) -> Any:
     """:func:`jcas_env.physics.channel.behind`."""
     gains, _, arrival, departure = channel
     if gains.size == 0 or not one_precision(gains, arrival, departure, combiner):
@@ -37,7 +37,7 @@ def behind(channel: Any, combiner: np.ndarray, /) -> Any:
     return effective
 
 
-def passed(effective: np.ndarray, beam: np.ndarray, cell: np.ndarray, /, *, crowd: int | None) -> Any:  # noqa: ARG001
+def passed_loop(effective: np.ndarray, beam: np.ndarray, cell: np.ndarray, /, *, crowd: int | None) -> Any:  # noqa: ARG001
     """:func:`jcas_env.physics.beamforming.passed`."""
     *batch, cells, users, tx = effective.shape
     if crowd is None or effective.size == 0 or beam.shape != (*batch, users, tx) or not one_precision(effective, beam):
@@ -55,8 +55,13 @@ def passed(effective: np.ndarray, beam: np.ndarray, cell: np.ndarray, /, *, crow
     return gain, leak
 
 
-def matched_groups(  # the order of users says what ``cell`` does
-    effective: np.ndarray, cell: np.ndarray, threshold: np.ndarray, /, *, crowd: int | None  # noqa: ARG001
+def matched_groups_loop(  # the order of users says what ``cell`` does
+    effective: np.ndarray,
+    cell: np.ndarray,  # noqa: ARG001
+    threshold: np.ndarray,
+    /,
+    *,
+    crowd: int | None,
 ) -> Any:
     """:func:`jcas_env.physics.grouping.matched_groups`."""
     *batch, cells, users, tx = effective.shape
@@ -106,7 +111,8 @@ def channels_behind(gains, arrival, departure, combiner, effective):  # type: ig
 def _products(one, two, real, imag, out):  # type: ignore[no-untyped-def]
     """Squared moduli of the products of a row with the conjugates of columns side by side.
 
-    ``one`` (antennas,) complex, ``two`` (2, antennas, columns); ``real``, ``imag`` (columns,) scratch; ``out`` (columns,).
+    ``one`` (antennas,) complex, ``two`` (2, antennas, columns); ``out`` (columns,); ``real`` and
+    ``imag`` (columns,) are scratch.
     """
     columns = real.size
     for k in range(columns):
@@ -161,30 +167,30 @@ def _first_fit(correlation, threshold, crowd, start, group):  # type: ignore[no-
         group[user] = label
 
 
+@helper
+def _match(h, f, one, user, turned):  # type: ignore[no-untyped-def]
+    """Scale a channel to unit norm: into ``turned`` (2, antennas, users), and as a beam, where zero becomes e_1."""
+    energy = h[0].real * h[0].real + h[0].imag * h[0].imag
+    for m in range(1, h.size):
+        energy += h[m].real * h[m].real + h[m].imag * h[m].imag
+    norm = sqrt(energy)
+    for m in range(h.size):
+        f[m] = complex(h[m].real / norm, h[m].imag / norm) if norm > 0 else 0
+        turned[0, m, user] = f[m].real
+        turned[1, m, user] = f[m].imag
+    if not norm > 0:
+        f[0] = one
+
+
 def matched_beams(effective, threshold, crowd, one, correlation, group, beam):  # type: ignore[no-untyped-def]
     """Matched beams, their correlation, and groups by first fit."""
-    lanes, cells, users, tx = effective.shape
+    lanes, _, users, tx = effective.shape
     turned = np.empty((2, tx, users), threshold.dtype)
     real, imag = np.empty(users, threshold.dtype), np.empty(users, threshold.dtype)
     unit = np.empty(tx, beam.dtype)
-    dead = np.empty(users, np.bool_)
     for lane in range(lanes):
         for user in range(users):
-            h, f = effective[lane, user // crowd, user], beam[lane, user]
-            energy = h[0].real * h[0].real + h[0].imag * h[0].imag
-            for m in range(1, tx):
-                energy += h[m].real * h[m].real + h[m].imag * h[m].imag
-            norm = sqrt(energy)
-            dead[user] = not norm > 0
-            for m in range(tx):
-                f[m] = complex(h[m].real / norm, h[m].imag / norm)
-            if dead[user]:
-                f[:] = 0
-            for m in range(tx):
-                turned[0, m, user] = f[m].real
-                turned[1, m, user] = f[m].imag
-            if dead[user]:
-                f[0] = one
+            _match(effective[lane, user // crowd, user], beam[lane, user], one, user, turned)
         for user in range(users):
             for m in range(tx):
                 unit[m] = complex(turned[0, m, user], turned[1, m, user])

@@ -2,7 +2,7 @@
 
 A formula in ``physics`` or ``scenarios`` is written once, for every array library. A few have a second form here: loops
 that numba compiles, which keep a user's few numbers in the cache and start once in place of a hundred times. They are
-used where numba is installed (the extra ``fast``), the arrays are NumPy's in one precision, and nothing says otherwise::
+used where numba is installed (the extra ``fast``), arrays are NumPy's in one precision, and nothing says otherwise::
 
     JCAS_COMPILED=0 python ...                  # never
     with jcas_env.compiled.dispatch.switched(on=False): ...
@@ -21,9 +21,11 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, wraps
+from hashlib import sha256
 from importlib import import_module
 from importlib.util import find_spec
 from os import environ
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -55,7 +57,7 @@ def switched(*, on: bool) -> Iterator[None]:
 
 
 def compiled(place: str) -> Callable[[Function], Function]:
-    """Replace a formula by the loop of the same name in ``jcas_env.compiled.<place>``, where that serves.
+    """Replace a formula ``name`` by ``name_loop`` of ``jcas_env.compiled.<place>``, where that serves.
 
     All that is given by position must be NumPy arrays, or NamedTuples that begin with one; the loop takes the same
     arguments, and returns ``NotImplemented`` for what it does not serve. ``formula.__wrapped__`` is the formula.
@@ -69,7 +71,7 @@ def compiled(place: str) -> Callable[[Function], Function]:
             if not (_state["on"] and _installed()) or not all(_of_numpy(value) for value in arrays):
                 return formula(*arrays, **numbers)
             if not loops:
-                loops.append(getattr(import_module(f"{__package__}.{place}"), formula.__name__))
+                loops.append(getattr(import_module(f"{__package__}.{place}"), f"{formula.__name__}_loop"))
             result = loops[0](*arrays, **numbers)
             return formula(*arrays, **numbers) if result is NotImplemented else result
 
@@ -100,7 +102,9 @@ class Loop:
 
     def __call__(self, *values: Any) -> None:
         """Run in the precision of the first real or complex array; arrays in C order."""
-        precision = next(value.real.dtype for value in values if isinstance(value, np.ndarray) and value.dtype.kind in "fc")
+        precision = next(
+            value.real.dtype for value in values if isinstance(value, np.ndarray) and value.dtype.kind in "fc"
+        )
         run = self._ready.get(precision)
         if run is None:
             run = self._ready[precision] = self._compile(precision)
@@ -120,6 +124,8 @@ class Loop:
             one = getattr(numba, types[kind[0].lower()])
             return one if len(kind) == 1 else numba.types.Array(one, int(kind[1]), "C", readonly=kind[0].islower())
 
+        # Numba names what it keeps by the function and its file alone, and a loop has helpers in others.
+        self.function.__qualname__ = f"{self.function.__name__}_{_edition()}"
         signature = tuple(stated(kind) for kind in self.arguments)
         with event.install_listener("numba:compile", _announcer()(self.function.__name__)):
             try:
@@ -128,6 +134,13 @@ class Loop:
                 if "no locator" not in str(error):
                     raise
                 return numba.njit(signature, error_model="numpy")(self.function)  # nowhere to keep it
+
+
+@cache
+def _edition() -> str:
+    """What the loops are: changes with any of the files of this folder."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
 
 
 @cache

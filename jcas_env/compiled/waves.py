@@ -47,7 +47,7 @@ def half_turns(x, k):  # type: ignore[no-untyped-def]
 
 @helper
 def small_sine(x, k):  # type: ignore[no-untyped-def]
-    """sin x for |x| up to pi/2."""
+    """Sine of x for |x| up to pi/2."""
     z = x * x
     tail = k[11] + z * (k[12] + z * (k[13] + z * k[14]))
     tail = k[7] + z * (k[8] + z * (k[9] + z * (k[10] + z * tail)))
@@ -56,14 +56,14 @@ def small_sine(x, k):  # type: ignore[no-untyped-def]
 
 @helper
 def sine(x, k):  # type: ignore[no-untyped-def]
-    """sin x for x of a few turns."""
+    """Sine of x for x of a few turns."""
     rest, sign = half_turns(x, k)
     return sign * small_sine(rest, k)
 
 
 @helper
 def cosine(x, k):  # type: ignore[no-untyped-def]
-    """cos x for x of a few turns."""
+    """Cosine of x for x of a few turns."""
     turns = np.rint(x * k[4] + k[1])
     # x = (turns - 1/2) pi + rest, so that cos x = (-1)^turns sin(rest).
     middle = turns - k[1]

@@ -12,6 +12,7 @@ import pytest
 from jcas_env.compiled import beams as beam_loops
 from jcas_env.compiled import combiners, dispatch
 from jcas_env.compiled.waves import constants, cosine, sine, table
+from jcas_env.envs import JCASEnv, JCASVectorEnv
 from jcas_env.physics.arrays import steering_vector
 from jcas_env.physics.beamforming import normalise, passed
 from jcas_env.physics.channel import PathChannel, behind
@@ -52,7 +53,7 @@ SHAPES = {
 def close(got, wanted, dtype):
     assert got.dtype == wanted.dtype
     scale = np.max(np.abs(wanted), axis=-1, keepdims=True, initial=0.0)
-    np.testing.assert_array_less(np.abs(got - wanted), TOLERANCE[dtype] * scale + np.finfo(dtype).smallest_normal)
+    assert np.all(np.abs(got - wanted) <= TOLERANCE[dtype] * scale)
 
 
 def agree(formula, loop, arrays, numbers, dtype):
@@ -71,11 +72,10 @@ class TestAgainstFormulas:
     def test_combiners(self, rng, shape, dtype):
         channel = paths(rng, **shape, dtype=dtype)
         numbers = {"crowd": shape.get("crowd", 4), **POWER}
-        found = normalise(combiners.gev_combiner_of_paths(channel, **numbers))
+        found = normalise(combiners.gev_combiner_of_paths_loop(channel, **numbers))
         if dtype == "float64":
             close(found, normalise(gev_combiner_of_paths.__wrapped__(channel, **numbers)), dtype)
         # The quotient that a combiner maximises, in double precision: flat at its top, whatever the precision.
-        double = PathChannel(*(part.astype(part.dtype.char.upper() if part.dtype.kind == "c" else float) for part in channel))
         double = PathChannel(*(part.astype(complex if part.dtype.kind == "c" else float) for part in channel))
         best = normalise(gev_combiner_of_paths.__wrapped__(double, **numbers))
         assert np.all(quotient(double, found, **numbers) > (1 - TOLERANCE[dtype]) * quotient(double, best, **numbers))
@@ -83,21 +83,21 @@ class TestAgainstFormulas:
     def test_channels_behind_combiners(self, rng, shape, dtype):
         channel = paths(rng, **shape, dtype=dtype)
         w = normalise(channel.arrival[..., 0, :, 0, :] + 0.3j)
-        agree(behind, beam_loops.behind, (channel, w.astype(channel.gains.dtype)), {}, dtype)
+        agree(behind, beam_loops.behind_loop, (channel, w.astype(channel.gains.dtype)), {}, dtype)
 
     def test_gains_and_groups(self, rng, shape, dtype):
         channel, crowd = paths(rng, **shape, dtype=dtype), shape.get("crowd", 4)
         cells, users = channel.gains.shape[-3:-1]
         cell = np.broadcast_to(np.repeat(np.arange(cells), crowd), (*shape.get("lanes", (3,)), users))
         effective = behind.__wrapped__(channel, channel.arrival[..., 0, :, 0, :])
-        threshold = np.full(users, 0.3, dtype=dtype)
+        threshold = np.full(cell.shape, 0.3, dtype=dtype)
         arrays = (effective, cell, threshold)
         wanted = matched_groups.__wrapped__(*arrays, crowd=crowd)
-        correlation, group, beam = beam_loops.matched_groups(*arrays, crowd=crowd)
+        correlation, group, beam = beam_loops.matched_groups_loop(*arrays, crowd=crowd)
         close(correlation, wanted[0], dtype)
         np.testing.assert_array_equal(group, wanted[1])
         close(beam, wanted[2], dtype)
-        agree(passed, beam_loops.passed, (effective, beam, cell), {"crowd": crowd}, dtype)
+        agree(passed, beam_loops.passed_loop, (effective, beam, cell), {"crowd": crowd}, dtype)
 
 
 def quotient(channel, w, *, crowd, power, noise_power):
@@ -116,7 +116,7 @@ class TestExtremes:
         gains = channel.gains.copy()
         gains[0, 0, 1], gains[1, :, 2], gains[2, 1, 5, 0] = 0.0, 0.0, np.nan
         channel = channel._replace(gains=gains)
-        found = combiners.gev_combiner_of_paths(channel, crowd=4, **POWER)
+        found = combiners.gev_combiner_of_paths_loop(channel, crowd=4, **POWER)
         wanted = gev_combiner_of_paths.__wrapped__(channel, crowd=4, **POWER)
         np.testing.assert_array_equal(np.isnan(found), np.isnan(wanted))
         assert np.isnan(found[2, 5]).all()
@@ -124,9 +124,10 @@ class TestExtremes:
         alive[0, 1] = alive[1, 2] = alive[2, 5] = False
         np.testing.assert_allclose(found[alive], wanted[alive], rtol=1e-9)
         effective = behind.__wrapped__(channel, normalise(np.where(np.isfinite(found), found, 0.0)))
-        agree(passed, beam_loops.passed, (effective[:2], found[:2] @ np.ones((4, 20)), np.arange(12) // 4), {"crowd": 4}, "float64")
-        cell, threshold = np.broadcast_to(np.arange(12) // 4, (2, 12)), np.full(12, 0.2)
-        agree(matched_groups, beam_loops.matched_groups, (effective[:2], cell, threshold), {"crowd": 4}, "float64")
+        cell, threshold = np.broadcast_to(np.arange(12) // 4, (2, 12)), np.full((2, 12), 0.2)
+        agree(matched_groups, beam_loops.matched_groups_loop, (effective[:2], cell, threshold), {"crowd": 4}, "float64")
+        beam = matched_groups(effective[:2], cell, threshold, crowd=4)[2]
+        agree(passed, beam_loops.passed_loop, (effective[:2], beam, cell), {"crowd": 4}, "float64")
 
     def test_almost_equal_eigenvalues_go_to_the_library(self, rng):
         """Two paths of equal gain in orthogonal directions, the second weaker by one part in 1e3 to 1e5."""
@@ -136,14 +137,19 @@ class TestExtremes:
         ratio = 1.0 - 10.0 ** -np.arange(3.0, 6.0)[:, None, None]
         gains = 1e-5 * np.stack([np.ones((3, 1, 4)), ratio + np.zeros((3, 1, 4))], axis=-1).astype(complex)
         channel = PathChannel(gains, aod, arrival, steering_vector(-aod, antennas=20))
-        found, wanted = (f(channel, crowd=4, **POWER) for f in (combiners.gev_combiner_of_paths, gev_combiner_of_paths.__wrapped__))
+        found, wanted = (
+            f(channel, crowd=4, **POWER)
+            for f in (combiners.gev_combiner_of_paths_loop, gev_combiner_of_paths.__wrapped__)
+        )
         np.testing.assert_allclose(found, wanted, atol=1e-9)
 
     def test_a_lane_computes_what_it_computes_alone(self, rng):
         channel = paths(rng, lanes=(4,), crowd=5)
-        whole = combiners.gev_combiner_of_paths(channel, crowd=5, **POWER)
+        whole = combiners.gev_combiner_of_paths_loop(channel, crowd=5, **POWER)
         for lane in range(4):
-            alone = combiners.gev_combiner_of_paths(PathChannel(*(part[lane] for part in channel)), crowd=5, **POWER)
+            alone = combiners.gev_combiner_of_paths_loop(
+                PathChannel(*(part[lane] for part in channel)), crowd=5, **POWER
+            )
             np.testing.assert_array_equal(whole[lane], alone)
 
     @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -161,6 +167,43 @@ class TestExtremes:
         exact, unit = x.astype(np.longdouble), np.finfo(dtype).eps
         assert np.max(np.abs(s - np.sin(exact))) < unit
         assert np.max(np.abs(c - np.cos(exact))) < unit
+
+
+@pytest.mark.parametrize("estimator", ["perfect", "crb"])
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_a_trajectory_is_the_same_with_and_without_loops(lanes, estimator):
+    """States, rewards and rates of a dozen slots in double precision, to 1e-9 of an array's largest number."""
+    (one, told), (other, quiet) = (trajectory(lanes, estimator, on=on) for on in (True, False))
+    for name, value in told.items():
+        np.testing.assert_allclose(value, quiet[name], rtol=1e-9, err_msg=name)
+    for leaf, same in zip(leaves(one), leaves(other), strict=True):
+        assert leaf.dtype == same.dtype
+        np.testing.assert_allclose(leaf, same, rtol=1e-9, atol=1e-9 * np.max(np.abs(same), initial=0.0))
+
+
+def trajectory(lanes, estimator, *, on):
+    rng = np.random.default_rng(5)
+    with dispatch.switched(on=on):
+        environment = JCASVectorEnv("multicell", num_envs=lanes, estimator=estimator)
+        environment.reset(seed=8)
+        for _ in range(12):
+            action = rng.uniform(-1, 1, (lanes, environment.single_action_space.shape[0]))
+            _, reward, _, _, info = environment.step(action)
+    names = ("rate", "positioning_rate", "utility", "violation", "nmse")
+    return environment.state, {"reward": reward, **{name: info[name] for name in names}}
+
+
+def leaves(tree):
+    return [leaf for part in tree for leaf in leaves(part)] if isinstance(tree, tuple) else [tree]
+
+
+def test_a_single_environment_is_a_lane():
+    one, lanes = JCASEnv("multicell", estimator="perfect"), JCASVectorEnv("multicell", num_envs=2, estimator="perfect")
+    one.reset(seed=8), lanes.reset(seed=8)
+    action = np.linspace(-1, 1, one.action_space.shape[0])
+    for _ in range(3):
+        reward, rewards = one.step(action)[1], lanes.step(np.stack([action, -action]))[1]
+        assert reward == pytest.approx(rewards[0], rel=1e-12)
 
 
 class TestChoice:
@@ -182,7 +225,7 @@ class TestChoice:
         code = "import sys, jcas_env; assert 'numba' not in sys.modules"
         subprocess.run([sys.executable, "-c", code], check=True, env=os.environ)
 
-    @pytest.mark.parametrize("given, expected", [("0", False), ("1", True)])
+    @pytest.mark.parametrize(("given", "expected"), [("0", False), ("1", True)])
     def test_the_environment_variable(self, given, expected):
         code = f"from jcas_env.compiled.dispatch import is_on; assert is_on() is {expected}"
         subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "JCAS_COMPILED": given})
@@ -194,7 +237,9 @@ class TestChoice:
         )
         environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
         told = [
-            subprocess.run([sys.executable, "-c", code], check=True, env=environment, capture_output=True, text=True).stderr
+            subprocess.run(
+                [sys.executable, "-c", code], check=True, env=environment, capture_output=True, text=True
+            ).stderr
             for _ in range(2)
         ]
         assert "compiling" in told[0]
