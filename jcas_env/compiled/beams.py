@@ -15,8 +15,8 @@ from .dispatch import Loop, in_order, one_precision
 from .waves import helper
 
 
-def behind_loop(channel: Any, combiner: np.ndarray, /) -> Any:
-    """:func:`jcas_env.physics.channel.behind`."""
+def behind_combiner_loop(channel: Any, combiner: np.ndarray, /) -> Any:
+    """:func:`jcas_env.physics.channel.behind_combiner`."""
     gains, _, arrival, departure = channel
     if gains.size == 0 or not one_precision(gains, arrival, departure, combiner):
         return NotImplemented

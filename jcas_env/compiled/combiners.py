@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from .dispatch import Loop, in_order, one_precision
-from .hermitian import LEAST_DISTANCE, LOWER, SIZE, WIDTH, entry_of, strongest
-from .waves import constants, half_turns, helper, sine, small_sine, table
+from .hermitian import LEAST_DISTANCE, LOWER, SIZE, WIDTH, entry_of, strongest_of_block
+from .waves import entries_of, half_turns, helper, sine, small_sine, wave_table
 
 
 def gev_combiner_of_paths_loop(channel: Any, /, *, crowd: int, power: float, noise_power: float) -> Any:
@@ -29,9 +29,8 @@ def gev_combiner_of_paths_loop(channel: Any, /, *, crowd: int, power: float, noi
     sure = np.empty((len(gains), users), dtype=np.bool_)
     left = np.empty((len(gains), users, 2, rx, rx), dtype=gains.dtype)
     scale, tiny = (power / tx) ** 0.5 / noise_power**0.5, np.finfo(gains.dtype).smallest_normal
-    _of_paths(
-        gains, aod_cos, arrival, WIDTH, crowd, tx, scale, 1.0, table(aod_cos.dtype), LEAST_DISTANCE, tiny, w, sure, left
-    )
+    numbers = (scale, 1.0, wave_table(aod_cos.dtype), LEAST_DISTANCE, tiny)
+    _of_paths(gains, aod_cos, arrival, WIDTH, crowd, tx, *numbers, w, sure, left)
     _finish(w, sure, left)
     return w.reshape((*batch, users, rx))
 
@@ -53,7 +52,7 @@ def _finish(w: np.ndarray, sure: np.ndarray, left: np.ndarray) -> None:
 
 @helper
 def _correlation(delta, antennas, odd, k):  # type: ignore[no-untyped-def]
-    """:func:`jcas_env.physics.arrays.steering_correlation` of one difference; ``k`` are the constants of waves."""
+    """:func:`jcas_env.physics.arrays.steering_correlation` of one difference; ``k`` are the entries of its table."""
     x, sign = half_turns((k[2] + k[3]) * k[1] * delta, k)
     value = sine(antennas * x, k) / (antennas * small_sine(x, k))
     value = value if x != 0 else k[0]
@@ -135,7 +134,7 @@ def path_combiners(  # type: ignore[no-untyped-def]
 ):
     """Combiners of links that are sums of paths, and what is left to the library."""
     lanes, cells, users, paths = gains.shape
-    rx, k, kind = arrival.shape[4], constants(table), aod_cos.dtype
+    rx, k, kind = arrival.shape[4], entries_of(table), aod_cos.dtype
     beams, cosines = np.zeros(paths * SIZE * 2 * WIDTH, kind), np.zeros(paths * WIDTH, kind)
     signal, noise = np.zeros(LOWER * 2 * WIDTH, kind), np.zeros(LOWER * 2 * WIDTH, kind)
     mixed, vector = np.zeros_like(beams), np.zeros(SIZE * 2 * WIDTH, kind)
@@ -152,7 +151,7 @@ def path_combiners(  # type: ignore[no-untyped-def]
                 _load(links[0], links[1], links[2], first, width, scale, beams, cosines)
                 _mix(beams, cosines, paths, rx, every, antennas, k, alike, mixed)
                 _add_gram(beams, mixed, paths, rx, every, own, signal, noise)
-            strongest(every, signal, noise, one, least, tiny, vector, known)
+            strongest_of_block(every, signal, noise, one, least, tiny, vector, known)
             _write((first, width), vector, known, signal, noise, w[lane], sure[lane], left[lane])
 
 

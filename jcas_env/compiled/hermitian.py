@@ -172,7 +172,7 @@ def _dominant(lower, trace, one, least, tiny):  # type: ignore[no-untyped-def]
 
 
 @helper
-def strongest(  # type: ignore[no-untyped-def]  # noqa: PLR0915 (written out)
+def strongest_of_block(  # type: ignore[no-untyped-def]  # noqa: PLR0915 (written out)
     every, signal, noise, one, least, tiny, vector, sure
 ):
     """As ``eigenvectors.strongest_over_noise_last``, of a block of users.

@@ -19,7 +19,7 @@ TERMS = 10
 
 
 @cache
-def table(precision: np.dtype) -> np.ndarray:
+def wave_table(precision: np.dtype) -> np.ndarray:
     """1, 1/2, pi in two parts, of which small multiples of the first are exact, and the series of the sine."""
     digits = 24 if precision == np.float64 else 8
     high = round(pi * 2**digits) / 2**digits
@@ -29,7 +29,7 @@ def table(precision: np.dtype) -> np.ndarray:
 
 
 @helper
-def constants(table):  # type: ignore[no-untyped-def]
+def entries_of(table):  # type: ignore[no-untyped-def]
     """The table as a tuple."""
     return (
         table[0], table[1], table[2], table[3], table[4], table[5], table[6], table[7],

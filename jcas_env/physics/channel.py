@@ -31,12 +31,12 @@ class PathChannel(NamedTuple):
         return steered_channels(self.gains[..., None, :], self.arrival, self.departure)[..., 0, :, :]
 
     def behind(self, combiner: Array) -> Array:
-        """Channels behind combiners, (..., cells, users, tx_antennas) complex: :func:`behind` [-]."""
-        return behind(self, combiner)
+        """Channels behind combiners, (..., cells, users, tx_antennas) complex: :func:`behind_combiner` [-]."""
+        return behind_combiner(self, combiner)
 
 
 @compiled("beams")
-def behind(channel: PathChannel, combiner: Array, /) -> Array:
+def behind_combiner(channel: PathChannel, combiner: Array, /) -> Array:
     r"""Channels behind combiners w, :math:`H^H w = \sum_l (g_l\, w^H a_N(w_l))^* a_M(v_l)`.
 
     ``combiner`` (..., users, rx_antennas) for links (..., cells, users) -> (..., cells, users, tx_antennas), as

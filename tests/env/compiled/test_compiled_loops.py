@@ -11,11 +11,11 @@ import pytest
 
 from jcas_env.compiled import beams as beam_loops
 from jcas_env.compiled import combiners, dispatch
-from jcas_env.compiled.waves import constants, cosine, sine, table
+from jcas_env.compiled.waves import cosine, entries_of, sine, wave_table
 from jcas_env.envs import JCASEnv, JCASVectorEnv
 from jcas_env.physics.arrays import steering_vector
 from jcas_env.physics.beamforming import normalise, passed
-from jcas_env.physics.channel import PathChannel, behind
+from jcas_env.physics.channel import PathChannel, behind_combiner
 from jcas_env.physics.combining.paths import gev_combiner_of_paths
 from jcas_env.physics.grouping import matched_groups
 
@@ -83,13 +83,13 @@ class TestAgainstFormulas:
     def test_channels_behind_combiners(self, rng, shape, dtype):
         channel = paths(rng, **shape, dtype=dtype)
         w = normalise(channel.arrival[..., 0, :, 0, :] + 0.3j)
-        agree(behind, beam_loops.behind_loop, (channel, w.astype(channel.gains.dtype)), {}, dtype)
+        agree(behind_combiner, beam_loops.behind_combiner_loop, (channel, w.astype(channel.gains.dtype)), {}, dtype)
 
     def test_gains_and_groups(self, rng, shape, dtype):
         channel, crowd = paths(rng, **shape, dtype=dtype), shape.get("crowd", 4)
         cells, users = channel.gains.shape[-3:-1]
         cell = np.broadcast_to(np.repeat(np.arange(cells), crowd), (*shape.get("lanes", (3,)), users))
-        effective = behind.__wrapped__(channel, channel.arrival[..., 0, :, 0, :])
+        effective = behind_combiner.__wrapped__(channel, channel.arrival[..., 0, :, 0, :])
         threshold = np.full(cell.shape, 0.3, dtype=dtype)
         arrays = (effective, cell, threshold)
         wanted = matched_groups.__wrapped__(*arrays, crowd=crowd)
@@ -123,7 +123,7 @@ class TestExtremes:
         alive = np.ones(found.shape[:-1], dtype=bool)
         alive[0, 1] = alive[1, 2] = alive[2, 5] = False
         np.testing.assert_allclose(found[alive], wanted[alive], rtol=1e-9)
-        effective = behind.__wrapped__(channel, normalise(np.where(np.isfinite(found), found, 0.0)))
+        effective = behind_combiner.__wrapped__(channel, normalise(np.where(np.isfinite(found), found, 0.0)))
         cell, threshold = np.broadcast_to(np.arange(12) // 4, (2, 12)), np.full((2, 12), 0.2)
         agree(matched_groups, beam_loops.matched_groups_loop, (effective[:2], cell, threshold), {"crowd": 4}, "float64")
         beam = matched_groups(effective[:2], cell, threshold, crowd=4)[2]
@@ -159,11 +159,11 @@ class TestExtremes:
         @numba.njit
         def both(x, k, s, c):
             for n in range(x.size):
-                s[n], c[n] = sine(x[n], constants(k)), cosine(x[n], constants(k))
+                s[n], c[n] = sine(x[n], entries_of(k)), cosine(x[n], entries_of(k))
 
         x = np.concatenate([np.linspace(-70, 70, 10_001), np.pi / 2 * np.arange(-20, 21), [1e-300, 0.0]]).astype(dtype)
         s, c = np.empty_like(x), np.empty_like(x)
-        both(x, table(np.dtype(dtype)), s, c)
+        both(x, wave_table(np.dtype(dtype)), s, c)
         exact, unit = x.astype(np.longdouble), np.finfo(dtype).eps
         assert np.max(np.abs(s - np.sin(exact))) < unit
         assert np.max(np.abs(c - np.cos(exact))) < unit
@@ -214,11 +214,11 @@ class TestChoice:
         there = PathChannel(*(backend.asarray(part) for part in channel))
         with dispatch.switched(on=False):
             assert not dispatch.is_on()
-            behind(there, there.arrival[..., 0, :, 0, :])
+            behind_combiner(there, there.arrival[..., 0, :, 0, :])
         assert not calls
         assert dispatch.is_on()
         if backend.name in ("strict", "torch"):
-            behind(there, there.arrival[..., 0, :, 0, :])
+            behind_combiner(there, there.arrival[..., 0, :, 0, :])
             assert not calls
 
     def test_numba_is_imported_when_a_slot_needs_it(self):
@@ -232,7 +232,7 @@ class TestChoice:
 
     def test_a_compilation_is_told_of_and_a_cached_one_is_not(self, tmp_path):
         code = (
-            "import numpy as np\nfrom jcas_env.compiled.beams import passed\n"
+            "import numpy as np\nfrom jcas_env.physics.beamforming import passed\n"
             "passed(np.ones((1, 2, 3), complex), np.ones((2, 3), complex), np.zeros(2, int), crowd=2)"
         )
         environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
