@@ -36,17 +36,14 @@ def gev_combiner_of_paths_loop(channel: Any, /, *, crowd: int, power: float, noi
 
 
 def _finish(w: np.ndarray, sure: np.ndarray, left: np.ndarray) -> None:
-    """Combiners where largest eigenvalues are almost equal, from the Y and Q that were left, by the library."""
+    """Combiners where largest eigenvalues are almost equal, from the L^-1 Y L^-H and L^H left there, by the library."""
     if sure.all():
         return
     doubtful = ~sure
-    signal, noise = np.moveaxis(left[doubtful], 1, 0)
     finite = np.isfinite(left[doubtful]).all(axis=(1, 2, 3))[:, None, None]
     unit = np.eye(w.shape[-1], dtype=w.dtype)
-    factor = np.linalg.cholesky(np.where(finite, noise + unit, unit))
-    half = np.linalg.solve(factor, np.where(finite, signal, unit))
-    white = np.linalg.solve(factor, np.conj(np.swapaxes(half, -2, -1)))
-    solved = np.linalg.solve(np.conj(np.swapaxes(factor, -2, -1)), np.linalg.eigh(white)[1][..., -1:])
+    white, upper = (np.where(finite, left[doubtful][:, part], unit) for part in (0, 1))
+    solved = np.linalg.solve(np.triu(upper), np.linalg.eigh(white)[1][..., -1:])
     w[doubtful] = np.where(finite, solved, np.nan)[..., 0]
 
 

@@ -177,7 +177,8 @@ def strongest_of_block(  # type: ignore[no-untyped-def]  # noqa: PLR0915 (writte
 ):
     """As ``eigenvectors.strongest_over_noise_last``, of a block of users.
 
-    ``signal`` and ``noise`` (LOWER, 2, WIDTH), ``vector`` (SIZE, 2, WIDTH) in one row each; ``sure`` (WIDTH,).
+    ``signal`` Y and ``noise`` Q (LOWER, 2, WIDTH) become L^-1 Y L^-H and L; ``vector`` (SIZE, 2, WIDTH), all in one row
+    each, and ``sure`` (WIDTH,) are found.
     """
     zero = one - one
     for u in range(every):
@@ -240,6 +241,27 @@ def strongest_of_block(  # type: ignore[no-untyped-def]  # noqa: PLR0915 (writte
         b1 = _times(r1, v1 - l21.conjugate() * b2 - l31.conjugate() * b3)
         b0 = _times(r0, v0 - l10.conjugate() * b1 - l20.conjugate() * b2 - l30.conjugate() * b3)
         sure[u] = one if known else zero
+        # What the library needs where that is not so, in place of Q and Y.
+        _put(noise, 0, u, complex(one / r0, zero))
+        _put(noise, 1, u, l10)
+        _put(noise, 2, u, complex(one / r1, zero))
+        _put(noise, 3, u, l20)
+        _put(noise, 4, u, l21)
+        _put(noise, 5, u, complex(one / r2, zero))
+        _put(noise, 6, u, l30)
+        _put(noise, 7, u, l31)
+        _put(noise, 8, u, l32)
+        _put(noise, 9, u, complex(one / r3, zero))
+        _put(signal, 0, u, w00)
+        _put(signal, 1, u, w10)
+        _put(signal, 2, u, w11)
+        _put(signal, 3, u, w20)
+        _put(signal, 4, u, w21)
+        _put(signal, 5, u, w22)
+        _put(signal, 6, u, w30)
+        _put(signal, 7, u, w31)
+        _put(signal, 8, u, w32)
+        _put(signal, 9, u, w33)
         _put(vector, 0, u, b0)
         _put(vector, 1, u, b1)
         _put(vector, 2, u, b2)
