@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import pi
 
+from ..compiled.dispatch import compiled
 from ..types import Array, array_namespace, device
 
 
@@ -71,6 +72,17 @@ def steering_vector(u: Array, /, *, antennas: int) -> Array:
         ramp = xp.concat([ramp, ramp[..., :more] * step], axis=-1)
         step = step * step
     return ramp
+
+
+@compiled("links")
+def steering_update(u: Array, last: Array, /) -> Array:
+    """Steering vectors of paths of which the first alone has turned since ``last``, (..., paths, antennas) complex [-].
+
+    ``u`` (..., paths) are the direction cosines now [-]; returns the shape of ``last``: what would be computed anew for
+    the other paths is the same to the last bit (spec multicell 2.2).
+    """
+    sight = steering_vector(u[..., :1], antennas=last.shape[-1])
+    return array_namespace(u, last).concat([sight, last[..., 1:, :]], axis=-2)
 
 
 def turned(phase: Array) -> Array:

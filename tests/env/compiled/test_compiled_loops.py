@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from jcas_env.compiled import beams as beam_loops
-from jcas_env.compiled import combiners, dispatch
+from jcas_env.compiled import combiners, dispatch, links
 from jcas_env.compiled.waves import cosine, entries_of, sine, wave_table
 from jcas_env.envs import JCASEnv, JCASVectorEnv
-from jcas_env.physics.arrays import steering_vector
+from jcas_env.physics.arrays import steering_update, steering_vector
 from jcas_env.physics.beamforming import normalise, passed
 from jcas_env.physics.channel import PathChannel, behind_combiner
 from jcas_env.physics.combining.paths import gev_combiner_of_paths
@@ -84,6 +84,13 @@ class TestAgainstFormulas:
         channel = paths(rng, **shape, dtype=dtype)
         w = normalise(channel.arrival[..., 0, :, 0, :] + 0.3j)
         agree(behind_combiner, beam_loops.behind_combiner_loop, (channel, w.astype(channel.gains.dtype)), {}, dtype)
+
+    def test_steering_vectors_of_paths_that_stay(self, rng, shape, dtype):
+        channel = paths(rng, **shape, dtype=dtype)
+        moved = rng.uniform(-1, 1, channel.aod_cos.shape).astype(dtype)
+        moved.flat[:3] = -1.0, 0.0, 1.0
+        found = agree(steering_update, links.steering_update_loop, (moved, channel.departure), {}, dtype)
+        np.testing.assert_array_equal(found[..., 1:, :], channel.departure[..., 1:, :])
 
     def test_gains_and_groups(self, rng, shape, dtype):
         channel, crowd = paths(rng, **shape, dtype=dtype), shape.get("crowd", 4)
