@@ -91,8 +91,9 @@ KINDS = {np.dtype(np.float64): ("float64", "complex128"), np.dtype(np.float32): 
 class Loop:
     """A loop that is compiled when it is first called, once for each precision.
 
-    ``arguments`` names what the function takes, in order: ``r``, ``c``, ``i``, ``b`` (real, complex, int64, bool) with
-    the number of axes, in capitals where the loop writes to it; ``x`` for a real number and ``n`` for an integer.
+    ``arguments`` names what the function takes, in order: ``r``, ``c``, ``d``, ``i``, ``b`` (real, complex, always
+    double, int64, bool) with the number of axes, in capitals where the loop writes to it; ``x`` for a real number and
+    ``n`` for an integer.
     """
 
     def __init__(self, function: Callable[..., None], arguments: str) -> None:
@@ -118,7 +119,7 @@ class Loop:
         from numba.core import event
 
         real, complex_ = KINDS[precision]
-        types = {"r": real, "c": complex_, "i": "int64", "b": "boolean", "x": real, "n": "int64"}
+        types = {"r": real, "c": complex_, "d": "float64", "i": "int64", "b": "boolean", "x": real, "n": "int64"}
 
         def stated(kind: str) -> Any:
             one = getattr(numba, types[kind[0].lower()])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jcas_env.compiled import beams as beam_loops
-from jcas_env.compiled import combiners, dispatch, links
+from jcas_env.compiled import combiners, dispatch, links, slots
 from jcas_env.compiled.waves import cosine, entries_of, sine, wave_table
 from jcas_env.envs import JCASEnv, JCASVectorEnv
 from jcas_env.physics.arrays import steering_update, steering_vector
@@ -18,6 +18,10 @@ from jcas_env.physics.beamforming import normalise, passed
 from jcas_env.physics.channel import PathChannel, behind_combiner
 from jcas_env.physics.combining.paths import gev_combiner_of_paths
 from jcas_env.physics.grouping import matched_groups
+from jcas_env.physics.membership import Membership
+from jcas_env.physics.rates import received_powers, unit_powers
+from jcas_env.scenarios.multicell.problem.allocation import MultiCellAllocation
+from jcas_env.scenarios.multicell.problem.checks import Budgets, worst_violation
 
 TOLERANCE = {"float64": 1e-9, "float32": 2e-3}
 """Relative; in single precision the formulas themselves are no better where interference is strong."""
@@ -107,6 +111,42 @@ class TestAgainstFormulas:
         agree(passed, beam_loops.passed_loop, (effective, beam, cell), {"crowd": crowd}, dtype)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("batch", [(), (3,), (2, 2)])
+@pytest.mark.parametrize("cells", [1, 3])
+class TestSums:
+    """Labels as they come: cells of different sizes, or empty, and groups of one."""
+
+    def draw(self, rng, batch, cells, dtype):
+        cell = rng.integers(0, cells, (*batch, 9))
+        power, gain = rng.exponential(1.0, (*batch, 2, 9)), rng.exponential(1e-9, (*batch, 9, 9))
+        return power.astype(dtype), gain.astype(dtype), cell, rng.integers(0, 3, cell.shape)
+
+    def test_received_powers(self, rng, batch, cells, dtype):
+        power, gain, cell, group = self.draw(rng, batch, cells, dtype)
+        agree(received_powers, slots.received_powers_loop, (power, gain, cell, group), {}, dtype)
+        agree(unit_powers, slots.unit_powers_loop, (gain, cell, group), {}, dtype)
+
+    @pytest.mark.parametrize("fault", ["none", "power", "floor", "band", "uneven", "nan", "inf"])
+    def test_violation(self, rng, batch, cells, dtype, fault):
+        power, _, cell, group = self.draw(rng, batch, cells, dtype)
+        bandwidth = np.broadcast_to(np.asarray([[2e4], [3e4]], dtype=dtype), power.shape).copy()
+        share = np.where(rng.random((*batch, cells)) < 0.5, np.nan, 0.4).astype(dtype)
+        worse = {"none": 1.0, "power": 9.0, "floor": 0.0, "band": 1e4, "uneven": 3.0, "nan": np.nan, "inf": np.inf}
+        worse = worse[fault]
+            fault
+        ]
+        (power if fault in ("power", "floor", "nan") else bandwidth)[..., 0, :1] *= worse
+        budgets = Budgets(*(np.asarray([value], dtype=dtype) for value in (40.0, 1e6, 1e-3, 1e3, 1e-20)))
+        allocation = MultiCellAllocation(power, bandwidth, group)
+        numbers = {"membership": Membership(cell, group, cells, power.dtype), "budgets": budgets}
+        with np.errstate(invalid="ignore"):
+            wanted = worst_violation.__wrapped__(allocation, bandwidth, share, **numbers)
+        found = slots.worst_violation_loop(allocation, bandwidth, share, **numbers)
+        assert found.dtype == wanted.dtype
+        np.testing.assert_allclose(found, wanted, rtol=TOLERANCE[dtype] if dtype == "float64" else 1e-5, atol=1e-14)
+
+
 def quotient(channel, w, *, crowd, power, noise_power):
     """Signal of the serving cell over noise and isotropic interference, by matrices."""
     energy = np.sum(np.abs(np.conj(w)[..., None, :, None, :] @ channel.matrix) ** 2, axis=(-2, -1))
@@ -182,7 +222,8 @@ def test_a_trajectory_is_the_same_with_and_without_loops(lanes, estimator):
     """States, rewards and rates of a dozen slots in double precision, to 1e-9 of an array's largest number."""
     (one, told), (other, quiet) = (trajectory(lanes, estimator, on=on) for on in (True, False))
     for name, value in told.items():
-        np.testing.assert_allclose(value, quiet[name], rtol=1e-9, err_msg=name)
+        # A violation is relative to the budgets, and zero but for rounding.
+        np.testing.assert_allclose(value, quiet[name], rtol=1e-9, atol=1e-14 * (name == "violation"), err_msg=name)
     for leaf, same in zip(leaves(one), leaves(other), strict=True):
         assert leaf.dtype == same.dtype
         np.testing.assert_allclose(leaf, same, rtol=1e-9, atol=1e-9 * np.max(np.abs(same), initial=0.0))
