@@ -134,8 +134,6 @@ class TestSums:
         share = np.where(rng.random((*batch, cells)) < 0.5, np.nan, 0.4).astype(dtype)
         worse = {"none": 1.0, "power": 9.0, "floor": 0.0, "band": 1e4, "uneven": 3.0, "nan": np.nan, "inf": np.inf}
         worse = worse[fault]
-            fault
-        ]
         (power if fault in ("power", "floor", "nan") else bandwidth)[..., 0, :1] *= worse
         budgets = Budgets(*(np.asarray([value], dtype=dtype) for value in (40.0, 1e6, 1e-3, 1e3, 1e-20)))
         allocation = MultiCellAllocation(power, bandwidth, group)
