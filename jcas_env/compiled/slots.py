@@ -21,17 +21,21 @@ def unit_powers_loop(gain: np.ndarray, cell: np.ndarray, group: np.ndarray, /) -
     return tuple(sums)
 
 
-def received_powers_loop(power: np.ndarray, gain: np.ndarray, cell: np.ndarray, group: np.ndarray, /) -> Any:
+def received_powers_loop(
+    power: np.ndarray, density: np.ndarray, gain: np.ndarray, cell: np.ndarray, group: np.ndarray, /
+) -> Any:
     """:func:`jcas_env.physics.rates.received_powers`."""
     users, batch = gain.shape[-1], gain.shape[:-2]
-    labels = cell.shape == group.shape == (*batch, users)
-    if gain.size == 0 or not labels or power.shape != (*batch, 2, users) or not one_precision(power, gain, cell, group):
+    arrays = (power, density, gain, cell, group)
+    alike = density.shape == cell.shape == group.shape == (*batch, users) and power.shape == (*batch, 2, users)
+    if gain.size == 0 or not alike or not one_precision(*arrays):
         return NotImplemented
-    power, gain, cell, group = in_order(power, gain, cell, group)
-    mates, others = np.empty_like(power), np.empty((*batch, users), dtype=gain.dtype)
+    power, density, gain, cell, group = in_order(*arrays)
+    mates, others = np.empty_like(power), np.empty_like(density)
     flat = (-1, users)
     _received(
         power.reshape((-1, 2, users)),
+        density.reshape(flat),
         gain.reshape((-1, users, users)),
         cell.reshape(flat),
         group.reshape(flat),
@@ -80,15 +84,15 @@ def group_sums(gain, cell, group, sums):  # type: ignore[no-untyped-def]
                         sums[0, lane, j] += value
 
 
-def received_sums(power, gain, cell, group, mates, others):  # type: ignore[no-untyped-def]
-    """Powers received from the own group, for each service, and from other cells."""
+def received_sums(power, density, gain, cell, group, mates, others):  # type: ignore[no-untyped-def]
+    """Powers received from the own group, for each service, and densities from other cells."""
     lanes, users = cell.shape
     for lane in range(lanes):
         for j in range(users):
             first = second = rest = gain[lane, j, j] - gain[lane, j, j]
             for m in range(users):
                 if cell[lane, j] != cell[lane, m]:
-                    rest += (power[lane, 0, m] + power[lane, 1, m]) * gain[lane, j, m]
+                    rest += density[lane, m] * gain[lane, j, m]
                 elif group[lane, j] == group[lane, m] and j != m:
                     first += power[lane, 0, m] * gain[lane, j, m]
                     second += power[lane, 1, m] * gain[lane, j, m]
@@ -132,5 +136,5 @@ def violations(power, bandwidth, on_air, share, cell, group, limits, worst):  # 
 
 
 _sums = Loop(group_sums, "r3 i2 i2 R3")
-_received = Loop(received_sums, "r3 r3 i2 i2 R3 R2")
+_received = Loop(received_sums, "r3 r2 r3 i2 i2 R3 R2")
 _violation = Loop(violations, "r3 r3 r3 r2 i2 i2 r1 D1")

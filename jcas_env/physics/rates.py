@@ -24,9 +24,14 @@ def intercell_density(power: Array, gain: Array, cell: Array, /, *, band_budget:
     (spec multicell 2.5, 5.10).
     """
     xp = array_namespace(power, gain, cell)
-    other = ~same_label(cell)
-    density = xp.sum(power, axis=-2) / band_budget
-    return (xp.where(other, gain, xp.zeros_like(gain)) @ density[..., None])[..., 0]
+    return _from_other_cells(xp.sum(power, axis=-2) / band_budget, gain, cell)
+
+
+def _from_other_cells(density: Array, gain: Array, cell: Array) -> Array:
+    """Densities (..., users) of the beams of other cells, summed with their gains: (..., users)."""
+    xp = array_namespace(density, gain, cell)
+    foreign = xp.where(same_label(cell), xp.zeros_like(gain), gain)
+    return (foreign @ density[..., None])[..., 0]
 
 
 def in_group_interference(power: Array, gain: Array, cell: Array, group: Array, /) -> Array:
@@ -41,15 +46,13 @@ def in_group_interference(power: Array, gain: Array, cell: Array, group: Array, 
 
 
 @compiled("slots")
-def received_powers(power: Array, gain: Array, cell: Array, group: Array, /) -> tuple[Array, Array]:
-    """Powers received from the beams of the own group, (..., 2, users), and from other cells, (..., users) [W].
+def received_powers(power: Array, density: Array, gain: Array, cell: Array, group: Array, /) -> tuple[Array, Array]:
+    """Powers received from the beams of the own group, (..., 2, users) [W], and densities from other cells.
 
-    :func:`in_group_interference` and :func:`intercell_density` times the band (spec multicell 2.5).
+    The first is :func:`in_group_interference`; the others sum ``density`` (..., users), the power of a beam over the
+    band of its own cell, with the gains: (..., users) [W/Hz] (spec multicell 2.5).
     """
-    return (
-        in_group_interference(power, gain, cell, group),
-        intercell_density(power, gain, cell, band_budget=1.0),
-    )
+    return in_group_interference(power, gain, cell, group), _from_other_cells(density, gain, cell)
 
 
 @compiled("slots")
@@ -105,8 +108,9 @@ def interference(
     Array, shape (..., 2, users)
         Power [W] (spec multicell 2.5).
     """
-    mates, others = received_powers(power, gain, cell, group)
-    others = (others / band_budget)[..., None, :]
+    xp = array_namespace(power, gain, cell)
+    mates, others = received_powers(power, xp.sum(power, axis=-2) / band_budget, gain, cell, group)
+    others = others[..., None, :]
     if noise == "constant":
         constant = noise_density * band_budget
         if not isinstance(constant, float | int):

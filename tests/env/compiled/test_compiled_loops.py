@@ -124,7 +124,7 @@ class TestSums:
 
     def test_received_powers(self, rng, batch, cells, dtype):
         power, gain, cell, group = self.draw(rng, batch, cells, dtype)
-        agree(received_powers, slots.received_powers_loop, (power, gain, cell, group), {}, dtype)
+        agree(received_powers, slots.received_powers_loop, (power, power[..., 0, :] ** 2, gain, cell, group), {}, dtype)
         agree(unit_powers, slots.unit_powers_loop, (gain, cell, group), {}, dtype)
 
     @pytest.mark.parametrize("fault", ["none", "power", "floor", "band", "uneven", "nan", "inf"])
