@@ -14,6 +14,7 @@ from __future__ import annotations
 import gymnasium as gym
 
 from .envs import EnvState, JCASEnv, JCASVectorEnv
+from .envs.horizon import RegisteredHorizon as _RegisteredHorizon
 from .scenarios import SCENARIOS, make_scenario
 from .scenarios.massive_mimo import (
     MassiveMIMO,
@@ -41,6 +42,7 @@ for _name, (_scenario, _) in SCENARIOS.items():
         id=f"jcas/{_scenario.__name__}-v0",
         entry_point="jcas_env.envs:JCASEnv",
         vector_entry_point="jcas_env.envs:JCASVectorEnv",
+        max_episode_steps=_RegisteredHorizon(make_scenario(_name).horizon),
         kwargs={"scenario": _name},
     )
 

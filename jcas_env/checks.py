@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .types import Array, array_namespace, at_hand
+from .types import Array, array_namespace, at_hand, device
 
 LONGEST = 80
 """Characters of a value that an error prints."""
@@ -36,6 +36,15 @@ def require_all(name: str, value: Array, good: Array, rule: str) -> None:
     if at_hand(good) and not xp.all(good):
         index, entry = first_bad_entry(value, ~good)
         raise ValueError(f"`{name}` must be {rule}, got {name}{list(index)} = {entry}")
+
+
+def whole_numbers(name: str, value: Any, like: Array) -> Array:
+    """Whole numbers in the library of ``like`` and where it is, int64; ``ValueError`` that names a fraction."""
+    xp = array_namespace(like)
+    value = xp.asarray(value, device=device(like))
+    if xp.isdtype(value.dtype, "real floating"):
+        require_all(name, value, xp.isfinite(value) & (value == xp.floor(value)), "a whole number")
+    return xp.astype(value, xp.int64)
 
 
 def glance(bounded: Iterable[Array | None], unbounded: Iterable[Array] = ()) -> tuple[Any, Any]:

@@ -82,5 +82,6 @@ def spawn(source: RandomSource) -> Callable[..., RandomSource]:
     """
     if isinstance(source, TensorGenerator):
         return lambda *_: source
-    seed = int(source.bit_generator.random_raw() >> 1)  # `source.integers(2**63)`, at an eighth of its time
+    # `source.integers(2**63)` where the generator's words have 64 bits, as PCG64's, at an eighth of its time.
+    seed = int(source.bit_generator.random_raw() >> 1)
     return lambda *part: np.random.default_rng((seed, *part) if part else seed)

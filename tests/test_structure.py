@@ -76,8 +76,10 @@ DOORS = {
         "jcas_env/envs",
         "jcas_env/__init__.py",
         "agents/jcas_agents/data/scene_env.py",
+        "agents/jcas_agents/sb3",
         "experiments/jcas_experiments/bench/throughput",
     },
+    "pettingzoo": {"jcas_env/envs/parallel_env.py"},
     "cvxpy": {f"baselines/jcas_baselines/{folder}/convex" for folder in ("multicell", "mesh", "massive_mimo")},
     "torch": {
         "agents",
@@ -271,6 +273,18 @@ def test_the_environment_and_the_solvers_work_without_torch_and_without_plotting
         "for s in (jcas_baselines.EqualAllocation(), jcas_baselines.Exact(), jcas_baselines.ADMM()):\n"
         "    env.step_allocation(s.solve(env.problem).allocation)\n"
         "assert 'cvxpy' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_a_missing_extra_names_the_line_that_installs_it():
+    code = (
+        "import sys\n"
+        "sys.modules['pettingzoo'] = None\n"
+        "import jcas_env\n"
+        "try: import jcas_env.envs.parallel_env\n"
+        "except ImportError as error: assert \"pip install 'jcas-env[pettingzoo]'\" in str(error), error\n"
+        "else: raise SystemExit('imported')\n"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
 

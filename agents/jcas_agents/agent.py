@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from jcas_env import JCASEnv, JCASVectorEnv, Status
+from jcas_env.checks import require
 from jcas_env.tree import put, take
 
 
@@ -42,6 +43,15 @@ class Agent(Protocol):
 
     def act(self, observation: Any) -> Any:
         """Action for an observation, with the same leading axes."""
+        ...
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A trained model of Stable-Baselines3 or alike, by structure."""
+
+    def predict(self, observation: Any, *, deterministic: bool) -> tuple[Any, Any]:
+        """Action for observations with or without a leading axis, and the state of a recurrent network or None."""
         ...
 
 
@@ -94,16 +104,32 @@ class PolicyAgent:
         return Decision(allocation, np.full(lanes, np.nan), status_of_actions(env.problem, lanes))
 
 
+@dataclass(frozen=True)
+class ModelPolicy:
+    """The deterministic action of a model; ``ValueError`` for a recurrent one, whose state nobody would keep."""
+
+    model: Model
+
+    def act(self, observation: Any) -> Any:
+        """Action for an observation, with the same leading axes."""
+        action, state = self.model.predict(observation, deterministic=True)
+        require(state is None, f"a recurrent model keeps a state and cannot be evaluated here, got {self.model!r}")
+        return action
+
+
 def as_allocator(candidate: Any) -> Allocator:
-    """Wrap a solver or a policy; raises ``TypeError`` for anything that neither solves nor acts nor decides."""
+    """Wrap a solver, a policy or a model; raises ``TypeError`` for anything that does none of what they do."""
     if _decides_for_an_environment(candidate):
         return candidate
     if isinstance(candidate, SolverLike):
         return SolverAgent(candidate)
     if isinstance(candidate, Agent):
         return PolicyAgent(candidate)
+    if isinstance(candidate, Model):
+        return PolicyAgent(ModelPolicy(candidate))
     raise TypeError(
-        f"an allocator has `solve(problem)`, `act(observation)` or `decide(env, observation)`, got {candidate!r}"
+        "an allocator has `solve(problem)`, `act(observation)`, `decide(env, observation)` or, as models of "
+        f"Stable-Baselines3, `predict(observation)`, got {candidate!r}"
     )
 
 

@@ -118,7 +118,8 @@ def evaluate(
     Parameters
     ----------
     scenario : Scenario
-    allocator : solver, policy or Allocator
+    allocator : solver, policy, Allocator or model of Stable-Baselines3
+        A model acts deterministically, on the observations of the form that it was trained with.
     episodes, seed : int
     delay : int, optional
         Slots by which decisions come late, see :func:`rollout`.

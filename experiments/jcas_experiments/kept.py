@@ -8,7 +8,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,19 @@ class Kept:
     """Why the rows could not be kept last time: the work goes on nevertheless."""
 
     @classmethod
-    def begin(cls, path: Path, made_by: Mapping[str, Any], *, resume: bool) -> Kept:
+    def begin(
+        cls, path: Path, made_by: Mapping[str, Any], *, resume: bool, check: Callable[[str, Any], object]
+    ) -> Kept:
         """No rows yet, or those of an interrupted command.
 
-        Raises ``ValueError`` where these are damaged, or were made by something else, which is named.
+        Raises ``ValueError`` where these are damaged, or were made by something else, which is named; and where
+        ``check``, which is called with each name and row, raises: a hash tells what has changed, not who wrote it.
         """
-        return cls(path, made_by, _read(path, made_by) if resume and path.is_file() else {})
+        rows = _read(path, made_by) if resume and path.is_file() else {}
+        for name, row in rows.items():
+            with refusing(f"{path}: row {brief(name)} is none of this command's"):
+                check(name, row)
+        return cls(path, made_by, rows)
 
     def add(self, name: str, row: Any) -> None:
         """Keep one more row; the file is then written anew."""
@@ -52,6 +60,15 @@ class Kept:
             write_file(self.path, (json.dumps({"sha256": _digest(content), **content}) + "\n").encode())
         except NotWrittenError as error:
             self.unwritten.append(error)
+
+
+@contextmanager
+def refusing(what: str) -> Iterator[None]:
+    """Make what rows of another make lead to a ``ValueError`` that begins with ``what``."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"{what}: {type(error).__name__} {brief(error, str)}") from None
 
 
 def rows_file(beside: Path) -> Path:
@@ -89,3 +106,8 @@ def packed(array: np.ndarray) -> dict[str, Any]:
 def unpacked(entry: Mapping[str, Any]) -> np.ndarray:
     """The array of :func:`packed`."""
     return np.frombuffer(base64.b64decode(entry["base64"]), dtype="<f8").reshape(entry["shape"]).astype(float)
+
+
+def is_number(value: object) -> bool:
+    """Whether an entry of a row is a number as NumPy has them, finite or not."""
+    return isinstance(value, float) or (type(value) is int and abs(value) < 2**63)

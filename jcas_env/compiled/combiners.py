@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .dispatch import Loop, in_order, one_precision
-from .hermitian import LEAST_DISTANCE, LOWER, SIZE, WIDTH, entry_of, strongest_of_block
+from .hermitian import LEAST_DISTANCE, LOST, LOWER, SIZE, WIDTH, entry_of, strongest_of_block
 from .waves import entries_of, half_turns, helper, sine, small_sine, wave_table
 
 
@@ -28,8 +28,8 @@ def gev_combiner_of_paths_loop(channel: Any, /, *, crowd: int, power: float, noi
     w = np.empty((len(gains), users, rx), dtype=gains.dtype)
     sure = np.empty((len(gains), users), dtype=np.bool_)
     left = np.empty((len(gains), users, 2, rx, rx), dtype=gains.dtype)
-    scale, tiny = (power / tx) ** 0.5 / noise_power**0.5, np.finfo(gains.dtype).smallest_normal
-    numbers = (scale, 1.0, wave_table(aod_cos.dtype), LEAST_DISTANCE, tiny)
+    scale, precision = (power / tx) ** 0.5 / noise_power**0.5, np.finfo(gains.dtype)
+    numbers = (scale, 1.0, wave_table(aod_cos.dtype), LEAST_DISTANCE, precision.smallest_normal, LOST * precision.eps)
     _of_paths(gains, aod_cos, arrival, WIDTH, crowd, tx, *numbers, w, sure, left)
     _finish(w, sure, left)
     return w.reshape((*batch, users, rx))
@@ -127,7 +127,7 @@ def _write(block, vector, sure, signal, noise, w, known, left):  # type: ignore[
 
 
 def path_combiners(  # type: ignore[no-untyped-def]
-    gains, aod_cos, arrival, every, crowd, antennas, scale, one, table, least, tiny, w, sure, left
+    gains, aod_cos, arrival, every, crowd, antennas, scale, one, table, least, tiny, lost, w, sure, left
 ):
     """Combiners of links that are sums of paths, and what is left to the library."""
     lanes, cells, users, paths = gains.shape
@@ -148,8 +148,8 @@ def path_combiners(  # type: ignore[no-untyped-def]
                 _load(links[0], links[1], links[2], first, width, scale, beams, cosines)
                 _mix(beams, cosines, paths, rx, every, antennas, k, alike, mixed)
                 _add_gram(beams, mixed, paths, rx, every, own, signal, noise)
-            strongest_of_block(every, signal, noise, one, least, tiny, vector, known)
+            strongest_of_block(every, signal, noise, one, least, tiny, lost, vector, known)
             _write((first, width), vector, known, signal, noise, w[lane], sure[lane], left[lane])
 
 
-_of_paths = Loop(path_combiners, "c4 r4 c5 n n n x x r1 x x C3 B2 C5")
+_of_paths = Loop(path_combiners, "c4 r4 c5 n n n x x r1 x x x C3 B2 C5")

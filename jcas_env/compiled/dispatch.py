@@ -12,7 +12,7 @@ another order for speed, nothing depends on the number of threads, and a lane co
 loop does not serve (other libraries, gradients, rare configurations) the formula does.
 
 Loops are compiled when they are first needed, once on a machine: that takes seconds, of which a line on the log tells,
-and later processes load them from numba's cache.
+and later processes load them from the user's folder for caches (:mod:`.kept`).
 """
 
 from __future__ import annotations
@@ -21,11 +21,9 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, wraps
-from hashlib import sha256
 from importlib import import_module
 from importlib.util import find_spec
 from os import environ
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -118,6 +116,8 @@ class Loop:
         import numba
         from numba.core import event
 
+        from .kept import Kept
+
         real, complex_ = KINDS[precision]
         types = {"r": real, "c": complex_, "d": "float64", "i": "int64", "b": "boolean", "x": real, "n": "int64"}
 
@@ -125,23 +125,12 @@ class Loop:
             one = getattr(numba, types[kind[0].lower()])
             return one if len(kind) == 1 else numba.types.Array(one, int(kind[1]), "C", readonly=kind[0].islower())
 
-        # Numba names what it keeps by the function and its file alone, and a loop has helpers in others.
-        self.function.__qualname__ = f"{self.function.__name__}_{_edition()}"
-        signature = tuple(stated(kind) for kind in self.arguments)
+        loop = numba.njit(error_model="numpy")(self.function)
+        loop._cache = Kept(self.function.__name__)
         with event.install_listener("numba:compile", _announcer()(self.function.__name__)):
-            try:
-                return numba.njit(signature, cache=True, error_model="numpy")(self.function)
-            except RuntimeError as error:
-                if "no locator" not in str(error):
-                    raise
-                return numba.njit(signature, error_model="numpy")(self.function)  # nowhere to keep it
-
-
-@cache
-def _edition() -> str:
-    """What the loops are: changes with any of the files of this folder."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
-    return sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+            loop.compile(tuple(stated(kind) for kind in self.arguments))
+        loop.disable_compile()
+        return loop
 
 
 @cache

@@ -10,8 +10,8 @@ from math import sqrt
 
 from .waves import helper
 
-SIZE, LEAST_DISTANCE, LAGUERRE_STEPS = 4, 1e-2, 5
-"""As in :mod:`jcas_env.physics.combining.small_matrices`."""
+SIZE, LEAST_DISTANCE, LAGUERRE_STEPS, LOST = 4, 1e-2, 5, 8.0
+"""As in :mod:`jcas_env.physics.combining`."""
 
 WIDTH = 16
 """Users of a block. Loops over them count to a variable of this value: compilers take small loops apart otherwise."""
@@ -173,25 +173,28 @@ def _dominant(lower, trace, one, least, tiny):  # type: ignore[no-untyped-def]
 
 @helper
 def strongest_of_block(  # type: ignore[no-untyped-def]  # noqa: PLR0915 (written out)
-    every, signal, noise, one, least, tiny, vector, sure
+    every, signal, noise, one, least, tiny, lost, vector, sure
 ):
     """As ``eigenvectors.strongest_over_noise_last``, of a block of users.
 
     ``signal`` Y and ``noise`` Q (LOWER, 2, WIDTH) become L^-1 Y L^-H and L; ``vector`` (SIZE, 2, WIDTH), all in one row
-    each, and ``sure`` (WIDTH,) are found.
+    each, and ``sure`` (WIDTH,) are found. ``lost`` is ``eigenvectors.LOST`` rounding units.
     """
     zero = one - one
     for u in range(every):
-        r0 = one / sqrt(one + noise[u])
+        d0, d1, d2, d3 = noise[u], noise[2 * 2 * WIDTH + u], noise[5 * 2 * WIDTH + u], noise[9 * 2 * WIDTH + u]
+        rounding = lost * (d0 + d1 + d2 + d3)
+        level = rounding if rounding > one else one
+        r0 = one / sqrt(level + d0)
         l10 = _times(r0, entry_of(noise, 1, u))
         l20 = _times(r0, entry_of(noise, 3, u))
         l30 = _times(r0, entry_of(noise, 6, u))
-        r1 = one / sqrt(one + noise[2 * 2 * WIDTH + u] - _square(l10))
+        r1 = one / sqrt(level + d1 - _square(l10))
         l21 = _times(r1, entry_of(noise, 4, u) - l20 * l10.conjugate())
         l31 = _times(r1, entry_of(noise, 7, u) - l30 * l10.conjugate())
-        r2 = one / sqrt(one + noise[5 * 2 * WIDTH + u] - _square(l20) - _square(l21))
+        r2 = one / sqrt(level + d2 - _square(l20) - _square(l21))
         l32 = _times(r2, entry_of(noise, 8, u) - l30 * l20.conjugate() - l31 * l21.conjugate())
-        r3 = one / sqrt(one + noise[9 * 2 * WIDTH + u] - _square(l30) - _square(l31) - _square(l32))
+        r3 = one / sqrt(level + d3 - _square(l30) - _square(l31) - _square(l32))
         y10, y20, y21 = entry_of(signal, 1, u), entry_of(signal, 3, u), entry_of(signal, 4, u)
         y30, y31, y32 = entry_of(signal, 6, u), entry_of(signal, 7, u), entry_of(signal, 8, u)
         # Columns of L^-1 Y, and of L^-1 (L^-1 Y)^H, of which the lower entries are needed.

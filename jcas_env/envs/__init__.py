@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .env import JCASEnv
-from .lanes import EnvState
+from .snapshots import EnvState
 from .vector_env import JCASVectorEnv
 
 __all__ = ["EnvState", "JCASEnv", "JCASVectorEnv"]

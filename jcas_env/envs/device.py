@@ -12,6 +12,7 @@ from ..randomness import TensorGenerator
 from ..scenarios.scenario import EpisodeState, Scenario
 from ..tree import take, tree_map
 from ..types import Array
+from .inputs import seed_number
 from .place import Host
 
 try:
@@ -31,19 +32,17 @@ class Device(Host):
         self.device = _device(device)
         self.dtype: torch.dtype = getattr(torch, scenario.config.dtype)
         self.generator = torch.Generator(self.device)
-        self._seed = -1
+        self._seeded = False
 
     def seed(self, mask: np.ndarray, seed: Any) -> None:
         """Seed the generator. Raises ``ValueError`` for more than one seed, and for one that is not for all lanes."""
-        require(seed is None or isinstance(seed, int | np.integer), f"`seed` must be one integer or None, got {seed!r}")
-        if seed is not None:
-            require(bool(mask.all()), "`seed` is that of all lanes on a device: a partial reset takes none")
-            self._seed = int(seed)
-        elif self._seed == -1:
-            self._seed = int(np.random.SeedSequence().generate_state(1, np.uint32)[0])
-        else:
+        seed = seed_number(seed)
+        require(seed is None or bool(mask.all()), "`seed` is that of all lanes on a device: a partial reset takes none")
+        if seed is None and self._seeded:
             return
-        self.generator.manual_seed(self._seed)
+        drawn = int(np.random.SeedSequence().generate_state(1, np.uint32)[0])
+        self.generator.manual_seed(drawn if seed is None else seed)
+        self._seeded = True
 
     def first(self, mask: np.ndarray) -> EpisodeState:
         """First states of the lanes of a mask."""
@@ -57,13 +56,18 @@ class Device(Host):
         """State of the generator."""
         return (self.generator.get_state(),)
 
+    def generator_kind(self) -> tuple[int, type]:
+        """One for all lanes, whose state is a tensor."""
+        return 1, torch.Tensor
+
     def use_generators(self, generators: tuple[Any, ...]) -> None:
         """Go on from there."""
         self.generator.set_state(generators[0])
+        self._seeded = True
 
     def seeds(self) -> tuple[int, ...]:
         """The one seed, for each lane; -1 before the first reset."""
-        return (self._seed,) * self.lanes
+        return (self.generator.initial_seed() if self._seeded else -1,) * self.lanes
 
     def _source(self, mask: np.ndarray) -> TensorGenerator:
         return TensorGenerator(self.generator, int(mask.sum()), self.dtype)
@@ -76,6 +80,10 @@ class Device(Host):
         """A copy of a caller's actions, on the device."""
         return torch.as_tensor(actions, device=self.device).detach().clone()
 
+    def taken(self, value: Any) -> Any:
+        """A part of a caller's allocation, without its gradient."""
+        return value.detach() if isinstance(value, torch.Tensor) else value
+
     def reward(self, utility: Array) -> Array:
         """Rewards in the precision of the scenario."""
         return utility.clone()
@@ -86,8 +94,11 @@ class Device(Host):
 
     def only(self, mask: np.ndarray, value: Array) -> Array:
         """The lanes of a mask, zeros elsewhere."""
-        lanes = self.copy(mask).reshape(-1, *(1,) * (value.ndim - 1))
-        return torch.where(lanes, value, torch.zeros_like(value))
+        return self.merged(mask, value, torch.zeros_like(value))
+
+    def merged(self, mask: np.ndarray, value: Array, other: Array) -> Array:
+        """The lanes of a mask from one tensor, and from another elsewhere."""
+        return torch.where(self.copy(mask).reshape(-1, *(1,) * (value.ndim - 1)), value, other)
 
     def one(self, tree: Any, lane: int) -> Any:
         """One lane of a nest of tensors, in NumPy."""

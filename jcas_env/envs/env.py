@@ -10,6 +10,9 @@ import numpy as np
 from ..scenarios import make_scenario
 from ..scenarios.configuration import Configuration
 from ..scenarios.scenario import Allocation, Observation, Scenario
+from .horizon import episode_slots
+from .info import LazyInfo
+from .inputs import check_options, on_host, seed_number, seed_of
 from .lanes import Lanes, check_render_mode, entry
 from .spaces import action_space, observation_space
 
@@ -23,15 +26,22 @@ class JCASEnv(Lanes, gym.Env):
         Name of a scenario, or one that is already built.
     config : optional
         Whole configuration; keywords replace its fields.
+    max_episode_steps : int, optional
+        Cuts episodes before the scenario's horizon, which stays what it is.
     render_mode : {None, "rgb_array"}
     **fields
-        Any field of the scenario's configuration, e.g. ``users_per_cell=6``.
+        Any field of the scenario's configuration, e.g. ``users_per_cell=6``; with a scenario that is already built, one
+        like it with these. Another keyword raises ``TypeError``.
 
     Notes
     -----
     Observations are float32 (see the scenario's ``observation_spec``), actions a Box in [-1, 1] in which every
     point is a feasible allocation. The reward is ``truth.utility(allocation)``. Episodes are truncated after
     ``horizon`` slots and never terminate.
+
+    ``info`` has the same entries from ``reset`` and ``step``. Of a slot that was played they say what the allocation
+    earned in it; ``reset`` says what ``scenario.fallback(problem)`` would earn in the slot that begins. Flags are
+    arrays without a dimension, numbers are NumPy's.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 (Gymnasium's type)
@@ -41,10 +51,12 @@ class JCASEnv(Lanes, gym.Env):
         scenario: str | Scenario = "multicell",
         *,
         config: Configuration | None = None,
+        max_episode_steps: int | None = None,
         render_mode: str | None = None,
         **fields: Any,
     ) -> None:
-        self.scenario = make_scenario(scenario, config, **fields) if isinstance(scenario, str) else scenario
+        self.scenario = make_scenario(scenario, config, **fields)
+        self._slots = episode_slots(self.scenario.horizon, max_episode_steps)
         check_render_mode(render_mode, self.metadata)
         self.render_mode = render_mode
         self.observation_space = observation_space(self.scenario)
@@ -56,24 +68,28 @@ class JCASEnv(Lanes, gym.Env):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Draw a new network; ``info`` is empty, for nothing has been transmitted yet."""
-        super().reset(seed=seed, options=options)
+        """Draw a new network; ``info`` says what the fallback would earn in its first slot, when somebody reads it."""
+        check_options(options)
+        super().reset(seed=seed_number(seed), options=options)
         self._enter(self.scenario.sample(self.np_random))
         self._allocation, self._finished = None, np.asarray(False)
-        return self._observe(), {}
+        start = self._start()
+        return self._observe(), LazyInfo({}, self._entries or (), lambda: _entries(start.entries()))
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Decode an action, transmit, and move on by one slot."""
         self._require_running()
-        return self._transmit(self.scenario.decode_for_air(action, self._known()))
+        return self._transmit(self.scenario.decode_for_air(on_host(action), self._known()))
 
     def step_allocation(self, allocation: Allocation) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Transmit an allocation in physical units, as a solver returns it.
 
-        Raises ``ValueError`` for a wrong shape and for NaN, Inf or negative entries. An allocation that breaks a
+        Raises ``TypeError`` for what is no allocation of this scenario, ``ValueError`` for a wrong shape, for NaN, Inf
+        or negative entries, and for what is no number. Gradients of tensors stop here. An allocation that breaks a
         constraint is transmitted as it is; ``info["violation"]`` tells by how much.
         """
         self._require_running()
+        allocation = self._taken(allocation, on_host)
         return self._transmit(self.scenario.check_allocation(allocation, self._known()))
 
     def _transmit(self, allocation: Allocation) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -83,7 +99,7 @@ class JCASEnv(Lanes, gym.Env):
         self._later = scenario.later(state, self._later)
         innovation = scenario.draw(self.np_random, state)
         self._enter(scenario.transition_given(state, allocation, innovation, self._true(), outcome))
-        finished = bool(self.state.slot >= scenario.horizon)
+        finished = bool(self.state.slot >= self._slots)
         self._allocation, self._finished = allocation, np.asarray(finished)
         info = self._info(outcome, self._later, lambda value: entry(np.asarray(value)))
         return self._observe(), float(outcome.utility), False, finished, info
@@ -101,13 +117,22 @@ class JCASEnv(Lanes, gym.Env):
     def _random_generators(self) -> tuple[np.random.Generator, ...]:
         return (self.np_random,)
 
+    def _generator_kind(self) -> tuple[int, type]:
+        return 1, np.random.Generator
+
     def _use_generators(self, generators: tuple[np.random.Generator, ...]) -> None:
         (self.np_random,) = generators
+        self._np_random_seed = seed_of(self.np_random)
 
     def _require_running(self) -> None:
         if self._state is None:
             raise gym.error.ResetNeeded("call `reset` before the first step")
         if self._finished:
             raise gym.error.ResetNeeded(
-                f"the episode ended after {self.scenario.horizon} slots: call `reset` before the next step"
+                f"the episode ended after {self._slots} slots: call `reset` before the next step"
             )
+
+
+def _entries(stated: dict[str, Any]) -> dict[str, Any]:
+    """Entries of ``info`` of one lane."""
+    return {name: entry(np.asarray(value)) for name, value in stated.items()}

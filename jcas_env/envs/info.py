@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 _PENDING = object()
@@ -36,7 +36,7 @@ class LazyInfo(dict[str, Any]):
 
     def get(self, name: str, default: Any = None) -> Any:
         """The entry, or ``default`` where there is none."""
-        return dict.get(self._settled() if name in self else self, name, default)
+        return self[name] if name in self else default  # noqa: SIM401 (`get` is this method)
 
     def pop(self, name: str, *default: Any) -> Any:
         """Take an entry out."""
@@ -84,3 +84,13 @@ class LazyInfo(dict[str, Any]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return dict, (self.copy(),)
+
+
+def part_of_info(info: Mapping[str, Any], names: Iterable[str], part: Callable[[Any], Any]) -> dict[str, Any]:
+    """Some entries of an ``info``, each through a function that takes a part of it; what waits there waits here."""
+    names = tuple(names)
+    waiting = [name for name in names if dict.get(info, name) is _PENDING] if isinstance(info, LazyInfo) else []
+    ready = {name: part(info[name]) for name in names if name not in waiting}
+    if not waiting:
+        return ready
+    return LazyInfo(ready, tuple(waiting), lambda: {name: part(info[name]) for name in waiting})

@@ -5,25 +5,54 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from copy import copy, deepcopy
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
+from ..checks import shown
 from ..scenarios.scenario import Allocation, EpisodeState, Later, Observation, Outcome, Problem, Scenario
 from ..tree import tree_map
 from ..types import Array
 from .info import LazyInfo
+from .inputs import check_numbers
+from .snapshots import EnvState, check_snapshot
 
 
-class EnvState(NamedTuple):
-    """Snapshot of an environment; picklable, and ``set_state`` continues from it bit for bit."""
+@dataclass(frozen=True, eq=False)
+class FirstSlot:
+    """What ``info`` says of a slot that nobody has played yet: what the fallback would earn in it, on the truth.
 
+    The same entries as of a slot that was played, and what is known and true without an allocation is that of the slot.
+    """
+
+    scenario: Scenario
     state: EpisodeState
-    """The scenario's State."""
-    generators: tuple[np.random.Generator, ...]
-    """Random generators, one per lane."""
-    finished: np.ndarray
-    """Whether an episode is over, bool, per lane in the vector environment."""
+    problem: Problem
+    """What is known in it."""
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        """What the fallback would earn."""
+        scenario, problem = self.scenario, self.problem
+        truth = problem if scenario.truth_is_known else scenario.truth_given(self.state, problem)
+        outcome: Outcome = scenario.outcome(self.state, scenario.fallback(problem), truth)
+        return outcome
+
+    @cached_property
+    def later(self) -> Later | None:
+        """What is made when somebody reads it."""
+        return self.scenario.later(self.state)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the entries."""
+        return (*self.scenario.info(self.outcome), *(() if self.later is None else self.later.names))
+
+    def entries(self) -> dict[str, Array]:
+        """The entries, with the batch axes of the state."""
+        return {**self.scenario.info(self.outcome), **({} if self.later is None else self.later.entries())}
 
 
 class Lanes(ABC):
@@ -45,6 +74,8 @@ class Lanes(ABC):
     """What was last transmitted in this episode."""
     _finished: np.ndarray
     """Whether the episode is over, bool, per lane in the vector environment."""
+    _entries: tuple[str, ...] | None = None
+    """Names of the entries of ``info``, once they are known."""
     _later: Later | None = None
     """What of the last slot is made when somebody reads it."""
 
@@ -85,7 +116,12 @@ class Lanes(ABC):
         return deepcopy(EnvState(self.state, self._random_generators(), self._finished))
 
     def set_state(self, snapshot: EnvState) -> None:
-        """Continue from a snapshot; the snapshot can be used again."""
+        """Continue from a snapshot; the snapshot can be used again.
+
+        Raises ``ValueError`` that names what belongs to another scenario, size, precision, number of lanes or adapter,
+        ``TypeError`` for what is no snapshot.
+        """
+        check_snapshot(snapshot, self.scenario, tuple(self._finished.shape), self._generator_kind())
         state, generators, finished = deepcopy(snapshot)
         self._enter(state)
         self._use_generators(generators)
@@ -94,6 +130,10 @@ class Lanes(ABC):
     @abstractmethod
     def _random_generators(self) -> tuple[np.random.Generator, ...]:
         """Generators of all lanes."""
+
+    @abstractmethod
+    def _generator_kind(self) -> tuple[int, type]:
+        """How many generators there are, and of what type."""
 
     @abstractmethod
     def _use_generators(self, generators: tuple[np.random.Generator, ...]) -> None:
@@ -110,6 +150,25 @@ class Lanes(ABC):
 
     def _observe(self) -> Observation:
         return self.scenario.observation(self.state, self._known())
+
+    def _start(self) -> FirstSlot:
+        """What is reported of the slot that begins, which nobody has played."""
+        start = FirstSlot(self.scenario, self.state, self._known())
+        if self._entries is None:
+            self._entries = start.names
+        return start
+
+    def _taken(self, allocation: Any, form: Callable[[Any], Any]) -> Allocation:
+        """A caller's allocation, with parts in a form that an adapter chooses.
+
+        Raises ``TypeError`` for what has not the parts of one, ``ValueError`` for a part that holds no numbers.
+        """
+        kind: Any = type(self.scenario.fallback(self._known()) if self._allocation is None else self._allocation)
+        if not all(hasattr(allocation, name) for name in kind._fields):
+            raise TypeError(f"`allocation` must be a {kind.__name__}, got {shown(allocation)}")
+        parts = {name: getattr(allocation, name) for name in kind._fields}
+        taken: Allocation = kind(*(form(check_numbers(f"allocation.{name}", part)) for name, part in parts.items()))
+        return taken
 
     def _info(self, outcome: Outcome, later: Later | None, form: Callable[[Array], Any]) -> dict[str, Any]:
         """What an outcome states, and what is made later, each in a form that copies.
@@ -146,10 +205,8 @@ def read_only(problem: Problem) -> Problem:
 
 
 def entry(value: np.ndarray) -> Any:
-    """Entry of ``info``: a new array or NumPy scalar, but a flag as Python's, which Gymnasium stacks to bools."""
-    if value.ndim:
-        return value.copy()
-    return value.item() if value.dtype == np.bool_ else value[()]
+    """Entry of ``info``: a new array, or a NumPy scalar of a number; of a flag Gymnasium stacks arrays alone."""
+    return value[()] if value.ndim == 0 and value.dtype != np.bool_ else np.array(value)
 
 
 def check_render_mode(mode: str | None, metadata: dict[str, Any]) -> None:

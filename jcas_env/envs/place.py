@@ -12,6 +12,7 @@ from ..checks import require
 from ..scenarios.scenario import EpisodeState, Scenario
 from ..tree import take
 from ..types import Array
+from .inputs import on_host, seed_number, seed_of
 
 
 class Host:
@@ -21,26 +22,34 @@ class Host:
         self.scenario = scenario
         self.lanes = lanes
         self._generators: list[np.random.Generator | None] = [None] * lanes
-        self._seeds: list[int] = [-1] * lanes
 
     # ---------------------------------------------------------------- randomness
 
     def seed(self, mask: np.ndarray, seed: int | list[int | None] | None) -> None:
         """Seed the generators of the lanes of a mask, which are about to be reset."""
         seeds: list[int | None] = [None] * self.lanes
-        if isinstance(seed, int | np.integer):
-            seeds = [int(seed) + lane for lane in range(self.lanes)]
+        if isinstance(seed, list | tuple) or np.ndim(seed):  # type: ignore[arg-type]
+            seeds = [seed_number(part) for part in seed]  # type: ignore[union-attr]
         elif seed is not None:
-            seeds = list(seed)
+            first = seed_number(seed)
+            seeds = [first + lane for lane in range(self.lanes)]  # type: ignore[operator]
         require(len(seeds) == self.lanes, f"`seed` must hold {self.lanes} seeds, got {len(seeds)}")
         for lane in np.flatnonzero(mask):
             if seeds[lane] is not None or self._generators[lane] is None:
-                self._generators[lane], self._seeds[lane] = seeding.np_random(seeds[lane])
+                self._generators[lane], _ = seeding.np_random(seeds[lane])
 
     def first(self, mask: np.ndarray) -> EpisodeState:
         """First states of the lanes of a mask."""
         states: EpisodeState = self.scenario.sample([self._generator(lane) for lane in np.flatnonzero(mask)])
         return states
+
+    def parts(self, mask: np.ndarray) -> list[np.ndarray]:
+        """The lanes of a mask, as masks of as many as the scenario works on at once."""
+        size = self.scenario.lanes_at_once
+        if size is None or self.lanes <= size:
+            return [mask]
+        lanes = np.flatnonzero(mask)
+        return [np.isin(np.arange(self.lanes), lanes[start : start + size]) for start in range(0, len(lanes), size)]
 
     def innovation(self, state: EpisodeState, mask: np.ndarray) -> Any:
         """Innovation of the lanes of a mask, after ``state`` of all lanes."""
@@ -50,18 +59,22 @@ class Host:
         """What the random numbers to come follow from."""
         return tuple(self._generator(lane) for lane in range(self.lanes))
 
+    def generator_kind(self) -> tuple[int, type]:
+        """How many of them there are, and of what type."""
+        return self.lanes, np.random.Generator
+
     def use_generators(self, generators: tuple[Any, ...]) -> None:
         """Go on from there."""
         self._generators = list(generators)
 
     def seeds(self) -> tuple[int, ...]:
         """Seed of every lane; -1 where it is unknown."""
-        return tuple(self._seeds)
+        return tuple(-1 if generator is None else seed_of(generator) for generator in self._generators)
 
     def _generator(self, lane: int | np.integer) -> np.random.Generator:
         generator = self._generators[lane]
         if generator is None:
-            generator, self._seeds[lane] = seeding.np_random()
+            generator, _ = seeding.np_random()
             self._generators[lane] = generator
         return generator
 
@@ -73,7 +86,11 @@ class Host:
 
     def actions(self, actions: Any) -> Array:
         """A copy of a caller's actions."""
-        return np.array(actions)
+        return np.array(on_host(actions))
+
+    def taken(self, value: Any) -> Any:
+        """A part of a caller's allocation, without its gradient."""
+        return on_host(value)
 
     def reward(self, utility: Array) -> Array:
         """Rewards for a caller."""
@@ -85,7 +102,11 @@ class Host:
 
     def only(self, mask: np.ndarray, value: Array) -> Array:
         """The lanes of a mask, zeros elsewhere."""
-        return np.where(mask.reshape(-1, *(1,) * (value.ndim - 1)), value, np.zeros_like(value))
+        return self.merged(mask, value, np.zeros_like(value))
+
+    def merged(self, mask: np.ndarray, value: Array, other: Array) -> Array:
+        """The lanes of a mask from one array, and from another elsewhere."""
+        return np.where(mask.reshape(-1, *(1,) * (value.ndim - 1)), value, other)
 
     def one(self, tree: Any, lane: int) -> Any:
         """One lane of a nest of arrays, in NumPy."""

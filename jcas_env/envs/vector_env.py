@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -9,13 +10,17 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from ..batching import joined
 from ..checks import require
 from ..scenarios import make_scenario
 from ..scenarios.configuration import Configuration
 from ..scenarios.scenario import Allocation, Observation, Outcome, Scenario
 from ..tree import put, take
 from ..types import Array
-from .lanes import Lanes, check_render_mode, entry
+from .horizon import episode_slots
+from .info import LazyInfo
+from .inputs import check_options
+from .lanes import Lanes, check_render_mode
 from .place import Host
 from .spaces import action_space, observation_space
 
@@ -36,7 +41,7 @@ class JCASVectorEnv(Lanes, VectorEnv):
         ``SAME_STEP``: the lane is reset at once, and ``info["final_obs"]``, ``info["final_info"]`` keep the last
         step. ``DISABLED``: reset finished lanes with ``reset(options={"reset_mask": mask})``.
     max_episode_steps : int, optional
-        Replaces the scenario's horizon (``gymnasium.make_vec`` passes it).
+        Cuts episodes before the scenario's horizon, as ``gymnasium.make`` does; the horizon stays what it is.
     device : str or torch.device, optional
         Where all lanes live as PyTorch tensors, ``"cuda"`` or ``"cpu"``; None: NumPy.
     render_mode : {None, "rgb_array"}
@@ -44,7 +49,7 @@ class JCASVectorEnv(Lanes, VectorEnv):
     Notes
     -----
     Observations, ``info`` keys, their ``_key`` masks and the final entries are those of ``SyncVectorEnv`` over
-    ``JCASEnv``.
+    ``JCASEnv``: a lane that has been reset has what ``JCASEnv.reset`` says.
 
     On a device the scenario's functions are the same, and observations, rewards, ends and ``info`` are tensors there:
 
@@ -75,11 +80,8 @@ class JCASVectorEnv(Lanes, VectorEnv):
     ) -> None:
         super().__init__()
         require(num_envs >= 1, f"`num_envs` must be at least 1, got {num_envs!r}")
-        if isinstance(scenario, str):
-            if max_episode_steps is not None:
-                fields["horizon"] = max_episode_steps
-            scenario = make_scenario(scenario, config, **fields)
-        self.scenario = scenario
+        self.scenario = scenario = make_scenario(scenario, config, **fields)
+        self._slots = episode_slots(scenario.horizon, max_episode_steps)
         self.num_envs = num_envs
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         check_render_mode(render_mode, self.metadata)
@@ -98,12 +100,11 @@ class JCASVectorEnv(Lanes, VectorEnv):
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Reset all lanes, or those of ``options["reset_mask"]`` ((num_envs,) bool, at least one true)."""
-        mask = self._reset_mask(options)
+        mask = self._reset_mask(check_options(options))
         self._place.seed(mask, seed)
         with self._place.working():
             self._restart(mask)
-            self._allocation = None
-            return self._observe(), {}
+            return self._observe(), self._begun(mask)
 
     def step(self, actions: Any) -> tuple[Observation, Array, Array, Array, dict[str, Any]]:
         """Decode actions, (num_envs, action_size), transmit, and move on by one slot."""
@@ -120,6 +121,7 @@ class JCASVectorEnv(Lanes, VectorEnv):
         """Transmit allocations in physical units with a leading (num_envs,) axis; see ``JCASEnv``."""
         self._require_running()
         scenario, active = self.scenario, ~self._finished
+        allocation = self._taken(allocation, self._place.taken)
         if self._finished.any():  # these lanes are reset in place of a step; what a caller has for them may be NaN
             allocation = put(scenario.fallback(self._known()), active, take(allocation, active))
         with self._place.working():
@@ -132,38 +134,46 @@ class JCASVectorEnv(Lanes, VectorEnv):
         outcome = scenario.outcome(state, allocation, self._true())
         self._later = scenario.later(state, self._later)
         if active.any():
-            innovation = self._place.innovation(state, active)
-            if restart.any():  # lanes out of step: the truth is that of all lanes, those that go on need their own
-                moved = scenario.transition(take(state, active), take(allocation, active), innovation)
-                state = put(state, active, moved)
-            else:
-                state = scenario.transition_given(state, allocation, innovation, self._true(), outcome)
+            state = self._moved(state, allocation, outcome, active)
         self._enter(state)
-        truncated = active & (np.asarray(state.slot) >= scenario.horizon)
+        truncated = active & (np.asarray(state.slot) >= self._slots)
         reward = self._place.reward(outcome.utility if active.all() else self._place.only(active, outcome.utility))
         self._allocation = allocation
+        info = self._info(outcome, self._later, copy)
+        final: dict[str, Any] = {}
         if self.autoreset_mode is AutoresetMode.SAME_STEP and truncated.any():
-            infos = self._final(truncated, outcome)
-            self._restart(truncated)
-            infos.update(self._masked(outcome, active & ~truncated))
+            final = self._final(truncated, info)
+            restart = truncated
         else:
-            infos = self._masked(outcome, active)
-            if restart.any():
-                self._restart(restart)
             self._finished = truncated
-        return self._observe(), reward, copy(np.zeros_like(truncated)), copy(truncated), infos
+        if restart.any():
+            self._restart(restart)
+            info = self._begun(restart, info)
+        else:
+            info = self._with_masks(info, active)
+        if final:  # a plain dictionary: who looks for last observations in it maps functions over trees of them
+            info = {**info, **final}
+        return self._observe(), reward, copy(np.zeros_like(truncated)), copy(truncated), info
 
     def render(self) -> tuple[np.ndarray, ...] | None:
-        """A map for every lane, (height, width, 3) uint8 each; None without a render mode."""
+        """A map for every lane, (height, width, 3) uint8 each, with what it last transmitted in its episode.
+
+        None without a render mode.
+        """
         if self.render_mode is None:
             return None
         from ..render import frame
 
         last, one = self._allocation, self._place.one
+        began = np.asarray(self.state.slot) == 0  # nothing has been transmitted since
         return tuple(
-            frame(self.scenario, one(self.state, lane), None if last is None else one(last, lane))
+            frame(self.scenario, one(self.state, lane), None if last is None or began[lane] else one(last, lane))
             for lane in range(self.num_envs)
         )
+
+    def __len__(self) -> int:
+        """Number of lanes."""
+        return self.num_envs
 
     # ---------------------------------------------------------------- generators
 
@@ -182,51 +192,77 @@ class JCASVectorEnv(Lanes, VectorEnv):
     def _random_generators(self) -> tuple[Any, ...]:
         return self._place.generators()
 
+    def _generator_kind(self) -> tuple[int, type]:
+        return self._place.generator_kind()
+
     def _use_generators(self, generators: tuple[Any, ...]) -> None:
         self._place.use_generators(generators)
 
+    def _moved(self, state: Any, allocation: Allocation, outcome: Outcome, active: np.ndarray) -> Any:
+        """State of the next slot in the lanes that are active, and the same in the others."""
+        scenario, place = self.scenario, self._place
+        parts = place.parts(active)
+        if len(parts) == 1 and active.all():
+            return scenario.transition_given(state, allocation, place.innovation(state, active), self._true(), outcome)
+        # The truth at hand is that of all lanes, those of a part need their own.
+        moved = joined(
+            [
+                scenario.transition(take(state, some), take(allocation, some), place.innovation(state, some))
+                for some in parts
+            ]
+        )
+        return moved if active.all() else put(state, active, moved)
+
     def _restart(self, mask: np.ndarray) -> None:
-        """Draw new networks for the lanes of a mask."""
-        fresh = self._place.first(mask)
-        self._enter(fresh if mask.all() else put(self.state, mask, fresh))
+        """Draw new networks for the lanes of a mask, in which nothing has been transmitted."""
+        fresh, everybody = joined([self._place.first(some) for some in self._place.parts(mask)]), bool(mask.all())
+        self._enter(fresh if everybody else put(self.state, mask, fresh))
+        self._allocation = None if everybody else self._allocation
         self._finished = self._finished & ~mask
 
-    def _masked(self, outcome: Outcome, lanes: np.ndarray) -> dict[str, Any]:
-        """``info`` of some lanes in Gymnasium's form: zeros elsewhere, and a mask for each key."""
-        if not lanes.any():
-            return {}
-        everybody = lanes.all()
+    def _begun(self, lanes: np.ndarray, played: Mapping[str, Array] | None = None) -> dict[str, Any]:
+        """``info`` of lanes that have been reset, made when somebody reads it; elsewhere ``played``, or zeros.
 
-        def kept(value: Any) -> Array:
-            """A copy of a value in some lanes, and zero in the others."""
-            return self._place.copy(value) if everybody else self._place.only(lanes, self._place.copy(value))
+        In Gymnasium's form, with a mask for each key that says which lanes have it.
+        """
+        start, place = self._start(), self._place
+        everybody = np.ones_like(lanes)
 
-        infos = self._info(outcome, self._later, kept)
-        for name in tuple(infos):
-            infos[f"_{name}"] = self._place.copy(lanes)
-        return infos
+        def make() -> dict[str, Any]:
+            with place.working():
+                first = {name: place.copy(value) for name, value in start.entries().items()}
+                if lanes.all():
+                    return first
+                if played is None:
+                    return {name: place.only(lanes, value) for name, value in first.items()}
+                return {name: place.merged(lanes, value, played[name]) for name, value in first.items()}
 
-    def _final(self, lanes: np.ndarray, outcome: Outcome) -> dict[str, Any]:
-        """Last observation and info of finished lanes, put together by Gymnasium's own rule; tensors stay whole."""
-        infos: dict[str, Any] = {}
-        observation = self._observe()
-        if not isinstance(self._place.copy(lanes), np.ndarray):
-            whole = {"final_obs": observation, "final_info": self._masked(outcome, lanes)}
-            return whole | {f"_{name}": self._place.copy(lanes) for name in whole}
-        info = self._info(outcome, self._later, self._place.copy)
-        for lane in np.flatnonzero(lanes):
-            last = {name: entry(part[lane]) for name, part in info.items()}
-            seen = (
-                {name: part[lane] for name, part in observation.items()}
-                if isinstance(observation, dict)
-                else observation[lane]
-            )
-            infos = self._add_info(infos, {"final_obs": seen, "final_info": last}, int(lane))
-        return infos
+        names = self._entries or ()
+        masks = {f"_{name}": place.copy(lanes if played is None else everybody) for name in names}
+        return LazyInfo(masks, names, make)
 
-    def _reset_mask(self, options: dict[str, Any] | None) -> np.ndarray:
+    def _final(self, lanes: np.ndarray, info: Mapping[str, Array]) -> dict[str, Any]:
+        """Last observation and info of finished lanes in Gymnasium's form; on a device tensors stay whole."""
+        place, observation = self._place, self._observe()
+        last: Any = observation
+        if isinstance(place.copy(lanes), np.ndarray):
+            last = np.full(self.num_envs, None, dtype=object)
+            for lane in np.flatnonzero(lanes).tolist():
+                seen = observation
+                last[lane] = {name: part[lane] for name, part in seen.items()} if isinstance(seen, dict) else seen[lane]
+        masks = {f"_{name}": place.copy(lanes) for name in info}
+        told = LazyInfo(masks, tuple(info), lambda: {name: place.only(lanes, part) for name, part in info.items()})
+        return {"final_obs": last, "final_info": told} | {f"_final_{it}": place.copy(lanes) for it in ("obs", "info")}
+
+    def _with_masks(self, info: dict[str, Any], lanes: np.ndarray) -> dict[str, Any]:
+        """``info`` of some lanes in Gymnasium's form, a mask beside each entry."""
+        for name in tuple(info):
+            info[f"_{name}"] = self._place.copy(lanes)
+        return info
+
+    def _reset_mask(self, options: dict[str, Any]) -> np.ndarray:
         """Lanes to reset; everything unless ``options`` say otherwise."""
-        if options is None or "reset_mask" not in options:
+        if "reset_mask" not in options:
             return np.ones(self.num_envs, dtype=bool)
         mask = options["reset_mask"]
         ok = isinstance(mask, np.ndarray) and mask.shape == (self.num_envs,) and mask.dtype == np.bool_

@@ -80,8 +80,10 @@ class Configuration:
         return cls().with_fields({**known[name], **changes})
 
     def with_fields(self, changes: Mapping[str, Any]) -> Self:
-        """Replace fields; raises ``ValueError`` for an unknown one and names the nearest."""
+        """Replace fields; an unknown one is a ``TypeError``, as of any keyword, that names the nearest."""
         known = [item.name for item in fields(self)]  # type: ignore[arg-type]
         for name in changes:
-            require(name in known, f"unknown config field {name!r}: {suggest(name, known)}")
+            if name not in known:
+                near = suggest(name, known)
+                raise TypeError(f"{type(self).__name__} got an unexpected keyword argument {name!r}: {near}")
         return replace(self, **changes)  # type: ignore[type-var]

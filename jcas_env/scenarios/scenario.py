@@ -136,6 +136,14 @@ class ScenarioBase(ABC, Generic[InitialT, InnovationT, StateT, ProblemT, Allocat
     """Shapes and finite bounds of the observation."""
 
     @property
+    def lanes_at_once(self) -> int | None:
+        """Lanes of a vector environment that are drawn for and moved on together; None: all.
+
+        Where a slot draws and estimates a lot, so that memory does not grow with the lanes; results do not differ.
+        """
+        return None
+
+    @property
     def horizon(self) -> int:
         """Slots in an episode."""
         return self.config.horizon

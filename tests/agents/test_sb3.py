@@ -22,8 +22,9 @@ def config(**fields):
 def test_sb3_gets_rewards_relative_to_the_equal_allocation_and_last_observations(mode):
     scenario = MultiCell(config(users_per_cell=2, observation="flat", horizon=2))
     env = SB3VectorAdapter(JCASVectorEnv(scenario, num_envs=3, autoreset_mode=mode))
-    env.seed(5)
+    assert env.seed(5) == [5, 6, 7]
     env.reset()
+    assert env.env.np_random_seed == (5, 6, 7)
     zero = np.zeros((3, scenario.action_size), dtype=np.float32)
     for slot in range(2):
         observation, reward, done, infos = env.step(zero)

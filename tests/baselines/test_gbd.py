@@ -127,7 +127,7 @@ def test_the_objective_is_the_utility_of_the_relaxed_rates(reward):
 
 @pytest.mark.parametrize("reward", ["fair", "rate"])
 def test_separate_shares_are_a_relaxation_and_say_so(reward):
-    problem = static(1, reward=reward, positioning_share=None, service_weight=(1.0, 1.5), ue_antennas=18).problem
+    problem = static(1, reward=reward, positioning_share=None, service_weight=(1.0, 1.5)).problem
     shared, separate = GBD().solve(problem), GBD(split="separate").solve(problem)
     best = monolithic(problem, separate=True)[0].mean()
     assert separate.objective[0] <= best + 1e-6

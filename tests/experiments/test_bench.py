@@ -390,6 +390,29 @@ class TestCommand:
         )
         assert about["suites"] == ["mesh"]
 
+    @pytest.mark.parametrize("name", ["q[/b]/a.json", "[v2].json"])
+    def test_names_in_brackets_are_printed_as_they_are(self, run, tmp_path, name):
+        result = run("mesh", "--json", name)
+        assert result.exit_code == 0, result.output
+        assert f"numbers: {name}" in result.stdout
+        content = json.loads((tmp_path / name).read_text())
+        content["rows"][0]["benchmark"] = content["run"]["device"] = "[/b]"
+        (tmp_path / "old.json").write_text(json.dumps(content))
+        result = run("mesh", "--against", "old.json")
+        assert result.exit_code == 0, result.output
+        assert "differs: device: [/b] then, cpu now" in result.stdout
+
+    def test_numbers_that_cannot_be_written_are_one_line_and_the_table_is_printed(self, run, monkeypatch):
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("jcas_experiments.bench.command.write_json", full)
+        result = run("mesh", "--json", "x.json")
+        assert result.exit_code == 1
+        (line,) = result.stderr.splitlines()
+        assert "No space left on device" in line
+        assert "steps/s" in result.stdout
+
     @pytest.mark.parametrize(
         ("arguments", "words"),
         [
@@ -397,6 +420,8 @@ class TestCommand:
             (("--against", "none.json"), "No such file"),
             (("--against", "text.json"), "it is not JSON"),
             (("--against", "other.json"), "must be a file that `jcas bench --json` has written"),
+            (("--against", "forged.json"), "`value` of a row must be a number, got 'fast'"),
+            (("--against", "list.json"), "`run` must be a mapping, got []"),
             (("--parent", "."), "must be a checkout of the project"),
             (("--device", "tpu"), "`--device` must be cpu or cuda, got 'tpu'"),
             (("mesh", "--only", "spomp"), "`--only` is for environment, loops, memory, slot-cost; got mesh"),
@@ -407,6 +432,9 @@ class TestCommand:
         monkeypatch.setattr("jcas_experiments.bench.command.run_suites", lambda *_: pytest.fail("the work began"))
         (tmp_path / "text.json").write_text("text")
         (tmp_path / "other.json").write_text('{"rows": []}')
+        (tmp_path / "list.json").write_text('{"rows": [], "run": []}')
+        forged = Row("what", "fast", "peer", 1.0, "ms", 1.0, 1.0)
+        (tmp_path / "forged.json").write_text(json.dumps({"run": {}, "rows": [forged._asdict()]}))
         result = run(*arguments)
         assert result.exit_code == 2
         (line,) = result.stderr.splitlines()

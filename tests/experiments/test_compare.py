@@ -257,7 +257,7 @@ class TestCompareCommand:
             (["--allocators", " , "], "`--allocators` is empty"),
             (["multicel"], "unknown scenario 'multicel': did you mean 'multicell'?"),
             (["--preset", "luo2023-fig88"], "unknown preset 'luo2023-fig88': did you mean"),
-            (["--set", "users=3"], "unknown config field 'users'"),
+            (["--set", "users=3"], "MultiCellConfig got an unexpected keyword argument 'users'"),
             (["--set", "floor"], "`--set` takes FIELD=VALUE, got 'floor'"),
             (["--set", "positioning_share=0.95"], "`positioning_share` must lie in (0.12, 0.88)"),
         ],

@@ -17,6 +17,7 @@ from jcas_baselines import ADMM, EqualAllocation
 from jcas_experiments import cli
 from jcas_experiments.compare.comparison import play
 from jcas_experiments.files import alone_in
+from jcas_experiments.kept import _digest
 from jcas_experiments.reproduce.registry import FIGURES
 from jcas_experiments.score import scores as scoring
 from jcas_experiments.train import tasks
@@ -344,6 +345,44 @@ def test_mutated_run_folders_meet_only_clean_refusals(train, tmp_path, count):
         assert len(result.stderr.splitlines()) == (result.exit_code == 2)
         if result.exit_code == 0:
             load_policy(whole / "seed-0" / "multicell-rate.safetensors")
+
+
+def mutated(rng, node):
+    """JSON with one entry somewhere in it replaced by something of any kind."""
+    if isinstance(node, dict | list) and node and rng.random() < 0.85:
+        key = rng.choice(sorted(node)) if isinstance(node, dict) else rng.randrange(len(node))
+        if rng.random() < 0.15:
+            del node[key]
+        else:
+            node[key] = mutated(rng, node[key])
+        return node
+    return rng.choice([None, True, -1, 1.5, float("nan"), 10**400, "x", "[/b]", [], [1, 2], {}, {"shape": [-1]}])
+
+
+FORGED = {
+    "compare": ((*COMPARE, "--allocators", "equal,admm", "--regret", "1", "--json", "n.json", "--figure", "f.png"),
+                "f.rows.json"),
+    "reproduce": (("reproduce", "lu-fig3", "--quick", "--out", "."), "lu-fig3.rows.json"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", FORGED)
+@pytest.mark.parametrize("count", [8, pytest.param(150, marks=pytest.mark.slow)])
+def test_forged_rows_meet_only_clean_refusals(run, tmp_path, command, count):
+    """A hash tells what has changed, not who wrote it: here it is that of the forgery."""
+    arguments, name = FORGED[command]
+    assert run(*arguments).exit_code == 0
+    whole, rng, refused = json.loads((tmp_path / name).read_text()), random.Random(20232), 0
+    for number in range(count):
+        content = json.loads(json.dumps({"made_by": whole["made_by"], "rows": whole["rows"]}))
+        content["rows"] = mutated(rng, content["rows"])
+        (tmp_path / name).write_text(json.dumps({"sha256": _digest(content), **content}))
+        result = run(*arguments, "--resume")
+        assert result.exit_code in (0, 2), (number, result.output, result.exception)
+        assert "Traceback" not in result.output
+        assert len(result.stderr.splitlines()) == (result.exit_code == 2)
+        refused += result.exit_code == 2
+    assert refused > count / 4
 
 
 # ---------------------------------------------------------------- where output goes

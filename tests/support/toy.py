@@ -54,11 +54,10 @@ class Toy(ScenarioBase):
         self.action_size = self.config.users
         self.observation_spec = ArraySpec((self.config.users,), 0.0, 100.0)
 
-    def _draw_initial(self, rng):
+    def _draw_initial(self, rng, state=None):
         return rng.exponential(size=self.config.users)
 
-    def _draw(self, rng, state):
-        return self._draw_initial(rng)
+    _draw = _draw_initial
 
     def initial(self, draws):
         return ToyState(draws, np.zeros(draws.shape[:-1], dtype=int))

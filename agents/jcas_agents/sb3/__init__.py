@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from .adapter import RECIPES, SB3VectorAdapter
+from .make import make_sb3_env
 
-__all__ = ["RECIPES", "SB3VectorAdapter"]
+__all__ = ["RECIPES", "SB3VectorAdapter", "make_sb3_env"]

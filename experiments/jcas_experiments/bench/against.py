@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from rich.table import Table
+from rich.text import Text
 
 from .row import Row
 
@@ -91,5 +92,7 @@ def change_table(found: Sequence[Change]) -> Table:
         old, new, ratio, peer = (
             "-" if x is None else f"{x:,.4g}" for x in (row.old, row.new, row.ratio, row.against_peer)
         )
-        table.add_row(row.benchmark, row.peer, old, new, row.unit, ratio + spread, peer, row.note)
+        texts = (row.benchmark, row.peer, row.unit, row.note)  # as they are: a file may have any names
+        what, against, unit, note = map(Text, texts)
+        table.add_row(what, against, old, new, unit, ratio + spread, peer, note)
     return table

@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
-from ..console import fail, standard_output
-from ..files import require_writable, write_json
-from .against import SAME_MACHINE, change_table, changes, differences
+from ..console import complain, fail, say, standard_output
+from ..files import require_writable, write_all, write_json
+from .against import SAME_MACHINE, Change, change_table, changes, differences
 from .record import read_run, record
 from .row import Plan, Row
 from .suites import SUITES, run_suites, select
@@ -54,10 +55,8 @@ def bench(
     except ValueError as error:
         fail(error)
     rows, complete = run_suites(names, console, plan)
-    console.print(row_table(rows))
-    if any(row.also for row in rows):
-        console.print(unit_table(rows))
     content: dict[str, Any] = {"run": record(names, plan, device), "rows": [row._asdict() for row in rows]}
+    found: list[Change] = []
     if before is not None:
         old, was = before
         found = changes(old, rows, same_machine=not list(differences(was, content["run"], SAME_MACHINE)))
@@ -65,14 +64,21 @@ def bench(
             "differences": list(differences(was, content["run"])),
             "changes": [change._asdict() for change in found],
         }
-        console.print(change_table(found))
-        for line in content["against"]["differences"]:
-            console.print(f"differs: {line}", markup=False)
-    if json is not None:
-        write_json(json, content)
-        console.print(f"numbers: {json}")
+    written, unwritten = write_all([("numbers", json, lambda path: write_json(path, content))])
     if not complete:
-        raise typer.Exit(130)
+        say(console, f"interrupted: {len(rows)} measurements finished")
+    console.print(row_table(rows))
+    if any(row.also for row in rows):
+        console.print(unit_table(rows))
+    if before is not None:
+        console.print(change_table(found))
+        written = [f"differs: {line}" for line in content["against"]["differences"]] + written
+    for line in written:
+        say(console, line)
+    for missing in unwritten:
+        complain(missing)
+    if not complete or unwritten:
+        raise typer.Exit(1 if complete else 130)
 
 
 def row_table(rows: list[Row]) -> Table:
@@ -89,7 +95,7 @@ def row_table(rows: list[Row]) -> Table:
         numbers = (row.value, row.peer_value, row.ratio, row.target)
         value, peer_value, ratio, target = ("-" if x is None or x != x else f"{x:,.4g}" for x in numbers)  # noqa: PLR0124
         spread = "" if row.ratio_spread is None else " ({:.3g} to {:.3g})".format(*row.ratio_spread)
-        result.add_row(row.benchmark, value, row.peer, peer_value, row.unit, ratio + spread, target)
+        result.add_row(row.benchmark, value, Text(row.peer), peer_value, row.unit, ratio + spread, target)
     return result
 
 

@@ -9,7 +9,7 @@ from time import process_time
 from typing import Any
 
 from jcas_agents.learned import LearnedAllocator
-from jcas_baselines import ADMM, SCA, BestVertex, GradientSearch
+from jcas_baselines import ADMM, SCA, BestVertex, ConstantRule, EqualAllocation, GradientSearch
 
 from jcas_env import MultiCellProblem
 
@@ -44,9 +44,13 @@ def learning_rows(*, scenes: int = 5, seed: int = 0, least: float = 0.3) -> Iter
     """CPU time of a decision at batch 1, at the share 0.5 and at a free one, each against SCA."""
     deciders: dict[str, Callable[[Any], Any]] = {
         "learned, multicell-rate": LearnedAllocator.load("multicell-rate").allocate,
-        "ADMM": ADMM().solve,
+        "equal split": EqualAllocation().solve,
+        "constant rule": ConstantRule().solve,
         "best vertex": BestVertex().solve,
+        "ADMM": ADMM().solve,
+        "SCA, network": SCA(scope="network").solve,
         "search of 20 steps": GradientSearch(steps=20).solve,
+        "search of 50 steps": GradientSearch(steps=50).solve,
     }
     for share in (0.5, None):
         problems = [scene(seed + k, positioning_share=share) for k in range(scenes)]

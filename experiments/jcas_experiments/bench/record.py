@@ -10,8 +10,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import jcas_env
+from jcas_agents.runs import brief
 
+import jcas_env
+from jcas_env.checks import require
+
+from ..kept import is_number
 from .row import Plan, Row
 from .throughput.processes import LIBRARIES, ROOT, THREADS
 
@@ -75,12 +79,30 @@ def read_run(path: Path) -> tuple[list[Row], dict[str, Any]]:
     wrong = f"`--against {path}` must be a file that `jcas bench --json` has written"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        rows = [Row(**row) for row in content["rows"]]
+        for row in rows:
+            _require_kinds(row)
+        require(isinstance(content["run"], dict), f"`run` must be a mapping, got {brief(content['run'])}")
+        return rows, content["run"]
     except OSError as error:
         raise ValueError(f"{wrong}: {error.strerror or error}") from None
-    except ValueError:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         raise ValueError(f"{wrong}: it is not JSON") from None
-    try:
-        rows = [Row(**row) for row in content["rows"]]
-        return rows, content["run"]
     except (KeyError, TypeError) as error:
-        raise ValueError(f"{wrong}: {type(error).__name__} {error}") from None
+        raise ValueError(f"{wrong}: {type(error).__name__} {brief(error, str)}") from None
+    except ValueError as error:
+        raise ValueError(f"{wrong}: {error}") from None
+
+
+def _require_kinds(row: Row) -> None:
+    """Raise ``ValueError`` that names an entry of a row that is read and of another kind than those of a row."""
+    for name in ("benchmark", "peer", "unit"):
+        value = getattr(row, name)
+        require(isinstance(value, str), f"`{name}` of a row must be a text, got {brief(value)}")
+    for name in ("value", "peer_value", "ratio", "target"):
+        value = getattr(row, name)
+        require(value is None or is_number(value), f"`{name}` of a row must be a number, got {brief(value)}")
+    for name in ("value_spread", "ratio_spread"):
+        value = getattr(row, name)
+        pair = isinstance(value, list) and len(value) == 2 and all(map(is_number, value))
+        require(value is None or pair, f"`{name}` of a row must be two numbers, got {brief(value)}")

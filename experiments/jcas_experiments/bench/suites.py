@@ -111,5 +111,4 @@ def run_suites(names: Sequence[str], console: Console, plan: Plan) -> tuple[list
                     rows.append(row)
     except KeyboardInterrupt:
         complete = False
-        console.print(f"interrupted: {len(rows)} measurements finished")
     return rows, complete

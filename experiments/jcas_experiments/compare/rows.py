@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from jcas_agents import Evaluation
 
+from jcas_env.checks import require
+
 from ..files import plain
-from ..kept import Kept, packed, unpacked
+from ..kept import Kept, is_number, packed, unpacked
 from .comparison import Played, Setting
 from .regret import Yardstick
 
@@ -30,7 +33,36 @@ def finished_rows(path: Path, setting: Setting, *, resume: bool) -> Kept:
         "scenes": {"seed": setting.seed, "episodes": setting.episodes},
         "clock": None if setting.latency is None else asdict(setting.latency),
     }
-    return Kept.begin(path, plain(made_by), resume=resume)
+    return Kept.begin(path, plain(made_by), resume=resume, check=partial(_check, setting))
+
+
+def _check(setting: Setting, name: str, entry: Any) -> None:
+    """Raise an error where a row is not what :func:`keep` or :func:`keep_yardstick` have written."""
+    if name == YARDSTICK:
+        best, bound = (unpacked(entry[part]) for part in ("best", "bound"))
+        require(best.shape == bound.shape == (len(best),) and len(best) > 0, "`best` and `bound` must be alike")
+        return
+    played = _played(entry)
+    texts, numbers = [entry["who"], name], [played.seconds]
+    for found in (played.evaluation, played.late):
+        if found is not None:
+            _require_shapes(found, setting)
+            texts += [*found.status, *found.metrics]
+            numbers += [found.violation, *found.status.values()]
+    require(all(isinstance(text, str) for text in texts), "names must be texts")
+    require(all(map(is_number, numbers)), "times, violations and counts must be numbers")
+    counted = isinstance(played.delay, int) and isinstance(played.regroups, bool)
+    require(counted, "`delay` must be an integer and `regroups` a boolean")
+
+
+def _require_shapes(found: Evaluation, setting: Setting) -> None:
+    """Raise ``ValueError`` that names an array which is not one of these episodes and slots."""
+    episodes, slots = setting.episodes, setting.scenario.horizon
+    shapes = dict.fromkeys(("utility", "objective"), (episodes,)) | {"slot_utility": (slots, episodes)}
+    arrays = {name: getattr(found, name) for name in shapes} | {"user_rates": found.user_rates[..., 0]}
+    shapes |= {"user_rates": (slots, episodes)} | dict.fromkeys(found.metrics, (episodes,))
+    for name, array in (arrays | found.metrics).items():
+        require(array.shape == shapes[name], f"`{name}` must have shape {shapes[name]}, got {array.shape}")
 
 
 def keep(rows: Kept, name: str, allocator: Any, played: Played) -> None:
@@ -51,6 +83,11 @@ def taken_over(rows: Kept, name: str, allocator: Any) -> Played | None:
     entry = rows.rows.get(name)
     if entry is None or entry["who"] != identity(allocator):
         return None
+    return _played(entry)
+
+
+def _played(entry: Mapping[str, Any]) -> Played:
+    """What :func:`keep` has written."""
     late = None if entry["late"] is None else _evaluation(entry["late"])
     return Played(_evaluation(entry["prompt"]), entry["seconds"], late, entry["delay"], entry["regroups"])
 

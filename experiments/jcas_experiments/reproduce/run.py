@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,11 @@ from jcas_agents.files import write_file
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from jcas_env.checks import require
+
 from ..figures import new_figure, save_figure
 from ..files import write_json
-from ..kept import Kept, rows_file
+from ..kept import Kept, is_number, refusing, rows_file
 from .figure import Effort, FigureRecipe, Table
 
 
@@ -28,8 +32,12 @@ def compute(
     """
     path = folder / f"{name}.csv"
     made_by = {"figure": name, "columns": list(recipe.all_columns), "effort": effort._asdict()}
-    kept = Kept.begin(rows_file(path), made_by, resume=resume)
+    check = partial(_check, recipe)
+    kept = Kept.begin(rows_file(path), made_by, resume=resume, check=check)
     rows = [tuple(row) for row in kept.rows.values()]
+    if rows:
+        with refusing(f"{kept.path} holds no rows of this figure"):
+            _try_out(recipe, effort, kept.rows)
     columns = (TextColumn("{task.description:14}"), BarColumn(), MofNCompleteColumn(), TextColumn("points"))
     complete = True
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
@@ -48,6 +56,24 @@ def compute(
     if rows:
         write_picture(recipe, table, folder / f"{name}.png")
     return table, complete
+
+
+def _check(recipe: FigureRecipe, _: str, row: Any) -> None:
+    """Raise an error where a row of a file cannot be one of a figure."""
+    require(len(row) == len(recipe.all_columns), f"it must have {len(recipe.all_columns)} entries")
+    known = isinstance(row, list) and all(isinstance(entry, str | bool) or is_number(entry) for entry in row)
+    require(known, "its entries must be numbers or texts")
+
+
+def _try_out(recipe: FigureRecipe, effort: Effort, rows: Mapping[str, Any]) -> None:
+    """Raise an error where rows of a file do not follow one another, or cannot be drawn and judged."""
+    size = recipe.size(effort)
+    require(list(rows) == [str(k + 1) for k in range(len(rows))], "rows must be numbered from 1 without a gap")
+    require(len(rows) <= size, f"the figure has {size} rows, not {len(rows)}")
+    table = Table(recipe.all_columns, tuple(map(tuple, rows.values())))
+    recipe.draw(new_figure(11.0, 4.8), table)
+    if len(rows) == size:
+        recipe.verdict(table)
 
 
 def _number(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -33,7 +34,7 @@ def score(
 
     from ..files import require_apart, require_writable, write_all, write_json
     from ..kept import Kept, rows_file
-    from .scores import Score, policy_hashes, scores, table, write_card
+    from .scores import Score, check_row, policy_hashes, scores, table, write_card
 
     console = standard_output(150)
     names = policies or ["multicell-rate"]
@@ -46,7 +47,9 @@ def score(
         require_writable("rows:", rows)
         files, hashes = policy_hashes(names)
         require_apart({"--json": json, "rows:": rows}, files)
-        kept = Kept.begin(rows, {"policies": hashes, "scenes": {"count": scenes, "version": VERSION}}, resume=resume)
+        made_by = {"policies": hashes, "scenes": {"count": scenes, "version": VERSION}}
+        check = partial(check_row, policies=len(names))
+        kept = Kept.begin(rows, made_by, resume=resume, check=check)
         with console.status("scoring ..."):
             for row in scores(names, chosen, scenes, best=best, done=[Score(**row) for row in kept.rows.values()]):
                 found.append(row)

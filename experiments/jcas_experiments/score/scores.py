@@ -16,6 +16,7 @@ from rich.table import Table
 
 from jcas_env.checks import require, suggest
 
+from ..kept import is_number
 from ..scenarios.registry import roster_of
 from ..statistics import ratio_over_seeds
 
@@ -48,6 +49,15 @@ class Score(NamedTuple):
             "set": self.set, "rival": self.rival, "ratio": self.ratio, "mean": self.mean, "ci95": self.interval,
             "lowest": min(self.ratio), "highest": max(self.ratio),
         }  # fmt: skip
+
+
+def check_row(name: str, row: Any, *, policies: int) -> None:
+    """Raise an error where a row, as a file holds it, is no score of so many policies."""
+    score = Score(**row)
+    require(name == f"{score.set} {score.rival}" and score.set in SETS, "its set and rival must be those of its name")
+    numbers = [*score.ratio, *score.interval, score.mean]
+    require(len(score.ratio) == policies and len(score.interval) == 2, f"it must have {policies} ratios, an interval")
+    require(all(map(is_number, numbers)), "ratios, mean and interval must be numbers")
 
 
 def policy_hashes(policies: Sequence[str]) -> tuple[list[Path], list[str]]:

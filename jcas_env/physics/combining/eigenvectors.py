@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from ...batching import indices, scatter
 from ...types import Array, array_namespace, at_hand, device
-from .small_matrices import SIZE, batch_last, dominant_eigenvector_last, lower_factor, solve_lower, solve_upper
+from .small_matrices import (
+    SIZE,
+    batch_first,
+    batch_last,
+    dominant_eigenvector_last,
+    lower_factor,
+    power_vector_last,
+    solve_lower,
+    solve_upper,
+    trace,
+)
+
+LOST = 8.0
+"""Rounding units of the interference's power below which nothing is known of the rest."""
 
 
 def dominant_eigenvector(matrix: Array) -> Array:
@@ -36,22 +49,37 @@ def strongest_over_noise(own: Array, interference: Array) -> Array:
     norm [-].
     Up to four receive antennas in closed form with the batch axis last, which is the eigenvector that the library finds
     (:func:`.dominant_eigenvector_last`); the library does larger ones, and those whose two largest eigenvalues are
-    almost equal (spec multicell 2.3).
+    almost equal; on a device :func:`.power_vector_last` does these (spec multicell 2.3).
     """
     xp = array_namespace(own, interference)
     *batch, rx, _ = own.shape
     parts = xp.maximum(xp.abs(xp.real(own)), xp.abs(xp.imag(own)))  # any scale does, and roots take time
     scale = xp.max(parts, axis=(-2, -1), keepdims=True)
     own = own / xp.where(scale > 0, scale, xp.ones_like(scale))
-    identity = xp.eye(rx, dtype=own.dtype, device=device(own))
     if rx > SIZE:
-        finite, noise = finite_or_unit(interference + identity)
+        identity = xp.eye(rx, dtype=own.dtype, device=device(own))
+        level = noise_beside(xp.real(xp.linalg.trace(interference)))[..., None, None]
+        finite, noise = finite_or_unit(interference + level * identity)
         factor = xp.where(finite[..., None, None], xp.linalg.cholesky(noise), float("nan"))
         white = xp.linalg.solve(factor, own)
         inner = dominant_eigenvector(white @ xp.conj(xp.matrix_transpose(white)))
         return xp.linalg.solve(xp.conj(xp.matrix_transpose(factor)), inner[..., None])[..., 0]
     vector = strongest_over_noise_last(batch_last(own @ xp.conj(xp.matrix_transpose(own))), batch_last(interference))
-    return xp.reshape(xp.matrix_transpose(vector), (*batch, rx))
+    return batch_first(vector, tuple(batch))
+
+
+def noise_beside(interference: Array) -> Array:
+    r"""Noise that whitening takes beside an interference of a power :math:`\operatorname{tr} Q`.
+
+    .. math:: \max(1, 8\, \varepsilon \operatorname{tr} Q)
+
+    One, unless rounding of Q (unit :math:`\varepsilon`) is more than that: Q + I may then be indefinite, and the
+    whitened signal would follow the rounding. Above it all directions without interference count as equally good.
+
+    (...,) [-] -> (...,) [-] (spec multicell 2.3).
+    """
+    xp = array_namespace(interference)
+    return xp.clip(LOST * float(xp.finfo(interference.dtype).eps) * interference, min=1.0)
 
 
 def strongest_over_noise_last(signal: Array, interference: Array) -> Array:
@@ -62,11 +90,14 @@ def strongest_over_noise_last(signal: Array, interference: Array) -> Array:
     """
     xp = array_namespace(signal, interference)
     identity = xp.eye(signal.shape[0], dtype=signal.dtype, device=device(signal))
-    factor = lower_factor(interference + identity[..., None])
+    level = noise_beside(xp.real(trace(interference)))
+    factor = lower_factor(interference + level * identity[..., None])
     half = solve_lower(factor, signal)
     white = solve_lower(factor, xp.conj(xp.permute_dims(half, (1, 0, 2))))
     inner, sure = dominant_eigenvector_last(white)
-    if at_hand(sure) and not bool(xp.all(sure)):
+    if not at_hand(sure):  # nobody waits for a device to say which those are
+        inner = xp.where(sure, inner, power_vector_last(white))
+    elif not bool(xp.all(sure)):
         doubtful = indices(~sure)
         found = dominant_eigenvector(xp.permute_dims(xp.take(white, doubtful, axis=-1), (2, 0, 1)))
         inner = xp.matrix_transpose(scatter(xp.matrix_transpose(inner), ~sure, found))

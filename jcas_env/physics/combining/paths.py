@@ -17,6 +17,7 @@ from ...types import Array, array_namespace
 from ..arrays import steering_correlation
 from ..channel import PathChannel
 from .eigenvectors import strongest_over_noise_last
+from .small_matrices import batch_first
 
 
 def path_gram_last(beams: Array, aod_cos: Array, /, *, tx_antennas: int) -> Array:
@@ -72,4 +73,4 @@ def gev_combiner_of_paths(channel: PathChannel, /, *, crowd: int, power: float, 
     vector = strongest_over_noise_last(
         xp.reshape(xp.stack(signal, axis=-2), flat), xp.reshape(xp.stack(noise, axis=-2), flat)
     )
-    return xp.reshape(xp.matrix_transpose(vector), (*batch, users, rx))
+    return batch_first(vector, (*batch, users))

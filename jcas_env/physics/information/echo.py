@@ -151,7 +151,7 @@ def most_informative_share(gains: EchoGains, /) -> Array:
     rise = tilt * n + k  # of the information at t = 0, times N_t
     bend = k - tilt * g
     level = n * rise / xp.where(bend > 0, bend, xp.ones_like(bend))
-    root = n**2 + g * level
+    root = n * n + g * level
     turn = level / (n + xp.sqrt(xp.clip(root, min=0.0)))
     interior = (bend > 0) & (root >= 0)
     share = xp.where(interior, xp.clip(turn, max=1.0), xp.ones_like(turn))
@@ -188,8 +188,8 @@ def least_sensing_share(gains: EchoGains, demand: Array, /) -> Array:
     d = xp.where(finite, demand, xp.zeros_like(demand))
     constant = n * (receive * n + transmit - d)
     linear = 2.0 * receive * n * g + transmit * (g - n) + k - d * g
-    square = receive * g**2 - transmit * g - k
-    discriminant = linear**2 - 4.0 * square * constant
+    square = receive * (g * g) - transmit * g - k
+    discriminant = linear * linear - 4.0 * square * constant
     below = linear + xp.sqrt(xp.clip(discriminant, min=0.0))  # the root -2c / (l + ...) does not cancel as q -> 0
     reached = finite & (discriminant >= 0) & (below > 0)
     root = -2.0 * constant / xp.where(reached, below, xp.ones_like(below))

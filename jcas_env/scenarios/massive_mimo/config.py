@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from ...checks import require
 from ...units import db_to_linear
-from ..configuration import Configuration, Precision
+from ..configuration import Configuration, ObservationForm, Precision
 from ..kinds import Choice, Integer, Number, OrNone
 
 Reward = Literal["tracking", "frame", "constrained"]
@@ -102,6 +102,8 @@ class MassiveMIMOConfig(Configuration):
     with water-filled streams."""
     logit_scale: Annotated[float, Number(0.01, 40.0)] = 5.0
     """Logits per unit of an action."""
+    observation: Annotated[ObservationForm, Choice(ObservationForm)] = "flat"
+    """``flat``: one vector for MLPs; ``dict``: the same numbers, of users and of the frame."""
     horizon: Annotated[int, Integer(1, 10**9)] = 50
     """Frames in an episode."""
     dtype: Annotated[Precision, Choice(Precision)] = "float64"

@@ -28,8 +28,8 @@ TINY = 1e-30
 """Added to ratios before a logarithm: a certain angle stands at the lower bound."""
 
 
-def observe(config: MassiveMIMOConfig, state: State, problem: MassiveMIMOProblem) -> Array:
-    """One vector, (..., 2 * users + 5), float32."""
+def observe(config: MassiveMIMOConfig, state: State, problem: MassiveMIMOProblem) -> Array | dict[str, Array]:
+    """Observation in the configured form, float32; see :func:`spec`."""
     xp = array_namespace(state.angle)
     gain, ones = problem.large_scale_gain, xp.ones_like(state.angle)
     scalars = [
@@ -39,14 +39,27 @@ def observe(config: MassiveMIMOConfig, state: State, problem: MassiveMIMOProblem
         ones * (config.snr_com_db / 30.0),
         ones if config.energy_budget is None else state.energy / config.energy,
     ]
-    users = [(xp.log10(gain) + 1.5) / 2.0, problem.estimate_variance / gain]
-    seen = xp.concat([*users, xp.stack(scalars, axis=-1)], axis=-1)
-    return xp.astype(bounded(seen, -LIMIT, LIMIT), xp.float32)
+    users, frame = [(xp.log10(gain) + 1.5) / 2.0, problem.estimate_variance / gain], xp.stack(scalars, axis=-1)
+    if config.observation == "dict":
+        return {"frame": _bounded(frame), "users": _bounded(xp.stack(users, axis=-1))}
+    return _bounded(xp.concat([*users, frame], axis=-1))
 
 
-def spec(config: MassiveMIMOConfig) -> ArraySpec:
-    """Shape and bounds of the observation."""
-    return ArraySpec((2 * config.users + 5,), -LIMIT, LIMIT)
+def _bounded(value: Array) -> Array:
+    xp = array_namespace(value)
+    return xp.astype(bounded(value, -LIMIT, LIMIT), xp.float32)
+
+
+def spec(config: MassiveMIMOConfig) -> ArraySpec | dict[str, ArraySpec]:
+    """Shapes and bounds of the observation.
+
+    ``frame`` (5): sine of the predicted angle, the tracker's variance, the echo, the users' SNR, what is left of the
+    energy. ``users`` (U, 2): gain and quality of the estimate. Or one vector (2 U + 5): all gains, all qualities, the
+    frame.
+    """
+    if config.observation == "flat":
+        return ArraySpec((2 * config.users + 5,), -LIMIT, LIMIT)
+    return {"frame": ArraySpec((5,), -LIMIT, LIMIT), "users": ArraySpec((config.users, 2), -LIMIT, LIMIT)}
 
 
 def structured(problem: MassiveMIMOProblem) -> dict[str, Array]:

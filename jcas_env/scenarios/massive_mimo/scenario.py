@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import log
 
 import numpy as np
 
@@ -11,9 +12,8 @@ from ...physics.motion import autoregressive_fading
 from ...physics.mrt import estimate_variance, large_scale_gain
 from ...randomness import RandomSource
 from ...types import Array, array_namespace, device, is_array
-from ...units import db_to_linear
 from ..decoding import bounded
-from ..scenario import ScenarioBase, standard_normals
+from ..scenario import Observation, ScenarioBase, standard_normals
 from .action import action_size, decode, encode_allocation, fallback
 from .allocation import MassiveMIMOAllocation, MassiveMIMOOutcome
 from .config import MassiveMIMOConfig
@@ -147,6 +147,14 @@ class MassiveMIMO(
         moved = xp.asarray(state.slot > 0, device=device(state.variance))
         return xp.where(moved, state.variance + self.config.drift**2, state.variance)
 
+    def echo_noise(self, echo_db: Array) -> Array:
+        r"""Scaled echo noise :math:`P_t / (\mathrm{SNR}\, 10^{x/10})` for the echo's strength x [dB], (...,) [W].
+
+        By ``exp``: ``**`` rounds the number of one lane otherwise than an array of many.
+        """
+        xp = array_namespace(echo_db)
+        return self.config.power_budget * xp.exp((-log(10.0) / 10.0) * (self.config.snr_sen_db + echo_db))
+
     # ---------------------------------------------------------------- what is known, true, seen and paid
 
     def problem(self, state: State) -> MassiveMIMOProblem:
@@ -165,7 +173,7 @@ class MassiveMIMO(
             large_scale_gain=gain,
             estimate_variance=estimate_variance(gain, noise, pilot_energy=config.pilot_energy),
             noise_power=noise,
-            echo_noise=config.power_budget / db_to_linear(config.snr_sen_db + state.echo_db),
+            echo_noise=self.echo_noise(state.echo_db),
             power_budget=xp.minimum(state.energy, config.power_budget),
             crb_limit=config.frame_demand * ones,
             tx_antennas=config.tx_antennas,
@@ -190,7 +198,7 @@ class MassiveMIMO(
         """The truth, which differs from what is known by the target's angle alone."""
         return problem.with_target(state.angle)
 
-    def _observe(self, state: State, problem: MassiveMIMOProblem) -> Array:
+    def _observe(self, state: State, problem: MassiveMIMOProblem) -> Observation:
         return observe(self.config, state, problem)
 
     # ---------------------------------------------------------------- actions and allocations

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...checks import glance, require, require_all
+from ...checks import glance, require, require_all, whole_numbers
 from ...types import Array, array_namespace, as_array, device, is_array
 from .allocation import MeshAllocation
 from .subcarriers import assigned_counts, comb_placement
@@ -125,7 +125,7 @@ def check_allocation(allocation: MeshAllocation, *, like: Array, subcarriers: in
     require_all("allocation.counts, summed over users,", total, total <= subcarriers, rule)
     if allocation.assignment is None:
         return MeshAllocation(counts, comb_placement(counts, total=subcarriers), share)
-    assignment = xp.asarray(allocation.assignment, dtype=xp.int64, device=device(like))
+    assignment = whole_numbers("allocation.assignment", allocation.assignment, like)
     _require_shape("assignment", assignment, (*batch, subcarriers))
     good = (assignment >= -1) & (assignment < users)
     require_all("allocation.assignment", assignment, good, f"a user below {users}, or -1")

@@ -54,13 +54,13 @@ def observe(config: MeshConfig, problem: MeshProblem) -> Array | dict[str, Array
 
 
 def structured(problem: MeshProblem) -> dict[str, Array]:
-    """Dict observation: ``users`` (..., users, 6) and ``frame`` (..., 2)."""
+    """Dict observation: ``frame`` (..., 2) and ``users`` (..., users, 6)."""
     xp = array_namespace(problem.distance)
     features, model = user_features(problem), problem.count_model
     frame = [model.rate_floor / model.rate_scale, bounded(model.share_max, -1.0, 1.0)]
     return {
-        "users": _bounded(xp.stack([features[name] for name in FEATURES], axis=-1)),
         "frame": _bounded(xp.stack(frame, axis=-1)),
+        "users": _bounded(xp.stack([features[name] for name in FEATURES], axis=-1)),
     }
 
 
@@ -78,10 +78,10 @@ def _bounded(value: Array) -> Array:
 
 
 def spec(config: MeshConfig) -> ArraySpec | dict[str, ArraySpec]:
-    """Shapes and bounds of the observation: ``users`` (U, 6) and ``frame`` (2), or one vector (6 U + 2)."""
+    """Shapes and bounds of the observation: ``frame`` (2) and ``users`` (U, 6), or one vector (6 U + 2)."""
     if config.observation == "flat":
         return ArraySpec((len(FEATURES) * config.users + len(FRAME_FEATURES),), -LIMIT, LIMIT)
     return {
-        "users": ArraySpec((config.users, len(FEATURES)), -LIMIT, LIMIT),
         "frame": ArraySpec((len(FRAME_FEATURES),), -LIMIT, LIMIT),
+        "users": ArraySpec((config.users, len(FEATURES)), -LIMIT, LIMIT),
     }

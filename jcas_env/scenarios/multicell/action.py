@@ -99,8 +99,9 @@ def decode(action: Array, problem: MultiCellProblem, *, logit_scale: float) -> M
     logits = xp.moveaxis(logits, -1, -2)  # (..., 4, users)
     split = simplex_shares(logits, problem.same_cell, bound=logit_scale)
     mates = xp.astype(problem.mates, split.dtype)
-    positioning = problem.of_cell(share)
-    services = xp.stack([1.0 - positioning, positioning], axis=-2)
+    # A little share is what rounding of a large one leaves, and a subcarrier of a floor must not be lost by that.
+    rest = xp.maximum(1.0 - share, xp.minimum(problem.least_share, 0.5))
+    services = xp.stack([problem.of_cell(rest), problem.of_cell(share)], axis=-2)
 
     def fill(part: Array, budget: Array | float, floor: Array | float, count: Array) -> Array:
         least = problem.per_user(floor)[..., None, :]

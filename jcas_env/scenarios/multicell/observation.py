@@ -200,19 +200,19 @@ def observe(config: MultiCellConfig, problem: MultiCellProblem) -> Array | dict[
 
 
 def structured(problem: MultiCellProblem) -> dict[str, Array]:
-    """Dict observation: ``gains``, ``group``, ``cell``, ``users``, ``cells`` as :func:`spec` lists them."""
+    """Dict observation, as :func:`spec` lists its parts."""
     xp = array_namespace(problem.gain)
     gain = noise_normalised_gain(problem)
     features = user_features(problem, gain)
     crowd = problem.cell_sum(xp.ones_like(problem.leakage))
     groups = problem.cell_sum(1.0 / problem.group_size)
-    cells = [groups / xp.maximum(crowd, xp.ones_like(crowd)), problem.least_share, last_share(problem)]
+    cells = [groups / xp.maximum(crowd, xp.ones_like(crowd)), xp.minimum(problem.least_share, 1.0), last_share(problem)]
     parts = {
+        "cell": problem.same_cell,
+        "cells": xp.stack(cells, axis=-1),
         "gains": log_scale(gain),
         "group": problem.mates,
-        "cell": problem.same_cell,
         "users": _with_queues(problem, features, FEATURES),
-        "cells": xp.stack(cells, axis=-1),
     }
     return {name: _bounded(part) for name, part in parts.items()}
 
@@ -247,18 +247,19 @@ def most_labels(config: MultiCellConfig) -> int:
 def spec(config: MultiCellConfig) -> ArraySpec | dict[str, ArraySpec]:
     """Shapes and bounds of the observation.
 
-    ``gains`` (U, U): log-scaled noise-normalised gain of beam m (column) at user j (row). ``group``,
-    ``cell`` (U, U): 1 where two users share cell and group, or the cell. ``users`` (U, 15): ``FEATURES``,
-    followed by ``QUEUE_FEATURES`` (U, 20) where there are queues. ``cells`` (C, 3): groups per user of the cell, least
-    share of a service, last positioning share.
+    ``cell`` (U, U): 1 where two users share the cell. ``cells`` (C, 3): groups per user of the cell, least share of a
+    service (1 where more would be needed), last positioning share. ``gains`` (U, U): log-scaled noise-normalised gain
+    of beam m (column) at user j (row). ``group`` (U, U): 1 where two users share cell and group. ``users`` (U, 15):
+    ``FEATURES``, followed by ``QUEUE_FEATURES`` (U, 20) where there are queues. In this order, Gymnasium's own, a
+    wrapper flattens them.
     """
     users, queues = config.users, len(QUEUE_FEATURES) if config.has_queues else 0
     if config.observation == "flat":
         return ArraySpec((users * (len(FLAT_FEATURES) + queues + most_labels(config)),), -LIMIT, LIMIT)
     return {
+        "cell": ArraySpec((users, users), 0.0, 1.0),
+        "cells": ArraySpec((config.cells, 3), 0.0, 1.0),
         "gains": ArraySpec((users, users), -LIMIT, LIMIT),
         "group": ArraySpec((users, users), 0.0, 1.0),
-        "cell": ArraySpec((users, users), 0.0, 1.0),
         "users": ArraySpec((users, len(FEATURES) + queues), -LIMIT, LIMIT),
-        "cells": ArraySpec((config.cells, 3), 0.0, 1.0),
     }

@@ -20,7 +20,14 @@ from .config import KEEP_OUT, MultiCellConfig
 from .knowledge.csi import behind, knowledge_of
 from .knowledge.estimate import estimate_links
 from .knowledge.positions import Positions
-from .network.draws import draw_initial, draw_innovation, draw_innovations, work_after
+from .network.draws import (
+    DRAWN_AT_ONCE,
+    draw_initial,
+    draw_innovation,
+    draw_innovations,
+    pilot_numbers,
+    work_after,
+)
 from .network.layout import constant, make_layout
 from .network.motion import drop, move
 from .network.traffic import arrival_rates, begin_traffic, next_traffic
@@ -46,6 +53,12 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
         self.observation_spec = spec(self.config)
         self.layout = make_layout(self.config)
         """Stations, array axes and the users' hexagons."""
+
+    @property
+    def lanes_at_once(self) -> int | None:
+        """As many as fill 64 MB with the pilots' noise of a slot in which angles are measured."""
+        numbers = pilot_numbers(self.config)
+        return max(1, DRAWN_AT_ONCE // numbers) if numbers else None
 
     # ---------------------------------------------------------------- randomness
 

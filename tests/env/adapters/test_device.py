@@ -180,7 +180,7 @@ def test_a_device_that_is_not_there_is_refused_by_name(device):
 
 def test_what_a_device_cannot_do_is_refused_by_name():
     env = tensor_env("mesh")
-    with pytest.raises(ValueError, match=r"`seed` must be one integer or None, got \[1, 2, 3, 4\]"):
+    with pytest.raises(ValueError, match=r"`seed` must be an integer of at least 0 or None, got \[1, 2, 3, 4\]"):
         env.reset(seed=[1, 2, 3, 4])
     env.reset(seed=0)
     with pytest.raises(ValueError, match="a partial reset takes none"):

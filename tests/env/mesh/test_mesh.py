@@ -415,12 +415,15 @@ class TestBadProblems:
                 r"a ratio of signal to noise from .*e-.* to .*; it must stay in",
             ),
             ({"users": 1, "least_subcarriers": 1, "bandwidth": 2e5}, r"`bandwidth` must hold 2 .* no delay, got 1"),
-            ({"user": 3}, r"unknown config field 'user': did you mean 'users'"),
         ],
     )
     def test_impossible_configs_are_refused(self, fields, message):
         with pytest.raises(ValueError, match=message):
             make_scenario("mesh", **fields)
+
+    def test_an_unknown_field_is_an_unexpected_keyword(self):
+        with pytest.raises(TypeError, match="unexpected keyword argument 'user': did you mean 'users'"):
+            make_scenario("mesh", user=3)
 
     def test_presets(self):
         assert MeshConfig.preset("A").power == pytest.approx(0.1)

@@ -34,7 +34,7 @@ class TestEnvironment:
         assert reward == pytest.approx(float(expected), rel=1e-12)
         assert reward == pytest.approx(float(solution.objective), rel=6e-3)
         assert info["violation"] == 0.0
-        assert info["feasible"] is True
+        assert info["feasible"]
         np.testing.assert_array_equal(info["counts"], solution.allocation.counts)
         assert info["rate"].min() >= 100e6 * (1 - 1e-12)
         assert info["peb"].shape == info["oeb"].shape == (30,)
@@ -45,7 +45,7 @@ class TestEnvironment:
         env = make(rate_floor=1e9).unwrapped
         env.reset(seed=0)
         _, reward, terminated, _, info = env.step(ZERO)
-        assert info["feasible"] is False
+        assert not info["feasible"]
         assert not terminated
         assert info["violation"] > 1.0
         assert reward < 0

@@ -115,7 +115,7 @@ def test_floors_that_fill_the_budget_are_refused():
 
 
 def test_unknown_fields_presets_and_scenarios_suggest_the_nearest():
-    with pytest.raises(ValueError, match="unknown config field 'user_per_cell': did you mean 'users_per_cell'"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'user_per_cell': did you mean 'users_per_cell'"):
         make_scenario("multicell", user_per_cell=3)
     with pytest.raises(ValueError, match="unknown preset 'luo2023-fg8': did you mean 'luo2023-fig8'"):
         MultiCellConfig.preset("luo2023-fg8")

@@ -11,6 +11,7 @@ from jcas_env import JCASVectorEnv, MultiCell, MultiCellConfig
 from jcas_env.physics.arrays import steering_vector
 from jcas_env.physics.estimation import ESTIMATORS
 from jcas_env.scenarios.multicell.knowledge import estimate as tracking
+from jcas_env.scenarios.multicell.knowledge.positions import middle
 from jcas_env.scenarios.multicell.knowledge.sounding import (
     amplitude,
     frame_gains,
@@ -226,7 +227,7 @@ def test_every_estimator_runs_a_whole_episode(name):
         assert all(np.isfinite(part).all() for part in observation.values())
         assert (info["nmse"] >= 0).all()
         assert info["position"].shape == (2, 12, 2)
-        np.testing.assert_array_equal(np.isfinite(info["peb_m"]), info["located"])
+        assert all(np.isfinite(info[name]).all() for name in ("position", "position_error_m", "peb_m"))
 
 
 def test_esprit_needs_one_receive_antenna():
@@ -292,7 +293,25 @@ class TestPositions:
             scenario, states, _ = play(MultiCellConfig(**SMALL, **fields), 1, 0)
             fix = scenario.later(states[0]).fix
             assert not fix.located.any()
-            assert np.isnan(fix.position).all()
+            stations = scenario.layout.stations
+            np.testing.assert_allclose(fix.position, np.broadcast_to(stations.mean(axis=0), fix.position.shape))
+            np.testing.assert_allclose(
+                fix.error, np.linalg.norm(states[0].memory.sight.position - stations.mean(axis=0), axis=-1)
+            )
+
+    def test_who_is_not_located_is_bounded_by_the_spread_of_all_users(self):
+        """Uniform over a hexagon of circumradius R the mean square distance from its middle is 5 R^2/12."""
+        scenario, states, _ = play(
+            MultiCellConfig(cells=1, users_per_cell=100, radius=60.0, estimator="ls", floor=0.0), 20, 0
+        )
+        fix = scenario.later(states[0]).fix
+        np.testing.assert_allclose(fix.bound, 60.0 * np.sqrt(5.0 / 12.0))
+        assert np.sqrt(np.mean(fix.error**2)) == pytest.approx(fix.bound[0, 0], rel=0.03)
+
+    def test_middle_of_three_stations(self):
+        centre, spread = middle(np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 3.0]]), radius=6.0)
+        np.testing.assert_allclose(centre, [1.0, 1.0])
+        assert spread == pytest.approx(np.sqrt((2 + 5 + 5) / 3 + 15))
 
     def test_positions_are_found_once_for_a_measurement_and_only_when_somebody_asks(self):
         scenario, states, _ = play(MultiCellConfig(estimator="perfect", angle_coherence=2, **SMALL), 2, 2)

@@ -310,3 +310,30 @@ def test_wide_bands_never_lack_subcarriers():
     assert scene.problem.least_share.max() == pytest.approx(12 * 0.015)
     action = np.ones((4, scene.scenario.action_size))
     assert scene.problem.violation(scene.scenario.decode(action, scene.problem)).max() < 1e-9
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("band", [1e9, 7350505984.0, 1.4e10])
+def test_the_least_share_of_a_wide_band_holds_a_subcarrier_for_every_group(dtype, band):
+    """450 kHz of gigahertz are a share that 1 - share rounds by a part in a thousand in single precision."""
+    config = MultiCellConfig(
+        cells=1,
+        users_per_cell=3,
+        dtype=dtype,
+        band_budget=band,
+        subcarrier_spacing=SPACING,
+        whole_subcarriers=True,
+        grouping_threshold=1e-6,
+        floor=0.0,
+        positioning_share=None,
+        logit_scale=40.0,
+    )
+    scenario = MultiCell(config)
+    env = JCASVectorEnv(scenario, num_envs=2)
+    env.reset(seed=0)
+    action = np.zeros(env.action_space.shape)
+    for favoured, crowded in ((1.0, 0), (-1.0, 1)):
+        action[:, -1] = favoured
+        allocation = scenario.decode(action, env.problem)
+        np.testing.assert_array_equal(np.round(carriers(env.problem, allocation)[1][:, crowded], 3), 1.0)
+        assert np.max(env.problem.violation(allocation)) < (1e-9 if dtype == "float64" else 1e-6)

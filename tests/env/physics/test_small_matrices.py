@@ -61,6 +61,27 @@ def test_eigenvector_is_that_of_the_library_at_any_scale(size, distance):
     assert error[sure].max() < 1e-12
 
 
+@pytest.mark.parametrize("dtype", [complex, np.complex64])
+def test_where_nobody_asks_which_eigenvalues_are_almost_equal_the_vector_is_as_good(dtype, monkeypatch):
+    """On a device the doubtful ones are not taken out: of almost equal eigenvalues any vector does, of others none."""
+    rng = np.random.default_rng(0)
+    values = rng.uniform(0.0, 1.0, (400, 4))
+    values[:, 0] = 1.0
+    values[:200, 1] = 1.0 - 10.0 ** rng.uniform(-9, -2, 200)
+    values[:20] = 1.0
+    matrix, _ = with_eigenvalues(values * 10.0 ** rng.uniform(-6, 3, (400, 1)))
+    own = np.linalg.cholesky(matrix + 1e-12 * np.eye(4)).astype(dtype)
+    _, sure = dominant_eigenvector_last(batch_last(own @ np.conj(own.swapaxes(-1, -2))))
+    assert 100 < (~sure).sum() < 400
+    monkeypatch.setattr(eigenvectors, "at_hand", lambda _: False)
+    found = strongest_over_noise(own, np.zeros_like(own))
+    heard = np.linalg.norm(np.conj(found)[:, None, :] @ own, axis=(-2, -1)) ** 2
+    best = np.linalg.norm(own, 2, axis=(-2, -1)) ** 2
+    assert (heard >= (1.0 - 5e-3) * best).all()
+    monkeypatch.undo()
+    np.testing.assert_allclose(found[sure], strongest_over_noise(own, np.zeros_like(own))[sure], rtol=0, atol=0)
+
+
 def test_nearly_equal_eigenvalues_and_zeros_are_not_claimed():
     values = np.array([[1.0, 0.995, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0]])
     vector, sure = dominant_eigenvector_last(batch_last(with_eigenvalues(values)[0]))
@@ -115,6 +136,20 @@ def test_combiner_of_a_rank_one_signal_is_the_whitened_channel():
     expected = normalise(np.linalg.solve(interference + np.eye(4), h)[..., 0])
     found = strongest_over_noise(h @ np.conj(np.swapaxes(g, -1, -2)), interference)
     np.testing.assert_allclose(aligned(found, expected), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+@pytest.mark.parametrize("antennas", [2, 3, 4, 6])
+@pytest.mark.parametrize("strength", [1e5, 1e8, 1e11, 1e14, 1e20])
+def test_where_rounding_of_the_interference_swallows_the_noise_the_best_combiner_is_found(dtype, antennas, strength):
+    """Q + I is then indefinite as often as not. The signal's path off the interferer's is best, whatever the noise."""
+    h, g = complex_normal(200, antennas, 1), complex_normal(200, antennas, 1, seed=1)
+    g = g / np.linalg.norm(g, axis=1, keepdims=True)
+    expected = normalise((h - g * (np.conj(np.swapaxes(g, -1, -2)) @ h))[..., 0])
+    noise = (strength**0.5 * g).astype(dtype)
+    found = strongest_over_noise(h.astype(dtype), noise @ np.conj(np.swapaxes(noise, -1, -2)))
+    assert np.abs(np.sum(np.conj(found) * expected, axis=-1)).min() > 0.99
+    assert np.abs(np.sum(np.conj(g[..., 0]) * found, axis=-1)).max() < 1e-3
 
 
 def test_equal_eigenvalues_are_left_to_the_library():

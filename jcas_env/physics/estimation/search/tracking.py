@@ -168,6 +168,14 @@ def _diagonal(matrix: Array) -> Array:
     return array_namespace(matrix).stack([matrix[k, k, ...] for k in range(matrix.shape[0])])
 
 
+def path_energy(gains: Gains) -> Array:
+    """Squared gains of each path over the snapshots, (paths, links) [-], the diagonal of W (spec estimation 2.6).
+
+    A square, which rounding makes negative where paths almost coincide and one of them has next to no gain.
+    """
+    return array_namespace(gains.weight).clip(_diagonal(gains.weight), min=0.0)
+
+
 def slope_and_curvature(data: View, gains: Gains) -> tuple[Array, Array]:
     """Slope c (angles, links) and curvature Q (angles, angles, links) of the cost [-] (spec estimation 2.6).
 
@@ -186,7 +194,7 @@ def slope_and_curvature(data: View, gains: Gains) -> tuple[Array, Array]:
 
 
 def tracking_step(data: View, gains: Gains, damping: float) -> tuple[Array, Array]:
-    """Step (angles, links) of the angles, :func:`.newton.tracking_step`, and how much it lowers the cost, (links,) [-].
+    """Step (angles, links) of the angles, :func:`.newton.newton_step`, and how much it lowers the cost, (links,) [-].
 
     ``damping`` is mu (spec estimation 2.6).
     """
@@ -194,7 +202,7 @@ def tracking_step(data: View, gains: Gains, damping: float) -> tuple[Array, Arra
     c, q = slope_and_curvature(data, gains)
     scale = _diagonal(q)
     sides = scale.shape[0] // data.matched.shape[1]
-    free = _diagonal(data.gram)[-scale.shape[0] :, ...] * xp.concat([_diagonal(gains.weight)] * sides)
+    free = _diagonal(data.gram)[-scale.shape[0] :, ...] * xp.concat([path_energy(gains)] * sides)
     lift = damping * xp.clip(scale, min=0.0) + ridge_floor(free) * free + xp.astype(free <= 0.0, free.dtype)
     factor = _safe_factor(q + _on_diagonal(lift, scale.shape[0]), 0.5 * lift)
     step = solve_upper(factor, solve_lower(factor, c[:, None, ...])[:, 0, ...])
@@ -248,7 +256,7 @@ def _first_step(pilots: Pilots, aod: Array, aoa: Array, on: Array) -> Step:
     xp = array_namespace(aod)
     data = view(pilots, aod, aoa, on)
     guess = eliminated(data, pilots.energy, xp.matrix_transpose(start_ridge(pilots, aod.shape[-1])))
-    ridge = _ridge(pilots, _diagonal(guess.weight).T / pilots.snapshots, _diagonal(guess.inverse).T)
+    ridge = _ridge(pilots, path_energy(guess).T / pilots.snapshots, _diagonal(guess.inverse).T)
     return _step_from(pilots, data, (aod, aoa), ridge, 1)
 
 

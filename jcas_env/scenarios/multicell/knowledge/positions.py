@@ -22,7 +22,7 @@ MISFIT_TAIL = 2e-4
 
 
 class PositionFix(NamedTuple):
-    """Where the users were found when angles were last measured; NaN for a user that was not located."""
+    """Where the users were found when angles were last measured; of a user that was not located, :func:`middle`."""
 
     position: Array
     """(..., users, 2): estimated position [m]."""
@@ -31,7 +31,7 @@ class PositionFix(NamedTuple):
     bound: Array
     """(..., users): position error bound [m]."""
     located: Array
-    """(..., users) bool"""
+    """(..., users) bool: whether bearings tell the position."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,5 +99,23 @@ def find_users(config: MultiCellConfig, layout: Layout, sight: Sight) -> Positio
         radius=config.radius,
         limit=float(stats.chi2.isf(MISFIT_TAIL, freedom)),
     )
-    offset = found.position - sight.position
-    return PositionFix(found.position, xp.hypot(offset[..., 0], offset[..., 1]), found.bound, found.located)
+    guess, spread = middle(layout.stations, radius=config.radius)
+    position = xp.where(found.located[..., None], found.position, guess)
+    offset = position - sight.position
+    bound = xp.where(found.located, found.bound, spread)
+    return PositionFix(position, xp.hypot(offset[..., 0], offset[..., 1]), bound, found.located)
+
+
+def middle(stations: Array, *, radius: float) -> tuple[Array, Array]:
+    r"""Where a user is without bearings: the middle of the stations, and users' root mean square distance from it.
+
+    .. math:: \bar b = \frac1C \sum_i b_i, \qquad
+              \rho^2 = \frac1C \sum_i \lVert b_i - \bar b \rVert^2 + \frac{5}{12} R^2
+
+    of users that are uniform over hexagons of circumradius R around stations ``stations`` (cells, 2) [m]. Returns (2,)
+    and () [m].
+    """
+    xp = array_namespace(stations)
+    centre = xp.mean(stations, axis=0)
+    offset = stations - centre
+    return centre, xp.sqrt(xp.mean(xp.sum(offset**2, axis=-1)) + 5.0 / 12.0 * radius**2)

@@ -26,6 +26,10 @@ HOLDING, AFTER = 1, 2
 """Second part of the seeds of the generators for gains alone, and for what is drawn after any estimate's noise."""
 
 
+DRAWN_AT_ONCE = 2**23
+"""Numbers of pilot noise that lanes draw before they are used: 64 MB in double precision."""
+
+
 class Work(NamedTuple):
     """What is estimated in a slot, in some lane at least of those that draw together."""
 
@@ -38,6 +42,12 @@ class Work(NamedTuple):
 def first_work(config: MultiCellConfig) -> Work:
     """What is estimated in the first slot of an episode; nothing where the truth is known."""
     return Work(measures=ESTIMATORS[config.estimator].pilot_frames(config.snapshots) > 0, holds=False)
+
+
+def pilot_numbers(config: MultiCellConfig) -> int:
+    """Real numbers that a lane's sounding handles in a slot in which angles are measured; none with the truth known."""
+    frames = ESTIMATORS[config.estimator].pilot_frames(config.snapshots)
+    return 2 * config.cells * config.users * frames * config.ue_antennas * config.bs_antennas
 
 
 def work_after(config: MultiCellConfig, age: Array) -> Work:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
-from ....checks import glance, require, require_all, shown
+from ....checks import glance, require, require_all, shown, whole_numbers
 from ....compiled.dispatch import compiled
 from ....physics.beamforming import Precoder
 from ....physics.membership import Membership
@@ -107,15 +107,17 @@ def check_allocation(allocation: MultiCellAllocation, *, gain: Array) -> MultiCe
     """
     xp = array_namespace(gain)
     *batch, users, _ = gain.shape
-    kinds = {"power": gain.dtype, "bandwidth": gain.dtype, "group": xp.int64}
-    parts = {}
-    for name, dtype in kinds.items():
-        value = xp.asarray(getattr(allocation, name), dtype=dtype, device=device(gain))
+    place = {"dtype": gain.dtype, "device": device(gain)}
+    parts = {
+        "power": xp.asarray(allocation.power, **place),
+        "bandwidth": xp.asarray(allocation.bandwidth, **place),
+        "group": whole_numbers("allocation.group", allocation.group, gain),
+    }
+    for name, value in parts.items():
         shape, expected = tuple(value.shape), (*batch, *((users,) if name == "group" else (2, users)))
         require(shape == expected, f"`allocation.{name}` must have shape {expected}, got {shape}")
         good = value >= 0 if name == "group" else xp.isfinite(value) & (value >= 0)
         require_all(f"allocation.{name}", value, good, "finite and at least 0")
-        parts[name] = value
     return MultiCellAllocation(**parts)
 
 
