@@ -27,7 +27,19 @@ MAY_IMPORT = {
     "jcas_agents": {"jcas_env"},
     "jcas_experiments": {"jcas_env", "jcas_baselines", "jcas_agents"},
 }
-LAYERS = ["units", "types", "tree", "randomness", "checks", "batching", "physics", "scenarios", "envs", "render"]
+LAYERS = [
+    "units",
+    "types",
+    "tree",
+    "randomness",
+    "checks",
+    "batching",
+    "compiled",
+    "physics",
+    "scenarios",
+    "envs",
+    "render",
+]
 """Inside jcas_env, from the ground up; render stands beside the adapters, which import it lazily."""
 
 SCENARIO_FOLDERS = [f"jcas_baselines.{name}" for name in ("multicell", "mesh", "massive_mimo")]
@@ -85,6 +97,7 @@ DOORS = {
         "experiments/jcas_experiments/bench/throughput",
     },
     "matplotlib": {"jcas_env/render/", "experiments"},
+    "numba": {"jcas_env/compiled/"},
 }
 FILES = sorted(path for root in PACKAGES.values() for path in root.rglob("*.py"))
 FOLDERS = sorted({path.parent for path in FILES})

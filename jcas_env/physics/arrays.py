@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import pi
 
+from ..compiled.dispatch import compiled
 from ..types import Array, array_namespace, at_hand, device
 
 
@@ -78,6 +79,17 @@ def steering_vector(u: Array, /, *, antennas: int) -> Array:
 def _phasors(u: Array, antennas: int) -> Array:
     """Steering vectors of direction cosines (..., 1) by an exponential an element: least operations for a device."""
     return array_namespace(u).exp((1j * pi) * (element_positions(u, antennas) * u)) / antennas**0.5
+
+
+@compiled("links")
+def steering_update(u: Array, last: Array, /) -> Array:
+    """Steering vectors of paths of which the first alone has turned since ``last``, (..., paths, antennas) complex [-].
+
+    ``u`` (..., paths) are the direction cosines now [-]; returns the shape of ``last``: what would be computed anew for
+    the other paths is the same to the last bit (spec multicell 2.2).
+    """
+    sight = steering_vector(u[..., :1], antennas=last.shape[-1])
+    return array_namespace(u, last).concat([sight, last[..., 1:, :]], axis=-2)
 
 
 def turned(phase: Array) -> Array:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from math import prod
 from typing import Literal
 
+from ..compiled.dispatch import compiled
 from ..types import Array, array_namespace, device
 from .combining.eigenvectors import dominant_eigenvector, finite_or_unit, strongest_over_noise
 from .membership import one_hot, same_group
@@ -309,3 +310,12 @@ def effective_gain(effective: Array, beam: Array, cell: Array, /, *, crowd: int 
         return xp.reshape(xp.moveaxis(gain, -3, -2), (*batch, users, users))
     transmits = one_hot(cell, cells)[..., :, None, :]
     return xp.sum(xp.where(transmits, gain, xp.zeros_like(gain)), axis=-3)
+
+
+@compiled("beams")
+def passed(effective: Array, beam: Array, cell: Array, /, *, crowd: int | None) -> tuple[Array, Array]:
+    """What combiners let pass: :func:`effective_gain` (..., users, users) and :func:`leakage` (..., users).
+
+    Arguments, units [-] and ``crowd`` as there (spec multicell 2.3, 2.4).
+    """
+    return effective_gain(effective, beam, cell, crowd=crowd), leakage(effective, cell)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import sqrt
 from typing import NamedTuple
 
+from ..compiled.dispatch import compiled
 from ..types import Array, array_namespace
 from .arrays import steering_vector, turned
 
@@ -30,14 +31,20 @@ class PathChannel(NamedTuple):
         return steered_channels(self.gains[..., None, :], self.arrival, self.departure)[..., 0, :, :]
 
     def behind(self, combiner: Array) -> Array:
-        r"""Channels behind combiners w, :math:`H^H w = \sum_l (g_l\, w^H a_N(w_l))^* a_M(v_l)`.
+        """Channels behind combiners, (..., cells, users, tx_antennas) complex: :func:`behind_combiner` [-]."""
+        return behind_combiner(self, combiner)
 
-        ``combiner`` (..., users, rx_antennas) for links (..., cells, users) -> (..., cells, users, tx_antennas), as
-        :func:`.beamforming.effective_channel` of the matrices [-] (spec multicell 2.4).
-        """
-        xp = array_namespace(self.gains, combiner)
-        heard = self.gains * (self.arrival @ xp.conj(combiner)[..., None, :, :, None])[..., 0]
-        return xp.conj((heard[..., None, :] @ self.departure)[..., 0, :])
+
+@compiled("beams")
+def behind_combiner(channel: PathChannel, combiner: Array, /) -> Array:
+    r"""Channels behind combiners w, :math:`H^H w = \sum_l (g_l\, w^H a_N(w_l))^* a_M(v_l)`.
+
+    ``combiner`` (..., users, rx_antennas) for links (..., cells, users) -> (..., cells, users, tx_antennas), as
+    :func:`.beamforming.effective_channel` of the matrices [-] (spec multicell 2.4).
+    """
+    xp = array_namespace(channel.gains, combiner)
+    heard = channel.gains * (channel.arrival @ xp.conj(combiner)[..., None, :, :, None])[..., 0]
+    return xp.conj((heard[..., None, :] @ channel.departure)[..., 0, :])
 
 
 def path_gains(

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from ..compiled.dispatch import compiled
 from ..types import Array, array_namespace, constant, device
-from .beamforming import NULL_TOLERANCE, Combiner, combiner, effective_channel, interference_spectrum, leakage
+from .beamforming import (
+    NULL_TOLERANCE,
+    Combiner,
+    beams,
+    channel_correlation,
+    combiner,
+    effective_channel,
+    interference_spectrum,
+    leakage,
+)
 from .membership import same_label
 
 BITS = 62
@@ -85,6 +95,20 @@ def first_fit_groups(
         threshold = threshold[..., None]
     conflict = (correlation >= threshold) & same_label(cell)
     return _fit_by_masks(conflict) if users <= BITS else _fit_by_rows(conflict)
+
+
+@compiled("beams")
+def matched_groups(
+    effective: Array, cell: Array, threshold: Array, /, *, crowd: int | None
+) -> tuple[Array, Array, Array]:
+    """Correlation, groups and matched beams of users, as they follow from one another.
+
+    :func:`.channel_correlation` (..., users, users) [-], :func:`first_fit_groups` (..., users) and :func:`.beams` of
+    kind ``mrt`` (..., users, tx_antennas) [-], whose arguments these are (spec multicell 2.4, 3.2, 3.3).
+    """
+    correlation = channel_correlation(effective, cell, crowd=crowd)
+    group = first_fit_groups(correlation, cell, threshold, crowd=crowd)
+    return correlation, group, beams(effective, cell, group, precoder="mrt", crowd=crowd)
 
 
 def _fit_by_masks(conflict: Array) -> Array:

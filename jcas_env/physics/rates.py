@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import log, pi
 from typing import Literal
 
+from ..compiled.dispatch import compiled
 from ..types import Array, array_namespace, device
 from .information.angle import MIN_SINE_SQUARED, angle_information
 from .membership import same_group, same_label
@@ -23,9 +24,14 @@ def intercell_density(power: Array, gain: Array, cell: Array, /, *, band_budget:
     (spec multicell 2.5, 5.10).
     """
     xp = array_namespace(power, gain, cell)
-    other = ~same_label(cell)
-    density = xp.sum(power, axis=-2) / band_budget
-    return (xp.where(other, gain, xp.zeros_like(gain)) @ density[..., None])[..., 0]
+    return _from_other_cells(xp.sum(power, axis=-2) / band_budget, gain, cell)
+
+
+def _from_other_cells(density: Array, gain: Array, cell: Array) -> Array:
+    """Densities (..., users) of the beams of other cells, summed with their gains: (..., users)."""
+    xp = array_namespace(density, gain, cell)
+    foreign = xp.where(same_label(cell), xp.zeros_like(gain), gain)
+    return (foreign @ density[..., None])[..., 0]
 
 
 def in_group_interference(power: Array, gain: Array, cell: Array, group: Array, /) -> Array:
@@ -37,6 +43,34 @@ def in_group_interference(power: Array, gain: Array, cell: Array, group: Array, 
     index = xp.arange(gain.shape[-1], device=device(gain))
     mates = same_group(cell, group) & (index[:, None] != index[None, :])
     return power @ xp.matrix_transpose(xp.where(mates, gain, xp.zeros_like(gain)))
+
+
+@compiled("slots")
+def received_powers(power: Array, density: Array, gain: Array, cell: Array, group: Array, /) -> tuple[Array, Array]:
+    """Powers received from the beams of the own group, (..., 2, users) [W], and densities from other cells.
+
+    The first is :func:`in_group_interference`; the others sum ``density`` (..., users), the power of a beam over the
+    band of its own cell, with the gains: (..., users) [W/Hz] (spec multicell 2.5).
+    """
+    return in_group_interference(power, gain, cell, group), _from_other_cells(density, gain, cell)
+
+
+@compiled("slots")
+def unit_powers(gain: Array, cell: Array, group: Array, /) -> tuple[Array, Array, Array, Array]:
+    """Powers that are received where each beam of a service has unit power: four arrays (..., users).
+
+    By a user from its own group without itself, and from one service of other cells; of a user's beam by the users of
+    other cells, and by its own group, itself included; in the unit of the gains [-] (spec multicell 2.5).
+    """
+    xp = array_namespace(gain, cell, group)
+    one = xp.ones((*gain.shape[:-2], 1, gain.shape[-1]), dtype=gain.dtype, device=device(gain))
+    same, zero = same_label(cell), xp.zeros_like(gain)
+    return (
+        in_group_interference(one, gain, cell, group)[..., 0, :],
+        intercell_density(one, gain, cell, band_budget=1.0),
+        xp.sum(xp.where(same, zero, gain), axis=-2),
+        xp.sum(xp.where(same_group(cell, group), gain, zero), axis=-2),
+    )
 
 
 def interference(
@@ -74,8 +108,9 @@ def interference(
     Array, shape (..., 2, users)
         Power [W] (spec multicell 2.5).
     """
-    others = intercell_density(power, gain, cell, band_budget=band_budget)[..., None, :]
-    mates = in_group_interference(power, gain, cell, group)
+    xp = array_namespace(power, gain, cell)
+    mates, others = received_powers(power, xp.sum(power, axis=-2) / band_budget, gain, cell, group)
+    others = others[..., None, :]
     if noise == "constant":
         constant = noise_density * band_budget
         if not isinstance(constant, float | int):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
+from ...compiled.dispatch import compiled
 from ...types import Array, array_namespace
 from ..arrays import steering_correlation
 from ..channel import PathChannel
@@ -36,6 +37,7 @@ def path_gram_last(beams: Array, aod_cos: Array, /, *, tx_antennas: int) -> Arra
     return sum(parts[1:], parts[0])
 
 
+@compiled("combiners")
 def gev_combiner_of_paths(channel: PathChannel, /, *, crowd: int, power: float, noise_power: float) -> Array:
     """Combiner :func:`.beamforming.gev_combiner` of at most four antennas where every cell serves as many users.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from math import log
 
-from ...physics.rates import in_group_interference, intercell_density, spectral_efficiency
+from ...physics.rates import spectral_efficiency, unit_powers
 from ...types import COMMUNICATION, POSITIONING, Array, array_namespace, device
 from ..scenario import ArraySpec
 from .config import MultiCellConfig
@@ -107,12 +107,10 @@ def user_features(problem: MultiCellProblem, gain: Array | None = None) -> dict[
     """
     xp = array_namespace(problem.gain)
     gain = noise_normalised_gain(problem) if gain is None else gain
-    ones = xp.ones((*gain.shape[:-2], 2, gain.shape[-1]), dtype=gain.dtype, device=device(gain))
-    zero = xp.zeros_like(gain)
     signal = xp.linalg.diagonal(gain)
-    in_group = in_group_interference(ones, gain, problem.cell, problem.group)[..., 0, :]
+    in_group, others, leaks_out, leaks_in = unit_powers(gain, problem.cell, problem.group)
     band = problem.group_size / (2.0 * problem.crowd)  # of B_max, for each service
-    intercell = band * intercell_density(ones, gain, problem.cell, band_budget=1.0)
+    intercell = band * (2.0 * others)
     in_group_and_noise = in_group + band
     sinr = signal / (in_group_and_noise + intercell)
     rate = spectral_efficiency(sinr)
@@ -126,11 +124,11 @@ def user_features(problem: MultiCellProblem, gain: Array | None = None) -> dict[
         "in_group": in_group,
         "in_group_and_noise": in_group_and_noise,
         "intercell": intercell,
-        "leakage_out": xp.sum(xp.where(problem.same_cell, zero, gain), axis=-2),
-        "leakage_own_group": xp.sum(xp.where(problem.mates, gain, zero), axis=-2) - signal,
+        "leakage_out": leaks_out,
+        "leakage_own_group": leaks_in - signal,
         "sinr": sinr,
         "sensing_gain": problem.sensing_gain,
-        "csi_error": zero[..., 0] if problem.csi_error is None else problem.csi_error,
+        "csi_error": xp.zeros_like(signal) if problem.csi_error is None else problem.csi_error,
     }
     scaled = log_scale(xp.stack(list(powers.values())))  # one logarithm instead of nine
     return {

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...physics.angle_tracking import predict_variance, update_variance
-from ...physics.beamforming import effective_gain, leakage, serving_link
+from ...physics.beamforming import passed, serving_link
 from ...physics.grouping import assign_cells
 from ...physics.information.angle import angle_information
 from ...physics.membership import same_label
@@ -209,8 +209,8 @@ class MultiCell(ScenarioBase[Initial, Innovation, State, MultiCellProblem, Multi
             prior_variance=state.angle_variance,
             kind=config.positioning_gain,
         )
-        gain = effective_gain(air, csi.beam, state.cell, crowd=config.crowd)
-        return self._make_problem(state, gain, leakage(air, state.cell), kappa, air, state.traffic.arrivals)
+        gain, leakage = passed(air, csi.beam, state.cell, crowd=config.crowd)
+        return self._make_problem(state, gain, leakage, kappa, air, state.traffic.arrivals)
 
     def _make_problem(
         self, state: State, gain: Array, leakage: Array, sensing_gain: Array, air: Array, arrivals: Array

@@ -14,7 +14,7 @@ from jcas_env.physics.geometry import array_axes, cell_centres, hexagon_point, i
 from jcas_env.physics.information.angle import angle_information
 from jcas_env.physics.motion import autoregressive_fading, gauss_markov, move_in_cell, phase_walk, two_state_chain
 from jcas_env.physics.propagation import path_loss_umi_db
-from jcas_env.physics.rates import saturated_ratio, sensing_gain
+from jcas_env.physics.rates import interference, saturated_ratio, sensing_gain
 from jcas_env.units import db_to_linear, dbm_to_watt, noise_density
 
 
@@ -235,3 +235,12 @@ def test_a_ratio_beyond_the_precision_is_its_largest_number(dtype):
     whole = np.array([0.0, 2.0, 0.5, limits.smallest_subnormal, 0.0, limits.tiny], dtype)
     most = limits.max
     np.testing.assert_array_equal(saturated_ratio(part, whole), np.array([0.0, 1.5, most, most, most, 1.0], dtype))
+
+
+def test_a_foreign_beam_is_spread_over_the_band_of_its_own_cell(backend):
+    """Two cells of one user, 2 W over 4 Hz and 3 W over 1 Hz: densities 1/2 and 3, gains 1, of which each hears one."""
+    power = backend.asarray(np.array([[1.0, 1.5], [1.0, 1.5]]))
+    labels = backend.asarray(np.array([0, 1])), backend.asarray(np.array([0, 0]))
+    band, width = backend.asarray(np.array([4.0, 1.0])), backend.asarray(np.ones((2, 2)))
+    level = interference(power, width, backend.asarray(np.ones((2, 2))), *labels, noise_density=0.0, band_budget=band)
+    np.testing.assert_allclose(backend.numpy(level), [[3.0, 0.5], [3.0, 0.5]])

@@ -5,13 +5,11 @@ from __future__ import annotations
 from ....batching import gather, indices, rows, scatter
 from ....physics.beamforming import (
     beams,
-    channel_correlation,
     combiner,
     constant_modulus,
     effective_channel,
-    effective_gain,
-    leakage,
     normalise,
+    passed,
     serving_link,
 )
 from ....physics.channel import PathChannel
@@ -19,7 +17,7 @@ from ....physics.combining.paths import gev_combiner_of_paths
 from ....physics.combining.small_matrices import SIZE
 from ....physics.estimation import Estimate
 from ....physics.estimation.omp import omp
-from ....physics.grouping import first_fit_groups
+from ....physics.grouping import matched_groups
 from ....physics.rates import sensing_gain
 from ....types import Array, array_namespace
 from ..config import MultiCellConfig
@@ -59,10 +57,11 @@ def knowledge_of(config: MultiCellConfig, links: LinkEstimate, air: Air, cell: A
     errors that nobody knows.
     """
     w, effective = _heard(config, links, air, cell)
-    correlation = channel_correlation(effective, cell, crowd=config.crowd)
-    group = first_fit_groups(correlation, cell, threshold, crowd=config.crowd)
-    beam = beams(effective, cell, group, precoder=config.precoder, crowd=config.crowd)
+    correlation, group, beam = matched_groups(effective, cell, threshold, crowd=config.crowd)
+    if config.precoder != "mrt":
+        beam = beams(effective, cell, group, precoder=config.precoder, crowd=config.crowd)
     beam = constant_modulus(beam) if config.analog else beam
+    gain, let_through = passed(effective, beam, cell, crowd=config.crowd)
     error, nmse = _errors(config, links, air, cell)
     return Csi(
         channel=effective,
@@ -70,8 +69,8 @@ def knowledge_of(config: MultiCellConfig, links: LinkEstimate, air: Air, cell: A
         beam=beam,
         group=group,
         correlation=correlation,
-        gain=effective_gain(effective, beam, cell, crowd=config.crowd),
-        leakage=leakage(effective, cell),
+        gain=gain,
+        leakage=let_through,
         sensing_gain=sensing_gain(
             departure(config, links.estimate, cell),
             antennas=config.bs_antennas,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ....physics.arrays import steering_vector
+from ....physics.arrays import steering_update, steering_vector
 from ....physics.channel import path_gains
 from ....physics.geometry import hexagon_point, link_geometry
 from ....physics.motion import autoregressive_fading, gauss_markov, move_in_cell, phase_walk, two_state_chain
@@ -91,12 +91,11 @@ def _steering(cosine: Array, last: Array | None, *, antennas: int) -> Array:
     """Steering vectors of all paths, (..., paths) -> (..., paths, antennas) complex [-].
 
     Scattered paths keep their directions in an episode, and so their vectors of the slot before, ``last``, where there
-    is one: what would be computed anew is the same to the last bit.
+    is one.
     """
     if last is None:
         return steering_vector(cosine, antennas=antennas)
-    sight = steering_vector(cosine[..., :1], antennas=antennas)
-    return array_namespace(cosine).concat([sight, last[..., 1:, :]], axis=-2)
+    return steering_update(cosine, last)
 
 
 def link_gains(config: MultiCellConfig, los_phase: Array, scatter: Array, path_loss_db: Array, blocked: Array) -> Array:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 
 from ....checks import glance, require, require_all, shown, whole_numbers
+from ....compiled.dispatch import compiled
 from ....physics.beamforming import Precoder
 from ....physics.membership import Membership
 from ....physics.rates import Noise
@@ -45,6 +46,7 @@ class Budgets(NamedTuple):
         return Budgets(*(value if value.shape[-1] == 1 else membership.of_cell(value) for value in self))
 
 
+@compiled("slots")
 def worst_violation(
     allocation: MultiCellAllocation, on_air: Array, share: Array, *, membership: Membership, budgets: Budgets
 ) -> Array:
