@@ -32,11 +32,16 @@ def small_print(figure: Figure, text: str) -> None:
     figure.text(0.995, 0.1 * edge, note, fontsize=7, color="0.35", ha="right", va="bottom", parse_math=False)
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure whole, in the house style: a faint grid, axes open at the top and on the right."""
+def tidy(figure: Figure) -> None:
+    """The house style: a faint grid, axes open at the top and on the right."""
     for axes in figure.axes:
         axes.grid(alpha=0.3, lw=0.5)
         axes.spines[["top", "right"]].set_visible(False)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure whole, in the house style."""
+    tidy(figure)
     content = BytesIO()
     figure.savefig(content, dpi=150, format=path.suffix[1:].lower())
     write_file(path, content.getvalue())

@@ -26,6 +26,7 @@ from .comparison import Comparison, Played, Setting, play, refuse_now
 from .latency import parse_latency
 from .picture import draw_comparison
 from .regret import Forecast, Yardstick, measure
+from .report import require_page, write_report
 from .rows import finished_rows, keep, keep_yardstick, last_picture, taken_over, yardstick_taken_over
 from .table import show
 
@@ -116,6 +117,10 @@ def compare(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Episode i is drawn with seed + i.")] = 0,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the numbers as JSON.")] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Page (.html): verdict, table, pictures, certificates."),
+    ] = None,
     figure: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Picture; results/compare-SCENARIO-TIME.png.")
     ] = None,
@@ -136,6 +141,7 @@ def compare(
         roster = roster_of(scenario).for_task(built.config).with_policies(policy or []).with_own(allocators)
         names = roster.select(allocators)
         require_writable("--json", json)
+        require_page("--report", report)
         timed = latency or slot_ms is not None or declared_latency
         clock = parse_latency(built.config, slot_ms, declared_latency or [], names) if timed else None
         count = size.episodes if episodes is None else episodes
@@ -144,7 +150,9 @@ def compare(
         )
         picture = figure or _new_picture(setting, quick=quick, resume=resume)
         require_picture("--figure", picture)
-        require_apart({"--figure": picture, "--json": json, "rows:": rows_file(picture)}, policy or [])
+        require_apart(
+            {"--figure": picture, "--json": json, "--report": report, "rows:": rows_file(picture)}, policy or []
+        )
         rows = finished_rows(rows_file(picture), setting, resume=resume)
         refuse_now(setting, names)
     except (ValueError, TypeError, OSError) as error:
@@ -155,7 +163,8 @@ def compare(
     done = len(comparison.played)
     numbers = ("numbers", json, lambda path: write_json(path, comparison.report()))
     drawing = ("figure", picture, lambda path: draw_comparison(comparison, path))
-    written, unwritten = write_all([numbers, drawing] if done else [])
+    telling = ("report", report, lambda path: write_report(comparison, path))
+    written, unwritten = write_all([numbers, telling, drawing] if done else [])
     if not complete:
         say(console, f"interrupted: {done} of {len(names)} allocators finished; go on with --resume")
     if done:

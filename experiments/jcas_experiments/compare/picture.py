@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..figures import new_figure, save_figure, small_print
+from ..figures import new_figure, save_figure, small_print, tidy
 from ..looks import Look, looks
 from ..statistics import mean_interval
 from ..views import View
@@ -16,6 +16,7 @@ from .comparison import INFEASIBLE, Comparison, Played
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from matplotlib.ticker import Formatter
 
 Panel = Callable[["Axes", Comparison, "list[Row]"], None]
@@ -25,6 +26,11 @@ Row = tuple[str, Look, Played]
 
 
 def draw_comparison(comparison: Comparison, path: Path) -> None:
+    """Write the picture of a comparison."""
+    save_figure(comparison_figure(comparison), path)
+
+
+def comparison_figure(comparison: Comparison) -> Figure:
     """Picture of a comparison.
 
     Utility with intervals; utility against decision time; the trade-off of the two services, or the utility over time
@@ -53,7 +59,8 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
     size = f"{setting.episodes} episodes x {setting.scenario.horizon} slots"
     figure.suptitle(f"{setting.name}: {view.describe(setting.scenario.config)}, {size}")
     small_print(figure, setting.small_print)
-    save_figure(figure, path)
+    tidy(figure)
+    return figure
 
 
 def _plain() -> Formatter:

@@ -21,22 +21,36 @@ Cell = Callable[[dict[str, Any]], str]
 
 def show(comparison: Comparison, console: Console) -> None:
     """Print the table, and what its columns mean."""
-    titles = _titles(comparison, wide=console.width >= WIDE)
+    titles, rows = cells(comparison, wide=console.width >= WIDE)
     table = new_table()
     table.add_column("allocator", no_wrap=True)
-    for title in titles:
+    for title in titles[1:-1]:
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("status", overflow="fold", min_width=12)
-    for row in comparison.rows():
-        status = ", ".join(f"{count} {key.lower()}" for key, count in row["status"].items())
-        if row["violation"] > INFEASIBLE:
-            status = f"NOT FEASIBLE: violates a constraint by {percent(row['violation'])} %; {status}"
-        table.add_row(Text(row["allocator"]), *(cell(row) for cell in titles.values()), status)
-    for name, error in comparison.failed.items():
-        if name != "yardstick":
-            table.add_row(Text(name), *("-" for _ in titles), f"FAILED: {type(error).__name__}")
+    for row in rows:
+        table.add_row(*map(Text, row))
     print_table(console, table)
     console.print(legend(comparison), style="dim", markup=False, highlight=False)
+
+
+def cells(comparison: Comparison, *, wide: bool = True) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of the table as texts: allocator, numbers, status; those that failed come last."""
+    titles = _titles(comparison, wide=wide)
+    rows = [[row["allocator"], *(cell(row) for cell in titles.values()), _status(row)] for row in comparison.rows()]
+    rows += [
+        [name, *("-" for _ in titles), f"FAILED: {type(error).__name__}"]
+        for name, error in comparison.failed.items()
+        if name != "yardstick"
+    ]
+    return ["allocator", *titles, "status"], rows
+
+
+def _status(row: dict[str, Any]) -> str:
+    """What the solver claims, decision by decision, and whether it keeps the constraints."""
+    status = ", ".join(f"{count} {key.lower()}" for key, count in row["status"].items())
+    if row["violation"] > INFEASIBLE:
+        return f"NOT FEASIBLE: violates a constraint by {percent(row['violation'])} %; {status}"
+    return status
 
 
 def _titles(comparison: Comparison, *, wide: bool) -> dict[str, Cell]:
