@@ -83,14 +83,15 @@ def scatter(tree: T, mask: Array, values: T) -> T:
     return tree_map(leaf, tree, values)
 
 
-def retire(done: Array, *trees: Any) -> tuple[list[Any], list[Any]]:
-    """Part each tree in two: the elements that are ``done``, (elements,) bool, and those that go on.
+def retire(done: Array, results: tuple[Any, ...], *data: Any) -> tuple[list[Any], list[Any]]:
+    """Part trees in two: the ``results`` of elements that are ``done``, (elements,) bool, and all of those that go on.
 
     For a loop in which every element stops on its own, so that a straggler does not hold up the others: carry the
-    elements' index as one of the trees, keep what is done, and :func:`reassemble` the pieces at the end.
+    elements' index as one of the results, keep what is done, and :func:`reassemble` the pieces at the end. Nobody needs
+    the ``data`` of those that are done.
     """
     leaving, going = indices(done), indices(~done)
-    return [gather(tree, leaving) for tree in trees], [gather(tree, going) for tree in trees]
+    return [gather(tree, leaving) for tree in results], [gather(tree, going) for tree in (*results, *data)]
 
 
 def reassemble(pieces: Sequence[T], index: Sequence[Array]) -> T:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from math import pi
 
 from ..compiled.dispatch import compiled
-from ..types import Array, array_namespace, at_hand, device
+from ..types import Array, array_namespace, at_hand, constant, device
 
 
 def element_positions(like: Array, antennas: int) -> Array:
     """Element positions ``m - (M-1)/2`` of a centred ULA, (antennas,), in spacings [-] (spec estimation 1.1)."""
     xp = array_namespace(like)
+    if not at_hand(like):
+        return constant(tuple(element - (antennas - 1) / 2 for element in range(antennas)), like)
     return xp.arange(antennas, dtype=like.dtype, device=device(like)) - (antennas - 1) / 2
 
 
@@ -153,14 +155,14 @@ def steering_correlation(delta: Array, /, *, antennas: int, derivatives: int = 0
 def _summed(delta: Array, antennas: int, derivatives: int) -> list[Array]:
     """The sum of cosines, all elements at once: least operations for a device, and nothing cancels near zero."""
     xp = array_namespace(delta)
-    wave = pi * element_positions(delta, antennas)
-    phase = wave * delta[..., None]
+    waves = tuple(pi * (element - (antennas - 1) / 2) for element in range(antennas))
+    phase = constant(waves, delta) * delta[..., None]
     even = xp.cos(phase)
     values = [xp.mean(even, axis=-1)]
     if derivatives >= 1:
-        values.append(xp.sin(phase) @ (wave / -antennas))
+        values.append(xp.sin(phase) @ constant(tuple(wave / -antennas for wave in waves), delta))
     if derivatives >= 2:
-        values.append(even @ (wave**2 / -antennas))
+        values.append(even @ constant(tuple(wave**2 / -antennas for wave in waves), delta))
     return values
 
 

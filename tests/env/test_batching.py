@@ -59,7 +59,7 @@ def test_a_loop_whose_elements_stop_on_their_own_gives_them_back_in_order(backen
     index, goal, count, pieces = tree.label, backend.asarray(np.array([4, 3, 2, 2, 2])), 0, []
     while index.shape[0]:
         count += 1
-        (left, done, _), (index, tree, goal) = retire(goal <= count, index, tree, goal)
+        (left, done), (index, tree, goal) = retire(goal <= count, (index, tree), goal)
         pieces.append((left, Pair(done, left * 0 + count)))
     back = reassemble([piece for _, piece in pieces], [left for left, _ in pieces])
     equal(backend, back.one, nest(backend))

@@ -141,7 +141,7 @@ def refine(pilots: Pilots, track: Track, plan: Refinement, grid: int) -> Track:
         if iteration == plan.iterations or bool(xp.all(settled)):
             break
         if bool(xp.any(settled)):
-            (which, piece, _), (live, track, pilots) = retire(settled, live, track, pilots)
+            (which, piece), (live, track, pilots) = retire(settled, (live, track), pilots)
             pieces.append(piece)
             index.append(which)
     return reassemble([*pieces, track], [*index, live]) if pieces else track

@@ -244,7 +244,7 @@ def track(pilots: Pilots, start: tuple[Array, Array, Array], prune: float) -> tu
         if bool(xp.all(stops)):
             break
         if bool(xp.any(stops)):
-            (which, piece, *_), (live, step, part, on) = retire(stops, live, step, part, on)
+            (which, piece), (live, step, part, on) = retire(stops, (live, step), part, on)
             pieces.append(piece)
             index.append(which)
         step = _next_step(part, step, on, count)
