@@ -34,7 +34,8 @@ LINES = (
      "--figure", str(VENV / "compare.png")),
     (*JCAS, "train", "multicell", "--steps", "2", "--scenes", "4", "--out", str(VENV / "policy")),
     # Old libraries warn of one another's old ways: shown, and no error here.
-    ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", "-W", "default::DeprecationWarning", *TESTS),
+    ("-m", "pytest", "-q", "-n", "auto", "--maxprocesses", "8", "--dist", "worksteal", "-p", "no:cacheprovider",
+     "-m", "not slow", "-W", "default::DeprecationWarning", *TESTS),
 )  # fmt: skip
 """Command lines of Python, which must all succeed."""
 

@@ -34,7 +34,9 @@ def require_writable(option: str, path: Path | None) -> None:
         if is_special(path):
             require(os.access(path, os.W_OK), f"`{option} {path}` cannot be written: Permission denied")
             return
-        folder = Path(os.path.realpath(path)).parent
+        target = Path(os.path.realpath(path))
+        require(not target.is_symlink(), f"`{option} {path}` cannot be written: it is a link that leads to itself")
+        folder = target.parent
         folder.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile(dir=folder, prefix=".jcas."):
             pass
