@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 STEPS = {"sb3_ppo.py": ("512", None), "pettingzoo_parallel.py": ("120", "pettingzoo")}
 """Arguments with which an example is quick, and what it needs beside the extra ``train``."""
+CLONING = "minari_behaviour_cloning.py"
 
 
 def run(*words: str, cwd: Path = ROOT) -> str:
@@ -31,6 +32,18 @@ def test_an_example_trains(name):
     assert float(printed.split()[-1]) > 1.0
 
 
+@pytest.mark.skipif(
+    find_spec("minari") is None or find_spec("h5py") is None, reason="needs Minari: pip install 'jcas-env[minari]'"
+)
+def test_behaviour_cloning_from_a_dataset_scores_above_an_untrained_policy(tmp_path, monkeypatch):
+    """On networks that are held out: 0 is the equal split, 1 the search that is cloned."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    words = run("-W", "error", str(EXAMPLES / CLONING), "300").split()
+    untrained, cloned = (float(words[words.index(name) + 1]) for name in ("untrained", "cloned"))
+    assert untrained < 0.0
+    assert 0.4 < cloned < 1.0
+
+
 @pytest.mark.skipif(find_spec("rl_zoo3") is None, reason="needs rl_zoo3: pip install -c constraints.txt rl-zoo3")
 def test_rl_zoo3_trains_from_the_file_of_hyper_parameters(tmp_path):
     task = "--algo ppo --env jcas/MultiCell-v0 --gym-packages jcas_env --eval-freq -1 --device cpu -n 256"
@@ -42,13 +55,13 @@ def test_rl_zoo3_trains_from_the_file_of_hyper_parameters(tmp_path):
 def test_every_example_is_shown_as_it_is():
     page = (ROOT / "docs" / "ecosystem.md").read_text()
     files = sorted(path for path in EXAMPLES.iterdir() if path.suffix in (".py", ".yml"))
-    assert {path.name for path in files} == {*STEPS, "rl_zoo3_ppo.yml"}
+    assert {path.name for path in files} == {*STEPS, CLONING, "rl_zoo3_ppo.yml"}
     for path in files:
         assert f"```{'python' if path.suffix == '.py' else 'yaml'}\n{path.read_text()}```" in page, path.name
         assert f"examples/{path.name}" in page
 
 
 def test_importing_the_environment_imports_no_learning_library():
-    names = ("torch", "stable_baselines3", "pettingzoo", "rl_zoo3", "matplotlib")
+    names = ("torch", "stable_baselines3", "pettingzoo", "rl_zoo3", "minari", "matplotlib")
     code = f"import sys, jcas_env; print([name for name in {names} if name in sys.modules])"
     assert run("-c", code).strip() == "[]"

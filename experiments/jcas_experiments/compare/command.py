@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from traceback import format_exception
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -64,7 +64,11 @@ def compare(
         str | None, typer.Option(help="Names, separated by commas; see below. Without: a selection.")
     ] = None,
     policy: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="Policy of `jcas train`, or name of a shipped one, to compare; repeatable.")
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Policy of `jcas train`, or a shipped one's name; repeatable."),
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Allocator to which utilities are related; the task's own.")
     ] = None,
     episodes: Annotated[int, typer.Option(min=1, help="Random networks; allocators meet the same ones.")] = 50,
     horizon: Annotated[
@@ -104,7 +108,7 @@ def compare(
     console = standard_output()
     try:
         built = built_scenario(scenario, preset, with_estimator(set_ or [], estimator), horizon)
-        roster = roster_of(scenario).for_task(built.config).with_policies(policy or [])
+        roster = roster_of(scenario).for_task(built.config).with_policies(policy or []).related_to(reference)
         names = roster.select(allocators)
         picture = figure or Path("results") / f"compare-{scenario}.png"
         require_picture("--figure", picture)
