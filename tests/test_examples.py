@@ -21,6 +21,7 @@ STEPS = {
 """Argument with which an example is quick, and what it needs beside the extra ``train``."""
 THEIR_WARNINGS = ("-W", "ignore::DeprecationWarning:abc")
 """TorchRL's, of classes of its own."""
+CLONING = "minari_behaviour_cloning.py"
 
 
 def run(*words: str, cwd: Path = ROOT) -> str:
@@ -47,6 +48,18 @@ def test_the_single_file_learns_and_to_the_last_digit_the_same_every_time():
     assert one == two
 
 
+@pytest.mark.skipif(
+    find_spec("minari") is None or find_spec("h5py") is None, reason="needs Minari: pip install 'jcas-env[minari]'"
+)
+def test_behaviour_cloning_from_a_dataset_scores_above_an_untrained_policy(tmp_path, monkeypatch):
+    """On networks that are held out: 0 is the equal split, 1 the search that is cloned."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    words = run("-W", "error", str(EXAMPLES / CLONING), "300").split()
+    untrained, cloned = (float(words[words.index(name) + 1]) for name in ("untrained", "cloned"))
+    assert untrained < 0.0
+    assert 0.4 < cloned < 1.0
+
+
 @pytest.mark.skipif(find_spec("rl_zoo3") is None, reason="needs rl_zoo3: pip install -c constraints.txt rl-zoo3")
 def test_rl_zoo3_trains_from_the_file_of_hyper_parameters(tmp_path):
     task = "--algo ppo --env jcas/MultiCell-v0 --gym-packages jcas_env --eval-freq -1 --device cpu -n 256"
@@ -58,7 +71,8 @@ def test_rl_zoo3_trains_from_the_file_of_hyper_parameters(tmp_path):
 def test_every_example_is_shown_as_it_is():
     page = "".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))
     files = sorted(path for path in EXAMPLES.iterdir() if path.suffix in (".py", ".yml"))
-    assert {path.name for path in files} == {*STEPS, "cleanrl_ppo.py", "own_allocator.py", "rl_zoo3_ppo.yml"}
+    others = {"cleanrl_ppo.py", CLONING, "own_allocator.py", "rl_zoo3_ppo.yml"}
+    assert {path.name for path in files} == {*STEPS, *others}
     for path in files:
         assert f"```{'python' if path.suffix == '.py' else 'yaml'}\n{path.read_text()}```" in page, path.name
         assert f"examples/{path.name}" in page

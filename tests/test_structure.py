@@ -43,7 +43,7 @@ LAYERS = [
 """Inside jcas_env, from the ground up; render stands beside the adapters, which import it lazily."""
 
 SCENARIO_FOLDERS = [f"jcas_baselines.{name}" for name in ("multicell", "mesh", "massive_mimo")]
-COMMANDS = [f"jcas_experiments.{name}" for name in ("compare", "train", "score", "bench", "reproduce")]
+COMMANDS = [f"jcas_experiments.{name}" for name in ("compare", "train", "score", "bench", "reproduce", "dataset")]
 MULTICELL = "jcas_env.scenarios.multicell"
 MAY_NOT_IMPORT = {
     f"{MULTICELL}.problem": [f"{MULTICELL}.network", f"{MULTICELL}.knowledge"],
@@ -80,9 +80,12 @@ DOORS = {
         "agents/jcas_agents/sb3",
         "agents/jcas_agents/torchrl.py",
         "experiments/jcas_experiments/bench/throughput",
+        "experiments/jcas_experiments/dataset",
     },
     "torchrl": {"agents/jcas_agents/torchrl.py"},
     "tensordict": {"agents/jcas_agents/torchrl.py"},
+    "minari": {"experiments/jcas_experiments/dataset/minari_form.py"},
+    "h5py": {"experiments/jcas_experiments/dataset/minari_form.py"},
     "pettingzoo": {"jcas_env/envs/parallel_env.py"},
     "cvxpy": {f"baselines/jcas_baselines/{folder}/convex" for folder in ("multicell", "mesh", "massive_mimo")},
     "torch": {

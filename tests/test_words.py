@@ -72,6 +72,7 @@ def understand(tmp_path, monkeypatch):
         "reproduce.command.compute",
         "train.gradient.train_gradient",
         "train.command._model_free",
+        "dataset.command.record_all",
     ):
         monkeypatch.setattr(f"jcas_experiments.{place}", work)
     monkeypatch.setattr("jcas_experiments.score.scores.scores", score)

@@ -74,7 +74,8 @@ class StationsAllocator(LearnedAllocator):
 
     def decide(self, env: JCASEnv | JCASVectorEnv, observation: Any) -> Decision:  # noqa: ARG002 (Allocator protocol)
         """Allocation for the slot that the environment is in."""
-        problem, policy = env.problem, self.policy
+        problem: Any = env.problem
+        policy = self.policy
         self._require_kind(problem)
         assert isinstance(policy, StationPolicy)
         batch = problem.batch

@@ -35,8 +35,8 @@ class Roster:
     learned: tuple[str, ...] = ("learned", "learned-delay", "learned-local")
     """Names of learned policies."""
 
-    files: tuple[str, ...] = ()
-    """Names of policies from files, which are always compared."""
+    always: tuple[str, ...] = ()
+    """Names that are always compared: those of policies from files, and of a reference that is asked for."""
 
     def for_task(self, config: Any) -> Roster:
         """The roster under a configuration's reward: shipped policy, rules beside it, defaults and reference."""
@@ -74,7 +74,7 @@ class Roster:
             allocators={**self.allocators, **named},
             default=tuple(first),
             learned=(*self.learned, *named),
-            files=tuple(named),
+            always=tuple(named),
         )
 
     def with_own(self, text: str | None) -> Roster:
@@ -82,6 +82,20 @@ class Roster:
         own = [name.strip() for name in (text or "").split(",") if is_own(name)]
         named = {name: (partial(_same, own_allocator(name)), "the user's own") for name in own}
         return replace(self, allocators={**self.allocators, **named})
+
+    def related_to(self, name: str | None) -> Roster:
+        """The roster with another reference, which is then always compared; None leaves the task's own.
+
+        Raises ``ValueError`` for an unknown name, with the nearest known one.
+        """
+        if name is None:
+            return self
+        self.require_known(name)
+        return replace(self, reference=name, always=(*self.always, name))
+
+    def require_known(self, name: str) -> None:
+        """Raise ``ValueError`` for an unknown name, with the nearest known one."""
+        require(name in self.allocators, f"unknown allocator {name!r}: {suggest(name, list(self.allocators))}")
 
     def select(self, text: str | None) -> list[str]:
         """Names from a list separated by commas, or the default ones.
@@ -92,8 +106,8 @@ class Roster:
         names = list(self.default) if text is None else [name.strip() for name in text.split(",") if name.strip()]
         require(bool(names), f"`--allocators` is empty; known: {', '.join(self.allocators)}")
         for name in names:
-            require(name in self.allocators, f"unknown allocator {name!r}: {suggest(name, list(self.allocators))}")
-        names += self.files
+            self.require_known(name)
+        names += self.always
         needed = [name for group in self.beside.values() for name in group] if set(names) & set(self.learned) else []
         return list(dict.fromkeys([*names, *needed]))
 

@@ -184,6 +184,18 @@ class TestCompareCommand:
         assert result.exit_code == 0
         assert json.loads((tmp_path / "n.json").read_text())["rows"][0]["ratio_to_admm"] is None
 
+    def test_utilities_are_related_to_whom_one_asks_for(self, run, tmp_path):
+        given = ("compare", "--episodes", "2", "--horizon", "1", "--allocators", "equal", "--json", "n.json", *ARGUMENTS)
+        result = run(*given, "--reference", "exact")
+        assert result.exit_code == 0
+        rows = {row["allocator"]: row for row in json.loads((tmp_path / "n.json").read_text())["rows"]}
+        assert list(rows) == ["equal", "exact"]
+        assert rows["equal"]["ratio_to_exact"] == pytest.approx(rows["equal"]["utility"] / rows["exact"]["utility"])
+        assert rows["exact"]["ratio_to_exact"] == 1.0
+        result = run(*given, "--reference", "exakt")
+        assert result.exit_code == 2
+        assert "did you mean 'exact'" in result.stderr
+
     def test_an_allocator_that_refuses_the_problem_does_so_before_the_work(self, run, tmp_path):
         """SCA knows no least rate as its objective; the exact optimum does."""
         arguments = ["--episodes", "1", "--horizon", "2", "--set", "objective=min", "--json", "n.json"]

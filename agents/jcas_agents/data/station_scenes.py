@@ -51,9 +51,8 @@ def draw_station_scenes(
     """
     require(split in SPLITS, f"`split` must be one of {list(SPLITS)}, got {split!r}")
     seed = SPLITS[split] + first
-    lanes = [
-        range(seed + start, seed + min(start + DRAWN_TOGETHER, count)) for start in range(0, count, DRAWN_TOGETHER)
-    ]
+    starts = range(0, count, DRAWN_TOGETHER)
+    lanes = [range(seed + start, seed + min(start + DRAWN_TOGETHER, count)) for start in starts]
     parts = [part for some in lanes for part in _played(MultiCell(config), some, slots)]
     return joined(parts)
 

@@ -106,7 +106,7 @@ class MultiCellTrainer(Trainer):
     """Trains on banks of scenes, one decision each."""
 
     policy: EquivariantPolicy
-    kind = EquivariantPolicy
+    kind: type[EquivariantPolicy] = EquivariantPolicy
     """Kind of policy."""
 
     def __init__(self, banks: Sequence[Scenes], recipe: TrainingRecipe, shape: PolicyShape | None = None) -> None:

@@ -52,5 +52,6 @@ class StationTrainer(MultiCellTrainer):
 
     def utility(self, scenes: Any) -> Tensor:
         """True utility of what all stations decide, (scenes,)."""
-        action = finite(self.policy.joint(scenes.views))  # type: ignore[attr-defined]
+        policy: Any = self.policy
+        action = finite(policy.joint(scenes.views))
         return scenes.truth.utility(decode(action, scenes.known, logit_scale=LOGIT_SCALE))

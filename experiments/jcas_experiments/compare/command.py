@@ -80,7 +80,10 @@ def compare(
     ] = None,
     policy: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="Policy of `jcas train`, or name of a shipped one, to compare; repeatable."),
+        typer.Option(metavar="FILE", help="Policy of `jcas train`, or a shipped one's name; repeatable."),
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Allocator to which utilities are related; the task's own.")
     ] = None,
     episodes: Annotated[
         int | None, typer.Option(min=1, help=f"Random networks, the same for all; {FULL.episodes}.")
@@ -138,7 +141,8 @@ def compare(
         size = QUICK if quick else FULL
         settings = with_estimator(set_ or [], estimator)
         built = build_scenario(scenario, preset, settings, horizon, default_horizon=size.horizon)
-        roster = roster_of(scenario).for_task(built.config).with_policies(policy or []).with_own(allocators)
+        roster = roster_of(scenario).for_task(built.config).with_policies(policy or [])
+        roster = roster.with_own(allocators).related_to(reference)
         names = roster.select(allocators)
         require_writable("--json", json)
         require_page("--report", report)

@@ -57,9 +57,7 @@ def dataset(
         Path | None, typer.Option(metavar="DIR", help="Folder of datasets; MINARI_DATASETS_PATH, or Minari's own.")
     ] = None,
     form: Annotated[str, typer.Option(help=f"What is written: {', '.join(FORMS)}.")] = "both",
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Take over the episodes that have finished already.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Take over the episodes that have finished.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a dataset of this id.")] = False,
 ) -> None:
     """Record episodes of an allocator for learning from data, as a Minari dataset and as plain npz.
@@ -73,7 +71,7 @@ def dataset(
         if form != "npz":
             require_minari()
         recording, rival = _recording(scenario, allocator, policy, preset, set_ or [], horizon, seed, bound, reference)
-        name = id_ or f"jcas/{scenario}-{recording.who}-v0"
+        name = id_ or f"jcas/{scenario}-{recording.who.removeprefix(scenario + '-')}-v0"
         require_name(name)
         place = Place(datasets_root(out) / name)
         require(force or not place.folder.exists(), f"{place.folder} exists; with `--force` it is replaced")
@@ -114,11 +112,11 @@ def _recording(
     except TypeError as error:  # an unknown field
         raise ValueError(error) from None
     roster = roster_of(name).for_task(built.config).with_policies([] if policy is None else [policy])
-    who = roster.files[0] if policy is not None else allocator or roster.reference
-    for option in (who, reference or roster.reference):
-        known = roster.allocators
-        require(option in known, f"unknown allocator {option!r}: {', '.join(known)}")
-    return Recording(name, built, who, roster.make(who), roster, seed, bound), reference or roster.reference
+    who = roster.always[0] if policy is not None else allocator or roster.reference
+    rival = reference or roster.reference
+    for option in (who, rival):
+        roster.require_known(option)
+    return Recording(name, built, who, roster.make(who), roster, seed, bound), rival
 
 
 def _require_recordable(recording: Recording) -> None:
@@ -152,8 +150,7 @@ def _write(
     name: str, recording: Recording, episodes: int, finished: Finished, place: Place, form: str, rival: str
 ) -> list[str]:
     """Write the dataset whole and put it in its place; returns what to say of it."""
-    whole = place.growing / "whole"
-    whole.mkdir()
+    whole = place.new()
     table = joined(recording, [finished.read(episode) for episode in range(episodes)])
     scores = references(recording, episodes, table, rival)
     card = card_of(name, recording, episodes, table, scores)
@@ -168,7 +165,8 @@ def _write(
         name_namespaces(place.folder.parents[name.count("/")], name)
     score = card["score"]["normalised"]
     told = "no score: nobody earns more than the least" if score is None else f"normalised score {score:.3f}"
-    span = f"0: {scores.least_by} {scores.least:.4g}, 1: {scores.best_by} {scores.best:.4g}"
+    low, high = scores.ends
+    span = f"0: {scores.least_by} {low:.4g}, 1: {scores.best_by} {high:.4g}"
     loss = card["encoding_loss"]
     return [
         f"dataset: {place.folder}",

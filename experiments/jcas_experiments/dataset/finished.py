@@ -48,10 +48,18 @@ class Place:
         """Finished episodes; a hidden folder, which Minari does not list."""
         return self.folder.with_name(f".{self.folder.name}.part")
 
+    def new(self) -> Path:
+        """An empty folder for the whole dataset."""
+        whole = self.growing / "whole"
+        shutil.rmtree(whole, ignore_errors=True)  # of a run that was ended while it wrote
+        whole.mkdir()
+        return whole
+
     def install(self, whole: Path) -> None:
-        """Put a finished folder in the dataset's place; an old one goes first, so that none is half of each."""
-        old = self.growing / "old"
+        """Put a finished folder in the dataset's place; an old one is moved away first, whole as well."""
         if self.folder.exists():
+            old = self.growing / "old"
+            shutil.rmtree(old, ignore_errors=True)
             self.folder.rename(old)
         whole.rename(self.folder)
 
@@ -97,7 +105,9 @@ class Finished:
 def packed_columns(columns: Columns) -> bytes:
     """Columns as a compressed npz file; the same columns are the same bytes, and nothing in it is pickled."""
     content = BytesIO()
-    arrays: dict[str, Any] = {name: _native(value) for name, value in columns.items()}
+    for name, value in columns.items():
+        require(value.dtype.kind in "biuf", f"column {name} must hold numbers or flags, got {value.dtype}")
+    arrays: dict[str, Any] = {**columns}
     np.savez_compressed(content, **arrays)
     return content.getvalue()
 
@@ -106,8 +116,3 @@ def unpacked_columns(content: bytes, what: str) -> Columns:
     """The columns of :func:`packed_columns`."""
     with refusing(f"{what} holds no columns"), np.load(BytesIO(content), allow_pickle=False) as file:
         return dict(file)
-
-
-def _native(value: np.ndarray) -> np.ndarray:
-    require(value.dtype.kind in "biuf", f"a column must hold numbers or flags, got {value.dtype}")
-    return value

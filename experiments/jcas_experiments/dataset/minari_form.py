@@ -1,4 +1,4 @@
-"""A recording as a Minari dataset: ``minari.load_dataset(id)`` reads it, ``recover_environment()`` makes its environment."""
+"""A recording as a Minari dataset, which ``minari.load_dataset`` reads and which recovers its environment."""
 
 from __future__ import annotations
 
@@ -55,17 +55,15 @@ def write_minari(
     env = recording.environment()
     storage = MinariStorage.new(data, env.observation_space, env.action_space, env.spec)
     for index, columns in enumerate(episodes):
-        infos: dict[str, Any] = {column: columns[column] for column in INFOS}
-        buffer = EpisodeBuffer(
-            id=index,
-            seed=recording.seed + index,
-            observations=_observations(columns),
-            actions=columns["action"],  # type: ignore[arg-type]
-            rewards=columns["reward"],  # type: ignore[arg-type]
-            terminations=columns["terminated"],  # type: ignore[arg-type]
-            truncations=columns["truncated"],  # type: ignore[arg-type]
-            infos=infos,
-        )
+        fields: dict[str, Any] = {
+            "observations": _observations(columns),
+            "actions": columns["action"],
+            "rewards": columns["reward"],
+            "terminations": columns["terminated"],
+            "truncations": columns["truncated"],
+            "infos": {column: columns[column] for column in INFOS},
+        }
+        buffer = EpisodeBuffer(id=index, seed=recording.seed + index, **fields)
         storage.update_episodes([buffer])
     metadata: dict[str, Any] = {
         "dataset_id": name,
@@ -76,11 +74,10 @@ def write_minari(
         "requirements": [f"jcas-env=={card['versions']['jcas-env']}"],
         "jcas": plain(dict(card)),
     }
-    if scores.best > scores.least:
+    low, high = scores.ends
+    if high > low:
         count = card["episodes"]["count"]
-        metadata |= {
-            "ref_min_score": scores.least, "ref_max_score": scores.best, "num_episodes_average_score": count,
-        }  # fmt: skip
+        metadata |= {"ref_min_score": low, "ref_max_score": high, "num_episodes_average_score": count}
     storage.update_metadata(metadata)
 
 

@@ -67,6 +67,8 @@ class Recording:
             hasattr(self.scenario, "encode_allocation"),
             f"{self.name} has no actions that stand for allocations: its scenario needs `encode_allocation`",
         )
+        again = type(self.scenario.config)().with_fields(self.fields)
+        require(again == self.scenario.config, f"the configuration cannot be written down: {self.fields}")
         known = not self.bound or self.roster.yardstick is not None
         require(known, f"`--bound`: no bound is known for this task of {self.name}")
 
@@ -94,8 +96,9 @@ class Recording:
         }
 
     def environment(self) -> gym.Env:
-        """The registered environment, as ``gymnasium.make`` gives it to others."""
-        return gym.make(self.environment_id, max_episode_steps=self.scenario.horizon, **self.fields)
+        """The registered environment; without the checker, which reads all of ``info`` once an environment."""
+        limit = self.scenario.horizon
+        return gym.make(self.environment_id, max_episode_steps=limit, disable_env_checker=True, **self.fields)
 
     @cached_property
     def yardstick(self) -> Any:
