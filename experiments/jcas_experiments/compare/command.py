@@ -12,14 +12,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from jcas_env import make_scenario
-from jcas_env.checks import require, suggest
-from jcas_env.scenarios import SCENARIOS, Configuration
+from jcas_env.scenarios import SCENARIOS
 
 from ..console import complain, fail, say, standard_output
 from ..files import require_apart, require_picture, require_writable, write_all, write_json
 from ..kept import Kept, rows_file
 from ..scenarios.registry import ENTRIES, roster_of
+from ..settings import HORIZON, built_scenario, with_estimator
 from .comparison import Comparison, Played, Setting, play, refuses
 from .latency import parse_latency
 from .picture import draw_comparison
@@ -27,8 +26,6 @@ from .regret import Forecast, Yardstick, measure
 from .rows import finished_rows, keep, keep_yardstick, taken_over, yardstick_taken_over
 from .table import show
 
-HORIZON = 20
-"""Slots of an episode in a comparison, unless a preset or an option says otherwise."""
 BAR = (
     TextColumn("{task.description:12}", markup=False),
     BarColumn(),
@@ -105,7 +102,7 @@ def compare(
     """
     console = standard_output()
     try:
-        built = _scenario(scenario, preset, _with_estimator(set_ or [], estimator), horizon)
+        built = built_scenario(scenario, preset, with_estimator(set_ or [], estimator), horizon)
         roster = roster_of(scenario).for_task(built.config).with_policies(policy or [])
         names = roster.select(allocators)
         picture = figure or Path("results") / f"compare-{scenario}.png"
@@ -211,36 +208,3 @@ def _search(setting: Setting, rows: Kept | None, progress: Progress) -> Yardstic
     if rows is not None and found is not None:
         keep_yardstick(rows, found)
     return found
-
-
-def _scenario(name: str, preset: str | None, settings: list[str], horizon: int | None) -> Any:
-    """Build a scenario from a preset, the settings on top, and the horizon on top of both."""
-    if name not in SCENARIOS:
-        raise ValueError(f"unknown scenario {name!r}: {suggest(name, list(SCENARIOS))}")
-    config_type = SCENARIOS[name][1]
-    fields = dict(_setting(item, config_type) for item in settings)
-    if preset is None:
-        fields = {"horizon": HORIZON, **fields}
-        config = config_type()
-    else:
-        config = config_type.preset(preset)
-    if horizon is not None:
-        fields["horizon"] = horizon
-    return make_scenario(name, config, **fields)
-
-
-def _with_estimator(settings: list[str], estimator: str | None) -> list[str]:
-    """Settings with the one of `--estimator`; raises ``ValueError`` where both name it."""
-    if estimator is None:
-        return settings
-    twice = [item for item in settings if item.partition("=")[0].strip() == "estimator"]
-    require(not twice, f"`--estimator {estimator}` and `--set {''.join(twice[:1])}` both choose the estimator")
-    return [*settings, f"estimator={estimator}"]
-
-
-def _setting(item: str, config_type: type[Configuration]) -> tuple[str, Any]:
-    """Split FIELD=VALUE; the value is read as what the field takes."""
-    name, separator, text = (part.strip() for part in item.partition("="))
-    if not separator or not name:
-        raise ValueError(f"`--set` takes FIELD=VALUE, got {item!r}")
-    return name, config_type.parse(name, text)

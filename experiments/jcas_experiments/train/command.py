@@ -13,23 +13,31 @@ from jcas_env.checks import require
 from ..console import fail, say, standard_output
 
 if TYPE_CHECKING:
-    from .tasks import Task
+    from .arenas import Arena
 
 
 def train(
     scenario: Annotated[str, typer.Argument(help="Scenario: multicell, mesh, massive-mimo.")] = "multicell",
-    algo: Annotated[
-        str, typer.Option(help="gradient: through the reward; ppo, sac: Stable-Baselines3, multicell.")
-    ] = "gradient",
+    algo: Annotated[str, typer.Option(help="gradient: through the reward; ppo, sac: Stable-Baselines3.")] = "gradient",
     reward: Annotated[
-        str | None, typer.Option(help="rate, fair or delay in multicell; sum in mesh; tracking in massive-mimo.")
+        str | None,
+        typer.Option(
+            help="rate, fair or delay in multicell; sum in mesh; tracking in massive-mimo. "
+            "With ppo and sac also log; frame, constrained."
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Any config field, with ppo and sac; repeatable."),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Updates; the recipe's.")] = None,
     scenes: Annotated[
         int | None, typer.Option(min=1, help="Scenes of each configuration, frames or episodes; the recipe's.")
     ] = None,
     minutes: Annotated[float, typer.Option(min=0.01, help="CPU time of a run with ppo or sac.")] = 8.0,
-    policy_network: Annotated[str, typer.Option(help="Of ppo and sac: equivariant or mlp.")] = "equivariant",
+    policy_network: Annotated[
+        str | None, typer.Option(help="Of ppo and sac: equivariant, where it fits (multicell without queues), or mlp.")
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Training seeds, one run after the other.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="First training seed.")] = 0,
     stop_after: Annotated[
@@ -51,9 +59,15 @@ def train(
     console, runs = standard_output(), []
     try:
         require(algo in ("gradient", "ppo", "sac"), f"`--algo` must be gradient, ppo or sac, got {algo!r}")
-        known = policy_network in ("equivariant", "mlp")
-        require(known, f"`--policy-network` must be equivariant or mlp, got {policy_network!r}")
-        chosen = task(scenario, reward)
+        chosen: Any
+        if algo == "gradient":
+            for option, given in (("--set", set_), ("--policy-network", policy_network)):
+                require(not given, f"`{option}` is for ppo and sac: the gradient has tasks of its own")
+            chosen = task(scenario, reward)
+        else:
+            from .arenas import arena
+
+            chosen = arena(scenario, reward, policy_network, set_ or [])
         require_writable("--json", json)
         parts = (chosen.scenario, chosen.reward, *([] if algo == "gradient" else [algo]))
         parent = Path("results/train") / "-".join(parts) if out is None else out
@@ -67,15 +81,13 @@ def train(
                     again = resume and _has_state(run.state_file, console)
                     runs.append({"policy": str(run.policy_file), **train_gradient(run, console, resume=again)})
                 else:
-                    runs.append(
-                        _model_free(algo, policy_network, chosen, folder, minutes, number, scenes, resume, console)
-                    )
+                    runs.append(_model_free(algo, chosen, folder, minutes, number, scenes, resume, console))
             if json is not None:
                 write_json(json, {"runs": runs})
             say(console, f"policy: {runs[-1]['policy']}")
             if not runs[-1]["complete"]:
                 raise typer.Exit(130)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         fail(error)
     except (BadGradientError, OSError) as error:
         fail(error, 1)
@@ -90,8 +102,7 @@ def _has_state(path: Path, console: Console) -> bool:
 
 def _model_free(
     algo: str,
-    network: str,
-    chosen: Task,
+    chosen: Arena,
     folder: Path,
     minutes: float,
     seed: int,
@@ -99,16 +110,18 @@ def _model_free(
     resume: bool,
     console: Console,
 ) -> dict[str, Any]:
-    """A run of Stable-Baselines3, which knows the sum-rate task alone."""
+    """A run of Stable-Baselines3."""
     from .sb3 import SB3Run, train_sb3
 
-    fits = (chosen.scenario, chosen.reward) == ("multicell", "rate")
-    require(fits, f"`--algo {algo}` trains multicell for `rate`, got {chosen.scenario} for `{chosen.reward}`")
-    run = SB3Run(folder, algo, minutes, seed, 6000 if scenes is None else scenes, network)
+    require(scenes is None or chosen.one_slot, "`--scenes` is of a bank of frozen scenes: this task plays on lanes")
+    run = SB3Run(folder, chosen, algo, minutes, seed, 6000 if scenes is None else scenes)
     result = train_sb3(run, console, resume=resume and _has_state(run.state_file, console))
+    rule = result["constant_rule_over_equal"]
+    by = "of the equal allocation" if chosen.built.config.ratio_scale else "more than the equal allocation"
+    beside = "" if rule is None else f"; the constant rule has {rule:.3f}"
     say(
         console,
-        f"{algo}: {result['over_equal']:.3f} of the equal allocation after {result['steps']} steps and "
-        f"{result['cpu_seconds']:.0f} s of CPU time; the constant rule has {result['constant_rule_over_equal']:.3f}",
+        f"{algo}: {result['over_equal']:.3f} {by} after {result['steps']} steps and "
+        f"{result['cpu_seconds']:.0f} s of CPU time{beside}",
     )
     return result
