@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import numpy as np
@@ -9,12 +10,12 @@ import pytest
 from jcas_agents import evaluate
 from jcas_agents.checkpoint import PRETRAINED, load_policy
 from jcas_agents.learned import LearnedAllocator
-from jcas_agents.sb3.adapter import RECIPES
+from jcas_agents.sb3.adapter import RECIPES, ROLLOUT_LANES
 from jcas_agents.training.multicell import MultiCellTrainer
 from jcas_experiments.cli import app
 from jcas_experiments.scenarios.registry import roster_of
-from jcas_experiments.train import sb3 as train_sb3
-from jcas_experiments.train import tasks
+from jcas_experiments.train import judging, tasks
+from jcas_experiments.train.arenas import NETWORKS, SETUPS
 from typer.testing import CliRunner
 
 from jcas_env import make_scenario
@@ -67,23 +68,92 @@ def test_the_small_policies_are_trained_and_decide(tmp_path, scenario, name):
     assert np.isfinite(result.utility).all()
 
 
+@pytest.fixture
+def _small_rollouts(monkeypatch):
+    monkeypatch.setattr(judging, "EPISODES", 2)
+    for algo in ("ppo", "sac"):
+        monkeypatch.setitem(ROLLOUT_LANES, algo, 8)
+    for network in NETWORKS:
+        monkeypatch.setitem(RECIPES["sac", network][2], "learning_starts", 32)
+        monkeypatch.setitem(RECIPES["sac", network][2], "batch_size", 32)
+        monkeypatch.setitem(RECIPES["ppo", network][2], "batch_size", 32)
+
+
+def table_of(folder):
+    """Columns of progress.csv by name, empty cells as NaN."""
+    with (folder / "progress.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return {name: [float(row[name] or "nan") for row in rows] for name in rows[0]}
+
+
+def scalars(folder):
+    """What TensorBoard shows: steps and values by tag, over all event files."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = {}
+    for run in sorted({file.parent for file in folder.rglob("events*")}):
+        events = EventAccumulator(str(run)).Reload()
+        for tag in events.Tags()["scalars"]:
+            found.setdefault(tag, []).extend((event.step, event.value) for event in events.Scalars(tag))
+    return found
+
+
+SMALL = {"multicell": "users_per_cell=2", "mesh": "users=2", "massive-mimo": "users=2"}
+
+
+@pytest.mark.usefixtures("_small_rollouts")
+@pytest.mark.parametrize("algo", ["ppo", "sac"])
+@pytest.mark.parametrize(("scenario", "reward"), [(name, reward) for name in SETUPS for reward in SETUPS[name]])
+def test_stable_baselines3_trains_on_every_scenario_and_reward(tmp_path, scenario, reward, algo):
+    size = ("--algo", algo, "--reward", reward, "--minutes", "0.01", "--out", str(tmp_path), "--set", SMALL[scenario])
+    bank = ("--scenes", "8") if scenario == "multicell" and reward != "delay" else ()
+    result = call(scenario, *size, *bank, "--json", str(tmp_path / "runs.json"))
+    assert result.exit_code == 0, result.output
+    (run,) = json.loads((tmp_path / "runs.json").read_text())["runs"]
+    seen, told = table_of(tmp_path / "seed-0"), scalars(tmp_path / "seed-0" / "tensorboard")
+    assert list(seen) == run["curve_columns"]
+    for name in seen:
+        assert np.isfinite(seen[name]).all(), name
+        if name not in ("steps", "cpu_seconds"):
+            assert [value for _, value in told[f"jcas/{name}"]] == pytest.approx(seen[name], rel=1e-6, abs=1e-12)
+    assert seen["gradient_norm"][-1] > 0
+    assert seen["violation"][-1] < 1e-6 or scenario != "multicell"
+
+
+def test_an_option_that_a_task_does_not_have_is_refused_in_one_line(tmp_path):
+    for arguments, message in (
+        (["multicell", "--set", "users_per_cell=2"], "`--set` is for ppo and sac"),
+        (["multicell", "--algo", "ppo", "--set", "reward=fair"], "choose it by `--reward`"),
+        (["multicell", "--algo", "ppo", "--set", "user_per_cell=2"], "users_per_cell"),
+        (["mesh", "--algo", "sac", "--policy-network", "equivariant"], "is for multicell without queues"),
+        (["mesh", "--algo", "sac", "--scenes", "8"], "bank of frozen scenes"),
+        (["massive-mimo", "--algo", "ppo", "--reward", "rate"], "tracking"),
+    ):
+        result = call(*arguments, "--out", str(tmp_path))
+        assert result.exit_code == 2
+        assert message in " ".join(result.output.split())
+
+
+@pytest.mark.usefixtures("_small_rollouts")
 @pytest.mark.parametrize("network", ["equivariant", pytest.param("mlp", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("algo", ["ppo", "sac"])
-def test_stable_baselines3_trains_on_frozen_scenes_and_goes_on(tmp_path, monkeypatch, algo, network):
-    view = "flat" if network == "mlp" else "dict"
-    small = MultiCellConfig.preset("luo2023-static", observation=view, users_per_cell=2)
-    monkeypatch.setattr(train_sb3.SB3Run, "config", small)
-    monkeypatch.setitem(RECIPES["sac", network][2], "learning_starts", 32)
-    size = ("--algo", algo, "--policy-network", network, "--minutes", "0.02", "--scenes", "8", "--out", str(tmp_path))
+def test_stable_baselines3_trains_on_frozen_scenes_and_goes_on(tmp_path, algo, network):
+    task = ("--algo", algo, "--policy-network", network, "--set", "users_per_cell=2", "--scenes", "8")
+    size = (*task, "--minutes", "0.02", "--out", str(tmp_path))
     result = call("multicell", *size, "--json", str(tmp_path / "runs.json"))
     assert result.exit_code == 0, result.output
     (run,) = json.loads((tmp_path / "runs.json").read_text())["runs"]
     assert run["steps"] > 0
     assert run["over_equal"] > 0
-    assert any((tmp_path / "seed-0" / "tensorboard").iterdir())
+    before = table_of(tmp_path / "seed-0")
     assert call("multicell", *size, "--resume", "--json", str(tmp_path / "runs.json")).exit_code == 0
     (later,) = json.loads((tmp_path / "runs.json").read_text())["runs"]
     assert later["steps"] > run["steps"]
+    after = table_of(tmp_path / "seed-0")
+    assert {name: column[: len(before[name])] for name, column in after.items()} == before
+    assert len(set(after["steps"])) == len(after["steps"]) == len(before["steps"]) + 1
+    told = scalars(tmp_path / "seed-0" / "tensorboard")["jcas/return"]
+    assert [step for step, _ in told] == after["steps"]
     if network == "equivariant":
         policy = LearnedAllocator.load(later["policy"])  # the network alone, as the analytic gradient leaves it
         assert evaluate(make_scenario("multicell", horizon=1), policy, episodes=2, seed=0).violation < 1e-6

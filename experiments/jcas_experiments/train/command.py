@@ -13,6 +13,7 @@ from jcas_env.checks import require
 from ..console import fail, say, standard_output
 
 if TYPE_CHECKING:
+    from .arenas import Arena
     from .gradient import Run
     from .sb3 import SB3Run
     from .tasks import Task
@@ -20,11 +21,17 @@ if TYPE_CHECKING:
 
 def train(
     scenario: Annotated[str, typer.Argument(help="Scenario: multicell, mesh, massive-mimo.")] = "multicell",
-    algo: Annotated[
-        str, typer.Option(help="gradient: through the reward; ppo, sac: Stable-Baselines3, multicell.")
-    ] = "gradient",
+    algo: Annotated[str, typer.Option(help="gradient: through the reward; ppo, sac: Stable-Baselines3.")] = "gradient",
     reward: Annotated[
-        str | None, typer.Option(help="rate, fair or delay in multicell; sum in mesh; tracking in massive-mimo.")
+        str | None,
+        typer.Option(
+            help="rate, fair or delay in multicell; sum in mesh; tracking in massive-mimo. "
+            "With ppo and sac also log; frame, constrained."
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Any config field, with ppo and sac; repeatable."),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Updates; the recipe's.")] = None,
     scenes: Annotated[
@@ -34,7 +41,9 @@ def train(
     local: Annotated[
         bool, typer.Option("--local", help="Base stations decide, each from what it sees; multicell, rate, gradient.")
     ] = False,
-    policy_network: Annotated[str, typer.Option(help="Of ppo and sac: equivariant or mlp.")] = "equivariant",
+    policy_network: Annotated[
+        str | None, typer.Option(help="Of ppo and sac: equivariant, where it fits (multicell without queues), or mlp.")
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Training seeds, one run after the other.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="First training seed.")] = 0,
     stop_after: Annotated[
@@ -55,18 +64,20 @@ def train(
     console, done = standard_output(), list[dict[str, Any]]()
     try:
         require(algo in ("gradient", "ppo", "sac"), f"`--algo` must be gradient, ppo or sac, got {algo!r}")
-        known = policy_network in ("equivariant", "mlp")
-        require(known, f"`--policy-network` must be equivariant or mlp, got {policy_network!r}")
-        chosen = task(scenario, reward, local=local)
         require(not local or algo == "gradient", f"`--local` is trained by gradient, got `--algo {algo}`")
-        folder_name = chosen.name if algo == "gradient" else f"{chosen.name}-{algo}"
-        parent = Path("results/train") / folder_name if out is None else out
-        runs: list[Run | SB3Run] = [
-            _gradient(chosen, parent, number, steps, scenes, stop_after)
-            if algo == "gradient"
-            else _model_free(chosen, parent, number, algo, policy_network, minutes, scenes)
-            for number in range(seed, seed + seeds)
-        ]
+        runs: list[Run] | list[SB3Run]
+        if algo == "gradient":
+            for option, given in (("--set", set_), ("--policy-network", policy_network)):
+                require(not given, f"`{option}` is for ppo and sac: the gradient has tasks of its own")
+            chosen = task(scenario, reward, local=local)
+            parent = out or Path("results/train") / chosen.name
+            runs = [_gradient(chosen, parent, number, steps, scenes, stop_after) for number in range(seed, seed + seeds)]
+        else:
+            from .arenas import arena
+
+            played = arena(scenario, reward, policy_network, set_ or [])
+            parent = out or Path("results/train") / f"{played.scenario}-{played.reward}-{algo}"
+            runs = [_model_free(played, parent, number, algo, minutes, scenes) for number in range(seed, seed + seeds)]
         written = {f"{path.name}:": path for run in runs for path in run.files}
         require_apart({"--json": json, **written})
         require_writable("--json", json)
@@ -80,7 +91,7 @@ def train(
             say(console, f"policy: {done[-1]['policy']}")
             if not done[-1]["complete"]:
                 raise typer.Exit(130)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         fail(error)
     except (BadGradientError, OSError) as error:
         fail(error, 1)
@@ -104,14 +115,13 @@ def _gradient(
 
 
 def _model_free(
-    chosen: Task, parent: Path, seed: int, algo: str, network: str, minutes: float, scenes: int | None
+    chosen: Arena, parent: Path, seed: int, algo: str, minutes: float, scenes: int | None
 ) -> SB3Run:
-    """A run of Stable-Baselines3, which knows the sum-rate task alone."""
+    """A run of Stable-Baselines3."""
     from .sb3 import SB3Run
 
-    fits = (chosen.scenario, chosen.reward) == ("multicell", "rate")
-    require(fits, f"`--algo {algo}` trains multicell for `rate`, got {chosen.scenario} for `{chosen.reward}`")
-    return SB3Run(parent / f"seed-{seed}", algo, minutes, seed, 6000 if scenes is None else scenes, network)
+    require(scenes is None or chosen.one_slot, "`--scenes` is of a bank of frozen scenes: this task plays on lanes")
+    return SB3Run(parent / f"seed-{seed}", chosen, algo, minutes, seed, 6000 if scenes is None else scenes)
 
 
 def _trained(run: Run | SB3Run, console: Console, *, resume: bool) -> dict[str, Any]:
@@ -123,9 +133,12 @@ def _trained(run: Run | SB3Run, console: Console, *, resume: bool) -> dict[str, 
     from .sb3 import train_sb3
 
     result = train_sb3(run, console, resume=resume)
+    rule = result["constant_rule_over_equal"]
+    by = "of the equal allocation" if run.arena.built.config.ratio_scale else "more than the equal allocation"
+    beside = "" if rule is None else f"; the constant rule has {rule:.3f}"
     say(
         console,
-        f"{run.algo}: {result['over_equal']:.3f} of the equal allocation after {result['steps']} steps and "
-        f"{result['cpu_seconds']:.0f} s of CPU time; the constant rule has {result['constant_rule_over_equal']:.3f}",
+        f"{run.algo}: {result['over_equal']:.3f} {by} after {result['steps']} steps and "
+        f"{result['cpu_seconds']:.0f} s of CPU time{beside}",
     )
     return result

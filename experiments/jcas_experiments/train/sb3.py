@@ -1,4 +1,4 @@
-"""Training with Stable-Baselines3 on a frozen bank of scenes: the model-free yardstick of the analytic gradient."""
+"""Training with Stable-Baselines3: from rewards alone, on every scenario and reward."""
 
 from __future__ import annotations
 
@@ -7,33 +7,27 @@ from datetime import date
 from io import BytesIO
 from math import isfinite
 from pathlib import Path
-from time import monotonic, process_time
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jcas_agents import tensor_files
 from jcas_agents.checkpoint import save_policy
-from jcas_agents.data.scene_env import SceneVectorEnv
 from jcas_agents.files import write_file
 from jcas_agents.runs import require_same_run
-from jcas_agents.sb3.adapter import RECIPES, ROLLOUT_LANES, SB3VectorAdapter
+from jcas_agents.sb3.adapter import RECIPES, ROLLOUT_LANES
 from jcas_agents.sb3.policy import trained_policy
 from jcas_agents.sb3.states import model_tensors, restore_model
-from jcas_baselines import ConstantRule
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from stable_baselines3.common.callbacks import BaseCallback
 
 from jcas_env.checks import require
-from jcas_env.scenarios.multicell import MultiCellConfig
 
 from ..console import say
 from ..files import write_json
-
-SAVE_EVERY = 30.0
-"""Seconds between two checkpoints."""
-HELD_OUT = 200
-"""Scenes of the split validation on which a run is judged."""
+from .arenas import Arena
+from .judging import SceneJudge
+from .progress import write_progress
+from .watch import COLUMNS, Watch
 
 
 @dataclass(frozen=True)
@@ -42,6 +36,8 @@ class SB3Run:
 
     folder: Path
     """Where model, card and TensorBoard's events go."""
+    arena: Arena
+    """What is learned."""
     algo: str
     """``ppo`` or ``sac``."""
     minutes: float
@@ -49,14 +45,12 @@ class SB3Run:
     seed: int
     """Seed of weights, exploration and order of the scenes."""
     scenes: int
-    """Scenes of the bank."""
-    network: str = "equivariant"
-    """``equivariant`` or ``mlp``."""
+    """Scenes of the bank, where there is one."""
 
     @property
     def model_file(self) -> Path:
         """The model in Stable-Baselines3's own format, which unpickles on loading; no command here loads it."""
-        return self.folder / f"multicell-rate-{self.algo}.zip"
+        return self.folder / f"{self.arena.scenario}-{self.arena.reward}-{self.algo}.zip"
 
     @property
     def state_file(self) -> Path:
@@ -72,21 +66,19 @@ class SB3Run:
     @property
     def made_by(self) -> dict[str, Any]:
         """What makes this run the run that it is; ``--resume`` refuses another one. Its time may be extended."""
+        arena = self.arena
+        task = {"scenario": arena.scenario, "reward": arena.reward, "settings": sorted(arena.settings)}
+        bank = {"scenes": self.scenes} if arena.one_slot else {}
         return {
-            "task": {"scenario": "multicell", "reward": "rate", "algorithm": self.algo, "network": self.network},
-            "recipe": {**RECIPES[self.algo, self.network][2], "seed": self.seed},
-            "data": {"scenes": self.scenes, "lanes": ROLLOUT_LANES[self.algo]},
+            "task": {**task, "algorithm": self.algo, "network": arena.network},
+            "recipe": {**self.recipe, "seed": self.seed},
+            "data": {**bank, "lanes": ROLLOUT_LANES[self.algo]},
         }
 
     @property
-    def config(self) -> MultiCellConfig:
-        """Task: one slot, share 1/2, the observation that the network reads."""
-        return MultiCellConfig.preset("luo2023-static", observation=self.observation)
-
-    @property
-    def observation(self) -> Literal["dict", "flat"]:
-        """What the network reads."""
-        return "flat" if self.network == "mlp" else "dict"
+    def recipe(self) -> dict[str, Any]:
+        """Keywords of the algorithm."""
+        return {**RECIPES[self.algo, self.arena.network][2], "gamma": self.arena.discount}
 
     @property
     def policy_file(self) -> Path:
@@ -96,9 +88,12 @@ class SB3Run:
     @property
     def command(self) -> str:
         """What reproduces the run."""
+        arena = self.arena
+        settings = "".join(f" --set {item}" for item in arena.settings)
         return (
-            f"jcas train multicell --algo {self.algo} --policy-network {self.network} --minutes {self.minutes:g} "
-            f"--scenes {self.scenes} --seed {self.seed}"
+            f"jcas train {arena.scenario} --algo {self.algo} --reward {arena.reward}{settings} "
+            f"--policy-network {arena.network} --minutes {self.minutes:g}"
+            f"{f' --scenes {self.scenes}' if arena.one_slot else ''} --seed {self.seed}"
         )
 
 
@@ -111,96 +106,41 @@ class Progressed(NamedTuple):
     """Gradient updates, as the algorithm counts them."""
     spent: float = 0.0
     """CPU time [s]."""
-    curve: tuple[tuple[int, float, float], ...] = ()
-    """Steps, CPU time [s], and what the policy earns over the equal allocation."""
+    curve: tuple[tuple[float | None, ...], ...] = ()
+    """Rows of :data:`.watch.COLUMNS`."""
 
     @classmethod
     def from_card(cls, card: dict[str, Any]) -> Progressed:
         """What a state's card says; raises ``ValueError`` for what no run can have written."""
         steps, updates, spent, curve = (card.get(name) for name in cls._fields)
         counts = all(type(value) is int and value >= 0 for value in (steps, updates))
-        points = isinstance(curve, list) and all(isinstance(point, list) and len(point) == 3 for point in curve)
-        require(counts and points, "`steps`, `updates` and `curve` of the state must be two counts and rows of three")
-        numbers = [spent, *(value for point in curve for value in point)]  # type: ignore[union-attr]
+        wide = len(COLUMNS)
+        points = isinstance(curve, list) and all(isinstance(point, list) and len(point) == wide for point in curve)
+        require(counts and points, f"`steps`, `updates` and `curve` of the state must be counts and rows of {wide}")
+        numbers = [spent, *(value for point in curve for value in point if value is not None)]  # type: ignore[union-attr]
         finite = all(type(value) in (int, float) and isfinite(value) for value in numbers)
         require(finite, "`spent` and `curve` of the state must be finite numbers")
-        return cls(steps, updates, spent, tuple((int(a), b, c) for a, b, c in curve))  # type: ignore[arg-type,union-attr]
+        return cls(steps, updates, spent, tuple(tuple(point) for point in curve))  # type: ignore[arg-type,union-attr]
 
 
-class HeldOut:
-    """Scenes of the split validation, and what simple rules earn on them."""
-
-    def __init__(self, config: MultiCellConfig, count: int) -> None:
-        self.env = SceneVectorEnv(config, scenes=count, num_envs=1, split="validation")
-        self.equal = float(self.env.bank_equal.mean())
-
-    def over_equal(self, model: Any) -> float:
-        """Mean true utility of the deterministic policy over that of the equal allocation."""
-        action, _ = model.predict(self.env.views, deterministic=True)
-        return self._ratio(self.env.scenario.decode(action, self.env.bank.known))
-
-    def constant(self) -> float:
-        """The same of the constant rule."""
-        return self._ratio(ConstantRule().solve(self.env.bank.known).allocation)
-
-    def _ratio(self, allocation: Any) -> float:
-        return float(np.mean(self.env.bank.truth.utility(allocation))) / self.equal
-
-
-class Watch(BaseCallback):
-    """Stops after a time, moves the bar, saves now and then."""
-
-    def __init__(self, run: SB3Run, progress: Progress, held_out: HeldOut, before: Progressed) -> None:
-        super().__init__()
-        self.run_, self.progress, self.held_out = run, progress, held_out
-        self.task = progress.add_task("training", total=60.0 * run.minutes)
-        self.peak = RECIPES[run.algo, run.network][2]["learning_rate"]
-        self.begin, self.saved = process_time() - before.spent, monotonic()
-        self.curve = list(before.curve)
-
-    @property
-    def spent(self) -> float:
-        """CPU time of the run so far [s], that before a resumption included."""
-        return process_time() - self.begin
-
-    def rate(self, _: float) -> float:
-        """Learning rate, which falls linearly with the time that is left, to a twentieth."""
-        return float(self.peak * max(0.05, 1.0 - self.spent / (60.0 * self.run_.minutes)))
-
-    def note(self) -> None:
-        """Judge the policy, log it, save it."""
-        ratio = self.held_out.over_equal(self.model)
-        self.curve.append((self.num_timesteps, self.spent, ratio))
-        self.logger.record("validation over equal", ratio)
-        self.progress.update(self.task, description=f"over equal {ratio:6.3f}")
-        save(self.run_, self.model, self.spent, self.curve)
-        self.saved = monotonic()
-
-    def _on_step(self) -> bool:
-        self.progress.update(self.task, completed=self.spent)
-        if monotonic() - self.saved > SAVE_EVERY:
-            self.note()
-        return self.spent < 60.0 * self.run_.minutes
-
-
-def save(run: SB3Run, model: Any, spent: float, curve: list[tuple[int, float, float]]) -> None:
-    """Model, card and last the state, each whole."""
+def save(run: SB3Run, model: Any, spent: float, curve: list[tuple[float | None, ...]]) -> None:
+    """Curve, model, card and last the state, each whole."""
+    write_progress(run.folder, COLUMNS, curve)
     model_content = BytesIO()
     model.save(model_content, exclude=["lr_schedule"])  # bound to the clock of this run
     write_file(run.model_file, model_content.getvalue())
     card = {
         "algorithm": run.algo,
-        "network": run.network,
-        "recipe": RECIPES[run.algo, run.network][2],
-        "lanes": ROLLOUT_LANES[run.algo],
-        "scenes": run.scenes,
+        "network": run.arena.network,
+        "recipe": run.recipe,
+        **run.made_by["data"],
         "seed": run.seed,
         "date": date.today().isoformat(),
         "command": run.command,
-        "curve_columns": ["steps", "cpu_seconds", "validation_over_equal"],
+        "curve_columns": COLUMNS,
         "curve": curve,
     }
-    if run.network == "equivariant":
+    if run.arena.network == "equivariant":
         save_policy(run.policy_file, trained_policy(model), card)
     else:
         write_json(run.model_file.with_suffix(".json"), card)
@@ -208,14 +148,14 @@ def save(run: SB3Run, model: Any, spent: float, curve: list[tuple[int, float, fl
     tensor_files.write(run.state_file, model_tensors(model), {**run.made_by, **so_far._asdict()})
 
 
-def prepare(run: SB3Run, env: SB3VectorAdapter, state: tuple[dict[str, Any], dict[str, Any]] | None) -> Any:
+def prepare(run: SB3Run, env: Any, state: tuple[dict[str, Any], dict[str, Any]] | None) -> tuple[Any, Progressed]:
     """A model, new or with what a saved state holds, and how far it has come."""
-    kind, policy, recipe = RECIPES[run.algo, run.network]
+    kind, policy, _ = RECIPES[run.algo, run.arena.network]
     before = Progressed() if state is None else Progressed.from_card(state[1])
     # What is drawn after a resumption must not be what was drawn at the beginning once more.
     seed = run.seed if state is None else int(np.random.SeedSequence([run.seed, before.steps]).generate_state(1)[0])
     keep = {"seed": seed, "device": "cpu", "tensorboard_log": str(run.folder / "tensorboard")}
-    model = kind(policy, env, **recipe, **keep)
+    model = kind(policy, env, **run.recipe, **keep)
     if state is not None:
         restore_model(model, state[0])
         model.num_timesteps, model._n_updates = before.steps, before.updates
@@ -228,13 +168,15 @@ def train_sb3(run: SB3Run, console: Console, *, resume: bool = False) -> dict[st
     if state is not None:
         require_same_run(state[1], run.made_by)
     with console.status("drawing scenes ..."):
-        env = SB3VectorAdapter(SceneVectorEnv(run.config, scenes=run.scenes, num_envs=ROLLOUT_LANES[run.algo]))
-        held_out = HeldOut(run.config, min(HELD_OUT, run.scenes))
+        env, judge = run.arena.lanes(run.scenes, ROLLOUT_LANES[run.algo]), run.arena.judge(run.scenes)
     model, before = prepare(run, env, state)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     complete = True
     with Progress(*columns, console=console, transient=True) as progress:
-        watch = Watch(run, progress, held_out, before)
+        watch = Watch(
+            progress, judge, lambda spent, curve: save(run, model, spent, curve),
+            limit=60.0 * run.minutes, peak=run.recipe["learning_rate"], spent=before.spent, curve=before.curve,
+        )  # fmt: skip
         model.lr_schedule = watch.rate
         try:
             model.learn(10**9, callback=watch, reset_num_timesteps=not resume)
@@ -243,11 +185,12 @@ def train_sb3(run: SB3Run, console: Console, *, resume: bool = False) -> dict[st
             say(console, f"interrupted after {model.num_timesteps} steps; go on with --resume")
         watch.note()
     return {
-        "policy": str(run.policy_file if run.network == "equivariant" else run.model_file),
+        "policy": str(run.policy_file if run.arena.network == "equivariant" else run.model_file),
         "complete": complete,
         "steps": model.num_timesteps,
         "cpu_seconds": watch.spent,
         "over_equal": watch.curve[-1][2],
-        "constant_rule_over_equal": held_out.constant(),
+        "constant_rule_over_equal": judge.constant() if isinstance(judge, SceneJudge) else None,
+        "curve_columns": COLUMNS,
         "curve": watch.curve,
     }
