@@ -16,7 +16,8 @@ from jcas_agents.evaluation import jain_index
 from jcas_baselines import ADMM, EqualAllocation, Exact, Solution
 from jcas_experiments import cli
 from jcas_experiments.compare.command import run_comparison
-from jcas_experiments.compare.comparison import Comparison, Played, Setting, refuses
+from jcas_experiments.compare.comparison import Comparison, Played, Setting
+from jcas_experiments.compare.refusal import refuses
 from jcas_experiments.compare.table import legend, show
 from jcas_experiments.files import plain, write_json
 from jcas_experiments.scenarios.registry import roster_of

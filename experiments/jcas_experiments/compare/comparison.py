@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from traceback import extract_tb
 from typing import Any
 
 from jcas_agents import Evaluation, decision_time, evaluate
@@ -72,10 +71,17 @@ class Played:
     """Slots by which these come late."""
     regroups: bool = False
     """Whether it chooses the groups, so that no yardstick holds."""
+    processes: int = 1
+    """Processes that were at work while a decision was timed."""
 
 
 def play(
-    setting: Setting, name: str, allocator: Any, *, on_slot: Callable[[int], None], on_late: Callable[[], object]
+    setting: Setting,
+    name: str,
+    allocator: Any,
+    *,
+    on_slot: Callable[[int], None],
+    on_late: Callable[[], object],
 ) -> Played:
     """Evaluate one allocator, and its late decisions where a clock runs.
 
@@ -92,16 +98,6 @@ def play(
     delay = setting.latency.delay(name, seconds)
     on_late()
     return Played(prompt, seconds, again(delay=delay) if delay else prompt, delay, regroups)
-
-
-def refuses(error: Exception) -> bool:
-    """Whether an error says that a problem is not for this allocator, as opposed to a fault.
-
-    A refusal is a ``TypeError`` or ``ValueError`` that somebody raised; a ``LinAlgError``, which is a ``ValueError``
-    as well, or arrays that do not fit together are none.
-    """
-    raised = (extract_tb(error.__traceback__)[-1].line or "").startswith("raise")
-    return raised and type(error) in (TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -162,6 +158,7 @@ class Comparison:
             "relaxed_objective": float(finite_mean(found.objective)),
             "violation": found.violation,
             "decision_ms": 1e3 * result.seconds,
+            **({} if result.processes == 1 else {"decision_ms_beside_processes": result.processes}),
             **_late_columns(result),
             "status": found.status,
         }
