@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from jcas_env.checks import require
 
-from ..console import fail, say, standard_output
+from ..console import complain, fail, say, standard_output
+from ..files import write_json
+from ..jobs.crew import Crew, LostWorkerError
+from ..jobs.options import Jobs, RayAddress, crew_of
 
 if TYPE_CHECKING:
-    from .tasks import Task
+    from .seeds import SeedRun
 
 
 def train(
@@ -30,7 +33,7 @@ def train(
     ] = None,
     minutes: Annotated[float, typer.Option(min=0.01, help="CPU time of a run with ppo or sac.")] = 8.0,
     policy_network: Annotated[str, typer.Option(help="Of ppo and sac: equivariant or mlp.")] = "equivariant",
-    seeds: Annotated[int, typer.Option(min=1, help="Training seeds, one run after the other.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="Training seeds, a run each.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="First training seed.")] = 0,
     stop_after: Annotated[
         int | None, typer.Option(min=1, help="Step at which to stop before the schedule ends.")
@@ -40,15 +43,16 @@ def train(
         Path | None, typer.Option(metavar="DIR", help="Folder of the runs; results/train/SCENARIO-REWARD[-ALGO].")
     ] = None,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write curves and cards as JSON.")] = None,
+    jobs: Jobs = None,
+    ray: RayAddress = None,
 ) -> None:
     """Train a policy; state and policy are saved every few seconds, and Ctrl-C keeps them."""
     from jcas_agents.training.trainer import BadGradientError
 
-    from ..files import alone_in, require_writable, write_json
-    from .gradient import Run, train_gradient
+    from ..files import require_writable
+    from .seeds import SeedRun
     from .tasks import task
 
-    console, runs = standard_output(), []
     try:
         require(algo in ("gradient", "ppo", "sac"), f"`--algo` must be gradient, ppo or sac, got {algo!r}")
         known = policy_network in ("equivariant", "mlp")
@@ -57,58 +61,65 @@ def train(
         require_writable("--json", json)
         parts = (chosen.scenario, chosen.reward, *([] if algo == "gradient" else [algo]))
         parent = Path("results/train") / "-".join(parts) if out is None else out
-        for number in range(seed, seed + seeds):
-            folder = parent / f"seed-{number}"
+        folders = {number: parent / f"seed-{number}" for number in range(seed, seed + seeds)}
+        for folder in folders.values():
             require_writable("--out", folder / "curve.json")
-            with alone_in(folder):
-                if algo == "gradient":
-                    recipe = chosen.recipe(seed=number, **({} if steps is None else {"steps": steps}))
-                    run = Run(folder, chosen, recipe, chosen.scenes if scenes is None else scenes, stop_after)
-                    again = resume and _has_state(run.state_file, console)
-                    runs.append({"policy": str(run.policy_file), **train_gradient(run, console, resume=again)})
-                else:
-                    runs.append(
-                        _model_free(algo, policy_network, chosen, folder, minutes, number, scenes, resume, console)
-                    )
-            if json is not None:
-                write_json(json, {"runs": runs})
-            say(console, f"policy: {runs[-1]['policy']}")
-            if not runs[-1]["complete"]:
-                raise typer.Exit(130)
+        asked = partial(SeedRun, chosen.scenario, chosen.reward, algo, policy_network)
+        sizes = {"steps": steps, "scenes": scenes, "minutes": minutes, "stop_after": stop_after, "resume": resume}
+        runs = [asked(number, folder, **sizes) for number, folder in folders.items()]
+        crew = crew_of(jobs, ray)
+        if crew is None:
+            _one_by_one(runs, json)
+        else:
+            _shared(crew, runs, json)
     except ValueError as error:
         fail(error)
     except (BadGradientError, OSError) as error:
         fail(error, 1)
 
 
-def _has_state(path: Path, console: Console) -> bool:
-    """Whether there is a run to go on with; says so where there is none."""
-    if not path.exists():
-        say(console, f"no run to go on with in {path.parent}: a new one begins")
-    return path.exists()
+def _one_by_one(runs: list[SeedRun], json: Path | None) -> None:
+    """Train seed after seed."""
+    console, reports = standard_output(), Reports(json)
+    for run in runs:
+        reports.add(run.seed, run.train(console))
+        say(console, f"policy: {reports.of[run.seed]['policy']}")
+        if not reports.of[run.seed]["complete"]:
+            raise typer.Exit(130)
 
 
-def _model_free(
-    algo: str,
-    network: str,
-    chosen: Task,
-    folder: Path,
-    minutes: float,
-    seed: int,
-    scenes: int | None,
-    resume: bool,
-    console: Console,
-) -> dict[str, Any]:
-    """A run of Stable-Baselines3, which knows the sum-rate task alone."""
-    from .sb3 import SB3Run, train_sb3
+def _shared(crew: Crew, runs: list[SeedRun], json: Path | None) -> None:
+    """Train all seeds by a crew; one that fails does not stop the others."""
+    from .seeds import share_runs
 
-    fits = (chosen.scenario, chosen.reward) == ("multicell", "rate")
-    require(fits, f"`--algo {algo}` trains multicell for `rate`, got {chosen.scenario} for `{chosen.reward}`")
-    run = SB3Run(folder, algo, minutes, seed, 6000 if scenes is None else scenes, network)
-    result = train_sb3(run, console, resume=resume and _has_state(run.state_file, console))
-    say(
-        console,
-        f"{algo}: {result['over_equal']:.3f} of the equal allocation after {result['steps']} steps and "
-        f"{result['cpu_seconds']:.0f} s of CPU time; the constant rule has {result['constant_rule_over_equal']:.3f}",
-    )
-    return result
+    console, reports = standard_output(), Reports(json)
+
+    def on_result(index: int, result: dict[str, Any]) -> None:
+        reports.add(runs[index].seed, result)
+        say(console, f"policy: {result['policy']}")
+
+    with crew:
+        errors, complete = share_runs(crew, runs, console, on_result)
+    for index in sorted(errors):
+        lost = "LOST, " if isinstance(errors[index], LostWorkerError) else ""
+        complain(f"seed {runs[index].seed}: {lost}{errors[index]}")
+    if not complete or not all(result["complete"] for result in reports.of.values()):
+        say(console, f"interrupted: {len(reports.of)} of {len(runs)} runs have a policy; go on with --resume")
+        raise typer.Exit(130)
+    if errors:
+        raise typer.Exit(2 if all(isinstance(error, ValueError) for error in errors.values()) else 1)
+
+
+class Reports:
+    """What ``--json`` writes, anew after each run."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.of: dict[int, dict[str, Any]] = {}
+        """By seed."""
+
+    def add(self, seed: int, result: dict[str, Any]) -> None:
+        """Add the report of a run."""
+        self.of[seed] = result
+        if self.path is not None:
+            write_json(self.path, {"runs": [self.of[number] for number in sorted(self.of)]})

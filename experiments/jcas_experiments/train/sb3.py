@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from io import BytesIO
@@ -29,6 +30,7 @@ from jcas_env.scenarios.multicell import MultiCellConfig
 
 from ..console import say
 from ..files import write_json
+from .gradient import Told
 
 SAVE_EVERY = 30.0
 """Seconds between two checkpoints."""
@@ -144,8 +146,16 @@ class HeldOut:
 class Watch(BaseCallback):
     """Stops after a time, moves the bar, saves now and then."""
 
-    def __init__(self, run: SB3Run, progress: Progress, held_out: HeldOut, before: Progressed) -> None:
+    def __init__(
+        self,
+        run: SB3Run,
+        progress: Progress,
+        held_out: HeldOut,
+        before: Progressed,
+        tell: Callable[[Told], object] = lambda _: None,
+    ) -> None:
         super().__init__()
+        self.tell = tell
         self.run_, self.progress, self.held_out = run, progress, held_out
         self.task = progress.add_task("training", total=60.0 * run.minutes)
         self.peak = RECIPES[run.algo, run.network][2]["learning_rate"]
@@ -172,6 +182,7 @@ class Watch(BaseCallback):
 
     def _on_step(self) -> bool:
         self.progress.update(self.task, completed=self.spent)
+        self.tell((self.spent, 60.0 * self.run_.minutes, "training"))
         if monotonic() - self.saved > SAVE_EVERY:
             self.note()
         return self.spent < 60.0 * self.run_.minutes
@@ -216,8 +227,13 @@ def prepare(run: SB3Run, env: SB3VectorAdapter, state: tuple[dict[str, Any], dic
     return model, before
 
 
-def train_sb3(run: SB3Run, console: Console, *, resume: bool = False) -> dict[str, Any]:
-    """Train for a time, or go on until it is over; returns what the policy earns. Ctrl-C keeps model and curve."""
+def train_sb3(
+    run: SB3Run, console: Console, *, resume: bool = False, tell: Callable[[Told], object] = lambda _: None
+) -> dict[str, Any]:
+    """Train for a time, or go on until it is over; returns what the policy earns. Ctrl-C keeps model and curve.
+
+    ``tell`` is called with what the bar shows.
+    """
     state = tensor_files.read(run.state_file) if resume else None
     if state is not None:
         require_same_run(state[1], run.made_by)
@@ -228,7 +244,7 @@ def train_sb3(run: SB3Run, console: Console, *, resume: bool = False) -> dict[st
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     complete = True
     with Progress(*columns, console=console, transient=True) as progress:
-        watch = Watch(run, progress, held_out, before)
+        watch = Watch(run, progress, held_out, before, tell)
         model.lr_schedule = watch.rate
         try:
             model.learn(10**9, callback=watch, reset_num_timesteps=not resume)
