@@ -59,7 +59,7 @@ def understand(tmp_path, monkeypatch):
     def work(*_, **__):
         raise Understood(0)
 
-    def score(names, chosen, scenes, *, best, done):
+    def score(names, chosen, scenes, *, best, done, crew):
         for name in names:
             load_policy(name)
         unknown = set(chosen) - set(SETS)
@@ -70,8 +70,8 @@ def understand(tmp_path, monkeypatch):
         "compare.command.run_comparison",
         "bench.command.run_suites",
         "reproduce.command.compute",
-        "train.gradient.train_gradient",
-        "train.command._model_free",
+        "train.seeds.train_gradient",
+        "train.sb3.train_sb3",
         "dataset.command.record_all",
     ):
         monkeypatch.setattr(f"jcas_experiments.{place}", work)

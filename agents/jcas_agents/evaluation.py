@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from time import process_time
 from typing import Any
@@ -130,6 +130,23 @@ def evaluate(
     -------
     Evaluation
     """
+    return summary(records_of(scenario, allocator, episodes=episodes, seed=seed, delay=delay, on_slot=on_slot))
+
+
+def records_of(
+    scenario: Scenario,
+    allocator: Any,
+    *,
+    episodes: int,
+    seed: int,
+    delay: int = 0,
+    on_slot: Callable[[int], None] | None = None,
+) -> dict[str, np.ndarray]:
+    """Records of the episodes of :func:`evaluate`, (slots, episodes, ...) each.
+
+    An episode does not depend on those beside it: records of consecutive seeds, joined along the second axis, are those
+    of all of them.
+    """
     allocator = as_allocator(allocator)
     chunks = []
     for start in range(0, episodes, LANES):
@@ -140,11 +157,16 @@ def evaluate(
             if on_slot is not None:
                 on_slot(lanes)
         chunks.append({name: np.stack([slot[name] for slot in slots]) for name in slots[0]})
-    return summary({name: np.concatenate([chunk[name] for chunk in chunks], axis=1) for name in chunks[0]})
+    return join_records(chunks)
+
+
+def join_records(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Records of consecutive seeds in one."""
+    return {name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]}
 
 
 def summary(records: dict[str, np.ndarray]) -> Evaluation:
-    """Evaluation of the records of :func:`rollout`, stacked to (slots, episodes, ...) each."""
+    """Evaluation of the records of :func:`records_of`."""
     records = dict(records)
     violation, status, user_rates = (records.pop(name) for name in ("violation", "status", "user_rates"))
     means = {name: finite_mean(value, axis=0) for name, value in records.items()}

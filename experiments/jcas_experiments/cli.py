@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -25,8 +26,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-TRAINING = ("torch", "safetensors", "stable_baselines3", "tensorboard")
-"""Packages of the extra ``train``, without which there are no learned policies."""
+EXTRAS = {
+    **dict.fromkeys(("torch", "safetensors", "stable_baselines3", "tensorboard"), "train"),
+    "ray": "rllib",
+}
+"""Packages without which something does not work, and the extra that brings each."""
 
 app.command(epilog=ALLOCATORS_AND_EXAMPLES)(compare)
 app.command(epilog=MEASUREMENTS)(bench)
@@ -58,9 +62,11 @@ def options(
 def main() -> None:
     """Entry point of the ``jcas`` command.
 
-    What a terminal, a pipe or a device does not take of the output ends no work; a full device is told at the end.
+    What a terminal, a pipe or a device does not take of the output ends no work; a full device is told at the end. Who
+    ends the process by SIGTERM is heeded as Ctrl-C is: what is finished is kept.
     """
     patient_streams()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app(prog_name="jcas")
     except SystemExit as end:
@@ -69,9 +75,10 @@ def main() -> None:
             complain(f"standard output could not take all that was printed: {lost.strerror}; files are complete")
         sys.exit(end.code or (lost is not None))
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in TRAINING:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
             raise
-        complain(f"this needs {error.name}, which is not installed: python3 -m pip install -e '.[train]'")
+        complain(f"this needs {error.name}, which is not installed: python3 -m pip install -e '.[{extra}]'")
         sys.exit(2)
 
 

@@ -28,7 +28,7 @@ def refuse(tmp_path, monkeypatch):
     monkeypatch.setattr("jcas_experiments.compare.command.run_comparison", work)
     monkeypatch.setattr("jcas_experiments.bench.command.run_suites", work)
     monkeypatch.setattr("jcas_experiments.reproduce.command.compute", work)
-    monkeypatch.setattr("jcas_experiments.train.gradient.train_gradient", work)
+    monkeypatch.setattr("jcas_experiments.train.seeds.train_gradient", work)
     monkeypatch.setattr("jcas_experiments.score.scores.scores", work)
 
     def run(*arguments):

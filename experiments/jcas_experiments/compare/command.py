@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -12,22 +13,26 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from jcas_env.scenarios import SCENARIOS
 
 from ..allocators import refuses
 from ..console import complain, fail, say, standard_output
 from ..files import require_apart, require_picture, require_writable, write_all, write_json
+from ..jobs.crew import Crew, LostWorkerError
+from ..jobs.options import Jobs, RayAddress, crew_of
 from ..kept import Kept, rows_file
 from ..scenarios.registry import ENTRIES, roster_of
 from ..settings import HORIZON, build_scenario, with_estimator
 from .comparison import Comparison, Played, Setting, play, refuse_now
 from .latency import parse_latency
 from .picture import draw_comparison
+from .refusal import RefusedError
 from .regret import Forecast, Yardstick, measure
 from .report import require_page, write_report
 from .rows import finished_rows, keep, keep_yardstick, last_picture, taken_over, yardstick_taken_over
+from .shared import SharedPlay
 from .table import show
 
 
@@ -128,6 +133,8 @@ def compare(
         Path | None, typer.Option(metavar="FILE", help="Picture; results/compare-SCENARIO-TIME.png.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Take over the rows that have finished already.")] = False,
+    jobs: Jobs = None,
+    ray: RayAddress = None,
 ) -> None:
     """Compare allocators on the same random scenes.
 
@@ -158,12 +165,14 @@ def compare(
             {"--figure": picture, "--json": json, "--report": report, "rows:": rows_file(picture)}, policy or []
         )
         rows = finished_rows(rows_file(picture), setting, resume=resume)
+        crew = crew_of(jobs, ray)
         refuse_now(setting, names)
     except (ValueError, TypeError, OSError) as error:
         fail(error)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-    comparison, complete = run_comparison(setting, names, console, rows)
+    with crew or nullcontext():
+        comparison, complete = run_comparison(setting, names, console, rows, crew)
     done = len(comparison.played)
     numbers = ("numbers", json, lambda path: write_json(path, comparison.report()))
     drawing = ("figure", picture, lambda path: draw_comparison(comparison, path))
@@ -181,66 +190,111 @@ def compare(
     for name, reason in comparison.refused.items():
         complain(f"{name}: {reason}")
     if comparison.failed:
-        complain("\n".join(f"{name}: {''.join(format_exception(error))}" for name, error in comparison.failed.items()))
+        complain("\n".join(f"{name}: {_told(error)}" for name, error in comparison.failed.items()))
     if not complete or comparison.refused or comparison.failed or unwritten:
         raise typer.Exit(130 if not complete else 1 if comparison.failed or unwritten else 2)
 
 
-def run_comparison(
-    setting: Setting, allocators: Sequence[str], console: Console, rows: Kept | None = None
-) -> tuple[Comparison, bool]:
-    """Evaluate allocators one after the other; returns what has finished, and whether that is all (False: Ctrl-C).
+def _told(error: Exception) -> str:
+    """An error with its traceback, which says nothing of a worker that was killed."""
+    return f"{error}\n" if isinstance(error, LostWorkerError) else "".join(format_exception(error))
 
-    ``rows``: those that have finished already, to which the others are added; None keeps none.
+
+def run_comparison(
+    setting: Setting,
+    allocators: Sequence[str],
+    console: Console,
+    rows: Kept | None = None,
+    crew: Crew | None = None,
+) -> tuple[Comparison, bool]:
+    """Evaluate allocators; returns what has finished, and whether that is all (False: Ctrl-C).
+
+    ``rows``: those that have finished already, to which the others are added; None keeps none. ``crew``: who shares the
+    work; None: this process does it, one allocator after the other.
 
     One that refuses the problem is left out, see ``refused``, one that breaks has no numbers, see ``failed``; the
     others go on. Then the first slots are searched and bounded, where the task has a yardstick and somebody to hold
     it to.
     """
     ready = {name: setting.roster.make(name) for name in allocators}
-    played: dict[str, Played] = {}
-    refused: dict[str, str] = {}
-    failed: dict[str, Exception] = {}
+    found: dict[str, Played | Exception] = {}
     yardstick, complete = None, True
     with Progress(*BAR, console=console, transient=True) as progress:
         try:
-            for name, allocator in ready.items():
+            for name, result in _results(setting, ready, rows, progress, crew):
+                found[name] = result
+            played = [result for result in found.values() if isinstance(result, Played)]
+            if setting.searched and not all(result.regroups for result in played):
                 try:
-                    played[name] = _earned(setting, name, allocator, rows, progress)
-                except ModuleNotFoundError:
-                    raise
-                except Exception as error:  # told at the end, with its traceback
-                    # Who has played a slot knows the problem: what it raises later is a fault.
-                    if refuses(error) and not progress.tasks[-1].completed:
-                        refused[name] = str(error)
-                    else:
-                        failed[name] = error
-            if setting.searched and not all(result.regroups for result in played.values()):
-                try:
-                    yardstick = _search(setting, rows, progress)
+                    yardstick = _search(setting, rows, progress, crew)
                 except Exception as error:
-                    failed["yardstick"] = error
+                    found["yardstick"] = error
         except KeyboardInterrupt:
             complete = False
-    return Comparison(setting, played, refused, failed, yardstick), complete
+    order = [name for name in (*ready, "yardstick") if name in found]
+    errors = {name: fault for name in order if isinstance(fault := found[name], Exception)}
+    return Comparison(
+        setting,
+        {name: result for name in order if isinstance(result := found[name], Played)},
+        {name: str(error) for name, error in errors.items() if isinstance(error, RefusedError)},
+        {name: error for name, error in errors.items() if not isinstance(error, RefusedError)},
+        yardstick,
+    ), complete
 
 
-def _earned(setting: Setting, name: str, allocator: Any, rows: Kept | None, progress: Progress) -> Played:
-    """What one allocator earns, with a bar; from the finished rows where it stands there."""
-    for task in progress.task_ids:
-        progress.remove_task(task)
-    task = progress.add_task(name, total=setting.episodes * setting.scenario.horizon, unit="slots")
-    result = None if rows is None else taken_over(rows, name, allocator)
-    if result is None:
+def _results(
+    setting: Setting, ready: dict[str, Any], rows: Kept | None, progress: Progress, crew: Crew | None
+) -> Iterator[tuple[str, Played | Exception]]:
+    """What each allocator earns, or its error, as they finish; finished rows first. New ones are kept."""
+    known = {} if rows is None else {name: taken_over(rows, name, allocator) for name, allocator in ready.items()}
+    yield from ((name, result) for name, result in known.items() if result is not None)
+    left = {name: allocator for name, allocator in ready.items() if known.get(name) is None}
+    for name, result in (
+        _one_by_one(setting, left, progress) if crew is None else _shared(setting, left, progress, crew)
+    ):
+        if isinstance(result, ModuleNotFoundError):
+            raise result
+        if rows is not None and isinstance(result, Played):
+            keep(rows, name, left[name], result)
+        yield name, result
+
+
+def _one_by_one(
+    setting: Setting, ready: dict[str, Any], progress: Progress
+) -> Iterator[tuple[str, Played | Exception]]:
+    """Play with one allocator after the other, each with a bar."""
+    for name, allocator in ready.items():
+        task = progress.add_task(name, total=setting.episodes * setting.scenario.horizon, unit="slots")
         on_slot = partial(progress.advance, task)
         on_late = partial(progress.reset, task, description=f"{name} late")
-        result = play(setting, name, allocator, on_slot=on_slot, on_late=on_late)
-        if rows is not None:
-            keep(rows, name, allocator, result)
-    return result
+        try:
+            yield name, play(setting, name, allocator, on_slot=on_slot, on_late=on_late)
+        except Exception as error:  # told at the end, with its traceback
+            # Who has played a slot knows the problem: what it raises later is a fault.
+            refused = refuses(error) and not progress.tasks[-1].completed
+            yield name, RefusedError(str(error)) if refused else error
+        progress.remove_task(task)
 
 
-def _search(setting: Setting, rows: Kept | None, progress: Progress) -> Yardstick | None:
+def _shared(
+    setting: Setting, ready: dict[str, Any], progress: Progress, crew: Crew
+) -> Iterator[tuple[str, Played | Exception]]:
+    """The same by a crew: a bar for every allocator that somebody plays with."""
+    bars: dict[str, TaskID] = {}
+
+    def on_slot(name: str, what: str, count: int) -> None:
+        title = f"{name} late" if what == "late" else name
+        if title not in bars:
+            bars[title] = progress.add_task(title, total=setting.episodes * setting.scenario.horizon, unit="slots")
+        progress.advance(bars[title], count)
+
+    for name, result in SharedPlay(setting, ready).results(crew, on_slot):
+        for title in {name, f"{name} late"} & set(bars):
+            progress.remove_task(bars.pop(title))
+        yield name, result
+
+
+def _search(setting: Setting, rows: Kept | None, progress: Progress, crew: Crew | None) -> Yardstick | None:
     """Search and bound the first slots, with a bar; from the finished rows where that stands there."""
     scenes = setting.searched
     known = None if rows is None else yardstick_taken_over(rows, scenes)
@@ -253,7 +307,7 @@ def _search(setting: Setting, rows: Kept | None, progress: Progress) -> Yardstic
         progress.advance(task, count)
         forecast.advance(count)
 
-    found = measure(setting.name, setting.scenario, seed=setting.seed, scenes=scenes, on_scene=on_scene)
+    found = measure(setting.name, setting.scenario, seed=setting.seed, scenes=scenes, on_scene=on_scene, crew=crew)
     if rows is not None and found is not None:
         keep_yardstick(rows, found)
     return found

@@ -87,10 +87,17 @@ class Played:
     """Slots by which these come late."""
     regroups: bool = False
     """Whether it chooses the groups, so that no yardstick holds."""
+    processes: int = 1
+    """Processes that were at work while a decision was timed."""
 
 
 def play(
-    setting: Setting, name: str, allocator: Any, *, on_slot: Callable[[int], None], on_late: Callable[[], object]
+    setting: Setting,
+    name: str,
+    allocator: Any,
+    *,
+    on_slot: Callable[[int], None],
+    on_late: Callable[[], object],
 ) -> Played:
     """Evaluate one allocator, and its late decisions where a clock runs.
 
@@ -188,6 +195,7 @@ class Comparison:
             "relaxed_objective": float(finite_mean(found.objective)),
             "violation": found.violation,
             "decision_ms": 1e3 * result.seconds,
+            **({} if result.processes == 1 else {"decision_ms_beside_processes": result.processes}),
             **_late_columns(result),
             "status": found.status,
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Set
+from functools import partial
 from math import exp
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import numpy as np
 from jcas_env import JCASVectorEnv
 from jcas_env.scenarios.scenario import Scenario
 
+from ..jobs.crew import Crew, Tell, portions
 from ..scenarios.registry import roster_of
 
 TOGETHER = 4
@@ -37,25 +39,41 @@ class Yardstick(NamedTuple):
 
 
 def measure(
-    name: str, scenario: Scenario, *, seed: int, scenes: int, on_scene: Callable[[int], None]
+    name: str,
+    scenario: Scenario,
+    *,
+    seed: int,
+    scenes: int,
+    on_scene: Callable[[int], None],
+    crew: Crew | None = None,
 ) -> Yardstick | None:
     """Search and bound the true slot 0 of the episodes ``seed .. seed + scenes - 1``; None without a yardstick.
 
-    ``on_scene`` is called with the number of scenes that have been finished.
+    ``on_scene`` is called with the number of scenes that have been finished. A crew shares the scenes.
     """
     make = roster_of(name).for_task(scenario.config).yardstick
     if make is None or scenes == 0:
         return None
-    solver, parts = make(), []
-    for begin in range(0, scenes, TOGETHER):
-        some = min(TOGETHER, scenes - begin)
-        env = JCASVectorEnv(scenario, num_envs=some)
-        env.reset(seed=seed + begin)
-        truth = env.truth
-        solution = solver.solve(truth)
-        parts.append((np.asarray(truth.utility(solution.allocation)), np.asarray(solution.bound)))
-        on_scene(some)
+    pieces = portions(scenes, TOGETHER)
+    tasks = [
+        partial(searched, solver=make(), scenario=scenario, seed=seed + some[0], scenes=len(some)) for some in pieces
+    ]
+    if crew is None:
+        parts = [task(on_scene) for task in tasks]
+    else:
+        answers = dict(crew.work(tasks, lambda _, count: on_scene(count)))
+        parts = [answers[index].get() for index in range(len(tasks))]
     return Yardstick(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+
+def searched(tell: Tell, *, solver: Any, scenario: Scenario, seed: int, scenes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Utility of the best found in some scenes, and the bound on it."""
+    env = JCASVectorEnv(scenario, num_envs=scenes)
+    env.reset(seed=seed)
+    truth = env.truth
+    solution = solver.solve(truth)
+    tell(scenes)
+    return np.asarray(truth.utility(solution.allocation)), np.asarray(solution.bound)
 
 
 def shortfall(utility: np.ndarray, reference: np.ndarray, *, logarithmic: bool) -> float | None:

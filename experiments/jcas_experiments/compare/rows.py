@@ -75,8 +75,8 @@ def _check(setting: Setting, name: str, entry: Any) -> None:
             numbers += [found.violation, *found.status.values()]
     require(all(isinstance(text, str) for text in texts), "names must be texts")
     require(all(map(is_number, numbers)), "times, violations and counts must be numbers")
-    counted = isinstance(played.delay, int) and isinstance(played.regroups, bool)
-    require(counted, "`delay` must be an integer and `regroups` a boolean")
+    counted = isinstance(played.delay, int) and isinstance(played.regroups, bool) and type(played.processes) is int
+    require(counted, "`delay` and `processes` must be integers and `regroups` a boolean")
 
 
 def _require_shapes(found: Evaluation, setting: Setting) -> None:
@@ -98,6 +98,7 @@ def keep(rows: Kept, name: str, allocator: Any, played: Played) -> None:
         "late": None if played.late is None else _entry(played.late),
         "delay": played.delay,
         "regroups": played.regroups,
+        "processes": played.processes,
     }
     rows.add(name, entry)
 
@@ -113,7 +114,8 @@ def taken_over(rows: Kept, name: str, allocator: Any) -> Played | None:
 def _played(entry: Mapping[str, Any]) -> Played:
     """What :func:`keep` has written."""
     late = None if entry["late"] is None else _evaluation(entry["late"])
-    return Played(_evaluation(entry["prompt"]), entry["seconds"], late, entry["delay"], entry["regroups"])
+    prompt, counts = _evaluation(entry["prompt"]), (entry["delay"], entry["regroups"], entry["processes"])
+    return Played(prompt, entry["seconds"], late, *counts)
 
 
 def keep_yardstick(rows: Kept, found: Yardstick) -> None:

@@ -92,13 +92,20 @@ def legend(comparison: Comparison) -> str:
             parts.append("- : chooses groups of its own; both yardsticks hold for those of the environment.")
     parts += _meaning_of_ratios(comparison)
     parts += [setting.view.legend, *(column.note for column in comparison.columns if column.note)]
-    parts += ["relaxed: what the allocator's own model promises. ms: median CPU time of one decision."]
+    beside = _beside(comparison)
+    parts += [f"relaxed: what the allocator's own model promises. ms: median CPU time of one decision{beside}."]
     if setting.latency is not None:
         parts.append(
             f"slots: whole slots of {1e3 * setting.latency.slot:g} ms by which its decisions come late; "
             "late: utility when they do."
         )
     return " ".join(parts)
+
+
+def _beside(comparison: Comparison) -> str:
+    """By whom the clock was disturbed."""
+    processes = max((result.processes for result in comparison.played.values()), default=1)
+    return f", up to {processes} processes at work beside each other" if processes > 1 else ""
 
 
 def _meaning_of_ratios(comparison: Comparison) -> list[str]:

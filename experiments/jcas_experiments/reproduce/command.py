@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from jcas_env.checks import require, suggest
 
-from ..console import fail, say, standard_output
+from ..console import complain, fail, say, standard_output
 from ..files import require_apart, require_writable
+from ..jobs.crew import Crew
+from ..jobs.options import Jobs, RayAddress, crew_of
 from .figure import Effort
 from .registry import FIGURES
-from .run import compute, report, write_reports
+from .run import Computed, compute, report, write_reports
 
 FIGURES_AND_EXAMPLES = (
     "[bold]Figures[/bold]\n\n"
@@ -30,6 +34,8 @@ def reproduce(
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the numbers as JSON.")] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for FIGURE.png and FIGURE.csv.")] = Path("results"),
     resume: Annotated[bool, typer.Option("--resume", help="Compute only the points that are not there yet.")] = False,
+    jobs: Jobs = None,
+    ray: RayAddress = None,
 ) -> None:
     """Compute a figure of the papers anew, and say what of its claims is found.
 
@@ -43,28 +49,43 @@ def reproduce(
         require_writable("--json", json)
         endings = (".csv", ".png", ".rows.json")
         require_apart({"--json": json, **{f"{name}{end}:": out / f"{name}{end}" for name in names for end in endings}})
+        crew = crew_of(jobs, ray)
     except ValueError as error:
         fail(error)
-    effort, reports = Effort(seed, quick), []
     try:
-        for name in names:
-            recipe = FIGURES[name]
-            table, complete = compute(name, recipe, effort, out, console, resume=resume)
-            reports.append(report(name, recipe, effort, table, complete))
-            if json is not None:
-                write_reports(json, reports)
-            say(console, f"{name}: {recipe.title}")
-            for line in reports[-1]["verdict"]:
-                console.print(f"  * {line}", markup=False, highlight=False)
-            say(console, f"  {out / name}.png, {out / name}.csv" if table.rows else "  nothing finished")
-            if not complete:
-                break
+        with crew or nullcontext():
+            last, lost = _figures(names, Effort(seed, quick), out, json, console, resume=resume, crew=crew)
     except ValueError as error:
         fail(error)
     except OSError as error:
         fail(error, 1)
     if json is not None:
         say(console, f"numbers: {json}")
-    if not complete:
-        say(console, f"interrupted: {len(table.rows)} of {recipe.size(effort)} points finished; go on with --resume")
+    for line in lost:
+        complain(f"{line}; --resume tries again")
+    if last.interrupted:
+        say(console, f"interrupted: {len(last.table.rows)} of {last.size} points finished; go on with --resume")
         raise typer.Exit(130)
+    if lost:
+        raise typer.Exit(1)
+
+
+def _figures(
+    names: list[str], effort: Effort, out: Path, json: Path | None, console: Console, *, resume: bool, crew: Crew | None
+) -> tuple[Computed, list[str]]:
+    """Compute figures and report on them; returns the last one, and a line for every row that was lost."""
+    reports, lost = [], []
+    for name in names:
+        recipe = FIGURES[name]
+        computed = compute(name, recipe, effort, out, console, resume=resume, crew=crew)
+        reports.append(report(name, recipe, effort, computed))
+        if json is not None:
+            write_reports(json, reports)
+        say(console, f"{name}: {recipe.title}")
+        for line in reports[-1]["verdict"]:
+            console.print(f"  * {line}", markup=False, highlight=False)
+        say(console, f"  {out / name}.png, {out / name}.csv" if computed.table.rows else "  nothing finished")
+        lost += [f"{name}: row {number}: LOST, {error}" for number, error in computed.lost.items()]
+        if computed.interrupted:
+            break
+    return computed, lost

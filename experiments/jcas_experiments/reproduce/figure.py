@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -28,12 +27,12 @@ class Effort(NamedTuple):
     """First seed; scene i is drawn with seed + i."""
     quick: bool = False
     """Fewer scenes, in under a minute."""
-    done: int = 0
-    """Rows that are there already, from the first on."""
+    wanted: frozenset[int] | None = None
+    """Numbers of the rows to compute, from 1 on; None: all."""
 
     def left(self, points: Iterable[P]) -> Iterator[P]:
-        """The points of the rows that are not there yet, of points that yield a row each."""
-        return islice(points, self.done, None)
+        """The points of the rows that are wanted, of points that yield a row each."""
+        return (point for number, point in enumerate(points, 1) if self.wanted is None or number in self.wanted)
 
     def pick(self, full: int, quick: int) -> int:
         """A size for the full and for the quick run."""
@@ -72,10 +71,9 @@ class FigureRecipe:
     columns: tuple[str, ...]
     """Columns of the JSON file, in order; units are in the names."""
     compute: Callable[[Effort], Rows]
-    """Yields the rows that are not there yet as they are finished: by :meth:`Effort.left` of its points, or by
-    :func:`all_at_once`. Rows may carry more columns than
-    ``columns``, half-widths of 95 % confidence intervals ``NAME_ci95`` for example: these go into the CSV file and
-    into ``extra`` of the JSON file."""
+    """Yields the rows that are wanted, in their order, as they are finished: by :meth:`Effort.left` of its points, or
+    by :func:`all_at_once`. Rows may carry more columns than ``columns``, half-widths of 95 % confidence intervals
+    ``NAME_ci95`` for example: these go into the CSV file and into ``extra`` of the JSON file."""
     size: Callable[[Effort], int]
     """Number of rows that ``compute`` yields, for the progress bar."""
     draw: Callable[[Figure, Table], None]
@@ -84,6 +82,8 @@ class FigureRecipe:
     """Sentences on what agrees with the paper and what does not, with the numbers found; all columns, all rows."""
     extra: tuple[str, ...] = ()
     """Further columns."""
+    in_one_piece: bool = False
+    """Whether the rows share work that nobody should do twice."""
 
     @property
     def all_columns(self) -> tuple[str, ...]:
@@ -92,10 +92,10 @@ class FigureRecipe:
 
 
 def all_at_once(compute: Callable[[Effort], Rows]) -> Callable[[Effort], Rows]:
-    """For rows that share their work: it is done anew, and the rows that are there already are left out."""
+    """For rows that share their work: it is done anew, and the rows that are not wanted are left out."""
 
     def rows(effort: Effort) -> Rows:
-        return effort.left(compute(effort._replace(done=0)))
+        return effort.left(compute(effort._replace(wanted=None)))
 
     return rows
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jcas_agents.files import write_file
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -17,46 +18,87 @@ from jcas_env.checks import require
 
 from ..figures import new_figure, save_figure, small_print
 from ..files import write_json
+from ..jobs.crew import Crew, LostWorkerError
 from ..kept import Kept, is_number, refusing, rows_file
 from .figure import Effort, FigureRecipe, Table
+from .shared import numbered, share_rows
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What there is of a figure."""
+
+    table: Table
+    """The rows that are finished."""
+    size: int
+    """How many there are to be."""
+    interrupted: bool
+    """Whether somebody ended the work before."""
+    lost: dict[int, LostWorkerError]
+    """Rows whose workers were lost, by their numbers."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether all rows are there."""
+        return len(self.table.rows) == self.size
 
 
 def compute(
-    name: str, recipe: FigureRecipe, effort: Effort, folder: Path, console: Console, *, resume: bool = False
-) -> tuple[Table, bool]:
+    name: str,
+    recipe: FigureRecipe,
+    effort: Effort,
+    folder: Path,
+    console: Console,
+    *,
+    resume: bool = False,
+    crew: Crew | None = None,
+) -> Computed:
     """Compute the rows of a figure; writes ``folder/NAME.csv`` after each row and ``folder/NAME.png`` at the end.
 
     With ``resume`` the rows in ``folder/NAME.rows.json`` are not computed again; ``ValueError`` where they were made
-    with another effort. Returns the table of finished rows, and whether all are there (False: Ctrl-C).
+    with another effort. A crew shares the rows that are not there.
     """
-    path = folder / f"{name}.csv"
+    path, size = folder / f"{name}.csv", recipe.size(effort)
     made_by = {"figure": name, "columns": list(recipe.all_columns), "effort": effort._asdict()}
     check = partial(_check, recipe)
     kept = Kept.begin(rows_file(path), made_by, resume=resume, check=check)
-    rows = [tuple(row) for row in kept.rows.values()]
-    taken_over = bool(rows)
+    rows = {int(number): tuple(row) for number, row in kept.rows.items() if number.isdecimal()}
+    taken_over = bool(kept.rows)
     if taken_over:
-        _try_out(recipe, effort, kept)
+        _try_out(recipe, size, kept)
     columns = (TextColumn("{task.description:14}"), BarColumn(), MofNCompleteColumn(), TextColumn("points"))
-    complete = True
+    interrupted, lost = False, {}
+
+    def on_row(number: int, row: tuple[Any, ...]) -> None:
+        rows[number] = row
+        kept.add(str(number), row)
+        write_csv(path, _table(recipe, rows))
+        progress.update(task, completed=len(rows))
+
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
-        task = progress.add_task(name, total=recipe.size(effort), completed=len(rows))
+        task = progress.add_task(name, total=size, completed=len(rows))
+        missing = [number for number in range(1, size + 1) if number not in rows]
         try:
-            for row in recipe.compute(effort._replace(done=len(rows))):
-                rows.append(tuple(_number(row[column]) for column in recipe.all_columns))
-                kept.add(str(len(rows)), rows[-1])
-                write_csv(path, Table(recipe.all_columns, tuple(rows)))
-                progress.advance(task)
+            if crew is None:
+                for number, row in numbered(recipe, effort, missing):
+                    on_row(number, row)
+            else:
+                lost = share_rows(crew, name, recipe, effort, missing, on_row)
         except KeyboardInterrupt:
-            complete = False
-    table = Table(recipe.all_columns, tuple(rows))
+            interrupted = True
     if kept.unwritten:
         raise kept.unwritten[0]
     if taken_over:
-        _try_out(recipe, effort, kept)
+        _try_out(recipe, size, kept)
+    table = _table(recipe, rows)
     if rows:
         write_picture(recipe, table, effort, folder / f"{name}.png")
-    return table, complete
+    return Computed(table, size, interrupted, lost)
+
+
+def _table(recipe: FigureRecipe, rows: Mapping[int, tuple[Any, ...]]) -> Table:
+    """Rows by their numbers as a table."""
+    return Table(recipe.all_columns, tuple(rows[number] for number in sorted(rows)))
 
 
 def _check(recipe: FigureRecipe, _: str, row: Any) -> None:
@@ -66,29 +108,26 @@ def _check(recipe: FigureRecipe, _: str, row: Any) -> None:
     require(known, "its entries must be numbers or texts")
 
 
-def _try_out(recipe: FigureRecipe, effort: Effort, kept: Kept) -> None:
-    """Raise ``ValueError`` where rows of a file do not follow one another, or cannot be drawn and judged."""
-    size, rows = recipe.size(effort), kept.rows
+def _try_out(recipe: FigureRecipe, size: int, kept: Kept) -> None:
+    """Raise ``ValueError`` where rows of a file have no number of the figure's, or cannot be drawn and judged."""
+    known, rows = {str(number) for number in range(1, size + 1)}, kept.rows
     with refusing(f"{kept.path} holds no rows of this figure"):
-        require(list(rows) == [str(k + 1) for k in range(len(rows))], "rows must be numbered from 1 without a gap")
-        require(len(rows) <= size, f"the figure has {size} rows, not {len(rows)}")
-        table = Table(recipe.all_columns, tuple(map(tuple, rows.values())))
+        require(rows.keys() <= known, f"rows must be numbered from 1 to {size}, got {sorted(rows.keys() - known)}")
+        table = _table(recipe, {int(number): tuple(row) for number, row in rows.items()})
         recipe.draw(new_figure(11.0, 4.8), table)
         if len(rows) == size:
             recipe.verdict(table)
 
 
-def _number(value: Any) -> Any:
-    """A NumPy scalar as Python's own."""
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def report(name: str, recipe: FigureRecipe, effort: Effort, table: Table, complete: bool) -> dict[str, Any]:
+def report(name: str, recipe: FigureRecipe, effort: Effort, computed: Computed) -> dict[str, Any]:
     """What ``--json`` writes: ``figure``, ``columns`` and ``rows`` first, then how they came about."""
+    table, complete = computed.table, computed.complete
     content: dict[str, Any] = {"figure": name, "columns": recipe.columns, "rows": table.only(recipe.columns).rows}
     if recipe.extra:
         content["extra"] = {"columns": recipe.extra, "rows": table.only(recipe.extra).rows}
     content |= {"title": recipe.title, "seed": effort.seed, "quick": effort.quick, "complete": complete}
+    if computed.lost:
+        content["lost"] = {str(number): str(error) for number, error in computed.lost.items()}
     content["verdict"] = recipe.verdict(table) if complete else []
     return content
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,8 @@ import typer
 from jcas_env.checks import require
 
 from ..console import complain, fail, say, standard_output
+from ..jobs.crew import LostWorkerError
+from ..jobs.options import Jobs, RayAddress, crew_of
 
 
 def score(
@@ -23,6 +26,8 @@ def score(
     card: Annotated[bool, typer.Option("--card", help="Write the scores into the card of the first policy.")] = False,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the numbers as JSON.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Take over the ratios that have finished already.")] = False,
+    jobs: Jobs = None,
+    ray: RayAddress = None,
 ) -> None:
     """Score trained policies on the frozen evaluation sets, beside optimisers and yardsticks.
 
@@ -35,13 +40,13 @@ def score(
     from ..files import require_apart, require_writable, write_all, write_json
     from ..kept import Kept, rows_file
     from ..tables import print_table
-    from .scores import Score, check_row, policy_hashes, scores, table, write_card
+    from .scores import RIVAL_ORDER, Score, check_row, policy_hashes, scores, table, write_card
 
     console = standard_output(150)
     names = policies or ["multicell-rate"]
     chosen = list(SETS) if sets is None else [name.strip() for name in sets.split(",") if name.strip()]
     rows = rows_file(json or Path("results") / "score.json")
-    found, complete = [], True
+    found, complete, lost = [], True, None
     try:
         require(bool(chosen), f"`--sets` is empty; known: {', '.join(SETS)}")
         require_writable("--json", json)
@@ -51,16 +56,21 @@ def score(
         made_by = {"policies": hashes, "scenes": {"count": scenes, "version": VERSION}}
         check = partial(check_row, policies=len(names))
         kept = Kept.begin(rows, made_by, resume=resume, check=check)
-        with console.status("scoring ..."):
-            for row in scores(names, chosen, scenes, best=best, done=[Score(**row) for row in kept.rows.values()]):
+        crew = crew_of(jobs, ray)
+        done = [Score(**row) for row in kept.rows.values()]
+        with crew or nullcontext(), console.status("scoring ..."):
+            for row in scores(names, chosen, scenes, best=best, done=done, crew=crew):
                 found.append(row)
                 kept.add(f"{row.set} {row.rival}", row._asdict())
     except KeyboardInterrupt:
         complete = False
+    except LostWorkerError as error:
+        lost = error
     except (ValueError, OSError) as error:
         fail(error)
+    found.sort(key=lambda row: (chosen.index(row.set), RIVAL_ORDER.index(row.rival)))
     report = {"policies": names, "scenes": scenes, "rows": [row.report() for row in found]}
-    beside = policy_file(names[0]).with_suffix(".json") if card and found and complete else None
+    beside = policy_file(names[0]).with_suffix(".json") if card and found and complete and not lost else None
     lines, unwritten = write_all([
         ("numbers", json, lambda path: write_json(path, report)),
         ("card", beside, lambda _: write_card(names[0], found, scenes, len(names))),
@@ -76,7 +86,8 @@ def score(
     )
     for line in lines:
         say(console, line)
-    for missing in unwritten + kept.unwritten:
-        complain(missing)
-    if not complete or unwritten or kept.unwritten:
+    faults = [*unwritten, *kept.unwritten, *([lost] if lost else [])]
+    for fault in faults:
+        complain(fault)
+    if not complete or faults:
         raise typer.Exit(1 if complete else 130)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from rich.table import Table
 
 from jcas_env.checks import require, suggest
 
+from ..jobs.crew import Crew, LostWorkerError, Task, Tell
 from ..kept import is_number
 from ..scenarios.registry import roster_of
 from ..statistics import ratio_over_seeds
@@ -28,6 +30,8 @@ RIVALS = {
 """Who stands beside a policy, by the reward that it is trained for; the constant rule knows sums of rates alone."""
 BEST = "joint"
 """Best found, on request: seconds a scene."""
+RIVAL_ORDER = (*RIVALS["rate"], BEST)
+"""Columns of the table."""
 TOGETHER = 50
 """Scenes that are decided in one call."""
 
@@ -94,35 +98,74 @@ def scores(
     *,
     best: bool = False,
     done: Sequence[Score] = (),
+    crew: Crew | None = None,
 ) -> Iterator[Score]:
     """Score policies, one per training seed, on sets; raises ``ValueError`` for an unknown set.
 
-    ``done``: what has been found already; it comes again in its place.
+    ``done``: what has been found already; it comes again in its place. A crew takes a set and a rival each; its scores
+    come as they are found, and what a lost worker costs is raised when all others have come.
     """
     for name in sets:
         require(name in SETS, f"unknown evaluation set {name!r}: {suggest(name, list(SETS))}")
     known = {(score.set, score.rival): score for score in done}
     reward = reward_of(policies)
     learned = [LearnedAllocator.load(name) for name in policies]
-    roster = roster_of("multicell")
+    rivals = (*RIVALS[reward], *((BEST,) if best else ()))
+    if crew is not None:
+        pairs = [(name, rival) for name in sets for rival in rivals]
+        yield from (known[pair] for pair in pairs if pair in known)
+        yield from _shared(crew, learned, [pair for pair in pairs if pair not in known], count, reward)
+        return
     for name in sets:
-        rivals = (*RIVALS[reward], *((BEST,) if best else ()))
         if all((name, rival) in known for rival in rivals):
             yield from (known[name, rival] for rival in rivals)
             continue
         scenes = evaluation_scenes(name, count, reward=reward)
-        # The utility adds the logarithms of both services: its root is the geometric mean of one rate.
-        power = 1.0 / float(np.sum(scenes.truth.service_weight)) if reward == "fair" else 1.0
         mine = np.stack([utilities(policy.allocate, scenes) for policy in learned])
         for rival in rivals:
-            if (name, rival) in known:
-                yield known[name, rival]
-                continue
-            theirs = utilities(_decision(roster.make(rival)), scenes)
-            logarithmic = reward == "fair"
-            ratios = [ratio_over_seeds(some, theirs, logarithmic=logarithmic)[0] for some in mine[:, None]]
-            mean, interval = ratio_over_seeds(mine, theirs, logarithmic=logarithmic)
-            yield Score(name, rival, [x**power for x in ratios], mean**power, [x**power for x in interval])
+            yield known.get((name, rival)) or _score(name, rival, scenes, mine, reward)
+
+
+def _score(name: str, rival: str, scenes: Scenes, mine: np.ndarray, reward: str) -> Score:
+    """Policies, whose utilities are (policies, scenes), against one rival."""
+    # The utility adds the logarithms of both services: its root is the geometric mean of one rate.
+    logarithmic = reward == "fair"
+    power = 1.0 / float(np.sum(scenes.truth.service_weight)) if logarithmic else 1.0
+    theirs = utilities(_decision(roster_of("multicell").make(rival)), scenes)
+    ratios = [ratio_over_seeds(some, theirs, logarithmic=logarithmic)[0] for some in mine[:, None]]
+    mean, interval = ratio_over_seeds(mine, theirs, logarithmic=logarithmic)
+    return Score(name, rival, [x**power for x in ratios], mean**power, [x**power for x in interval])
+
+
+_scenes_of = lru_cache(maxsize=1)(evaluation_scenes)
+"""In a worker, whose next task is mostly of the same set."""
+
+
+def score_one(_: Tell, *, learned: Sequence[Any], name: str, rival: str, count: int, reward: str) -> Score:
+    """Policies against one rival on one set, in a worker."""
+    scenes = _scenes_of(name, count, reward=reward)
+    mine = np.stack([utilities(policy.allocate, scenes) for policy in learned])
+    return _score(name, rival, scenes, mine, reward)
+
+
+def _shared(
+    crew: Crew, learned: Sequence[Any], pairs: Sequence[tuple[str, str]], count: int, reward: str
+) -> Iterator[Score]:
+    """Scores of sets and rivals by a crew."""
+    every = partial(score_one, learned=learned, count=count, reward=reward)
+    tasks: list[Task] = [partial(every, name=name, rival=rival) for name, rival in pairs]
+    errors = {}
+    for index, found in crew.work(tasks, lambda *_: None):
+        if found.error is None:
+            yield found.value
+        else:
+            errors[index] = found.error
+    for index in sorted(errors):
+        if not isinstance(errors[index], LostWorkerError):
+            raise errors[index]
+    if errors:
+        told = ", ".join(f"{pairs[index][0]} {pairs[index][1]} ({errors[index]})" for index in sorted(errors))
+        raise LostWorkerError(f"LOST: {told}")
 
 
 def _decision(solver: Any) -> Callable[[Any], Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from math import isfinite
@@ -30,6 +30,8 @@ LOG_EVERY = 25
 """Steps over which the curve is averaged."""
 
 
+Told = tuple[float, float, str]
+"""What a bar shows: done, of how much, words."""
 Point = tuple[int, float]
 """Step, and the mean training reward of the steps up to it."""
 
@@ -131,10 +133,13 @@ class Run:
         }
 
 
-def train_gradient(run: Run, console: Console, *, resume: bool = False) -> dict[str, Any]:
+def train_gradient(
+    run: Run, console: Console, *, resume: bool = False, tell: Callable[[Told], object] = lambda _: None
+) -> dict[str, Any]:
     """Train, or go on with a run; returns whether it is complete, its card and its curve.
 
-    Ctrl-C saves the state and the policy so far. Raises :class:`BadGradientError` after saving step and batch.
+    ``tell`` is called with what the bar shows. Ctrl-C saves the state and the policy so far. Raises
+    :class:`BadGradientError` after saving step and batch.
     """
     trainer, curve = _prepare(run, console, resume)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -145,6 +150,7 @@ def train_gradient(run: Run, console: Console, *, resume: bool = False) -> dict[
             for gain in trainer.run(until=run.end):
                 curve.add(trainer.step, gain)
                 progress.update(task, completed=trainer.step, description=f"reward {gain:6.3f}")
+                tell((trainer.step, run.end, f"reward {gain:6.3f}"))
                 if monotonic() - saved > SAVE_EVERY:
                     _save(run, trainer, curve)
                     saved = monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from io import BytesIO
@@ -25,7 +26,9 @@ from jcas_env.checks import require
 from ..console import say
 from ..files import write_json
 from .arenas import Arena
+from .gradient import Told
 from .judging import SceneJudge
+from .progress import FILE as PROGRESS
 from .progress import write_progress
 from .watch import COLUMNS, Watch
 
@@ -61,7 +64,8 @@ class SB3Run:
     def files(self) -> tuple[Path, ...]:
         """All that a run writes, the events of TensorBoard by any name."""
         card = self.model_file.with_suffix(".json")
-        return (self.state_file, self.model_file, self.policy_file, card, self.folder / "tensorboard" / "events")
+        events = self.folder / "tensorboard" / "events"
+        return (self.state_file, self.model_file, self.policy_file, card, self.folder / PROGRESS, events)
 
     @property
     def made_by(self) -> dict[str, Any]:
@@ -162,8 +166,13 @@ def prepare(run: SB3Run, env: Any, state: tuple[dict[str, Any], dict[str, Any]] 
     return model, before
 
 
-def train_sb3(run: SB3Run, console: Console, *, resume: bool = False) -> dict[str, Any]:
-    """Train for a time, or go on until it is over; returns what the policy earns. Ctrl-C keeps model and curve."""
+def train_sb3(
+    run: SB3Run, console: Console, *, resume: bool = False, tell: Callable[[Told], object] = lambda _: None
+) -> dict[str, Any]:
+    """Train for a time, or go on until it is over; returns what the policy earns. Ctrl-C keeps model and curve.
+
+    ``tell`` is called with what the bar shows.
+    """
     state = tensor_files.read(run.state_file) if resume else None
     if state is not None:
         require_same_run(state[1], run.made_by)
@@ -174,7 +183,7 @@ def train_sb3(run: SB3Run, console: Console, *, resume: bool = False) -> dict[st
     complete = True
     with Progress(*columns, console=console, transient=True) as progress:
         watch = Watch(
-            progress, judge, lambda spent, curve: save(run, model, spent, curve),
+            progress, judge, lambda spent, curve: save(run, model, spent, curve), tell=tell,
             limit=60.0 * run.minutes, peak=run.recipe["learning_rate"], spent=before.spent, curve=before.curve,
         )  # fmt: skip
         model.lr_schedule = watch.rate

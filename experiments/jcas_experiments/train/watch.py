@@ -9,6 +9,7 @@ from typing import Any
 from rich.progress import Progress
 from stable_baselines3.common.callbacks import BaseCallback
 
+from .gradient import Told
 from .judging import Judge
 
 SAVE_EVERY = 30.0
@@ -53,8 +54,10 @@ class Watch(BaseCallback):
         peak: float,
         spent: float,
         curve: Iterable[tuple[float | None, ...]],
+        tell: Callable[[Told], object] = lambda _: None,
     ) -> None:
         super().__init__()
+        self.tell = tell
         self.progress, self.judge, self.save = progress, judge, save
         self.limit, self.peak = limit, peak
         self.task = progress.add_task("training", total=limit)
@@ -90,6 +93,7 @@ class Watch(BaseCallback):
 
     def _on_step(self) -> bool:
         self.progress.update(self.task, completed=self.spent)
+        self.tell((self.spent, self.limit, "training"))
         if monotonic() - self.saved > SAVE_EVERY:
             self.note()
         return self.spent < self.limit

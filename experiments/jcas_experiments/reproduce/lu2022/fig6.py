@@ -143,6 +143,7 @@ FIGURES = {
             "certified_iterations",
             *Failures._fields,
         ),
+        in_one_piece=True,
         compute=all_at_once(_compute),
         size=lambda effort: max(len(trace) for trace in _traces(effort)),
         draw=_draw,

@@ -6,6 +6,7 @@ Threshold 1.01 is a single group in each cell. Every point sees the same network
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +14,8 @@ import numpy as np
 from jcas_env.scenarios.multicell import MultiCellConfig
 
 from ...statistics import mean_and_interval
-from ..figure import Effort, FigureRecipe, Table, all_at_once, intervals
-from .setting import METHODS, at, problems, totals
+from ..figure import Effort, FigureRecipe, Table, intervals
+from .setting import METHODS, at, drawn, totals
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,21 +32,19 @@ def _thresholds(effort: Effort) -> tuple[float, ...]:
 
 
 def _compute(effort: Effort) -> Iterator[dict[str, Any]]:
-    for crowd in CROWDS:
+    for crowd, threshold in effort.left(product(CROWDS, _thresholds(effort))):
+        rates: dict[str, list[np.ndarray]] = {"equal": [], "proposed": []}
+        groups = []
         config = MultiCellConfig.preset("luo2023-fig6", users_per_cell=crowd)
-        batches = list(problems(config, effort.pick(100, 16), effort.seed))
-        for threshold in _thresholds(effort):
-            rates: dict[str, list[np.ndarray]] = {"equal": [], "proposed": []}
-            groups = []
-            for pair in batches:
-                known, truth = (at(problem, threshold=threshold, communication_share=0.9) for problem in pair)
-                groups.append(known.cell_sum(1.0 / known.group_size).mean())
-                for name, parts in rates.items():
-                    parts.append(totals(known, truth, METHODS[name])[:, 0])
-            row: dict[str, Any] = {"users_per_cell": crowd, "threshold": threshold, "groups": float(np.mean(groups))}
+        for pair in drawn(config, effort.pick(100, 16), effort.seed):
+            known, truth = (at(problem, threshold=threshold, communication_share=0.9) for problem in pair)
+            groups.append(known.cell_sum(1.0 / known.group_size).mean())
             for name, parts in rates.items():
-                row[f"{name}_mbps"], row[f"{name}_mbps_ci95"] = mean_and_interval(np.concatenate(parts))
-            yield row
+                parts.append(totals(known, truth, METHODS[name])[:, 0])
+        row: dict[str, Any] = {"users_per_cell": crowd, "threshold": threshold, "groups": float(np.mean(groups))}
+        for name, parts in rates.items():
+            row[f"{name}_mbps"], row[f"{name}_mbps_ci95"] = mean_and_interval(np.concatenate(parts))
+        yield row
 
 
 def _draw(figure: Figure, table: Table) -> None:
@@ -93,7 +92,7 @@ FIGURES = {
         title="Total data rate against the grouping threshold (luo2023 Fig. 6)",
         columns=("users_per_cell", "threshold", "groups", *_RATES),
         extra=intervals(_RATES),
-        compute=all_at_once(_compute),
+        compute=_compute,
         size=lambda effort: len(CROWDS) * len(_thresholds(effort)),
         draw=_draw,
         verdict=_verdict,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,8 +11,8 @@ import numpy as np
 from jcas_env.scenarios.multicell import MultiCellConfig
 
 from ...statistics import mean_and_interval
-from ..figure import Effort, FigureRecipe, Table, all_at_once, intervals
-from .setting import METHODS, SERVICES, at, problems, totals
+from ..figure import Effort, FigureRecipe, Table, intervals
+from .setting import METHODS, SERVICES, at, drawn, totals
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,38 +29,33 @@ def _trade_off_shares(effort: Effort) -> tuple[float, ...]:
     return QUICK_SHARES if effort.quick else SHARES
 
 
-def _trade_off(
-    batches: list[Any], effort: Effort, key: str, value: float, threshold: float | None = None
-) -> Iterator[dict[str, Any]]:
-    """Rows of one curve family: a point for every communication share."""
-    for share in _trade_off_shares(effort):
-        row: dict[str, Any] = {key: value, "communication_share": share}
-        for name, solver in METHODS.items():
-            parts = [
-                totals(
-                    at(known, threshold=threshold, communication_share=share),
-                    at(truth, threshold=threshold, communication_share=share),
-                    solver,
-                )
-                for known, truth in batches
-            ]
-            rates = np.concatenate(parts)
-            for service, column in enumerate(SERVICES):
-                row[f"{name}_{column}"], row[f"{name}_{column}_ci95"] = mean_and_interval(rates[:, service])
-        yield row
+def _point(config: MultiCellConfig, effort: Effort, share: float, threshold: float | None = None) -> dict[str, Any]:
+    """Both services by all methods at a communication share."""
+    row: dict[str, Any] = {"communication_share": share}
+    for name, solver in METHODS.items():
+        parts = [
+            totals(
+                at(known, threshold=threshold, communication_share=share),
+                at(truth, threshold=threshold, communication_share=share),
+                solver,
+            )
+            for known, truth in drawn(config, effort.pick(100, 16), effort.seed)
+        ]
+        rates = np.concatenate(parts)
+        for service, column in enumerate(SERVICES):
+            row[f"{name}_{column}"], row[f"{name}_{column}_ci95"] = mean_and_interval(rates[:, service])
+    return row
 
 
 def _fig8(effort: Effort) -> Iterator[dict[str, Any]]:
-    batches = list(problems(MultiCellConfig.preset("luo2023-fig8"), effort.pick(100, 16), effort.seed))
-    for threshold in (0.35, 0.5):
-        yield from _trade_off(batches, effort, "threshold", threshold, threshold)
+    config = MultiCellConfig.preset("luo2023-fig8")
+    for threshold, share in effort.left(product((0.35, 0.5), _trade_off_shares(effort))):
+        yield {"threshold": threshold, **_point(config, effort, share, threshold)}
 
 
 def _fig9(effort: Effort) -> Iterator[dict[str, Any]]:
-    for power in (5.0, 12.0):
-        config = MultiCellConfig.preset("luo2023-fig9", power_budget=power)
-        batches = list(problems(config, effort.pick(100, 16), effort.seed))
-        yield from _trade_off(batches, effort, "power_w", power)
+    for power, share in effort.left(product((5.0, 12.0), _trade_off_shares(effort))):
+        yield {"power_w": power, **_point(MultiCellConfig.preset("luo2023-fig9", power_budget=power), effort, share)}
 
 
 def _draw_trade_off(figure: Figure, table: Table, key: str, label: str) -> None:
@@ -142,7 +138,7 @@ FIGURES = {
         title="Trade-off of the services for two grouping thresholds (luo2023 Fig. 8)",
         columns=("threshold", "communication_share", *_TRADE_OFF),
         extra=intervals(_TRADE_OFF),
-        compute=all_at_once(_fig8),
+        compute=_fig8,
         size=lambda effort: 2 * len(_trade_off_shares(effort)),
         draw=_draw_fig8,
         verdict=_fig8_verdict,
@@ -151,7 +147,7 @@ FIGURES = {
         title="Trade-off of the services for two transmit powers (luo2023 Fig. 9)",
         columns=("power_w", "communication_share", *_TRADE_OFF),
         extra=intervals(_TRADE_OFF),
-        compute=all_at_once(_fig9),
+        compute=_fig9,
         size=lambda effort: 2 * len(_trade_off_shares(effort)),
         draw=_draw_fig9,
         verdict=_fig9_verdict,

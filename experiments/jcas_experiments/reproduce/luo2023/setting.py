@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,12 @@ def problems(config: MultiCellConfig, count: int, seed: int) -> Iterator[tuple[M
         lanes = range(start, min(start + CHUNK, seed + count))
         state = scenario.sample(lanes)
         yield scenario.problem(state), scenario.truth(state)
+
+
+@lru_cache(maxsize=1)
+def drawn(config: MultiCellConfig, count: int, seed: int) -> tuple[tuple[MultiCellProblem, MultiCellProblem], ...]:
+    """All of :func:`problems`; kept for the next point, which mostly asks for the same networks."""
+    return tuple(problems(config, count, seed))
 
 
 def at(problem: MultiCellProblem, *, threshold: Any = None, communication_share: float) -> MultiCellProblem:
