@@ -41,6 +41,18 @@ def test_an_example_trains(name, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_an_estimator_of_ones_own_stands_between_the_others():
+    printed = run("-W", "error", str(EXAMPLES / "own_estimator.py"))
+    error = {line.partition(":")[0]: float(line.split()[2]) for line in printed.splitlines()}
+    assert error["spomp"] < error["shrunk"] < error["ls"]
+
+
+def test_a_reward_of_ones_own_is_what_the_wrapper_says():
+    printed = run("-W", "error", str(EXAMPLES / "own_reward.py"))
+    rewards = [float(line.split()[-1]) for line in printed.splitlines()]
+    assert len(set(rewards)) == len(rewards) == 3
+
+
 def test_the_single_file_learns_and_to_the_last_digit_the_same_every_time():
     one, two = (run("-W", "error", str(EXAMPLES / "cleanrl_ppo.py"), "4096") for _ in range(2))
     untrained, trained = (float(line.split()[-1]) for line in one.splitlines())
@@ -71,7 +83,8 @@ def test_rl_zoo3_trains_from_the_file_of_hyper_parameters(tmp_path):
 def test_every_example_is_shown_as_it_is():
     page = "".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))
     files = sorted(path for path in EXAMPLES.iterdir() if path.suffix in (".py", ".yml"))
-    others = {"cleanrl_ppo.py", CLONING, "own_allocator.py", "rl_zoo3_ppo.yml"}
+    own = {f"own_{what}.py" for what in ("allocator", "estimator", "reward")}
+    others = {"cleanrl_ppo.py", CLONING, "rl_zoo3_ppo.yml", *own}
     assert {path.name for path in files} == {*STEPS, *others}
     for path in files:
         assert f"```{'python' if path.suffix == '.py' else 'yaml'}\n{path.read_text()}```" in page, path.name
