@@ -52,10 +52,10 @@ def array_namespace(*arrays: Any) -> Any:
 
 @lru_cache(maxsize=1)
 def _for_devices(xp: Any) -> Any:
-    """PyTorch's namespace, in which no number waits for a device.
+    """PyTorch's namespace, in which nothing waits for a device, and indices are taken as they are.
 
-    These functions of PyTorch take no numbers, and what makes tensors of them would copy each from the host, which
-    waits for all that a device has to do; here they are filled in where the other argument is.
+    Some functions of PyTorch take no numbers, and what makes tensors of them would copy each from the host, which waits
+    for all that a device has to do; here they are filled in where the other argument is.
     """
     namespace = ModuleType(xp.__name__)
     vars(namespace).update(vars(xp))
@@ -70,6 +70,11 @@ def _for_devices(xp: Any) -> Any:
 
     for name in ("maximum", "minimum", "hypot", "atan2", "copysign", "logaddexp"):
         setattr(namespace, name, without_a_copy(getattr(xp, name)))
+    # No index here is negative, and nobody has to look for one: three operations of four.
+    vars(namespace).update(
+        take=lambda value, index, /, *, axis=0: xp.index_select(value, axis, index),
+        take_along_axis=lambda value, index, /, *, axis=-1: xp.take_along_dim(value, index, dim=axis),
+    )
     return namespace
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from math import prod
 from typing import Literal
 
+from ..batching import small_product
 from ..compiled.dispatch import compiled
 from ..types import Array, array_namespace, device
 from .combining.eigenvectors import dominant_eigenvector, finite_or_unit, strongest_over_noise
@@ -53,7 +54,7 @@ def interference_covariance(channel: Array, cell: Array) -> Array:
     (spec multicell 2.3).
     """
     xp = array_namespace(channel, cell)
-    gram = channel @ xp.conj(xp.matrix_transpose(channel))
+    gram = small_product(channel, xp.conj(xp.matrix_transpose(channel)))
     other = ~one_hot(cell, channel.shape[-4])
     return xp.sum(xp.where(other[..., None, None], gram, xp.zeros_like(gram)), axis=-4)
 
@@ -202,7 +203,7 @@ def effective_channel(channel: Array, combiner: Array, /) -> Array:
     (..., cells, users, tx), complex [-] (spec multicell 2.4).
     """
     xp = array_namespace(channel, combiner)
-    return xp.conj((xp.conj(combiner)[..., None, :, None, :] @ channel)[..., 0, :])
+    return xp.conj(small_product(xp.conj(combiner)[..., None, :, None, :], channel)[..., 0, :])
 
 
 def leakage(effective: Array, cell: Array, /) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import sqrt
 from typing import NamedTuple
 
+from ..batching import small_product
 from ..compiled.dispatch import compiled
 from ..types import Array, array_namespace
 from .arrays import steering_vector, turned
@@ -43,8 +44,8 @@ def behind_combiner(channel: PathChannel, combiner: Array, /) -> Array:
     :func:`.beamforming.effective_channel` of the matrices [-] (spec multicell 2.4).
     """
     xp = array_namespace(channel.gains, combiner)
-    heard = channel.gains * (channel.arrival @ xp.conj(combiner)[..., None, :, :, None])[..., 0]
-    return xp.conj((heard[..., None, :] @ channel.departure)[..., 0, :])
+    heard = channel.gains * small_product(channel.arrival, xp.conj(combiner)[..., None, :, :, None])[..., 0]
+    return xp.conj(small_product(heard[..., None, :], channel.departure)[..., 0, :])
 
 
 def path_gains(
@@ -140,5 +141,5 @@ def steered_channels(gains: Array, arrival: Array, departure: Array, /) -> Array
     xp = array_namespace(gains, arrival, departure)
     received = gains[..., :, None, :] * xp.matrix_transpose(arrival)[..., None, :, :]
     *links, snapshots, rx_antennas, paths = received.shape
-    channels = xp.reshape(received, (*links, snapshots * rx_antennas, paths)) @ departure
+    channels = small_product(xp.reshape(received, (*links, snapshots * rx_antennas, paths)), departure)
     return xp.reshape(channels, (*channels.shape[:-2], snapshots, rx_antennas, departure.shape[-1]))

@@ -84,3 +84,19 @@ def test_rows_broadcast_what_has_axes_of_its_own(backend):
     np.testing.assert_array_equal(backend.numpy(own), [[1, 2, 3]] * 4)
     number = rows(backend.asarray(np.array([1.0, 2.0])), (3, 2), 0)
     np.testing.assert_array_equal(backend.numpy(number), [1, 2, 1, 2, 1, 2])
+
+
+@pytest.mark.parametrize("shapes", [((7, 3, 4), (7, 4, 5)), ((2, 1, 3, 4), (6, 4, 1)), ((4, 20, 4), (4, 4, 20))])
+def test_what_a_device_writes_out_of_a_product_is_the_product(backend, shapes, monkeypatch):
+    rng = np.random.default_rng(0)
+    one, two = (rng.normal(size=(2, *shape)) for shape in shapes)
+    one, two = one[0] + 1j * one[1], two[0] + 1j * two[1]
+    monkeypatch.setattr(batching, "at_hand", lambda _: False)
+    found = backend.numpy(batching.small_product(backend.asarray(one), backend.asarray(two)))
+    np.testing.assert_allclose(found, one @ two, rtol=1e-13, atol=1e-13)
+
+
+def test_a_device_works_on_more_at_a_time():
+    torch = pytest.importorskip("torch")
+    there = torch.empty(batching.BLOCK * batching.WIDER + 1, device="meta")
+    assert [len(part) for part in blocks(there, len(there))] == [batching.BLOCK * batching.WIDER, 1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...batching import indices, scatter
+from ...batching import indices, scatter, small_product
 from ...types import Array, array_namespace, at_hand, device
 from .small_matrices import (
     SIZE,
@@ -64,7 +64,8 @@ def strongest_over_noise(own: Array, interference: Array) -> Array:
         white = xp.linalg.solve(factor, own)
         inner = dominant_eigenvector(white @ xp.conj(xp.matrix_transpose(white)))
         return xp.linalg.solve(xp.conj(xp.matrix_transpose(factor)), inner[..., None])[..., 0]
-    vector = strongest_over_noise_last(batch_last(own @ xp.conj(xp.matrix_transpose(own))), batch_last(interference))
+    gram = small_product(own, xp.conj(xp.matrix_transpose(own)))
+    vector = strongest_over_noise_last(batch_last(gram), batch_last(interference))
     return batch_first(vector, tuple(batch))
 
 

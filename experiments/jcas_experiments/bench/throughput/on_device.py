@@ -99,20 +99,20 @@ def steps_per_second(
         shape = (ACTIONS, lanes, env.scenario.action_size)
         actions = cycle(2.0 * torch.rand(shape, generator=generator, device=plan.device) - 1.0)
         env.reset(seed=plan.seed)
-        play(env, actions, period)  # what is made once is made now
+        play_slots(env, actions, period)  # what is made once is made now
         beside = {"s/reset": seconds(env.reset, plan.device)}
-        play(env, actions, period)
-        taken = [seconds(partial(play, env, actions, period), plan.device) for _ in range(REPETITIONS)]
+        play_slots(env, actions, period)
+        taken = [seconds(partial(play_slots, env, actions, period), plan.device) for _ in range(REPETITIONS)]
     except torch.OutOfMemoryError:
         raise MemoryError("out of memory") from None
     finally:
-        memory = peak_memory(plan.device)
+        memory = device_memory(plan.device)
     links, antennas = links_of(config)
     about = {"users": config.users, "links": links, "antennas": antennas}
     return [period * lanes / each for each in taken], about, beside | memory
 
 
-def play(env: JCASVectorEnv, actions: Iterator[Any], slots: int) -> None:
+def play_slots(env: JCASVectorEnv, actions: Iterator[Any], slots: int) -> None:
     """Play some slots."""
     for _ in range(slots):
         env.step(next(actions))
@@ -135,7 +135,7 @@ def wait(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def peak_memory(device: str) -> dict[str, float]:
+def device_memory(device: str) -> dict[str, float]:
     """Most memory of a device that was in use since it was last asked [GB]; nothing of the host, which is shared."""
     if device != "cuda":
         return {}

@@ -24,6 +24,7 @@ from itertools import combinations
 from math import isqrt, pi
 from typing import NamedTuple
 
+from ....batching import small_product
 from ....types import Array, array_namespace, at_hand, constant, device, surely_all
 from ...arrays import element_positions, steering_correlation, steering_vector
 
@@ -79,7 +80,7 @@ def departure_factor(beams: Array | None, vector: Array) -> Array:
     (links, paths, tx_antennas) -> (links, groups, paths, pilots), complex [-].
     """
     seen = vector[:, None]
-    return seen if beams is None else seen @ conjugate(beams)
+    return seen if beams is None else small_product(seen, conjugate(beams))
 
 
 def factors(aperture: Aperture, aod_cos: Array, aoa_cos: Array) -> tuple[Array, Array]:
@@ -111,7 +112,7 @@ def departures_of(data: Array, s: Array) -> Array:
     """
     xp = array_namespace(s)
     *batch, snapshots, rx, pilots = data.shape
-    q = s @ xp.matrix_transpose(xp.reshape(data, (*batch, snapshots * rx, pilots)))
+    q = small_product(s, xp.matrix_transpose(xp.reshape(data, (*batch, snapshots * rx, pilots))))
     return xp.reshape(q, (*q.shape[:-1], snapshots, rx))
 
 
@@ -123,7 +124,7 @@ def receive(departures: Array, a: Array) -> Array:
     xp = array_namespace(departures)
     if a.shape[-1] == 1:
         return departures[..., 0]
-    return (departures @ xp.conj(a)[..., None])[..., 0]
+    return small_product(departures, xp.conj(a)[..., None])[..., 0]
 
 
 def project(data: Array, s: Array, a: Array) -> Array:
@@ -170,7 +171,7 @@ def correlation(
 
 def _inner(one: Array, two: Array) -> Array:
     xp = array_namespace(one)
-    return conjugate(one) @ xp.matrix_transpose(two)
+    return small_product(conjugate(one), xp.matrix_transpose(two))
 
 
 def jet_gram(aperture: Aperture, aod_cos: Array, aoa_cos: Array, jet: tuple[Array, Array] | None = None) -> Array:

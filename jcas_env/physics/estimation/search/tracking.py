@@ -19,7 +19,7 @@ from __future__ import annotations
 from math import pi
 from typing import NamedTuple
 
-from ....batching import reassemble, retire
+from ....batching import reassemble, retire, small_product
 from ....types import Array, array_namespace, device, surely_all
 from ...arrays import element_positions, steering_vector
 from ...combining.small_matrices import lower_factor, product, solve_lower, solve_upper
@@ -112,14 +112,14 @@ def view(pilots: Pilots, aod_cos: Array, aoa_cos: Array, active: Array) -> View:
     else:
         a = xp.conj(_and_derivative(aoa_cos, rx, axis=2))
         a = xp.matrix_transpose(xp.reshape(a, (links, 1, paths, 2, rx)))
-        both = xp.reshape(q, (links, 2, paths, pilots.snapshots, rx)) @ a
+        both = small_product(xp.reshape(q, (links, 2, paths, pilots.snapshots, rx)), a)
         seen = xp.concat([both[:, 0, ..., 0], both[:, 1, ..., 0], both[:, 0, ..., 1]], axis=1)
     gram = jet_gram_last(pilots.aperture, aod_cos.T, aoa_cos.T)
     if not surely_all(active):
         on = xp.concat([active] * (seen.shape[1] // paths), axis=-1)
         seen = xp.where(on[..., None], seen, xp.zeros_like(seen))
         gram = xp.where(on.T[:, None] & on.T[None], gram, xp.zeros_like(gram))
-    matched = xp.real(seen @ xp.conj(xp.matrix_transpose(seen[:, :paths, :])))
+    matched = xp.real(small_product(seen, xp.conj(xp.matrix_transpose(seen[:, :paths, :]))))
     return View(seen, gram, links_last(matched))
 
 
@@ -348,4 +348,4 @@ def _solved(gram: Array, seen: Array, ridge: Array) -> tuple[Array, Array]:
     xp = array_namespace(seen)
     inverse = inverse_last(gram + _on_diagonal(ridge.T, ridge.shape[-1]))
     first = xp.astype(xp.permute_dims(inverse, (2, 0, 1)), seen.dtype)
-    return (first @ seen)[:, None, ...], _diagonal(inverse).T
+    return small_product(first, seen)[:, None, ...], _diagonal(inverse).T

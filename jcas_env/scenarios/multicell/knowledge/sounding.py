@@ -13,7 +13,7 @@ from __future__ import annotations
 from math import log, pi, prod, sqrt
 from typing import NamedTuple
 
-from ....batching import blocks, joined, rows, unrows
+from ....batching import blocks, joined, rows, small_product, unrows
 from ....physics.channel import steered_channels
 from ....physics.estimation.pilots import measure, pilot_beams
 from ....physics.motion import autoregressive_fading
@@ -102,7 +102,7 @@ def sound_beams(config: MultiCellConfig, air: Air, noise: ChannelNoise) -> Sound
         beams = xp.broadcast_to(beams[..., :1, :, :, :, :], beams.shape)
     # Beams meet the few paths of a link, not its matrix of antennas.
     gains = (air.gains / amplitude(air.path_loss_db)[..., None])[..., None, :]
-    heard = steered_channels(gains, air.arrival, air.departure @ beams[..., 0, :, :])
+    heard = steered_channels(gains, air.arrival, small_product(air.departure, beams[..., 0, :, :]))
     return _sounded(config, air.path_loss_db, heard, beams, noise.beam_pilots)
 
 
