@@ -76,6 +76,8 @@ def understand(tmp_path, monkeypatch):
     ):
         monkeypatch.setattr(f"jcas_experiments.{place}", work)
     monkeypatch.setattr("jcas_experiments.score.scores.scores", score)
+    monkeypatch.setattr("jcas_experiments.dataset.command.require_minari", lambda: None)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(here))
     return lambda words: CliRunner().invoke(cli.app, words)
 
 

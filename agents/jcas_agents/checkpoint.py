@@ -27,10 +27,10 @@ from .tensor_files import read, require_like, write
 
 FORMAT = "jcas-policy-2"
 """Kind and version of the file."""
-KINDS = (EquivariantPolicy, StationPolicy, MeshPolicy, TrackingPolicy)
-"""Kinds of policies; a further one is one name more."""
-POLICIES: dict[tuple[str, str], type[Policy]] = {(kind.scenario, kind.sees): kind for kind in KINDS}
-"""Kinds of policies by scenario and who decides."""
+POLICIES: dict[tuple[str, str], type[Policy]] = {
+    (kind.scenario, kind.sees): kind for kind in (EquivariantPolicy, StationPolicy, MeshPolicy, TrackingPolicy)
+}
+"""Kinds of policies by scenario and who decides; a further one is one name more."""
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"
 """Policies that ship with the package."""
 

@@ -72,6 +72,10 @@ class StationsAllocator(LearnedAllocator):
     heard: WeakKeyDictionary[Any, Heard] = field(default_factory=WeakKeyDictionary, repr=False)
     """By environment."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy, in this process or another one, remembers nothing: it meets environments of its own."""
+        return type(self), (self.policy,)
+
     def decide(self, env: JCASEnv | JCASVectorEnv, observation: Any) -> Decision:  # noqa: ARG002 (Allocator protocol)
         """Allocation for the slot that the environment is in."""
         problem: Any = env.problem

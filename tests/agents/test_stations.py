@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from importlib.util import find_spec
 
 import numpy as np
@@ -108,6 +109,16 @@ def test_what_is_remembered_belongs_to_an_environment_and_to_an_episode(policy):
     first.reset(seed=7)
     fresh = policy.decide(first.problem)
     np.testing.assert_array_equal(allocator.decide(first, None).allocation.power, fresh.power)
+
+
+def test_a_copy_for_another_process_remembers_nothing(policy):
+    allocator, env = StationsAllocator(policy), JCASEnv(**SMALL)
+    env.reset(seed=0)
+    decided = allocator.decide(env, None).allocation
+    copied = pickle.loads(pickle.dumps(allocator))
+    assert len(allocator.heard) == 1
+    assert not copied.heard
+    np.testing.assert_array_equal(copied.decide(env, None).allocation.power, decided.power)
 
 
 def test_lanes_are_remembered_each_for_itself(policy):

@@ -189,7 +189,7 @@ def test_bounds_are_above_what_is_earned_and_count_as_one(run, tmp_path, scenari
 class TestInterruptions:
     def interrupt(self, monkeypatch, last):
         """Ctrl-C in the episode after ``last``; returns the episodes that are begun."""
-        begun, real = [], recording.record
+        begun, real = [], recording.record_episode
 
         def record(setting, episode, **given):
             if given:  # the trial before the work
@@ -199,7 +199,7 @@ class TestInterruptions:
                 raise KeyboardInterrupt
             return real(setting, episode)
 
-        monkeypatch.setattr(recording, "record", record)
+        monkeypatch.setattr(recording, "record_episode", record)
         return begun
 
     def test_what_goes_on_ends_in_the_same_columns(self, run, tmp_path, monkeypatch):

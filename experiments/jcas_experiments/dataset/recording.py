@@ -106,7 +106,7 @@ class Recording:
         return None if not self.bound or self.roster.yardstick is None else self.roster.yardstick()
 
 
-def record(recording: Recording, episode: int, *, slots: int | None = None) -> Columns:
+def record_episode(recording: Recording, episode: int, *, slots: int | None = None) -> Columns:
     """Play one episode, or its first slots; columns of (slots, ...), observations of one more."""
     env, allocator = recording.environment(), as_allocator(recording.allocator)
     core: Any = env.unwrapped
@@ -162,7 +162,7 @@ def joined(recording: Recording, episodes: list[Columns]) -> Columns:
 
 def try_first_slot(recording: Recording) -> None:
     """Decide once, before the work: what cannot be recorded is refused with what the allocator says of it."""
-    record(recording, 0, slots=1)
+    record_episode(recording, 0, slots=1)
 
 
 def play_all(
@@ -171,4 +171,4 @@ def play_all(
     """Record the episodes that are not ``done``, and ``keep`` each."""
     for episode in range(episodes):
         if not done(episode):
-            keep(episode, record(recording, episode))
+            keep(episode, record_episode(recording, episode))
