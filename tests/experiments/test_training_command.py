@@ -15,7 +15,8 @@ from jcas_agents.training.multicell import MultiCellTrainer
 from jcas_experiments.cli import app
 from jcas_experiments.scenarios.registry import roster_of
 from jcas_experiments.train import judging, tasks
-from jcas_experiments.train.arenas import NETWORKS, SETUPS
+from jcas_experiments.train.arenas import NETWORKS
+from jcas_experiments.train.setups import SETUPS
 from typer.testing import CliRunner
 
 from jcas_env import make_scenario
@@ -38,6 +39,25 @@ def call(*arguments):
     return CliRunner().invoke(app, ["train", *arguments])
 
 
+def table_of(folder):
+    """Columns of progress.csv by name, empty cells as NaN."""
+    with (folder / "progress.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return {name: [float(row[name] or "nan") for row in rows] for name in rows[0]}
+
+
+def scalars(folder):
+    """What TensorBoard shows: steps and values by tag, over all event files."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = {}
+    for run in sorted({file.parent for file in folder.rglob("events*")}):
+        events = EventAccumulator(str(run)).Reload()
+        for tag in events.Tags()["scalars"]:
+            found.setdefault(tag, []).extend((event.step, event.value) for event in events.Scalars(tag))
+    return found
+
+
 @pytest.mark.parametrize("reward", ["rate", "fair", pytest.param("delay", marks=pytest.mark.slow)])
 def test_a_run_leaves_a_policy_with_its_card_and_a_curve(tmp_path, reward):
     written = ("--json", str(tmp_path / "runs.json"))
@@ -49,7 +69,12 @@ def test_a_run_leaves_a_policy_with_its_card_and_a_curve(tmp_path, reward):
     assert card["recipe"]["steps"] == 25
     assert f"--reward {reward} --steps 25 --scenes 8 --seed 0" in card["command"]
     assert [step for step, _ in json.loads((folder / "curve.json").read_text())] == [25]
-    assert any((folder / "tensorboard").iterdir())
+    seen, told = table_of(folder), scalars(folder / "tensorboard")
+    assert seen["steps"] == [25]
+    for name, column in seen.items():
+        assert np.isfinite(column).all()
+        assert name == "steps" or told[f"jcas/{name}"] == [(25, pytest.approx(column[0], rel=1e-6, abs=1e-12))]
+    assert seen["gradient_norm"][0] > 0
     (run,) = json.loads((tmp_path / "runs.json").read_text())["runs"]
     assert run["complete"]
     assert run["card"] == card
@@ -77,25 +102,6 @@ def _small_rollouts(monkeypatch):
         monkeypatch.setitem(RECIPES["sac", network][2], "learning_starts", 32)
         monkeypatch.setitem(RECIPES["sac", network][2], "batch_size", 32)
         monkeypatch.setitem(RECIPES["ppo", network][2], "batch_size", 32)
-
-
-def table_of(folder):
-    """Columns of progress.csv by name, empty cells as NaN."""
-    with (folder / "progress.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    return {name: [float(row[name] or "nan") for row in rows] for name in rows[0]}
-
-
-def scalars(folder):
-    """What TensorBoard shows: steps and values by tag, over all event files."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    found = {}
-    for run in sorted({file.parent for file in folder.rglob("events*")}):
-        events = EventAccumulator(str(run)).Reload()
-        for tag in events.Tags()["scalars"]:
-            found.setdefault(tag, []).extend((event.step, event.value) for event in events.Scalars(tag))
-    return found
 
 
 SMALL = {"multicell": "users_per_cell=2", "mesh": "users=2", "massive-mimo": "users=2"}
@@ -178,6 +184,22 @@ def test_an_interrupted_run_goes_on_and_ends_like_an_uninterrupted_one(tmp_path,
     files = [tmp_path / name / "seed-0" / "multicell-rate.safetensors" for name in ("whole", "cut")]
     one, two = (load_policy(file).state_dict() for file in files)
     assert all((one[name] - two[name]).abs().max() < 1e-6 for name in one)
+    one, two = (table_of(tmp_path / name / "seed-0") for name in ("whole", "cut"))
+    assert one == {name: pytest.approx(column, rel=1e-6) for name, column in two.items()}
+
+
+def test_rows_of_a_run_that_died_after_it_last_saved_its_state_stand_once(tmp_path):
+    task = ("--steps", "50", "--scenes", "8", "--out", str(tmp_path))
+    assert call(*task, "--stop-after", "25").exit_code == 0
+    state = tmp_path / "seed-0" / "state.safetensors"
+    saved = state.read_bytes()
+    assert call(*task, "--resume").exit_code == 0
+    whole = table_of(tmp_path / "seed-0")
+    state.write_bytes(saved)
+    assert call(*task, "--resume").exit_code == 0
+    assert whole == {name: pytest.approx(column, rel=1e-6) for name, column in table_of(tmp_path / "seed-0").items()}
+    told = scalars(tmp_path / "seed-0" / "tensorboard")
+    assert [step for step, _ in told["jcas/training_reward"]] == whole["steps"] == [25, 50]
 
 
 def test_what_is_not_there_is_refused_in_one_line():

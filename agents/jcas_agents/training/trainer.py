@@ -91,6 +91,8 @@ class Trainer(ABC):
 
     def __init__(self, policy: Policy, recipe: TrainingRecipe) -> None:
         self.policy, self.recipe, self.step = policy, recipe, 0
+        self.gradient_norm = 0.0
+        """Norm of the last step's gradient, before it was clipped."""
         self.optimiser = torch.optim.AdamW(policy.parameters(), lr=recipe.rate)
 
     @abstractmethod
@@ -116,6 +118,7 @@ class Trainer(ABC):
                 f"step {self.step}: objective {-float(cost.detach())}, norm of the gradient {float(norm)}"
             )
         self.optimiser.step()
+        self.gradient_norm = float(norm)
         self.step += 1
 
     def run(self, *, until: int | None = None) -> Iterator[float]:

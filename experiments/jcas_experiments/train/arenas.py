@@ -13,29 +13,9 @@ from jcas_env.checks import require, suggest
 from jcas_env.scenarios.multicell import MultiCell
 from jcas_env.scenarios.scenario import Scenario
 
-from ..settings import build_scenario
 from .judging import HELD_OUT, EpisodeJudge, Judge, SceneJudge
+from .setups import SETUPS, built_setup
 
-
-class Setup(NamedTuple):
-    """Settings of a scenario on which a reward is learned."""
-
-    preset: str | None
-    settings: tuple[str, ...]
-
-
-SETUPS: dict[str, dict[str, Setup]] = {
-    "multicell": {
-        "rate": Setup("luo2023-static", ("reward=rate",)),
-        "fair": Setup("luo2023-static", ("reward=fair",)),
-        "delay": Setup("delay", ("reward=delay",)),
-    },
-    "mesh": {objective: Setup(None, (f"objective={objective}",)) for objective in ("sum", "log")},
-    "massive-mimo": {
-        reward: Setup(None, ("horizon=50", f"reward={reward}")) for reward in ("tracking", "frame", "constrained")
-    },
-}
-"""By scenario and reward, or objective; the default reward of a scenario first."""
 NETWORKS = ("equivariant", "mlp")
 """Networks, see :data:`jcas_agents.sb3.RECIPES`."""
 
@@ -85,12 +65,11 @@ def arena(scenario: str, reward: str | None, network: str | None, settings: list
     here = SETUPS[scenario]
     wanted = next(iter(here)) if reward is None else reward
     require(wanted in here, f"`--reward` of {scenario} must be one of {list(here)}, got {wanted!r}")
-    preset, given = here[wanted]
     for item in settings:
         name = item.partition("=")[0].strip()
-        require(name != given[-1].partition("=")[0], f"`--set {item}`: choose it by `--reward`, one of {list(here)}")
+        require(name not in ("reward", "objective"), f"`--set {item}`: choose it by `--reward`, one of {list(here)}")
         require(name != "observation", f"`--set {item}`: the network chooses what it reads, see `--policy-network`")
-    built = build_scenario(scenario, preset, [*given, *settings], None)
+    built = built_setup(scenario, wanted, settings)
     fits = scenario == "multicell" and wanted != "delay" and not built.config.has_queues
     chosen = network or ("equivariant" if fits else "mlp")
     require(chosen in NETWORKS, f"`--policy-network` must be one of {list(NETWORKS)}, got {chosen!r}")

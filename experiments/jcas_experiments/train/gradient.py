@@ -2,70 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from datetime import date
-from math import isfinite
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from jcas_agents.checkpoint import save_policy
+from jcas_agents.learned import LearnedAllocator
 from jcas_agents.runs import require_same_run
 from jcas_agents.tensor_files import read
-from jcas_agents.training.curves import write_tensorboard
+from jcas_agents.training.curves import TensorBoard
 from jcas_agents.training.trainer import BadGradientError, Trainer, TrainingRecipe
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from jcas_env.checks import require
-
 from ..console import say
 from ..files import write_json
+from .curve import COLUMNS, LOG_EVERY, Curve, Point
+from .judging import EpisodeJudge
+from .progress import FILE as PROGRESS
+from .progress import write_progress
+from .setups import built_setup
 from .tasks import Task
 
 SAVE_EVERY = 5.0
 """Seconds between two checkpoints."""
-LOG_EVERY = 25
-"""Steps over which the curve is averaged."""
-
-
 Told = tuple[float, float, str]
 """What a bar shows: done, of how much, words."""
-Point = tuple[int, float]
-"""Step, and the mean training reward of the steps up to it."""
-
-
-@dataclass
-class Curve:
-    """The training curve of a run so far; the training state holds it whole."""
-
-    points: list[Point] = field(default_factory=list)
-    """One every ``LOG_EVERY`` steps."""
-    recent: list[float] = field(default_factory=list)
-    """Training rewards since the last point."""
-
-    def add(self, step: int, gain: float) -> None:
-        """Note the training reward of a step."""
-        self.recent.append(gain)
-        if step % LOG_EVERY == 0:
-            self.points.append((step, sum(self.recent) / len(self.recent)))
-            self.recent = []
-
-    @classmethod
-    def from_card(cls, entries: object) -> Curve:
-        """The curve that a training state holds; raises ``ValueError`` for what is none."""
-        rule = "`curve` of the state must be `points`, pairs of step and reward, and `recent` rewards"
-        require(isinstance(entries, Mapping) and set(entries) == {"points", "recent"}, rule)
-        points, recent = (entries[name] for name in ("points", "recent"))  # type: ignore[index]
-        require(isinstance(points, list) and isinstance(recent, list) and _numbers(recent), rule)
-        require(all(isinstance(point, list) and len(point) == 2 and _numbers(point) for point in points), rule)
-        return cls([(int(step), float(gain)) for step, gain in points], [float(gain) for gain in recent])
-
-
-def _numbers(values: list[Any]) -> bool:
-    """Whether all are finite numbers."""
-    return all(type(value) in (int, float) and isfinite(value) for value in values)
 
 
 @dataclass(frozen=True)
@@ -89,6 +55,11 @@ class Run:
         return self.recipe.steps if self.last is None else min(self.last, self.recipe.steps)
 
     @property
+    def judged_every(self) -> int:
+        """Steps between two judgements, about twenty in a run: a multiple of those over which the curve is averaged."""
+        return LOG_EVERY * -(-self.recipe.steps // (20 * LOG_EVERY))
+
+    @property
     def state_file(self) -> Path:
         """Training state, written every few seconds."""
         return self.folder / "state.safetensors"
@@ -101,7 +72,7 @@ class Run:
     @property
     def files(self) -> tuple[Path, ...]:
         """All that a run writes, the events of TensorBoard by any name."""
-        names = ("curve.json", "tensorboard/events")
+        names = ("curve.json", PROGRESS, "tensorboard/events")
         card = self.policy_file.with_suffix(".json")
         return (self.state_file, self.policy_file, card, *map(self.folder.joinpath, names))
 
@@ -144,11 +115,19 @@ def train_gradient(
     trainer, curve = _prepare(run, console, resume)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     saved = monotonic()
-    with Progress(*columns, console=console, transient=True) as progress:
+    judge: EpisodeJudge | None = None
+    board = TensorBoard(run.folder / "tensorboard", trainer.step + 1 if resume else 0)
+    with closing(board), Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("training", total=run.end, completed=trainer.step)
         try:
             for gain in trainer.run(until=run.end):
-                curve.add(trainer.step, gain)
+                whole = curve.add(trainer.step, gain, trainer.gradient_norm)
+                if whole and trainer.step % run.judged_every == 0:
+                    judge = judge or EpisodeJudge(built_setup(run.task.scenario, run.task.reward))
+                    curve.judged(judge.judge(LearnedAllocator(trainer.policy)))
+                if whole:
+                    board.add(trainer.step, curve.latest())
+                    board.flush()
                 progress.update(task, completed=trainer.step, description=f"reward {gain:6.3f}")
                 tell((trainer.step, run.end, f"reward {gain:6.3f}"))
                 if monotonic() - saved > SAVE_EVERY:
@@ -159,7 +138,6 @@ def train_gradient(
         except BadGradientError as error:
             raise BadGradientError(f"{error}; saved in {trainer.save_bad_batch(run.folder)}") from None
     card = _save(run, trainer, curve)
-    write_tensorboard(run.folder / "tensorboard", curve.points)
     return {"complete": trainer.step >= run.end, "card": card, "curve": curve.points}
 
 
@@ -180,6 +158,7 @@ def _prepare(run: Run, console: Console, resume: bool) -> tuple[Trainer, Curve]:
 def _save(run: Run, trainer: Trainer, curve: Curve) -> dict[str, Any]:
     """Curve, policy and last the state, each whole; returns the policy's card."""
     write_json(run.folder / "curve.json", curve.points)
+    write_progress(run.folder, COLUMNS, curve.rows)
     card = save_policy(run.policy_file, trainer.policy, run.card(curve.points))
     trainer.save(run.state_file, {**run.made_by, "curve": asdict(curve)})
     return card
