@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,9 +63,11 @@ def train(
         folders = {number: parent / f"seed-{number}" for number in range(seed, seed + seeds)}
         for folder in folders.values():
             require_writable("--out", folder / "curve.json")
-        asked = partial(SeedRun, chosen.scenario, chosen.reward, algo, policy_network)
-        sizes = {"steps": steps, "scenes": scenes, "minutes": minutes, "stop_after": stop_after, "resume": resume}
-        runs = [asked(number, folder, **sizes) for number, folder in folders.items()]
+        what = (chosen.scenario, chosen.reward, algo, policy_network)
+        runs = [
+            SeedRun(*what, number, folder, steps, scenes, minutes, stop_after, resume)
+            for number, folder in folders.items()
+        ]
         crew = crew_of(jobs, ray)
         if crew is None:
             _one_by_one(runs, json)
