@@ -12,7 +12,7 @@ from jcas_experiments import cli
 from jcas_experiments.reproduce.figure import Effort, Table
 from jcas_experiments.reproduce.luo2023.fig3_to_5 import FIG5_GRIDS, FIG5_PATHS
 from jcas_experiments.reproduce.registry import FIGURES
-from jcas_experiments.reproduce.run import report
+from jcas_experiments.reproduce.run import Computed, report
 from jcas_experiments.statistics import mean_and_interval
 from typer.testing import CliRunner
 
@@ -91,7 +91,7 @@ def test_tables_select_rows_and_columns():
 def test_a_report_says_extra_columns_apart():
     recipe = FIGURES["luo-fig7"]
     row = tuple(range(len(recipe.all_columns)))
-    content = report("luo-fig7", recipe, QUICK, Table(recipe.all_columns, (row,)), complete=False)
+    content = report("luo-fig7", recipe, QUICK, Computed(Table(recipe.all_columns, (row,)), 9, True, {}))
     assert content["columns"] == recipe.columns
     assert content["extra"]["columns"] == recipe.extra
     assert content["rows"][0] + content["extra"]["rows"][0] == row

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,7 +70,7 @@ def train(
         )
         runs = [asked(number, out) for number in range(seed, seed + seeds)]
         written = [path for run in runs for path in run.planned().files]
-        require_apart({"--json": json, **{f"{path.name}:": path for path in written}})
+        require_apart({"--json": json, **{f"{path.parent.name}/{path.name}:": path for path in written}})
         require_writable("--json", json)
         for path in written:
             require_writable("--out", path)
