@@ -128,6 +128,35 @@ def propagate(group: Group, box: Box) -> tuple[Box, np.ndarray]:
     return Box(low, high, least, most), empty.any(axis=-1)
 
 
+def paying(group: Group, price: np.ndarray, box: Box) -> Box:
+    r"""Shrink intervals of powers to what a best point can hold, at a fixed width of the band.
+
+    Where :math:`\varphi - \mu \mathbf 1^T p` is largest over the powers of a group, a user k off the lower end of its
+    interval would not gain by less power. With :math:`L_u = \sum_{i \ne u} A_{ui} p_i + j_u` that is
+
+    .. math:: \frac{h_k}{L_k + p_k} \;\ge\; \mu + \sum_{u \ne k} h_u A_{uk} \Big(\frac{1}{L_u} - \frac{1}{L_u + p_u}\Big)
+              = \mu + \sum_{u \ne k} \frac{h_u A_{uk}}{L_u} \, \frac{x_u}{1 + x_u} \;\ge\; \mu + C_k, \qquad
+              p_k \le \frac{h_k}{\mu + C_k} - L_k
+
+    with the least L_k, and in :math:`C_k` the largest L_u (no more than the most that all can cause, nor than p_u / x_u)
+    and the least x_u of the box. Each item's best points are kept, other points may go: bounds stay valid.
+    """
+    quiet, log_loud = _levels(group, box)
+    with np.errstate(divide="ignore"):
+        worth = np.log(group.worth)
+    harm = np.exp(worth - softplus(-box.least) - np.minimum(log_loud, box.high - box.least))
+    spent = price[:, None] + (group.cross * harm[..., None]).sum(axis=-2)
+    level = group.worth / spent
+    cap = level - quiet + CANCELLATION * (level + quiet)
+    return box._replace(high=np.minimum(box.high, np.log(np.maximum(cap, np.exp(box.low)))))
+
+
+def _levels(group: Group, box: Box) -> tuple[np.ndarray, np.ndarray]:
+    """Least of what each user hears, and logarithm of the most, (..., users) each."""
+    quiet, loud = (((group.cross @ np.exp(y)[..., None])[..., 0] + group.noise) for y in (box.low, box.high))
+    return quiet, np.log(loud)
+
+
 def _loudest_interferer(
     cross: np.ndarray, log_cross: np.ndarray, budget: np.ndarray, quiet: np.ndarray, level: np.ndarray
 ) -> np.ndarray:
@@ -203,7 +232,7 @@ def solve_relaxation(
 def _nodes_last(part: np.ndarray, users: int) -> np.ndarray:
     """(nodes, ..., all users) -> (..., users, nodes) in single precision; what is one number a node stays so."""
     last = np.moveaxis(part[..., :users], 0, -1) if part.ndim > 1 else part
-    return np.ascontiguousarray(last, dtype=np.float32)
+    return np.ascontiguousarray(last, dtype=np.float64)
 
 
 def _certified(

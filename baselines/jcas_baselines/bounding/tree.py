@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jcas_env.compiled.dispatch import compiled
 from jcas_env.tree import take, tree_map
 
-from .relaxation import Box, Group, Relaxed, propagate, softplus, solve_relaxation, true_value
+from .relaxation import Box, Group, Relaxed, paying, propagate, softplus, solve_relaxation, true_value
 
 ROUNDING = 1e-11
 """Added to a node's bound, relative to the sum of its terms' magnitudes, for what rounding may have lost."""
@@ -114,6 +115,7 @@ def _over_omega(line: _Line, omega: np.ndarray) -> np.ndarray:
     return line.at(np.stack([omega[:, 0], omega[:, 1], np.clip(inner, omega[:, 0], omega[:, 1])])).max(axis=0)
 
 
+@compiled("nodes")
 def evaluate(items: Items, nodes: Nodes, target: np.ndarray) -> Nodes:
     r"""Bound nodes whose intervals and start ``point`` are set; ``bound`` holds the parent's.
 
@@ -125,8 +127,12 @@ def evaluate(items: Items, nodes: Nodes, target: np.ndarray) -> Nodes:
     first, last = nodes.omega[:, :1], nodes.omega[:, 1:]
     # Densities at any omega of the interval; propagation may shrink them.
     box, empty = propagate(group, Box(low - last, high - first, nodes.least, nodes.most))
+    fixed = (first == last)[:, 0]
+    best = paying(group, price, box)
+    box, nothing = propagate(group, box._replace(high=np.where(fixed[:, None], best.high, box.high)))
+    empty |= nothing
     # Where omega has an interval no bound on phi alone is good enough.
-    enough = np.where((first == last)[:, 0], np.exp(-first[:, 0]) * target[nodes.item] + band_price, -np.inf)
+    enough = np.where(fixed, np.exp(-first[:, 0]) * target[nodes.item] + band_price, -np.inf)
     found = solve_relaxation(group, price, _at_lower_end(box, low - first), nodes.point, enough)
     ends = _Ends(low, high, low - first >= box.low, high - first <= box.high)
     tangent = _tangent_over_box(group, box, found, ends, band_price)
