@@ -57,7 +57,7 @@ class Roster:
         Raises as :func:`.checkpoint.load_policy` does.
         """
         named: dict[str, tuple[Callable[[], Any], str]] = {}
-        for file in files:
+        for file in sorted(files, key=lambda file: bool(file.suffix)):  # shipped ones have no other name
             if not file.suffix:
                 named[str(file)] = (partial(_same, learned_policy(str(file))), f"shipped policy {file}")
                 continue

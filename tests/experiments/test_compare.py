@@ -185,11 +185,8 @@ class TestCompareCommand:
         assert json.loads((tmp_path / "n.json").read_text())["rows"][0]["ratio_to_admm"] is None
 
     def test_utilities_are_related_to_whom_one_asks_for(self, run, tmp_path):
-        given = (
-            "compare",
-            *["--episodes", "2", "--horizon", "1", "--allocators", "equal", "--json", "n.json"],
-            *ARGUMENTS,
-        )
+        small = "--episodes 2 --horizon 1 --allocators equal --json n.json"
+        given = ["compare", *small.split(), *ARGUMENTS]
         result = run(*given, "--reference", "exact")
         assert result.exit_code == 0
         rows = {row["allocator"]: row for row in json.loads((tmp_path / "n.json").read_text())["rows"]}

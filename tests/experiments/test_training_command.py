@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -261,4 +262,6 @@ def test_policies_of_several_seeds_have_short_names_of_their_own(tmp_path):
             source = PRETRAINED / f"multicell-rate{suffix}"
             (tmp_path / seed / source.name).write_bytes(source.read_bytes())
     files = [tmp_path / seed / "multicell-rate.safetensors" for seed in ("seed-1", "seed-2")]
-    assert roster_of("multicell").with_policies(files).files == ("multicell-rate", "seed-2/multicell-rate")
+    assert roster_of("multicell").with_policies(files).always == ("multicell-rate", "seed-2/multicell-rate")
+    both = roster_of("multicell").with_policies([files[0], Path("multicell-rate")])
+    assert both.always == ("multicell-rate", "seed-1/multicell-rate")  # a shipped one has no other name
