@@ -424,7 +424,7 @@ class TestCommand:
             (("--against", "list.json"), "`run` must be a mapping, got []"),
             (("--parent", "."), "must be a checkout of the project"),
             (("--device", "tpu"), "`--device` must be cpu or cuda, got 'tpu'"),
-            (("mesh", "--only", "spomp"), "`--only` is for environment, loops, memory, slot-cost; got mesh"),
+            (("mesh", "--only", "spomp"), "`--only` is for environment, loops, libraries, memory, slot-cost; got mesh"),
             (("mesh", "--parent", str(ROOT)), "`--parent` is for environment, loops, memory; got mesh"),
         ],
     )
@@ -449,7 +449,7 @@ class TestCommand:
 
     def test_suites_that_heed_an_option_are_chosen_where_none_is_named(self):
         assert select([]) == list(SUITES)
-        assert select([], Plan(only="spomp")) == ["environment", "loops", "memory", "slot-cost"]
+        assert select([], Plan(only="spomp")) == ["environment", "loops", "libraries", "memory", "slot-cost"]
         assert select([], Plan(parent=ROOT)) == ["environment", "loops", "memory"]
 
     def test_cases_are_chosen_by_name(self):
