@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from math import nan
 from pathlib import Path
@@ -79,30 +80,31 @@ def library_rows(plan: Plan) -> Iterator[Row]:
     if not EXAMPLES.is_dir():
         yield _without_numbers("libraries (their programs are in examples/ of a checkout)")
         return
+    clock = cache(partial(_clock, quick=plan.quick))
     for library in LIBRARIES:
         if plan.only not in library.name:
             continue
         if library.found is None:
             yield _without_numbers(f"{library.name} (not installed: {library.install})")
         else:
-            yield _measured(library, plan)
+            yield _measured(library, clock, rounds=1 if plan.quick else 3)
 
 
 def _without_numbers(what: str) -> Row:
     return Row(what, nan, PLAIN.name, None, "samples/s", None, nan)
 
 
-def _measured(library: Library, plan: Plan) -> Row:
+def _measured(library: Library, clock: Callable[[Library], Callable[[], float]], rounds: int) -> Row:
     """A library beside the plain loop, in turns."""
     what = f"{library.name} {library.found}: {library.observation}, {library.mode}, {library.lines} lines"
-    runs = [_clock(entry, plan) for entry in dict.fromkeys((library, PLAIN))]
-    ours, *peers = interleave(runs, 1 if plan.quick else 3, patience=120.0)
+    runs = [clock(entry) for entry in dict.fromkeys((library, PLAIN))]
+    ours, *peers = interleave(runs, rounds, patience=120.0)
     return repeated(what, ours, PLAIN.name if peers else "-", peers[0] if peers else None, "samples/s", nan)
 
 
-def _clock(library: Library, plan: Plan) -> Callable[[], float]:
+def _clock(library: Library, *, quick: bool) -> Callable[[], float]:
     """Measures samples per second of a program, in CPU time on one thread, whenever it is called."""
-    few, more = library.samples // 8, library.samples // 4 if plan.quick else library.samples
+    few, more = library.samples // 8, library.samples // 4 if quick else library.samples
     once = cpu_seconds_of(library, few)
     return lambda: more / (cpu_seconds_of(library, few + more) - once)
 
