@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 EXTRA = "pip install 'jcas-env[{}]'"
 STEPS = {
+    "plain_loop.py": ("512", None),
     "sb3_ppo.py": ("512", None),
     "pettingzoo_parallel.py": ("120", ("pettingzoo", EXTRA.format("pettingzoo"))),
     "torchrl_ppo.py": ("1024", ("torchrl", EXTRA.format("torchrl"))),
@@ -72,6 +73,14 @@ def test_behaviour_cloning_from_a_dataset_scores_above_an_untrained_policy(tmp_p
     assert 0.4 < cloned < 1.0
 
 
+@pytest.mark.skipif(find_spec("optuna") is None, reason="needs Optuna: pip install -c constraints.txt optuna")
+def test_a_sweep_goes_on_from_its_storage(tmp_path):
+    for trials in (1, 2, 2):
+        printed = run("-W", "error", str(EXAMPLES / "optuna_sweep.py"), str(trials), "512", cwd=tmp_path)
+        assert printed.startswith(f"{trials} trials; best {{'learning_rate'")
+    assert float(printed.split()[-1]) > 1.0
+
+
 @pytest.mark.skipif(find_spec("rl_zoo3") is None, reason="needs rl_zoo3: pip install -c constraints.txt rl-zoo3")
 def test_rl_zoo3_trains_from_the_file_of_hyper_parameters(tmp_path):
     task = "--algo ppo --env jcas/MultiCell-v0 --gym-packages jcas_env --eval-freq -1 --device cpu -n 256"
@@ -84,7 +93,7 @@ def test_every_example_is_shown_as_it_is():
     page = "".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))
     files = sorted(path for path in EXAMPLES.iterdir() if path.suffix in (".py", ".yml"))
     own = {f"own_{what}.py" for what in ("allocator", "estimator", "reward")}
-    others = {"cleanrl_ppo.py", CLONING, "rl_zoo3_ppo.yml", *own}
+    others = {"cleanrl_ppo.py", CLONING, "optuna_sweep.py", "rl_zoo3_ppo.yml", *own}
     assert {path.name for path in files} == {*STEPS, *others}
     for path in files:
         assert f"```{'python' if path.suffix == '.py' else 'yaml'}\n{path.read_text()}```" in page, path.name

@@ -289,7 +289,11 @@ def optional_libraries() -> list[tuple[str, str, str, str, str]]:
     found = []
     for own, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "require_library":
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id.lstrip("_") == "require_library"
+            ):
                 name, lowest, below = (ast.literal_eval(argument) for argument in node.args)
                 found.append((own, name, lowest, below, ast.literal_eval(node.keywords[0].value)))
     return found

@@ -63,7 +63,8 @@ class JCASTorchRLEnv(EnvBase):
         self.action_spec = self._bounded(self.lanes.action_space)
         precision = getattr(torch, self.lanes.scenario.config.dtype)
         self.reward_spec = Unbounded(shape=(num_envs, 1), dtype=precision, device=self.device)
-        self.done_spec = self._composite({name: Binary(shape=(num_envs, 1), dtype=torch.bool) for name in ends})
+        flag = {"shape": (num_envs, 1), "dtype": torch.bool, "device": self.device}
+        self.done_spec = self._composite({name: Binary(**flag) for name in ends})
 
     def _bounded(self, box: Any) -> Bounded:
         """Spec of a box."""

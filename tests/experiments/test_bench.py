@@ -470,7 +470,7 @@ class TestCommand:
             (("--against", "list.json"), "`run` must be a mapping, got []"),
             (("--parent", "."), "must be a checkout of the project"),
             (("--device", "tpu"), "`--device` must be cpu or cuda, got 'tpu'"),
-            (("mesh", "--only", "spomp"), "`--only` is for environment, loops, memory, device, slot-cost; got mesh"),
+            (("mesh", "--only", "spomp"), "`--only` is for environment, loops, libraries, memory, device, slot-cost; got mesh"),
             (("mesh", "--parent", str(ROOT)), "`--parent` is for environment, loops, memory; got mesh"),
         ],
     )
@@ -498,7 +498,8 @@ class TestCommand:
 
     def test_suites_that_heed_an_option_are_chosen_where_none_is_named(self):
         assert select([]) == list(SUITES)
-        assert select([], Plan(only="spomp")) == ["environment", "loops", "memory", "device", "slot-cost"]
+        heeding = ["environment", "loops", "libraries", "memory", "device", "slot-cost"]
+        assert select([], Plan(only="spomp")) == heeding
         assert select([], Plan(device="cuda")) == ["device"]
         assert select([], Plan(parent=ROOT)) == ["environment", "loops", "memory"]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from jcas_env.checks import require_library
+from jcas_env.checks import require_library as _require_library
 
-require_library("stable_baselines3", "2.8", "3", extra="train")
+_require_library("stable_baselines3", "2.8", "3", extra="train")
 
 from .adapter import RECIPES, SB3VectorAdapter  # noqa: E402
 from .make import make_sb3_env  # noqa: E402

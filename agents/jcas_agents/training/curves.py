@@ -7,6 +7,8 @@ from pathlib import Path
 
 from jcas_env.checks import require_library
 
+require_library("tensorboard", "2.18", "3", extra="train")
+
 
 class TensorBoard:
     """Event files of a run in a folder, which a run that goes on, or begins anew, cuts where it begins.
@@ -16,7 +18,6 @@ class TensorBoard:
     """
 
     def __init__(self, folder: Path, first: int = 0) -> None:
-        require_library("tensorboard", "2.18", "3", extra="train")
         from torch.utils.tensorboard import SummaryWriter
 
         self._writer = SummaryWriter(str(folder), purge_step=first)

@@ -15,6 +15,7 @@ from .bound import bound_rows
 from .closed_forms import closed_form_rows
 from .decisions import decision_rows
 from .estimation import estimation_rows
+from .libraries import library_rows
 from .massive_mimo import massive_mimo_rows
 from .mesh import mesh_rows
 from .row import Plan, Row
@@ -56,6 +57,9 @@ SUITES = {
         True,
     ),
     "loops": Suite(loop_rows, "samples per second into training loops, against SB3 on mobile-env", True, True),
+    "libraries": Suite(
+        library_rows, "samples per second through every library with a program in examples/, against a plain loop", True
+    ),
     "memory": Suite(memory_rows, "largest memory of a process with 1,024 lanes", True, True),
     "device": Suite(
         device_rows,
