@@ -50,15 +50,14 @@ def joined(pieces: Sequence[T]) -> T:
     return pieces[0] if len(pieces) == 1 else tree_map(leaf, *pieces)
 
 
-WRITTEN_OUT = 512
+WRITTEN_OUT = 256
 """Products of entries up to which :func:`small_product` writes them out."""
 
 
 def small_product(one: Array, two: Array) -> Array:
     """``one @ two``, (..., n, k) and (..., k, m) -> (..., n, m), for many matrices of a few entries.
 
-    On a device all products of entries are made and summed: a library fills a tile of 32 x 32 for each of the matrices,
-    and takes two to ten times as long.
+    On a device all products of entries are made and summed: a library fills a tile of 32 x 32 for each of the matrices.
     """
     if at_hand(one) or one.shape[-2] * one.shape[-1] * two.shape[-1] > WRITTEN_OUT:
         return one @ two

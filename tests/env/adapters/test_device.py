@@ -33,9 +33,12 @@ for_all = pytest.mark.parametrize(
 )
 
 
-def tensors(tree):
-    """A nest of arrays as tensors, clocks left on the host."""
-    return tree_map(lambda leaf: torch.from_numpy(np.array(leaf)), tree)
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
+
+def tensors(tree, device):
+    """A nest of arrays as tensors."""
+    return tree_map(lambda leaf: torch.from_numpy(np.array(leaf)).to(device), tree)
 
 
 def tensor_env(name, lanes=4, **fields):
@@ -47,14 +50,17 @@ def parts(observation):
 
 
 @for_all
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-7), ("float32", 1e-5)])
-def test_an_episode_on_tensors_earns_what_it_earns_in_numpy_given_the_same_draws(name, fields, dtype, tolerance):
+def test_an_episode_on_tensors_earns_what_it_earns_in_numpy_given_the_same_draws(
+    name, fields, dtype, tolerance, device
+):
     scenario = make_scenario(name, **(SMALL[name] | fields), dtype=dtype)
     if dtype == "float32" and fields.get("estimator") == "spomp":
         tolerance = 5e-4  # the last Newton step is as long as the rounding of the data allows
     generators = [np.random.default_rng(seed) for seed in range(6)]
     drawn = stack([scenario.draw_initial(generator) for generator in generators])
-    host, there = scenario.initial(drawn), scenario.initial(tensors(drawn))
+    host, there = scenario.initial(drawn), scenario.initial(tensors(drawn, device))
     actions = np.random.default_rng(1).uniform(-1, 1, (8, 6, scenario.action_size)).astype(dtype)
     for action in actions:
         seen, known = parts(scenario.observation(host)), scenario.problem(host)
@@ -62,14 +68,14 @@ def test_an_episode_on_tensors_earns_what_it_earns_in_numpy_given_the_same_draws
         for key, value in seen.items():
             assert on_tensors[key].dtype == torch.float32
             # Gains of beams that all but miss a user are differences of rounding errors in single precision.
-            assert np.median(np.abs(on_tensors[key].numpy() - value)) <= tolerance, key
+            assert np.median(np.abs(on_tensors[key].cpu().numpy() - value)) <= tolerance, key
         host_allocation = scenario.decode(action, known)
-        allocation = scenario.decode(torch.from_numpy(action), known_there)
-        reward, same = scenario.reward(host, host_allocation), scenario.reward(there, allocation).numpy()
+        allocation = scenario.decode(torch.from_numpy(action).to(device), known_there)
+        reward, same = scenario.reward(host, host_allocation), scenario.reward(there, allocation).cpu().numpy()
         np.testing.assert_allclose(same, reward, rtol=tolerance, atol=tolerance)
         innovation = stack([scenario.draw(generator, host) for generator in generators])
         host = scenario.transition(host, host_allocation, innovation)
-        there = scenario.transition(there, allocation, tensors(innovation))
+        there = scenario.transition(there, allocation, tensors(innovation, device))
         assert isinstance(there.slot, np.ndarray)
 
 
