@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 STEPS = {"sb3_ppo.py": ("512", None), "pettingzoo_parallel.py": ("120", "pettingzoo")}
-"""Arguments with which an example is quick, and what it needs beside the extra ``train``."""
+"""Arguments with which an example is quick, and what it needs beside the extra ``train``; RLlib's is in tests/rllib."""
 
 
 def run(*words: str, cwd: Path = ROOT) -> str:
@@ -42,13 +42,13 @@ def test_rl_zoo3_trains_from_the_file_of_hyper_parameters(tmp_path):
 def test_every_example_is_shown_as_it_is():
     page = (ROOT / "docs" / "ecosystem.md").read_text()
     files = sorted(path for path in EXAMPLES.iterdir() if path.suffix in (".py", ".yml"))
-    assert {path.name for path in files} == {*STEPS, "rl_zoo3_ppo.yml"}
+    assert {path.name for path in files} == {*STEPS, "rl_zoo3_ppo.yml", "rllib_ppo.py"}
     for path in files:
         assert f"```{'python' if path.suffix == '.py' else 'yaml'}\n{path.read_text()}```" in page, path.name
         assert f"examples/{path.name}" in page
 
 
 def test_importing_the_environment_imports_no_learning_library():
-    names = ("torch", "stable_baselines3", "pettingzoo", "rl_zoo3", "matplotlib")
+    names = ("torch", "stable_baselines3", "pettingzoo", "ray", "rl_zoo3", "matplotlib")
     code = f"import sys, jcas_env; print([name for name in {names} if name in sys.modules])"
     assert run("-c", code).strip() == "[]"

@@ -75,6 +75,8 @@ def understand(tmp_path, monkeypatch):
     ):
         monkeypatch.setattr(f"jcas_experiments.{place}", work)
     monkeypatch.setattr("jcas_experiments.score.scores.scores", score)
+    for command in ("compare", "reproduce", "score", "train"):  # Ray need not be here
+        monkeypatch.setattr(f"jcas_experiments.{command}.command.crew_of", lambda *_: None)
     return lambda words: CliRunner().invoke(cli.app, words)
 
 

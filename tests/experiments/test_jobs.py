@@ -168,13 +168,14 @@ class TestAnyNumberOfJobs:
         rows = json.loads(Path("3.json").read_text())["rows"]
         assert {row["decision_ms_beside_processes"] for row in rows} == {3}
 
+    @pytest.mark.slow
     def test_score(self, run):
         for count in (1, 2, 3):
             result = run(*SCORE, "--json", f"{count}.json", "--jobs", str(count))
             assert result.exit_code == 0, result.output
         assert Path("1.json").read_text() == Path("2.json").read_text() == Path("3.json").read_text()
 
-    @pytest.mark.parametrize("figure", ["nguyen-fig3", "lu-fig3"])
+    @pytest.mark.parametrize("figure", ["nguyen-fig3", pytest.param("lu-fig3", marks=pytest.mark.slow)])
     def test_reproduce(self, run, figure):
         for count in (1, 2, 3):
             result = run(
@@ -184,6 +185,7 @@ class TestAnyNumberOfJobs:
         assert Path("1.json").read_text() == Path("2.json").read_text() == Path("3.json").read_text()
         assert (Path("1") / f"{figure}.csv").read_text() == (Path("3") / f"{figure}.csv").read_text()
 
+    @pytest.mark.slow
     def test_train(self, run):
         for count in (1, 2, 3):
             result = run(*TRAIN, "--out", str(count), "--json", f"{count}.json", "--jobs", str(count))
@@ -222,8 +224,11 @@ DEADLY = {
 
 
 @pytest.mark.usefixtures("few")
-@pytest.mark.parametrize("command", DEADLY)
+@pytest.mark.parametrize(
+    "command", ["compare", *(pytest.param(name, marks=pytest.mark.slow) for name in list(DEADLY)[1:])]
+)
 class TestAWorkerThatIsKilled:
+    @pytest.mark.slow
     def test_is_replaced_once(self, run, monkeypatch, command):
         words, place, task, name = DEADLY[command]
         monkeypatch.setattr(f"jcas_experiments.{place}", task)
@@ -284,6 +289,7 @@ class TestInterrupted:
         assert sorted([finished, *played]) == ["admm", "equal", "gbd"]
         assert numbers("cut.json") == numbers("whole.json")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_runs_are_saved_and_go_on_to_the_same_end(self, run, tmp_path, number):
         """Ctrl-C in a terminal reaches all processes, SIGTERM the command alone: both save, and nobody stays behind."""
