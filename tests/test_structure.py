@@ -264,13 +264,17 @@ def test_the_environment_and_the_solvers_work_without_torch_and_without_plotting
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
 
 
-def test_a_missing_extra_names_the_line_that_installs_it():
+@pytest.mark.parametrize(
+    ("package", "module", "extra"),
+    [("pettingzoo", "jcas_env.envs.parallel_env", "pettingzoo"), ("ray", "jcas_agents.rllib", "rllib")],
+)
+def test_a_missing_extra_names_the_line_that_installs_it(package, module, extra):
     code = (
         "import sys\n"
-        "sys.modules['pettingzoo'] = None\n"
+        f"sys.modules['{package}'] = None\n"
         "import jcas_env\n"
-        "try: import jcas_env.envs.parallel_env\n"
-        "except ImportError as error: assert \"pip install 'jcas-env[pettingzoo]'\" in str(error), error\n"
+        f"try: import {module}\n"
+        f"except ImportError as error: assert \"pip install 'jcas-env[{extra}]'\" in str(error), error\n"
         "else: raise SystemExit('imported')\n"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)

@@ -7,11 +7,10 @@ from typing import Any
 
 import gymnasium as gym
 
-from jcas_env import JCASEnv, JCASVectorEnv, make_scenario
+from jcas_env import SCENARIOS, JCASEnv, JCASVectorEnv, make_scenario
 from jcas_env.checks import require
 
 try:
-    import ray  # noqa: F401 (its absence is told before anything that needs it)
     from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
     from ray.rllib.connectors.env_to_module import FlattenObservations
     from ray.rllib.env.wrappers.pettingzoo_env import ParallelPettingZooEnv
@@ -40,8 +39,8 @@ def on_lanes(config: AlgorithmConfig, id: str, *, num_envs: int = 16, **fields: 
     **fields
         Any field of the scenario's configuration, e.g. ``users_per_cell=6``.
     """
-    scenario = gym.spec(id).kwargs.get("scenario")
-    require(scenario is not None, f"`id` must be an environment of jcas_env, got {id!r}")
+    scenario = gym.spec(id).kwargs.get("scenario", "")
+    require(scenario in SCENARIOS, f"`id` must be an environment of jcas_env, got {id!r}")
     kind = make_scenario(scenario, **fields).config.observation
     register_env(LANES, _lanes)
     config.environment(LANES, env_config={"scenario": scenario, **fields})
