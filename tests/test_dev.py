@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -157,3 +159,13 @@ def test_an_update_that_fails_leaves_the_environment_that_worked(checkout, monke
     with pytest.raises(SystemExit):
         dev.ensure(())
     assert dev.PYTHON.exists()
+
+
+def test_ray_is_tried_where_time_and_disk_are_left_and_a_line_says_where_not(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["rllib.py", "--before", "100"])
+    rllib = runpy.run_path(str(ROOT / ".ci" / "rllib.py"))
+    assert rllib["why_not"](float("inf")) is None or shutil.disk_usage(ROOT).free < rllib["DISK"]
+    assert rllib["main"]() == 0
+    assert "RLlib and Ray were NOT tried here: it needs" in capsys.readouterr().out
+    for line in rllib["PINS"].read_text().splitlines():
+        assert re.fullmatch(r"[a-z0-9.-]+==[0-9][a-z0-9.]*", line), line

@@ -19,7 +19,7 @@ STEPS = {
     "torchrl_ppo.py": ("1024", ("torchrl", EXTRA.format("torchrl"))),
     "skrl_ppo.py": ("1024", ("skrl", "pip install -c constraints.txt skrl")),
 }
-"""Argument with which an example is quick, and what it needs beside the extra ``train``."""
+"""Argument with which an example is quick, and what it needs beside the extra ``train``; RLlib's is in tests/rllib."""
 THEIR_WARNINGS = ("-W", "ignore::DeprecationWarning:abc")
 """TorchRL's, of classes of its own."""
 CLONING = "minari_behaviour_cloning.py"
@@ -93,7 +93,7 @@ def test_every_example_is_shown_as_it_is():
     page = "".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))
     files = sorted(path for path in EXAMPLES.iterdir() if path.suffix in (".py", ".yml"))
     own = {f"own_{what}.py" for what in ("allocator", "estimator", "reward")}
-    others = {"cleanrl_ppo.py", CLONING, "optuna_sweep.py", "rl_zoo3_ppo.yml", *own}
+    others = {"cleanrl_ppo.py", CLONING, "optuna_sweep.py", "rl_zoo3_ppo.yml", "rllib_ppo.py", *own}
     assert {path.name for path in files} == {*STEPS, *others}
     for path in files:
         assert f"```{'python' if path.suffix == '.py' else 'yaml'}\n{path.read_text()}```" in page, path.name

@@ -78,6 +78,8 @@ def understand(tmp_path, monkeypatch):
     monkeypatch.setattr("jcas_experiments.score.scores.scores", score)
     monkeypatch.setattr("jcas_experiments.dataset.command.require_minari", lambda: None)
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(here))
+    for command in ("compare", "reproduce", "score", "train"):  # Ray need not be here
+        monkeypatch.setattr(f"jcas_experiments.{command}.command.crew_of", lambda *_: None)
     return lambda words: CliRunner().invoke(cli.app, words)
 
 

@@ -7,17 +7,15 @@ from typing import Any
 
 import gymnasium as gym
 
-from jcas_env import JCASEnv, JCASVectorEnv, make_scenario
-from jcas_env.checks import require
+from jcas_env import SCENARIOS, JCASEnv, JCASVectorEnv, make_scenario
+from jcas_env.checks import require, require_library
 
-try:
-    import ray  # noqa: F401 (its absence is told before anything that needs it)
-    from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
-    from ray.rllib.connectors.env_to_module import FlattenObservations
-    from ray.rllib.env.wrappers.pettingzoo_env import ParallelPettingZooEnv
-    from ray.tune.registry import register_env
-except ModuleNotFoundError as error:
-    raise ImportError("jcas_agents.rllib needs RLlib: pip install 'jcas-env[rllib]'") from error
+require_library("ray", "2.60", "3", extra="rllib")
+
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig  # noqa: E402
+from ray.rllib.connectors.env_to_module import FlattenObservations  # noqa: E402
+from ray.rllib.env.wrappers.pettingzoo_env import ParallelPettingZooEnv  # noqa: E402
+from ray.tune.registry import register_env  # noqa: E402
 
 LANES, STATIONS = "jcas_lanes", "jcas_stations"
 """Names by which RLlib's registry knows what is made here."""
@@ -40,9 +38,9 @@ def on_lanes(config: AlgorithmConfig, id: str, *, num_envs: int = 16, **fields: 
     **fields
         Any field of the scenario's configuration, e.g. ``users_per_cell=6``.
     """
-    scenario = gym.spec(id).kwargs.get("scenario")
-    require(scenario is not None, f"`id` must be an environment of jcas_env, got {id!r}")
-    kind = make_scenario(scenario, **fields).config.observation
+    scenario = gym.spec(id).kwargs.get("scenario", "")
+    require(scenario in SCENARIOS, f"`id` must be an environment of jcas_env, got {id!r}")
+    kind = make_scenario(str(scenario), **fields).config.observation
     register_env(LANES, _lanes)
     config.environment(LANES, env_config={"scenario": scenario, **fields})
     config.env_runners(num_envs_per_env_runner=num_envs, gym_env_vectorize_mode="vector_entry_point")

@@ -74,7 +74,8 @@ def _dies(what):
 
 
 def mortal_records(tell, **arguments):
-    _dies(type(arguments["allocator"]).__name__)
+    if arguments["seed"] == 0:  # one of the row's pieces, always the same
+        _dies(type(arguments["allocator"]).__name__)
     return records_piece(tell, **arguments)
 
 

@@ -11,7 +11,7 @@ from ray.exceptions import RayError
 
 from jcas_env.checks import require
 
-from .crew import THREADS, Answer, LostWorkerError, Task, answer
+from .crew import THREADS, Answer, LostWorkerError, Task, answered
 from .local import ATTEMPTS, GRACE
 
 
@@ -76,4 +76,4 @@ class RayCrew:
 def _answer(task: Task) -> tuple[list[Any], Answer]:
     """Do a task on a node."""
     told: list[Any] = []
-    return told, answer(task, told.append)
+    return told, answered(task, told.append)

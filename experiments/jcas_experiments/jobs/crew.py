@@ -55,7 +55,7 @@ class Crew(Protocol):
         ...
 
 
-def answer(task: Task, tell: Tell) -> Answer:
+def answered(task: Task, tell: Tell) -> Answer:
     """Do a task, where a worker is; its error, which loses its traceback on the way, keeps that as a note."""
     try:
         return Answer(task(tell))

@@ -15,7 +15,7 @@ from multiprocessing.context import SpawnProcess
 from time import monotonic
 from typing import Any, NoReturn
 
-from .crew import THREADS, Answer, LostWorkerError, Task, answer
+from .crew import THREADS, Answer, LostWorkerError, Task, answered
 
 GRACE = 30.0
 """Seconds that an interrupted worker has to save what it has, before it is killed."""
@@ -54,9 +54,9 @@ class LocalCrew:
         """See :meth:`.crew.Crew.work`."""
         waiting: deque[int] = deque()
         deaths: Counter[int] = Counter()
-        taken = answered = 0
+        taken = ended = 0
         try:
-            while answered < len(tasks):
+            while ended < len(tasks):
                 waiting.extend(range(taken, taken := len(tasks)))
                 self._give(tasks, waiting)
                 for worker in self._ready(None):
@@ -71,7 +71,7 @@ class LocalCrew:
                             waiting.appendleft(index)
                             continue
                         found = Answer(error=LostWorkerError(f"{_cause(worker.process)}, twice"))
-                    answered += 1
+                    ended += 1
                     yield index, found
         except KeyboardInterrupt:
             yield from self._interrupted(on_told)
@@ -176,7 +176,7 @@ def _serve(channel: Connection) -> None:
     with suppress(EOFError, OSError, KeyboardInterrupt):
         while True:
             task = channel.recv()
-            found = answer(task, lambda told: channel.send((told,)))
+            found = answered(task, lambda told: channel.send((told,)))
             channel.send(found)
 
 

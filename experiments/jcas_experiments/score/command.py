@@ -70,6 +70,7 @@ def score(
         fail(error)
     found.sort(key=lambda row: (chosen.index(row.set), RIVAL_ORDER.index(row.rival)))
     report = {"policies": names, "scenes": scenes, "rows": [row.report() for row in found]}
+    report |= {"lost": str(lost)} if lost else {}
     beside = policy_file(names[0]).with_suffix(".json") if card and found and complete and not lost else None
     lines, unwritten = write_all([
         ("numbers", json, lambda path: write_json(path, report)),

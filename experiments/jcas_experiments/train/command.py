@@ -110,7 +110,9 @@ def _shared(crew: Crew, runs: list[SeedRun], json: Path | None) -> None:
         errors, complete = share_runs(crew, runs, console, on_result)
     for index in sorted(errors):
         lost = "LOST, " if isinstance(errors[index], LostWorkerError) else ""
+        reports.errors[str(runs[index].seed)] = f"{lost}{errors[index]}"
         complain(f"seed {runs[index].seed}: {lost}{errors[index]}")
+    reports.write()
     if not complete or not all(result["complete"] for result in reports.of.values()):
         say(console, f"interrupted: {len(reports.of)} of {len(runs)} runs have a policy; go on with --resume")
         raise typer.Exit(130)
@@ -125,9 +127,15 @@ class Reports:
         self.path = path
         self.of: dict[int, dict[str, Any]] = {}
         """By seed."""
+        self.errors: dict[str, str] = {}
 
     def add(self, seed: int, result: dict[str, Any]) -> None:
         """Add the report of a run."""
         self.of[seed] = result
+        self.write()
+
+    def write(self) -> None:
+        """Write what there is; seeds without a run, with the reason, only where there are some."""
         if self.path is not None:
-            write_json(self.path, {"runs": [self.of[number] for number in sorted(self.of)]})
+            missing = {"missing": self.errors} if self.errors else {}
+            write_json(self.path, {"runs": [self.of[number] for number in sorted(self.of)], **missing})
