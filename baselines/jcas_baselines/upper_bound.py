@@ -24,7 +24,7 @@ from .solver import Method, Solution, Solver, require_choice, require_number
 EFFORTS = {
     "root": Setting(4, 1, 1, 1e-3),
     "fast": Setting(6, 9, 600, 2e-3),
-    "default": Setting(7, 25, 6000, 6e-4),
+    "default": Setting(7, 33, 4000, 1e-3),
     "tight": Setting(9, 25, 12000, 3e-4),
 }
 """From the relaxation of each group alone to thousands of nodes."""

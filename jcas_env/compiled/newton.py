@@ -34,6 +34,16 @@ def _complementarity(n, y, width, state):  # type: ignore[no-untyped-def]
 
 
 @helper
+def _spread(weight, slope, u):  # type: ignore[no-untyped-def]
+    """Variance of a user's slopes without cancellation."""
+    spread = 0.0
+    for a in range(3):
+        for b in range(a):
+            spread += weight[a, u] * weight[b, u] * (slope[a, u] - slope[b, u]) ** 2
+    return spread
+
+
+@helper
 def _system(n, goal, y, state, at, tau, parts, matrices, dy):  # type: ignore[no-untyped-def]
     """Newton's system with tops and multipliers of the lines eliminated: its lower triangle, and the right side dy."""
     _, _, worth, _, slope, _, width = goal
@@ -52,11 +62,7 @@ def _system(n, goal, y, state, at, tau, parts, matrices, dy):  # type: ignore[no
             lack[u] -= theta[i, u] + centring
             push += slope[i, u] * centring
         pushed[u] = worth[u] * (push + mean[u] * lack[u] / total[u])
-        spread = 0.0
-        for a in range(3):
-            for b in range(a):
-                spread += weight[a, u] * weight[b, u] * (slope[a, u] - slope[b, u]) ** 2
-        curve[u] = worth[u] * spread / total[u]
+        curve[u] = worth[u] * _spread(weight, slope, u) / total[u]
         dy[u] = gradient[u] + pushed[u] + tau / y[u] - tau / (width[u] - y[u])
         for k in range(n):
             hessian[u, k] = 0.0
@@ -95,8 +101,8 @@ def _directions(n, goal, y, state, at, tau, parts, share, steps):  # type: ignor
         to_high = width[u] - y[u]
         dbelow[u] = (tau - below[u] * dy[u]) / y[u] - below[u]
         dabove[u] = (tau + above[u] * dy[u]) / to_high - above[u]
-        primal = max(primal, max(-dy[u] / y[u], dy[u] / to_high, abs(dy[u]) * (FRACTION / LONGEST)))
-        dual = max(dual, max(-dbelow[u] / below[u], -dabove[u] / above[u]))
+        primal = max(primal, -dy[u] / y[u], dy[u] / to_high, abs(dy[u]) * (FRACTION / LONGEST))
+        dual = max(dual, -dbelow[u] / below[u], -dabove[u] / above[u])
     return FRACTION / max(primal, FRACTION), FRACTION / max(dual, FRACTION)
 
 
@@ -133,9 +139,10 @@ def interior_point(n, goal, target, y, best, room, matrices):  # type: ignore[no
     steps = room[26], room[27], room[28], room[29], room[30:33], room[33:36]
     theta, share, hessian = state[4], matrices[0], matrices[1]
     least = inf
-    shares_of(n, cross, noise, y, at[0], share, at[1])
-    started(n, goal, y, state, at[0], at[6])
     for step in range(INTERIOR_STEPS + 1):
+        shares_of(n, cross, noise, y, at[0], share, at[1])
+        if step == 0:
+            started(n, goal, y, state, at[0], at[6])
         bound, earned = slopes_of(n, goal, y, theta, at, share)
         if bound < least:
             least = bound
@@ -151,4 +158,3 @@ def interior_point(n, goal, target, y, best, room, matrices):  # type: ignore[no
         eliminated(n, hessian, steps[0], room[36])
         primal, dual = _directions(n, goal, y, state, at, tau, parts, share, steps)
         _move(n, width, y, state, steps, primal, dual)
-        shares_of(n, cross, noise, y, at[0], share, at[1])

@@ -151,11 +151,11 @@ def nodes_of_groups(  # type: ignore[no-untyped-def]
         for u in range(n):
             low[u], high[u] = lowest[g, u] - last, highest[g, u] - first
         box = low, high, least[node], most[node]
-        empty = propagated(n, group[0], group[1], box, scratch)
-        if not empty:
-            if first == last:
+        empty = False
+        for sweep in range(2):
+            if sweep == 1 and first == last and not empty:
                 paid(n, group[0], group[1], group[2], price, box, scratch)
-            empty = propagated(n, group[0], group[1], box, scratch)
+            empty = empty or propagated(n, group[0], group[1], box, scratch)
         if empty:
             results[node] = -inf
             continue

@@ -1,7 +1,8 @@
-"""Helpers of :mod:`.nodes`: intervals, lines and the interior-point method of one node, of at most as many users as rows.
+"""Helpers of :mod:`.nodes`: intervals, lines and the interior-point method of one node.
 
-Formulas and their constants are those of ``jcas_baselines.bounding.relaxation`` and ``.interior_point``, which tests hold.
-Vectors are (users,), what belongs to the three lines is (3, users). Users that are absent are at the end, and are left out.
+Formulas and their constants are those of ``jcas_baselines.bounding.relaxation`` and ``.interior_point``, which tests
+hold. Vectors are (users,), what belongs to the three lines is (3, users). Users that are absent are at the end, and are
+left out.
 """
 
 from __future__ import annotations

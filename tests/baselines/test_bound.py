@@ -22,6 +22,7 @@ from support.bounds import ascended, random_allocations, random_problem
 from support.scenes import static
 
 from jcas_env import MultiCellAllocation, Status
+from jcas_env.compiled.dispatch import switched
 from jcas_env.physics.rates import intercell_density
 
 N18, N4 = {"ue_antennas": 18}, {"ue_antennas": 4}
@@ -78,7 +79,8 @@ class TestValidity:
         problem = random_problem(rng, (4,), share=0.5, service_weight=np.array([1.0, 1.0]))
         exact, found = FAST.solve(problem).bound, ascended(problem)
         monkeypatch.setattr(interior_point, "INTERIOR_STEPS", 0)
-        crude = FAST.solve(problem).bound
+        with switched(on=False):  # loops have constants of their own
+            crude = FAST.solve(problem).bound
         assert (crude >= found * (1 - 1e-9)).all()
         assert (crude >= exact * (1 - 5e-3)).all()
         assert crude.sum() > exact.sum()

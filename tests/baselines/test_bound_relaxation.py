@@ -10,9 +10,11 @@ from jcas_baselines.bounding.relaxation import (
     Group,
     Relaxed,
     log_sinr,
+    paying,
     propagate,
     softplus,
     solve_relaxation,
+    true_value,
 )
 from scipy.optimize import minimize
 
@@ -94,3 +96,56 @@ def test_a_node_that_is_good_enough_is_worked_on_no_more(rng):
         bound = bound_of(solve_relaxation(group, price, box, start, best + room), box)
         assert (bound >= best - 2e-3).all()
         assert (bound <= best + room + 1e-4).all()
+
+
+def local_maximum(group, price, box, start):
+    """Where a user's power would neither rise nor fall, by L-BFGS-B on what is relaxed, with its own gradient."""
+
+    def fallen(y):
+        z, share = log_sinr(group, y)
+        pull = group.worth / (1.0 + np.exp(-z))
+        return -true_value(group, price, y), -(pull - pull @ share - price * np.exp(y))
+
+    options = {"ftol": 1e-16, "gtol": 1e-11, "maxiter": 2000}
+    found = minimize(fallen, start, jac=True, bounds=list(zip(box.low, box.high, strict=True)), options=options)
+    return found.x, np.abs(np.clip(found.x - found.jac, box.low, box.high) - found.x).max()
+
+
+def test_what_pays_holds_every_local_maximum(rng):
+    """In boxes around it of any size, whose lower ends may be raised where the maximum is off its group's own."""
+    group, price, whole, _ = random_nodes(rng, 60, 4)
+    shrunk = settled = 0
+    for node in range(60):
+        one, box = Group(*(part[node] for part in group)), Box(*(part[node] for part in whole))
+        for _ in range(4):
+            best, slope = local_maximum(one, price[node], box, rng.uniform(box.low, box.high))
+            if slope > 1e-8:
+                continue
+            settled += 1
+            z, _ = log_sinr(one, best)
+            low = np.where(best > box.low + 1e-6, rng.uniform(box.low, best), box.low)
+            part = Box(low, rng.uniform(best, box.high), z - rng.exponential(1.0, 4), z + rng.exponential(1.0, 4))
+            part, empty = propagate(one, part)
+            assert not empty
+            paid = paying(*(Group(*(value[None] for value in one)), price[None, node]), Box(*(v[None] for v in part)))
+            assert (best <= paid.high[0] + 1e-6).all()
+            shrunk += (paid.high[0] < part.high - 0.1).sum()
+    assert settled > 100
+    assert shrunk > 100
+
+
+def test_a_user_that_is_alone_pays_up_to_where_its_rate_stops_being_worth_it():
+    """h / (j + p) = mu at p = 2 / 0.5 - 1 = 3; a floor above it stays."""
+    one = np.ones((2, 1))
+    group = Group(np.zeros((2, 1, 1)), one, 2.0 * one, one.astype(bool))
+    box = Box(np.log([[0.1], [3.5]]), np.log([[9.0], [9.0]]), -3.0 * one, 3.0 * one)
+    np.testing.assert_allclose(np.exp(paying(group, np.full(2, 0.5), box).high[:, 0]), [3.0, 3.5])
+
+
+def test_a_user_pays_for_what_others_lose():
+    """User 0, A = 0.5 at user 1 with p_1 in [2, 4], x_1 >= 1: L_1 <= 3 = 1 + 0.5 * 4, C = 0.5 * 2 / 3 * 0.5 = 1 / 6."""
+    group = Group(
+        np.array([[[0.0, 0.0], [0.5, 0.0]]]), np.ones((1, 2)), np.full((1, 2), 2.0), np.ones((1, 2), dtype=bool)
+    )
+    box = Box(np.log([[0.1, 2.0]]), np.log([[4.0, 4.0]]), np.array([[-3.0, 0.0]]), np.full((1, 2), 3.0))
+    assert np.exp(paying(group, np.array([1.0 / 3.0]), box).high[0, 0]) == pytest.approx(2.0 / (1 / 3 + 1 / 6) - 1.0)

@@ -7,7 +7,7 @@ Over :math:`0 \le y \le` width, with weights :math:`\theta \ge 0` of sum 1 for e
 
 Newton's method on the optimality conditions with :math:`\theta_{ui} \sigma_{ui} = \tau` (likewise for the walls), and
 :math:`\tau` a tenth of what it is at every step. Steps need no line search, because what counts is the tangent with the
-least bound of all iterates. Worth is in units of a nat, so that single precision is enough.
+least bound of all iterates.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ def _advance(goal: Program, state: InteriorPoint, at: _Slopes) -> InteriorPoint:
     above = (tau + state.above * y) / to_high - state.above
 
     falls = np.maximum((-slack / state.slack).max(axis=0), np.maximum(-y / to_low, y / to_high))
-    falls = np.maximum(falls, np.abs(y) * np.float32(FRACTION / LONGEST))
+    falls = np.maximum(falls, np.abs(y) * (FRACTION / LONGEST))
     primal = FRACTION / np.maximum((goal.present * falls).max(axis=0), FRACTION)
     falls = np.maximum((-theta / state.theta).max(axis=0), np.maximum(-below / state.below, -above / state.above))
     dual = FRACTION / np.maximum((goal.present * falls).max(axis=0), FRACTION)

@@ -201,8 +201,6 @@ class Market(NamedTuple):
     """(units,): mu [Mbit/s per cell's power budget]."""
     value: np.ndarray
     """(units,): dual value at the tuned share with the largest surplus that was found [Mbit/s]; certifies nothing."""
-    band: np.ndarray
-    """(units,): that surplus [Mbit/s per cell's band budget]."""
     nodes: np.ndarray
     """(units,) integer: nodes evaluated."""
 
@@ -247,7 +245,6 @@ def clear_market(
     log_price = np.log(np.maximum(FIRST_PRICE * worth_of_a_nat(units), 1e-12) / shares.tuned)
     low, high = np.full(count, -np.inf), np.full(count, np.inf)
     best, least, nodes = log_price, np.full(count, np.inf), np.zeros(count, dtype=int)
-    surplus = np.zeros(count)
     open_units = np.ones(count, dtype=bool)
     for _ in range(steps):
         price = np.exp(log_price)
@@ -260,7 +257,6 @@ def clear_market(
         dual = price * supply + forest.value * band
         better = open_units & (dual < least)
         best, least = np.where(better, log_price, best), np.where(better, dual, least)
-        surplus = np.where(better, forest.value, surplus)
         mismatch = np.log(demand / supply)
         low, high = np.where(mismatch > 0, log_price, low), np.where(mismatch <= 0, log_price, high)
         open_units = open_units & (np.abs(mismatch) >= PRICE_ACCURACY)
@@ -271,4 +267,4 @@ def clear_market(
         bracketed = np.isfinite(low) & np.isfinite(high)
         middle = np.where(bracketed, (low + high) / 2.0, move)
         log_price = np.where((move > low) & (move < high), move, middle)
-    return Market(units, base, widest, np.exp(best), least, surplus, nodes)
+    return Market(units, base, widest, np.exp(best), least, nodes)

@@ -32,7 +32,7 @@ BLOCK = 1024
 START_MARGIN = 0.1
 """Least distance of a start from the walls, over the box's width."""
 WIDEST, DEAREST = 40.0, 1e9
-"""Box and price, of a nat, beyond which the interior-point method does not look: single precision ends at e^88."""
+"""Box and price, of a nat, beyond which the interior-point method does not look."""
 SWEEPS = 1
 """Sweeps of interval propagation."""
 NARROW = 1e-7
@@ -134,12 +134,13 @@ def paying(group: Group, price: np.ndarray, box: Box) -> Box:
     Where :math:`\varphi - \mu \mathbf 1^T p` is largest over the powers of a group, a user k off the lower end of its
     interval would not gain by less power. With :math:`L_u = \sum_{i \ne u} A_{ui} p_i + j_u` that is
 
-    .. math:: \frac{h_k}{L_k + p_k} \;\ge\; \mu + \sum_{u \ne k} h_u A_{uk} \Big(\frac{1}{L_u} - \frac{1}{L_u + p_u}\Big)
-              = \mu + \sum_{u \ne k} \frac{h_u A_{uk}}{L_u} \, \frac{x_u}{1 + x_u} \;\ge\; \mu + C_k, \qquad
+    .. math:: \frac{h_k}{L_k + p_k}
+              \ge \mu + \sum_{u \ne k} h_u A_{uk} \Big(\frac{1}{L_u} - \frac{1}{L_u + p_u}\Big)
+              = \mu + \sum_{u \ne k} \frac{h_u A_{uk}}{L_u} \frac{x_u}{1 + x_u} \ge \mu + C_k, \qquad
               p_k \le \frac{h_k}{\mu + C_k} - L_k
 
-    with the least L_k, and in :math:`C_k` the largest L_u (no more than the most that all can cause, nor than p_u / x_u)
-    and the least x_u of the box. Each item's best points are kept, other points may go: bounds stay valid.
+    with the least L_k, and in :math:`C_k` the largest L_u (no more than the most that all can cause, nor than
+    p_u / x_u) and the least x_u of the box. Each item's best points are kept, other points may go: bounds stay valid.
     """
     quiet, log_loud = _levels(group, box)
     with np.errstate(divide="ignore"):
@@ -191,8 +192,7 @@ def solve_relaxation(
     """Maximise the relaxation over the box by a primal-dual interior-point method, all nodes at once.
 
     ``price`` (nodes,) [Mbit/s per unit power density]; ``start`` (nodes, users) is moved into the box. A node whose
-    bound comes down to its ``target`` (nodes,) is worked on no more. The method works in single precision, because it
-    only chooses y and the combination of the lines; the tangent is taken in double precision.
+    bound comes down to its ``target`` (nodes,) is worked on no more.
     """
     lines = _lines(box)
     width = np.maximum(box.high - box.low, NARROW)
@@ -200,7 +200,7 @@ def solve_relaxation(
     nat = group.worth.sum(axis=-1) / np.maximum(size, 1)
     nat = np.where(nat > 0, nat, 1.0)
     least = np.exp(box.low)
-    # In units of what a user hears at least: no level leaves single precision.
+    # In units of what a user hears at least: levels are at least 1.
     heard = group.cross * least[:, None, :]
     quiet = heard.sum(axis=-1) + group.noise
     every = Program(
@@ -230,7 +230,7 @@ def solve_relaxation(
 
 
 def _nodes_last(part: np.ndarray, users: int) -> np.ndarray:
-    """(nodes, ..., all users) -> (..., users, nodes) in single precision; what is one number a node stays so."""
+    """(nodes, ..., all users) -> (..., users, nodes); what is one number a node stays so."""
     last = np.moveaxis(part[..., :users], 0, -1) if part.ndim > 1 else part
     return np.ascontiguousarray(last, dtype=np.float64)
 

@@ -120,6 +120,7 @@ def evaluate(items: Items, nodes: Nodes, target: np.ndarray) -> Nodes:
     r"""Bound nodes whose intervals and start ``point`` are set; ``bound`` holds the parent's.
 
     A child's bound is the least of its parent's, of the tangent of its relaxation, and of what is known of its group.
+    Where omega is one number it bounds the best points of a group alone (:func:`.relaxation.paying`).
     """
     group = take(items.data, nodes.item)
     price, band_price = items.power_price[nodes.item], items.band_price[nodes.item]
