@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import typer
@@ -31,12 +32,21 @@ app.command()(train)
 app.command()(score)
 
 
+def every_end_is_ctrl_c() -> None:
+    """Let a batch system that ends this process, and a terminal that closes, be what Ctrl-C is; nohup stays nohup."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
 def main() -> None:
     """Entry point of the ``jcas`` command.
 
     What a terminal, a pipe or a device does not take of the output ends no work; a full device is told at the end.
     """
     patient_streams()
+    every_end_is_ctrl_c()
     try:
         app(prog_name="jcas")
     except SystemExit as end:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -363,6 +365,24 @@ def test_a_terminal_that_cannot_show_a_sign_gets_another(tmp_path):
         done = shell(tmp_path, f"JCAS {command} --help", PYTHONIOENCODING="ascii")
         assert done.returncode == 0, done.stderr
         assert "Usage" in done.stdout
+
+
+@pytest.mark.parametrize("ending", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_whoever_ends_a_command_the_finished_rows_are_written(tmp_path, ending):
+    """Ctrl-C, a batch system, a terminal that is closed."""
+    # What runs in the background, or under nohup, has its children ignore signals.
+    heed = "signal.default_int_handler" if ending == "SIGINT" else "signal.SIG_DFL"
+    program = f"import signal; signal.signal(signal.{ending}, {heed}); from jcas_experiments.cli import main; main()"
+    line = [sys.executable, "-c", program, *SMALL, "--figure", "f.png", "--allocators", "equal,joint"]
+    line += ["--episodes", "30"]
+    with subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "f.rows.json").exists() and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(getattr(signal, ending))
+        printed, told = process.communicate()
+    assert (process.returncode, told) == (130, "")
+    assert "interrupted: 1 of 2 allocators finished; go on with --resume" in printed
+    assert [row["allocator"] for row in json.loads((tmp_path / "n.json").read_text())["rows"]] == ["equal"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device here")

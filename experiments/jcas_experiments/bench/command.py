@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..console import complain, fail, say, standard_output
-from ..files import require_writable, write_all, write_json
+from ..files import require_apart, require_writable, write_all, write_json
 from .against import SAME_MACHINE, Change, change_table, changes, differences
 from .record import read_run, record
 from .row import Plan, Row
@@ -52,6 +52,7 @@ def bench(
         names = select(suites or [], plan)
         before = None if against is None else read_run(against)
         require_writable("--json", json)
+        require_apart({"--against": against, "--json": json})
     except ValueError as error:
         fail(error)
     rows, complete = run_suites(names, console, plan)
