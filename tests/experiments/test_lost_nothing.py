@@ -15,6 +15,7 @@ from jcas_agents.checkpoint import save_policy
 from jcas_agents.training.multicell import MultiCellTrainer
 from jcas_baselines import ADMM, EqualAllocation
 from jcas_experiments import cli
+from jcas_experiments.bench.suites import SUITES
 from jcas_experiments.compare.comparison import play
 from jcas_experiments.files import alone_in
 from jcas_experiments.reproduce.registry import FIGURES
@@ -383,6 +384,33 @@ def test_whoever_ends_a_command_the_finished_rows_are_written(tmp_path, ending):
     assert (process.returncode, told) == (130, "")
     assert "interrupted: 1 of 2 allocators finished; go on with --resume" in printed
     assert [row["allocator"] for row in json.loads((tmp_path / "n.json").read_text())["rows"]] == ["equal"]
+
+
+def at_once(*_, **__):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("line", "target"),
+    [
+        (("score", "--sets", "n4-6users", "--scenes", "2"), "score.scores.policy_hashes"),
+        (("score", "--sets", "n4-6users", "--scenes", "2"), "score.scores.evaluation_scenes"),
+        (("bench", "closed-forms", "--quick"), None),
+        (("reproduce", "lu-fig3", "--quick"), None),
+        (SMALL[:-2], "compare.command.play"),
+        (("train", "--steps", "2", "--scenes", "4"), "train.gradient.train_gradient"),
+    ],
+)
+def test_interrupted_before_its_first_row_a_command_leaves_the_file_of_the_last_one(run, monkeypatch, line, target):
+    Path("n.json").write_text("numbers of the last run")
+    monkeypatch.setitem(FIGURES, "lu-fig3", replace(FIGURES["lu-fig3"], compute=at_once))
+    monkeypatch.setitem(SUITES, "closed-forms", SUITES["closed-forms"]._replace(rows=at_once))
+    if target is not None:
+        monkeypatch.setattr(f"jcas_experiments.{target}", at_once)
+    result = run(*line, "--json", "n.json")
+    assert result.exit_code == 130, result.output
+    assert isinstance(result.exception, SystemExit)
+    assert Path("n.json").read_text() == "numbers of the last run"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device here")

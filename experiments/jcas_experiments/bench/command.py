@@ -65,7 +65,9 @@ def bench(
             "differences": list(differences(was, content["run"])),
             "changes": [change._asdict() for change in found],
         }
-    written, unwritten = write_all([("numbers", json, lambda path: write_json(path, content))])
+    written, unwritten = write_all(
+        [("numbers", json if rows or complete else None, lambda path: write_json(path, content))]
+    )
     if not complete:
         say(console, f"interrupted: {len(rows)} measurements finished")
     console.print(row_table(rows))

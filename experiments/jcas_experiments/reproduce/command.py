@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from jcas_env.checks import require, suggest
 
@@ -50,21 +51,29 @@ def reproduce(
         for name in names:
             recipe = FIGURES[name]
             table, complete = compute(name, recipe, effort, out, console, resume=resume)
-            reports.append(report(name, recipe, effort, table, complete))
-            if json is not None:
-                write_reports(json, reports)
-            say(console, f"{name}: {recipe.title}")
-            for line in reports[-1]["verdict"]:
-                console.print(f"  * {line}", markup=False, highlight=False)
-            say(console, f"  {out / name}.png, {out / name}.csv" if table.rows else "  nothing finished")
+            if table.rows:
+                reports.append(report(name, recipe, effort, table, complete))
+                if json is not None:
+                    write_reports(json, reports)
+            verdict = reports[-1]["verdict"] if table.rows else []
+            files = f"{out / name}.png, {out / name}.csv" if table.rows else "nothing finished"
+            _tell(console, f"{name}: {recipe.title}", verdict, files)
             if not complete:
                 break
     except ValueError as error:
         fail(error)
     except OSError as error:
         fail(error, 1)
-    if json is not None:
+    if json is not None and reports:
         say(console, f"numbers: {json}")
     if not complete:
         say(console, f"interrupted: {len(table.rows)} of {recipe.size(effort)} points finished; go on with --resume")
         raise typer.Exit(130)
+
+
+def _tell(console: Console, title: str, verdict: list[str], files: str) -> None:
+    """What has become of a figure."""
+    say(console, title)
+    for line in verdict:
+        console.print(f"  * {line}", markup=False, highlight=False)
+    say(console, f"  {files}")

@@ -50,6 +50,9 @@ def score(
         made_by = {"policies": hashes, "scenes": {"count": scenes, "version": VERSION}}
         check = partial(check_row, policies=len(names))
         kept = Kept.begin(rows, made_by, resume=resume, check=check)
+    except (ValueError, OSError) as error:
+        fail(error)
+    try:
         with console.status("scoring ..."):
             for row in scores(names, chosen, scenes, best=best, done=[Score(**row) for row in kept.rows.values()]):
                 found.append(row)
@@ -61,7 +64,7 @@ def score(
     report = {"policies": names, "scenes": scenes, "rows": [row.report() for row in found]}
     beside = policy_file(names[0]).with_suffix(".json") if card and found and complete else None
     lines, unwritten = write_all([
-        ("numbers", json, lambda path: write_json(path, report)),
+        ("numbers", json if found else None, lambda path: write_json(path, report)),
         ("card", beside, lambda _: write_card(names[0], found, scenes, len(names))),
     ])  # fmt: skip
     if not complete:
