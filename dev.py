@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -119,7 +120,11 @@ def main() -> int:
 
 
 def finish(process: subprocess.Popen[bytes]) -> int:
-    """Exit status of a command; Ctrl-C reaches it as well, and it gets the time to save what is finished."""
+    """Exit status of a command; Ctrl-C reaches it as well, and it gets the time to save what is finished.
+
+    Who ends this process alone, as a batch system does, ends the command.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     while True:
         try:
             return process.wait()

@@ -111,8 +111,11 @@ def test_the_quick_tests_run_unless_all_or_one_is_asked_for(checkout, arguments,
     assert dev["tests"](arguments) == [*dev["PYTEST"], *line]
 
 
-def test_ctrl_c_gives_the_command_time_to_save_what_is_finished(checkout):
-    saves = "import time\ntry:\n    print('ready', flush=True)\n    time.sleep(60)\nexcept KeyboardInterrupt:\n"
+@pytest.mark.parametrize("ending", ["SIGINT", "SIGTERM"])
+def test_whoever_ends_it_the_command_has_time_to_save_what_is_finished(checkout, ending):
+    """Ctrl-C is told to both processes, what a batch system says to the first one."""
+    saves = "import signal\nsignal.signal(signal.SIGTERM, signal.default_int_handler)\n"
+    saves += "import time\ntry:\n    print('ready', flush=True)\n    time.sleep(60)\nexcept KeyboardInterrupt:\n"
     saves += "    time.sleep(1)\n    print('saved')\n    raise SystemExit(130)\n"
     # A shell starts what it sends to the background with SIGINT ignored, and children inherit that.
     program = f"""
@@ -126,7 +129,10 @@ sys.exit(dev["finish"](subprocess.Popen([sys.executable, "-c", {saves!r}])))
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
-            os.killpg(process.pid, signal.SIGINT)
+            if ending == "SIGINT":
+                os.killpg(process.pid, signal.SIGINT)
+            else:
+                process.terminate()
             assert process.communicate(timeout=30)[0] == "saved\n"
             assert process.returncode == 130
         finally:  # whatever failed here must not surface as a leak in the test that comes next

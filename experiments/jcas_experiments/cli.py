@@ -59,6 +59,14 @@ def options(
     """Options of `jcas` itself."""
 
 
+def every_end_is_ctrl_c() -> None:
+    """Let a batch system that ends this process, and a terminal that closes, be what Ctrl-C is; nohup stays nohup."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
 def main() -> None:
     """Entry point of the ``jcas`` command.
 
@@ -66,7 +74,7 @@ def main() -> None:
     ends the process by SIGTERM is heeded as Ctrl-C is: what is finished is kept.
     """
     patient_streams()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    every_end_is_ctrl_c()
     try:
         app(prog_name="jcas")
     except SystemExit as end:

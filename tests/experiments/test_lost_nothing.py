@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from jcas_agents.checkpoint import save_policy
 from jcas_agents.training.multicell import MultiCellTrainer
 from jcas_baselines import ADMM, EqualAllocation
 from jcas_experiments import cli
+from jcas_experiments.bench.suites import SUITES
 from jcas_experiments.compare.comparison import play
 from jcas_experiments.files import alone_in
 from jcas_experiments.reproduce.registry import FIGURES
@@ -363,6 +366,51 @@ def test_a_terminal_that_cannot_show_a_sign_gets_another(tmp_path):
         done = shell(tmp_path, f"JCAS {command} --help", PYTHONIOENCODING="ascii")
         assert done.returncode == 0, done.stderr
         assert "Usage" in done.stdout
+
+
+@pytest.mark.parametrize("ending", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_whoever_ends_a_command_the_finished_rows_are_written(tmp_path, ending):
+    """Ctrl-C, a batch system, a terminal that is closed."""
+    # What runs in the background, or under nohup, has its children ignore signals.
+    heed = "signal.default_int_handler" if ending == "SIGINT" else "signal.SIG_DFL"
+    program = f"import signal; signal.signal(signal.{ending}, {heed}); from jcas_experiments.cli import main; main()"
+    line = [sys.executable, "-c", program, *SMALL, "--figure", "f.png", "--allocators", "equal,joint"]
+    line += ["--episodes", "30"]
+    with subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "f.rows.json").exists() and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(getattr(signal, ending))
+        printed, told = process.communicate()
+    assert (process.returncode, told) == (130, "")
+    assert "interrupted: 1 of 2 allocators finished; go on with --resume" in printed
+    assert [row["allocator"] for row in json.loads((tmp_path / "n.json").read_text())["rows"]] == ["equal"]
+
+
+def at_once(*_, **__):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("line", "target"),
+    [
+        (("score", "--sets", "n4-6users", "--scenes", "2"), "score.scores.policy_hashes"),
+        (("score", "--sets", "n4-6users", "--scenes", "2"), "score.scores.evaluation_scenes"),
+        (("bench", "closed-forms", "--quick"), None),
+        (("reproduce", "lu-fig3", "--quick"), None),
+        (SMALL[:-2], "compare.command.play"),
+        (("train", "--steps", "2", "--scenes", "4"), "train.gradient.train_gradient"),
+    ],
+)
+def test_interrupted_before_its_first_row_a_command_leaves_the_file_of_the_last_one(run, monkeypatch, line, target):
+    Path("n.json").write_text("numbers of the last run")
+    monkeypatch.setitem(FIGURES, "lu-fig3", replace(FIGURES["lu-fig3"], compute=at_once))
+    monkeypatch.setitem(SUITES, "closed-forms", SUITES["closed-forms"]._replace(rows=at_once))
+    if target is not None:
+        monkeypatch.setattr(f"jcas_experiments.{target}", at_once)
+    result = run(*line, "--json", "n.json")
+    assert result.exit_code == 130, result.output
+    assert isinstance(result.exception, SystemExit)
+    assert Path("n.json").read_text() == "numbers of the last run"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device here")

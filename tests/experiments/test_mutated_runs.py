@@ -17,6 +17,7 @@ from jcas_experiments.kept import _digest
 from jcas_experiments.score import scores as scoring
 from jcas_experiments.train import tasks
 from support.mutations import damage, forged_rows, forgery
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from jcas_env.scenarios.multicell import MultiCellConfig
@@ -77,8 +78,12 @@ def run(monkeypatch):
 
     monkeypatch.setattr(tasks, "mixed_configs", few)
     monkeypatch.setitem(scoring.RIVALS, "rate", ("equal", "constant", "vertex"))
-    for name in ("compare.command.play", "compare.command.measure", "score.scores.evaluation_scenes"):
+    for name in (
+        "compare.command.play", "compare.command.measure", "score.scores.evaluation_scenes", "train.tasks.draw_bank",
+    ):  # fmt: skip
         remember(monkeypatch, f"jcas_experiments.{name}")
+    command = get_command(cli.app)
+    monkeypatch.setattr("typer.testing._get_command", lambda _: command)
     monkeypatch.setattr("jcas_agents.files.os.fsync", lambda _: None)
 
     def call(folder, arguments):

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..console import complain, fail, say, standard_output
-from ..files import require_writable, write_all, write_json
+from ..files import require_apart, require_writable, write_all, write_json
 from ..tables import new_table, print_table
 from .against import SAME_MACHINE, Change, change_table, changes, differences
 from .record import read_run, record
@@ -56,6 +56,7 @@ def bench(
         names = select(suites or [], plan)
         before = None if against is None else read_run(against)
         require_writable("--json", json)
+        require_apart({"--against": against, "--json": json})
     except ValueError as error:
         fail(error)
     rows, complete = run_suites(names, console, plan)
@@ -68,7 +69,9 @@ def bench(
             "differences": list(differences(was, content["run"])),
             "changes": [change._asdict() for change in found],
         }
-    written, unwritten = write_all([("numbers", json, lambda path: write_json(path, content))])
+    written, unwritten = write_all(
+        [("numbers", json if rows or complete else None, lambda path: write_json(path, content))]
+    )
     if not complete:
         say(console, f"interrupted: {len(rows)} measurements finished")
     print_table(console, row_table(rows))

@@ -54,12 +54,12 @@ def reproduce(
         fail(error)
     try:
         with crew or nullcontext():
-            last, lost = _figures(names, Effort(seed, quick), out, json, console, resume=resume, crew=crew)
+            last, lost, told = _figures(names, Effort(seed, quick), out, json, console, resume=resume, crew=crew)
     except ValueError as error:
         fail(error)
     except OSError as error:
         fail(error, 1)
-    if json is not None:
+    if json is not None and told:
         say(console, f"numbers: {json}")
     for line in lost:
         complain(f"{line}; --resume tries again")
@@ -72,20 +72,28 @@ def reproduce(
 
 def _figures(
     names: list[str], effort: Effort, out: Path, json: Path | None, console: Console, *, resume: bool, crew: Crew | None
-) -> tuple[Computed, list[str]]:
-    """Compute figures and report on them; returns the last one, and a line for every row that was lost."""
+) -> tuple[Computed, list[str], int]:
+    """Compute figures and report on them; returns the last one, a line for every row that was lost, and the reports."""
     reports, lost = [], []
     for name in names:
         recipe = FIGURES[name]
         computed = compute(name, recipe, effort, out, console, resume=resume, crew=crew)
-        reports.append(report(name, recipe, effort, computed))
-        if json is not None:
-            write_reports(json, reports)
-        say(console, f"{name}: {recipe.title}")
-        for line in reports[-1]["verdict"]:
-            console.print(f"  * {line}", markup=False, highlight=False)
-        say(console, f"  {out / name}.png, {out / name}.csv" if computed.table.rows else "  nothing finished")
+        if computed.table.rows:
+            reports.append(report(name, recipe, effort, computed))
+            if json is not None:
+                write_reports(json, reports)
+        verdict = reports[-1]["verdict"] if computed.table.rows else []
+        files = f"{out / name}.png, {out / name}.csv" if computed.table.rows else "nothing finished"
+        _tell(console, f"{name}: {recipe.title}", verdict, files)
         lost += [f"{name}: row {number}: LOST, {error}" for number, error in computed.lost.items()]
         if computed.interrupted:
             break
-    return computed, lost
+    return computed, lost, len(reports)
+
+
+def _tell(console: Console, title: str, verdict: list[str], files: str) -> None:
+    """What has become of a figure."""
+    say(console, title)
+    for line in verdict:
+        console.print(f"  * {line}", markup=False, highlight=False)
+    say(console, f"  {files}")

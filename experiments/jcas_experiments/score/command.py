@@ -58,6 +58,9 @@ def score(
         kept = Kept.begin(rows, made_by, resume=resume, check=check)
         crew = crew_of(jobs, ray)
         done = [Score(**row) for row in kept.rows.values()]
+    except (ValueError, OSError) as error:
+        fail(error)
+    try:
         with crew or nullcontext(), console.status("scoring ..."):
             for row in scores(names, chosen, scenes, best=best, done=done, crew=crew):
                 found.append(row)
@@ -73,7 +76,7 @@ def score(
     report |= {"lost": str(lost)} if lost else {}
     beside = policy_file(names[0]).with_suffix(".json") if card and found and complete and not lost else None
     lines, unwritten = write_all([
-        ("numbers", json, lambda path: write_json(path, report)),
+        ("numbers", json if found else None, lambda path: write_json(path, report)),
         ("card", beside, lambda _: write_card(names[0], found, scenes, len(names))),
     ])  # fmt: skip
     if not complete:
