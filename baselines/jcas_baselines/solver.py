@@ -204,6 +204,13 @@ def widened(problem: Any) -> Any:
     return replace(problem, **wide)
 
 
+def not_below(rounded: Array, exact: Array) -> Array:
+    """Numbers ``rounded`` (...,) to another precision, the next larger one where that took them below ``exact`` [-]."""
+    xp = array_namespace(rounded)
+    above = xp.nextafter(rounded, xp.full_like(rounded, inf))
+    return xp.where(xp.astype(rounded, exact.dtype) < exact, above, rounded)
+
+
 def in_double_precision(solve: Callable[[P], Solution], problem: P, dtype: Any) -> Solution:
     """Solve a problem of single precision in double precision, and return the answer in the problem's own.
 
@@ -224,7 +231,7 @@ def in_double_precision(solve: Callable[[P], Solution], problem: P, dtype: Any) 
     return Solution(
         tree_map(narrow, solution.allocation),
         narrow(xp.clip(solution.objective, max=most)),
-        narrow(solution.bound),
+        not_below(narrow(solution.bound), solution.bound),
         solution.status,
         solution.iterations,
         {name: narrow(value) for name, value in solution.details.items()},

@@ -19,7 +19,7 @@ from .bounding.units import share_range, slots_of
 from .multicell.ascent import without_floors
 from .multicell.cells import infeasible
 from .search import Joint
-from .solver import Method, Solution, Solver, require_choice, require_number
+from .solver import Method, Solution, Solver, not_below, require_choice, require_number
 
 EFFORTS = {
     "root": Setting(4, 1, 1, 1e-3),
@@ -91,7 +91,7 @@ def _(problem: MultiCellProblem, method: UpperBound) -> Solution:
     bound, nodes = xp.full_like(objective, inf), np.zeros(problem.batch, dtype=np.int64)
     if problem.reward == "rate" and not problem.subcarrier_spacing:
         certificate, nodes = method._certificate(without_floors(problem, lost))
-        bound = as_array(certificate, problem.gain)
+        bound = not_below(as_array(certificate, problem.gain), xp.asarray(certificate, device=device(problem.gain)))
     closed = bound <= objective * (1.0 + method.tolerance)
     known_gap = saturated_ratio(xp.clip(bound - objective, min=0.0), objective)
     found = Solution(

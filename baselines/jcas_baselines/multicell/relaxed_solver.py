@@ -182,7 +182,9 @@ class RelaxedSolver(Method, ABC):
         relaxed = problem.relaxed(positioning_share=share, noise=self.model)
         result = self._checked(relaxed, problem.floors_fit[..., None])
         score = problem.score(*problem.relaxed_rates(relaxed.efficiency(result.allocation, self.model), share))
-        return AtShare(share, score, self._bound(problem, result.bound, share), result)
+        # Added up in another order, the bound of what is optimal may come out a rounding below it.
+        bound = array_namespace(score).maximum(self._bound(problem, result.bound, share), score)
+        return AtShare(share, score, bound, result)
 
     @staticmethod
     def _bound(problem: MultiCellProblem, bound: Array, share: Array) -> Array:

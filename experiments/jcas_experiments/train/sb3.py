@@ -163,6 +163,8 @@ def prepare(run: SB3Run, env: Any, state: tuple[dict[str, Any], dict[str, Any]] 
     if state is not None:
         restore_model(model, state[0])
         model.num_timesteps, model._n_updates = before.steps, before.updates
+        if run.algo == "sac":  # its replay buffer is empty, and nothing is learned from a handful of transitions
+            model.learning_starts += before.steps
     return model, before
 
 
