@@ -11,6 +11,7 @@ from ....physics.beamforming import (
     passed,
     serving_link,
 )
+from ....physics.channel import PathChannel
 from ....physics.combining.paths import gev_combiner_of_paths
 from ....physics.combining.small_matrices import SIZE
 from ....physics.estimation import Estimate
@@ -115,7 +116,8 @@ def _errors(config: MultiCellConfig, links: LinkEstimate, air: Air, cell: Array)
     error = serving_link(links.error[..., None], cell, config.crowd)[..., 0]
     told = error < known
     expected = xp.where(told, error / xp.where(told, known, 1.0), xp.ones_like(known))
-    return expected, _true_error(own, serving_link(air.channel, cell, config.crowd))
+    true = PathChannel(*(serving_link(part, cell, config.crowd) for part in air.paths)).matrix
+    return expected, _true_error(own, true)
 
 
 def _energy(matrix: Array) -> Array:
