@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .dispatch import Loop, in_order, one_precision
+from .rows import SIDE_BY_SIDE, add_row, as_real, sum_rows, turn_row
 from .waves import helper
 
 
@@ -30,9 +31,9 @@ def behind_combiner_loop(channel: Any, combiner: np.ndarray, /) -> Any:
     _behind(
         gains.reshape(flat),
         arrival.reshape((*flat, rx)),
-        departure.reshape((*flat, tx)),
+        as_real(departure.reshape((*flat, tx))),
         combiner.reshape((-1, users, rx)),
-        effective.reshape((-1, cells, users, tx)),
+        as_real(effective.reshape((-1, cells, users, tx))),
     )
     return effective
 
@@ -87,64 +88,53 @@ def matched_groups_loop(  # the order of users says what ``cell`` does
 def channels_behind(gains, arrival, departure, combiner, effective):  # type: ignore[no-untyped-def]
     """Channels behind combiners of lanes, path by path."""
     lanes, cells, users, paths = gains.shape
-    rx, tx = arrival.shape[4], departure.shape[4]
+    rx, width = arrival.shape[4], departure.shape[4]
+    turned = np.empty(width, departure.dtype)
     for lane in range(lanes):
         for station in range(cells):
             for user in range(users):
                 out = effective[lane, station, user]
+                out[:] = 0
                 for path in range(paths):
-                    a, d = arrival[lane, station, user, path], departure[lane, station, user, path]
+                    a, row = arrival[lane, station, user, path], departure[lane, station, user, path]
                     heard = a[0] * combiner[lane, user, 0].conjugate()
                     for n in range(1, rx):
                         heard += a[n] * combiner[lane, user, n].conjugate()
-                    heard = gains[lane, station, user, path] * heard
-                    p, q = heard.real, heard.imag
-                    if path == 0:
-                        for m in range(tx):
-                            out[m] = complex(p * d[m].real - q * d[m].imag, -(p * d[m].imag + q * d[m].real))
-                    else:
-                        for m in range(tx):
-                            out[m] += complex(p * d[m].real - q * d[m].imag, -(p * d[m].imag + q * d[m].real))
+                    turn_row(row, turned)
+                    add_row(gains[lane, station, user, path] * heard, row, turned, out)
+                for m in range(1, width, 2):
+                    out[m] = -out[m]
 
 
 @helper
-def _products(one, two, real, imag, out):  # type: ignore[no-untyped-def]
-    """Squared moduli of the products of a row with the conjugates of columns side by side.
+def _products(one, rows, first, second, out):  # type: ignore[no-untyped-def]
+    """Squared moduli of the products of a vector with the conjugates of columns side by side.
 
-    ``one`` (antennas,) complex, ``two`` (2, antennas, columns); ``out`` (columns,); ``real`` and
-    ``imag`` (columns,) are scratch.
+    ``one`` (antennas,) complex, ``rows`` (antennas, 2 columns) as :mod:`.rows` has them, filled up; ``out`` (columns,);
+    ``first`` and ``second`` (2 columns,) are scratch.
     """
-    columns = real.size
-    for k in range(columns):
-        real[k] = 0
-        imag[k] = 0
-    for m in range(one.size):
-        p, q = one[m].real, one[m].imag
-        r, s = two[0, m], two[1, m]
-        for k in range(columns):
-            real[k] += p * r[k] + q * s[k]
-        for k in range(columns):
-            imag[k] += q * r[k] - p * s[k]
-    for k in range(columns):
-        out[k] = real[k] * real[k] + imag[k] * imag[k]
+    sum_rows(one, rows, first, second)
+    for k in range(out.size):
+        real, imag = first[2 * k] + second[2 * k + 1], second[2 * k] - first[2 * k + 1]
+        out[k] = real * real + imag * imag
 
 
 def passed_beams(effective, beam, crowd, gain, leakage):  # type: ignore[no-untyped-def]
     """Gains of beams behind combiners, and what comes of other cells."""
     lanes, cells, users, tx = effective.shape
-    turned = np.empty((2, tx, crowd), leakage.dtype)
-    real, imag = np.empty(crowd, leakage.dtype), np.empty(crowd, leakage.dtype)
+    wide = 2 * SIDE_BY_SIDE * ((crowd + SIDE_BY_SIDE - 1) // SIDE_BY_SIDE)
+    kind = leakage.dtype
+    rows, first, second = np.zeros((tx, wide), kind), np.zeros(wide, kind), np.zeros(wide, kind)
     for lane in range(lanes):
         leakage[lane, :] = 0
         for station in range(cells):
             start = station * crowd
             for k in range(crowd):
                 for m in range(tx):
-                    turned[0, m, k] = beam[lane, start + k, m].real
-                    turned[1, m, k] = beam[lane, start + k, m].imag
+                    rows[m, 2 * k], rows[m, 2 * k + 1] = beam[lane, start + k, m].real, beam[lane, start + k, m].imag
             for user in range(users):
                 h = effective[lane, station, user]
-                _products(h, turned, real, imag, gain[lane, user, start : start + crowd])
+                _products(h, rows, first, second, gain[lane, user, start : start + crowd])
                 if user // crowd != station:
                     energy = h[0].real * h[0].real + h[0].imag * h[0].imag
                     for m in range(1, tx):
@@ -168,16 +158,15 @@ def _first_fit(correlation, threshold, crowd, start, group):  # type: ignore[no-
 
 
 @helper
-def _match(h, f, one, user, turned):  # type: ignore[no-untyped-def]
-    """Scale a channel to unit norm: into ``turned`` (2, antennas, users), and as a beam, where zero becomes e_1."""
+def _match(h, f, one, user, rows):  # type: ignore[no-untyped-def]
+    """Scale a channel to unit norm: into rows (antennas, 2 users), and as a beam, where zero becomes e_1."""
     energy = h[0].real * h[0].real + h[0].imag * h[0].imag
     for m in range(1, h.size):
         energy += h[m].real * h[m].real + h[m].imag * h[m].imag
     norm = sqrt(energy)
     for m in range(h.size):
         f[m] = complex(h[m].real / norm, h[m].imag / norm) if norm > 0 else 0
-        turned[0, m, user] = f[m].real
-        turned[1, m, user] = f[m].imag
+        rows[m, 2 * user], rows[m, 2 * user + 1] = f[m].real, f[m].imag
     if not norm > 0:
         f[0] = one
 
@@ -185,23 +174,24 @@ def _match(h, f, one, user, turned):  # type: ignore[no-untyped-def]
 def matched_beams(effective, threshold, crowd, one, correlation, group, beam):  # type: ignore[no-untyped-def]
     """Matched beams, their correlation, and groups by first fit."""
     lanes, _, users, tx = effective.shape
-    turned = np.empty((2, tx, users), threshold.dtype)
-    real, imag = np.empty(users, threshold.dtype), np.empty(users, threshold.dtype)
+    wide = 2 * SIDE_BY_SIDE * ((users + SIDE_BY_SIDE - 1) // SIDE_BY_SIDE)
+    kind = threshold.dtype
+    rows, first, second = np.zeros((tx, wide), kind), np.zeros(wide, kind), np.zeros(wide, kind)
     unit = np.empty(tx, beam.dtype)
     for lane in range(lanes):
         for user in range(users):
-            _match(effective[lane, user // crowd, user], beam[lane, user], one, user, turned)
+            _match(effective[lane, user // crowd, user], beam[lane, user], one, user, rows)
         for user in range(users):
             for m in range(tx):
-                unit[m] = complex(turned[0, m, user], turned[1, m, user])
+                unit[m] = complex(rows[m, 2 * user], rows[m, 2 * user + 1])
             row = correlation[lane, user]
-            _products(unit, turned, real, imag, row)
+            _products(unit, rows, first, second, row)
             for k in range(users):
                 row[k] = np.sqrt(row[k])
         for start in range(0, users, crowd):
             _first_fit(correlation[lane], threshold[lane], crowd, start, group[lane])
 
 
-_behind = Loop(channels_behind, "c4 c5 c5 c3 C4")
+_behind = Loop(channels_behind, "c4 c5 r5 c3 R4")
 _passed = Loop(passed_beams, "c4 c3 n R3 R2")
 _matched = Loop(matched_beams, "c4 r2 n x R3 I2 C3")

@@ -35,6 +35,24 @@ def gev_combiner_of_paths_loop(channel: Any, /, *, crowd: int, power: float, noi
     return w.reshape((*batch, users, rx))
 
 
+def gev_direction_loop(channel: np.ndarray, cell: np.ndarray, /, *, power: Any, noise_power: Any) -> Any:
+    """:func:`jcas_env.physics.beamforming.gev_direction`."""
+    *batch, cells, users, rx, tx = channel.shape
+    numbers = isinstance(power, float) and isinstance(noise_power, float)
+    if rx > SIZE or channel.size == 0 or not numbers or not one_precision(channel, cell):
+        return NotImplemented
+    channel, cell = in_order(channel, np.broadcast_to(cell, (*batch, users)))
+    channel, cell = channel.reshape((-1, cells, users, rx, tx)), cell.reshape((-1, users))
+    w = np.empty((len(channel), users, rx), dtype=channel.dtype)
+    sure = np.empty((len(channel), users), dtype=np.bool_)
+    left = np.empty((len(channel), users, 2, rx, rx), dtype=channel.dtype)
+    scale, precision = (power / tx) ** 0.5 / noise_power**0.5, np.finfo(channel.dtype)
+    limits = (LEAST_DISTANCE, precision.smallest_normal, LOST * precision.eps)
+    _of_matrices(channel, cell, WIDTH, scale, 1.0, *limits, w, sure, left)
+    _finish(w, sure, left)
+    return w.reshape((*batch, users, rx))
+
+
 def _finish(w: np.ndarray, sure: np.ndarray, left: np.ndarray) -> None:
     """Combiners where largest eigenvalues are almost equal, from the L^-1 Y L^-H and L^H left there, by the library."""
     if sure.all():
@@ -152,4 +170,44 @@ def path_combiners(  # type: ignore[no-untyped-def]
             _write((first, width), vector, known, signal, noise, w[lane], sure[lane], left[lane])
 
 
+@helper
+def _add_matrix(matrix, scale, u, entries):  # type: ignore[no-untyped-def]
+    """Add lower entries of H H^H, with H scaled, to those of user u of a block."""
+    rx, tx = matrix.shape
+    for i in range(rx):
+        for j in range(i + 1):
+            a, b = scale * matrix[i, 0].real, scale * matrix[i, 0].imag
+            c, d = scale * matrix[j, 0].real, scale * matrix[j, 0].imag
+            real, imag = a * c + b * d, b * c - a * d
+            for m in range(1, tx):
+                a, b = scale * matrix[i, m].real, scale * matrix[i, m].imag
+                c, d = scale * matrix[j, m].real, scale * matrix[j, m].imag
+                real += a * c + b * d
+                imag += b * c - a * d
+            entry = (i * (i + 1) // 2 + j) * 2 * WIDTH + u
+            entries[entry] += real
+            entries[entry + WIDTH] += imag
+
+
+def matrix_combiners(  # type: ignore[no-untyped-def]
+    channel, cell, every, scale, one, least, tiny, lost, w, sure, left
+):
+    """Combiners of channel matrices, and what is left to the library."""
+    lanes, cells, users = channel.shape[:3]
+    signal, noise = np.zeros(LOWER * 2 * WIDTH, w.real.dtype), np.zeros(LOWER * 2 * WIDTH, w.real.dtype)
+    vector, known = np.zeros(SIZE * 2 * WIDTH, signal.dtype), np.zeros(WIDTH, signal.dtype)
+    for lane in range(lanes):
+        for first in range(0, users, WIDTH):
+            width = min(WIDTH, users - first)
+            signal[:] = 0
+            noise[:] = 0
+            for station in range(cells):
+                for u in range(width):
+                    entries = signal if cell[lane, first + u] == station else noise
+                    _add_matrix(channel[lane, station, first + u], scale, u, entries)
+            strongest_of_block(every, signal, noise, one, least, tiny, lost, vector, known)
+            _write((first, width), vector, known, signal, noise, w[lane], sure[lane], left[lane])
+
+
+_of_matrices = Loop(matrix_combiners, "c5 i2 n x x x x x C3 B2 C5")
 _of_paths = Loop(path_combiners, "c4 r4 c5 n n n x x r1 x x x C3 B2 C5")

@@ -84,14 +84,16 @@ def _of_numpy(value: Any) -> bool:
 
 KINDS = {np.dtype(np.float64): ("float64", "complex128"), np.dtype(np.float32): ("float32", "complex64")}
 """Real and complex numbers of a precision."""
+OTHERS = {"d": "float64", "i": "int64", "u": "uint64", "b": "boolean"}
+"""Numbers that are the same in both."""
 
 
 class Loop:
     """A loop that is compiled when it is first called, once for each precision.
 
-    ``arguments`` names what the function takes, in order: ``r``, ``c``, ``d``, ``i``, ``b`` (real, complex, always
-    double, int64, bool) with the number of axes, in capitals where the loop writes to it; ``x`` for a real number and
-    ``n`` for an integer.
+    ``arguments`` names what the function takes, in order: ``r``, ``c``, ``d``, ``i``, ``u``, ``b`` (real, complex,
+    always double, int64, uint64, bool) with the number of axes, in capitals where the loop writes to it; ``x`` for a
+    real number and ``n`` for an integer.
     """
 
     def __init__(self, function: Callable[..., None], arguments: str) -> None:
@@ -119,7 +121,16 @@ class Loop:
         from .kept import Kept
 
         real, complex_ = KINDS[precision]
-        types = {"r": real, "c": complex_, "d": "float64", "i": "int64", "b": "boolean", "x": real, "n": "int64"}
+        types = {
+            "r": real,
+            "c": complex_,
+            "d": "float64",
+            "i": "int64",
+            "u": "uint64",
+            "b": "boolean",
+            "x": real,
+            "n": "int64",
+        }
 
         def stated(kind: str) -> Any:
             one = getattr(numba, types[kind[0].lower()])

@@ -25,7 +25,7 @@ def steering_update_loop(cosines: np.ndarray, last: np.ndarray, /) -> Any:
 
 
 @helper
-def _steer(cosine_of_angle, scale, k, out):  # type: ignore[no-untyped-def]
+def steer(cosine_of_angle, scale, k, out):  # type: ignore[no-untyped-def]
     """Steering vector of one direction by doubling, as ``steering_vector``."""
     turn = (k[2] + k[3]) * cosine_of_angle
     middle = -k[1] * type(scale)(out.size - 1) * turn
@@ -44,7 +44,7 @@ def update_steering(cosines, last, scale, table, vectors):  # type: ignore[no-un
     """Steering vectors of links whose first path alone has moved."""
     k = entries_of(table)
     for link in range(cosines.shape[0]):
-        _steer(cosines[link, 0], scale, k, vectors[link, 0])
+        steer(cosines[link, 0], scale, k, vectors[link, 0])
         vectors[link, 1:] = last[link, 1:]
 
 

@@ -149,17 +149,27 @@ def null_mrc_combiner(channel: Array, cell: Array) -> Array:
 
 
 def gev_combiner(channel: Array, cell: Array, *, power: Array | float, noise_power: Array | float) -> Array:
-    r"""Combiner of the largest signal to interference plus noise ratio.
+    """Combiner of the largest signal to interference plus noise ratio, :func:`gev_direction` scaled to unit norm.
+
+    Shapes and units as in :func:`combiner` (spec multicell 2.3).
+    """
+    return normalise(gev_direction(channel, cell, power=power, noise_power=noise_power))
+
+
+@compiled("combiners")
+def gev_direction(channel: Array, cell: Array, /, *, power: Array | float, noise_power: Array | float) -> Array:
+    r"""Vector of the largest signal to interference plus noise ratio.
 
     .. math:: \max_{\lVert w \rVert = 1} \frac{w^H H_{i,j} H_{i,j}^H w}
               {w^H \big( \tfrac{P}{M} T_j^H T_j + \sigma^2 I \big) w}
 
     by whitening with the Cholesky factor of the denominator. Other cells are taken to radiate ``power``
-    isotropically. Shapes and units as in :func:`combiner` (spec multicell 2.3).
+    isotropically. Shapes and units as in :func:`combiner`, of any norm; what it is for a user whose serving link is
+    zero is arbitrary (spec multicell 2.3).
     """
     covariance = power / channel.shape[-1] * interference_covariance(channel, cell)
     own = serving_link(channel, cell)
-    return normalise(strongest_over_noise(own, covariance / noise_power))
+    return strongest_over_noise(own, covariance / noise_power)
 
 
 def combiner(

@@ -24,6 +24,9 @@ LEAST_RANGE = 1e-3
 NEWTON_STEPS = 12
 """Damped Gauss-Newton steps (spec multicell 2.7)."""
 
+ROUNDINGS = 8.0
+"""Rounding units of a cosine by which residuals are known."""
+
 KEPT = 6
 """Candidates that are refined, those of least misfit: the right one stands among them thrice, once for each pair."""
 
@@ -177,6 +180,7 @@ def _refine(fit: _Fit, cosine: Array, weight: Array, stations: Array, axes: Arra
     damping = xp.full_like(fit.cost, 1e-3)
     # Keeps a step finite where all stations look along their arrays.
     least = 1e-12 * xp.sum(weight, axis=0)
+    flat = ROUNDINGS * float(xp.finfo(fit.cost.dtype).eps)
     for _ in range(NEWTON_STEPS):
         xx, xy, yy = _information(fit.east, fit.north, weight, axis=0)
         pull = weight * fit.residual
@@ -189,7 +193,8 @@ def _refine(fit: _Fit, cosine: Array, weight: Array, stations: Array, axes: Arra
         x = fit.x + (yy * pull_x - xy * pull_y) / determinant
         y = fit.y + (xx * pull_y - xy * pull_x) / determinant
         trial = _fit(x, y, cosine, weight, stations, axes)
-        better = trial.cost <= fit.cost
+        # At its bottom the misfit is flat: there rounding must not decide which step is the last.
+        better = trial.cost <= fit.cost + flat * xp.sum(weight * xp.abs(fit.residual), axis=0)
         fit = _Fit(*(xp.where(better, new, old) for new, old in zip(trial, fit, strict=True)))
         damping = xp.where(better, 0.2 * damping, 8.0 * damping + 1e-3)
     return fit

@@ -470,7 +470,10 @@ class TestCommand:
             (("--against", "list.json"), "`run` must be a mapping, got []"),
             (("--parent", "."), "must be a checkout of the project"),
             (("--device", "tpu"), "`--device` must be cpu or cuda, got 'tpu'"),
-            (("mesh", "--only", "spomp"), "`--only` is for environment, loops, libraries, memory, device, slot-cost; got mesh"),
+            (
+                ("mesh", "--only", "spomp"),
+                "`--only` is for environment, loops, libraries, memory, device, slot-cost; got mesh",
+            ),
             (("mesh", "--parent", str(ROOT)), "`--parent` is for environment, loops, memory; got mesh"),
         ],
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from ...batching import rows
+from ...compiled.dispatch import compiled
 from ...types import Array, array_namespace, as_array, surely_all
 from ..arrays import steering_vector
 from ..channel import steered_channels
 from .estimate import Estimate, report, without_paths
-from .pilots import Pilots, identifiable, prepare
-from .search.atoms import columns, correlation, departure_factor, diagonal, project, snapshots_first, solve
+from .pilots import identifiable, prepare
+from .search.atoms import Aperture, columns, correlation, departure_factor, diagonal, project, snapshots_first, solve
 
 
 def gains_on_known_angles(
@@ -52,10 +53,7 @@ def gains_on_known_angles(
     aod, aoa, on = (rows(part, links, 1) for part in (aod_cos, aoa_cos, active))
     on = xp.ones_like(aod, dtype=xp.bool) if active is None else on
     rho = rows(as_array(ridge, aod), links, 0)[:, None]
-    rx, tx = steering_vector(aoa, antennas=pilots.rx_antennas), steering_vector(aod, antennas=pilots.tx_antennas)
-    seen = (departure_factor(pilots.beams, tx), rx[:, None])
-    gains, spread = _least_squares(pilots, (aod, aoa), seen, on, rho)
-    channel = steered_channels(gains, rx, xp.conj(tx))
+    gains, spread, channel = fitted_gains(pilots.data, pilots.beams, aod, aoa, on, rho)
     estimate = Estimate(
         channel=channel,
         aod_cos=aod,
@@ -72,19 +70,24 @@ def gains_on_known_angles(
     return report(estimate, links)
 
 
-def _least_squares(
-    pilots: Pilots, angles: tuple[Array, Array], seen: tuple[Array, Array], on: Array, rho: Array
-) -> tuple[Array, Array]:
-    """Gains (links, snapshots, paths), and the diagonal of the inverse of B^H B + rho I, (links, paths).
+@compiled("known_angles")
+def fitted_gains(
+    data: Array, beams: Array | None, aod: Array, aoa: Array, on: Array, rho: Array, /
+) -> tuple[Array, Array, Array]:
+    """Gains of flat links at known angles, and the channels that they make, complex [-] (spec estimation 8.5).
 
-    ``seen`` are the factors of the atoms at the angles.
+    ``data`` and ``beams`` as in :class:`.Pilots`; ``aod``, ``aoa`` and ``on``, which paths are used, (links, paths);
+    ``rho`` (links, 1) [-]. Returns gains (links, snapshots, paths), the diagonal of the inverse of B^H B + rho I,
+    (links, paths), and channels (links, snapshots, rx_antennas, tx_antennas).
     """
-    aod, _ = angles
-    xp = array_namespace(aod)
-    paths = aod.shape[-1]
-    matched = columns(project(pilots.data, *seen), pilots.beams)
+    xp = array_namespace(data)
+    aperture = Aperture(data.shape[4] if beams is None else beams.shape[2], data.shape[3], beams)
+    rx, tx = steering_vector(aoa, antennas=aperture.rx_antennas), steering_vector(aod, antennas=aperture.tx_antennas)
+    seen = (departure_factor(beams, tx), rx[:, None])
+    paths, angles = aod.shape[-1], (aod, aoa)
+    matched = columns(project(data, *seen), beams)
     matched = xp.where(on[:, None, :, None], matched, xp.zeros_like(matched))
-    gram = correlation(pilots.aperture, angles, angles, seen)
+    gram = correlation(aperture, angles, angles, seen)
     # A path that is not used gets a unit of its own: its gain is 0, and the others do not notice.
     pair = (on[:, :, None] & on[:, None, :])[:, None]
     lift = xp.astype(rho + xp.where(on, xp.zeros_like(aod), xp.ones_like(aod)), gram.dtype)
@@ -92,4 +95,5 @@ def _least_squares(
     identity = xp.broadcast_to(diagonal(xp.ones_like(k[0, 0, 0])), k.shape)
     solved = solve(k, xp.concat([matched, identity], axis=-1))
     spread = xp.mean(xp.real(xp.linalg.diagonal(solved[..., -paths:])), axis=1)
-    return snapshots_first(solved[..., :-paths]), spread
+    gains = snapshots_first(solved[..., :-paths])
+    return gains, spread, steered_channels(gains, rx, xp.conj(tx))

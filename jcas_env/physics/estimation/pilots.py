@@ -12,11 +12,16 @@ from __future__ import annotations
 from math import pi, prod
 from typing import NamedTuple
 
-from ...batching import rows
+from ...batching import blocks, joined, rows, small_product, unrows
 from ...checks import require
+from ...compiled.dispatch import compiled
 from ...types import Array, array_namespace, at_hand, device
+from ..channel import PathChannel, steered_channels
 from .estimate import Estimate
 from .search.atoms import Aperture
+
+AT_ONCE = 216
+"""Links whose pilots are received at a time."""
 
 RELATIVE_NOISE_FLOOR = 1e-12
 """Least noise power, as a fraction of the mean power of the data (spec estimation 6.9)."""
@@ -46,6 +51,44 @@ def pilot_beams(column: Array, phase: Array) -> Array:
     dft = xp.exp(-2j * pi / antennas * (element[:, None] * element)) / antennas**0.5
     columns = xp.reshape(xp.take(dft, xp.reshape(column, (-1,)), axis=0), (*column.shape, antennas))
     return xp.matrix_transpose(columns * xp.exp(1j * phase)[..., None, :])
+
+
+@compiled("pilots")
+def drawn_beams(order: Array, turns: Array, /, *, pilots: int) -> Array:
+    """:func:`pilot_beams` of uniforms: the least ``pilots`` of ``order`` pick the columns, ``turns`` are the phases.
+
+    Both (..., tx_antennas) [-] -> (..., tx_antennas, pilots) complex [-] (spec estimation 8.5).
+    """
+    return pilot_beams(array_namespace(order).argsort(order, axis=-1)[..., :pilots], 2.0 * pi * turns)
+
+
+@compiled("pilots")
+def heard_beams(channel: PathChannel, amplitude: Array, beams: Array, noise_power: Array, noise: Array, /) -> Array:
+    """:func:`measure` of beams in one frame, of links that are sums of paths, divided by their ``amplitude`` (...,).
+
+    ``noise_power`` (...,), ``beams`` (..., 1, tx_antennas, pilots), ``noise`` (..., 1, rx_antennas, pilots) -> the
+    shape of the noise [-] (spec estimation 8.5).
+    """
+    # Beams meet the few paths of a link, not its matrix of antennas.
+    gains = (channel.gains / amplitude[..., None])[..., None, :]
+    heard = steered_channels(gains, channel.arrival, small_product(channel.departure, beams[..., 0, :, :]))
+    return measure(heard, None, noise_power, noise)
+
+
+@compiled("pilots")
+def heard_antennas(gains: Array, arrival: Array, departure: Array, noise_power: Array, noise: Array, /) -> Array:
+    """:func:`measure` of one pilot per antenna, of links that are sums of paths.
+
+    Arguments of :func:`.channel.steered_channels`, ``noise_power`` (...,) and ``noise`` (..., snapshots, rx_antennas,
+    tx_antennas) -> the shape of the noise [-] (spec estimation 1.5). A few links at a time: their channels stay in the
+    cache until the noise is added; on a device all together.
+    """
+    links = noise_power.shape
+    flat = [rows(part, links, part.ndim - len(links)) for part in (gains, arrival, departure, noise_power, noise)]
+    size = AT_ONCE if at_hand(noise_power) else prod(links)
+    parts = zip(*(blocks(part, prod(links), size) for part in flat), strict=True)
+    pieces = [measure(steered_channels(*paths), None, power, random) for *paths, power, random in parts]
+    return unrows(joined(pieces), links)
 
 
 def measure(channel: Array, beams: Array | None, noise_power: Array, noise: Array) -> Array:

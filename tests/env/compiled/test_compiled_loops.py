@@ -216,7 +216,7 @@ class TestExtremes:
         assert np.max(np.abs(c - np.cos(exact))) < unit
 
 
-@pytest.mark.parametrize("estimator", ["perfect", "crb"])
+@pytest.mark.parametrize("estimator", ["perfect", "crb", "spomp"])
 @pytest.mark.parametrize("lanes", [1, 3])
 def test_a_trajectory_is_the_same_with_and_without_loops(lanes, estimator):
     """States, rewards and rates of a dozen slots in double precision, to 1e-9 of an array's largest number."""

@@ -20,6 +20,7 @@ from math import pi
 from typing import NamedTuple
 
 from ....batching import reassemble, retire, small_product
+from ....compiled.dispatch import compiled
 from ....types import Array, array_namespace, device, surely_all
 from ...arrays import element_positions, steering_vector
 from ...combining.small_matrices import lower_factor, product, solve_lower, solve_upper
@@ -102,25 +103,37 @@ class Paths(NamedTuple):
 def view(pilots: Pilots, aod_cos: Array, aoa_cos: Array, active: Array) -> View:
     """Pass over the data at angles (links, paths) [-]; inactive paths see nothing (spec estimation 2.6)."""
     xp = array_namespace(aod_cos)
-    links, paths = aod_cos.shape
-    rx = pilots.rx_antennas
-    s = _and_derivative(aod_cos, pilots.tx_antennas, axis=1)
-    z = xp.reshape(pilots.data, (links, pilots.snapshots * rx, pilots.tx_antennas))
-    q = xp.reshape(s @ xp.matrix_transpose(z), (links, 2 * paths, pilots.snapshots, rx))
+    seen, matched = looked(pilots.data, aod_cos, aoa_cos, active)
+    gram = jet_gram_last(pilots.aperture, aod_cos.T, aoa_cos.T)
+    if not surely_all(active):
+        on = xp.concat([active] * (seen.shape[1] // active.shape[1]), axis=-1)
+        gram = xp.where(on.T[:, None] & on.T[None], gram, xp.zeros_like(gram))
+    return View(seen, gram, matched)
+
+
+@compiled("tracking")
+def looked(data: Array, aod_cos: Array, aoa_cos: Array, active: Array, /) -> tuple[Array, Array]:
+    """Parts ``seen`` and ``matched`` of a :class:`View`; ``data`` as in :class:`.Pilots`, of one group.
+
+    Directions and ``active`` (links, paths) [-] (spec estimation 2.6).
+    """
+    xp = array_namespace(data)
+    links, _, snapshots, rx, tx = data.shape
+    paths = aod_cos.shape[1]
+    s = _and_derivative(aod_cos, tx, axis=1)
+    z = xp.reshape(data, (links, snapshots * rx, tx))
+    q = xp.reshape(s @ xp.matrix_transpose(z), (links, 2 * paths, snapshots, rx))
     if rx == 1:
         seen = q[..., 0]
     else:
         a = xp.conj(_and_derivative(aoa_cos, rx, axis=2))
         a = xp.matrix_transpose(xp.reshape(a, (links, 1, paths, 2, rx)))
-        both = small_product(xp.reshape(q, (links, 2, paths, pilots.snapshots, rx)), a)
+        both = small_product(xp.reshape(q, (links, 2, paths, snapshots, rx)), a)
         seen = xp.concat([both[:, 0, ..., 0], both[:, 1, ..., 0], both[:, 0, ..., 1]], axis=1)
-    gram = jet_gram_last(pilots.aperture, aod_cos.T, aoa_cos.T)
     if not surely_all(active):
         on = xp.concat([active] * (seen.shape[1] // paths), axis=-1)
         seen = xp.where(on[..., None], seen, xp.zeros_like(seen))
-        gram = xp.where(on.T[:, None] & on.T[None], gram, xp.zeros_like(gram))
-    matched = xp.real(small_product(seen, xp.conj(xp.matrix_transpose(seen[:, :paths, :]))))
-    return View(seen, gram, links_last(matched))
+    return seen, links_last(xp.real(small_product(seen, xp.conj(xp.matrix_transpose(seen[:, :paths, :])))))
 
 
 def _and_derivative(u: Array, antennas: int, axis: int) -> Array:

@@ -119,8 +119,8 @@ def _errors(config: MultiCellConfig, links: LinkEstimate, air: Air, cell: Array)
     error = serving_link(links.error[..., None], cell, config.crowd)[..., 0]
     told = error < known
     expected = xp.where(told, error / xp.where(told, known, 1.0), xp.ones_like(known))
-    paths = PathChannel(*(serving_link(part, cell, config.crowd) for part in air.paths))
-    return expected, _true_error(own, paths.matrix)
+    true = PathChannel(*(serving_link(part, cell, config.crowd) for part in air.paths)).matrix
+    return expected, _true_error(own, true)
 
 
 def _energy(matrix: Array) -> Array:

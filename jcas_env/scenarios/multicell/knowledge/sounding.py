@@ -10,20 +10,16 @@ the slot; the last frame carries its gains. Between angle measurements one frame
 
 from __future__ import annotations
 
-from math import log, pi, prod, sqrt
+from math import log, pi, sqrt
 from typing import NamedTuple
 
-from ....batching import blocks, joined, rows, small_product, unrows
 from ....physics.channel import steered_channels
-from ....physics.estimation.pilots import measure, pilot_beams
+from ....physics.estimation.pilots import drawn_beams, heard_antennas, heard_beams, measure
 from ....physics.motion import autoregressive_fading
-from ....types import Array, array_namespace, at_hand
+from ....types import Array, array_namespace
 from ..config import MultiCellConfig
 from ..network.motion import link_gains
 from ..state import Air, ChannelNoise
-
-LANES = 2
-"""Lanes whose pilots are received at a time."""
 
 
 class Sounding(NamedTuple):
@@ -76,48 +72,35 @@ def frame_gains(config: MultiCellConfig, air: Air, noise: ChannelNoise) -> Array
 
 
 def sound_antennas(config: MultiCellConfig, air: Air, noise: ChannelNoise) -> Sounding:
-    """Every base station sounds every user with one pilot per antenna, in as many frames as noise was drawn for.
-
-    Lanes are worked on few at a time, so that their channels stay in the cache until the noise is added; on a device
-    all together.
-    """
-    lanes = air.path_loss_db.shape[:-2]
-    size = LANES if at_hand(air.path_loss_db) else prod(lanes)
-    parts = zip(*(blocks(rows(tree, lanes), prod(lanes), size) for tree in (air, noise)), strict=True)
-    return unrows(joined([_sounded_antennas(config, *part) for part in parts]), lanes)
-
-
-def _sounded_antennas(config: MultiCellConfig, air: Air, noise: ChannelNoise) -> Sounding:
-    channel = steered_channels(frame_gains(config, air, noise), air.arrival, air.departure)
-    return _sounded(config, air.path_loss_db, channel, None, noise.pilots)
+    """Every base station sounds every user with one pilot per antenna, in as many frames as noise was drawn for."""
+    paths = (frame_gains(config, air, noise), air.arrival, air.departure)
+    noise_power = pilot_noise_power(config, air.path_loss_db)
+    if config.pilot_reuse:
+        return _reused(air.path_loss_db, steered_channels(*paths), None, noise_power, noise.pilots)
+    return Sounding(heard_antennas(*paths, noise_power, noise.pilots), None, noise_power)
 
 
 def sound_beams(config: MultiCellConfig, air: Air, noise: ChannelNoise) -> Sounding:
     """One frame of ``pilots`` random constant-modulus beams, for the gains on known angles (spec estimation 8.5)."""
-    xp = array_namespace(air.gains)
     pilots = min(config.pilots, config.bs_antennas)
-    beams = pilot_beams(xp.argsort(noise.beam_order, axis=-1)[..., :pilots], 2.0 * pi * noise.beam_phase)
-    beams = beams[..., None, :, :]
-    if config.pilot_reuse:
-        beams = xp.broadcast_to(beams[..., :1, :, :, :, :], beams.shape)
-    # Beams meet the few paths of a link, not its matrix of antennas.
-    gains = (air.gains / amplitude(air.path_loss_db)[..., None])[..., None, :]
-    heard = steered_channels(gains, air.arrival, small_product(air.departure, beams[..., 0, :, :]))
-    return _sounded(config, air.path_loss_db, heard, beams, noise.beam_pilots)
+    beams = drawn_beams(noise.beam_order, noise.beam_phase, pilots=pilots)[..., None, :, :]
+    noise_power, scale = pilot_noise_power(config, air.path_loss_db), amplitude(air.path_loss_db)
+    if not config.pilot_reuse:
+        return Sounding(heard_beams(air.paths, scale, beams, noise_power, noise.beam_pilots), beams, noise_power)
+    beams = array_namespace(beams).broadcast_to(beams[..., :1, :, :, :, :], beams.shape)
+    channel = (air.channel / scale[..., None, None])[..., None, :, :]
+    return _reused(air.path_loss_db, channel, beams, noise_power, noise.beam_pilots)
 
 
-def _sounded(
-    config: MultiCellConfig, path_loss_db: Array, heard: Array, beams: Array | None, pilot_noise: Array
+def _reused(
+    path_loss_db: Array, channel: Array, beams: Array | None, noise_power: Array, pilot_noise: Array
 ) -> Sounding:
-    """Data of the links, given what they deliver of the pilots without noise, at unit scale.
+    """Data of links, given their channels at unit scale, where all stations send the same pilots at once.
 
-    With ``pilot_reuse`` all stations send the same pilots at once: each user hears their sum and takes it for every
-    station's channel (spec estimation 1.11).
+    Each user hears their sum and takes it for every station's channel (spec estimation 1.11).
     """
-    xp = array_namespace(heard)
-    if config.pilot_reuse:
-        scale = amplitude(path_loss_db)[..., None, None, None]
-        heard = xp.sum(heard * scale, axis=-5, keepdims=True) / scale
-        pilot_noise = pilot_noise[..., :1, :, :, :, :]  # one signal at each user, whichever station it stands for
-    noise_power = pilot_noise_power(config, path_loss_db)
-    return Sounding(measure(heard, None, noise_power, pilot_noise), beams, noise_power)
+    xp = array_namespace(channel)
+    scale = amplitude(path_loss_db)[..., None, None, None]
+    channel = xp.sum(channel * scale, axis=-5, keepdims=True) / scale
+    pilot_noise = pilot_noise[..., :1, :, :, :, :]  # one signal at each user, whichever station it stands for
+    return Sounding(measure(channel, beams, noise_power, pilot_noise), beams, noise_power)

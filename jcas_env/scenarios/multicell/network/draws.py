@@ -10,7 +10,7 @@ import numpy as np
 
 from ....physics.estimation import ESTIMATORS
 from ....physics.estimation.crb import crb_normals
-from ....randomness import RandomSource, as_complex_normal, complex_normal, spawn
+from ....randomness import AnySource, RandomSource, as_complex_normal, complex_normal, spawn, spawn_lanes
 from ....tree import tree_map
 from ....types import Array, array_namespace
 from ..config import MultiCellConfig
@@ -73,7 +73,7 @@ def _path_cosines(config: MultiCellConfig, rng: RandomSource) -> Array:
     return xp.reshape(xp.cos(angles), (*angles.shape[:-2], clusters * paths))
 
 
-def _measuring_noise(config: MultiCellConfig, rng: RandomSource) -> dict[str, Array]:
+def _measuring_noise(config: MultiCellConfig, rng: AnySource) -> dict[str, Array]:
     """Randomness of an estimate of angles and gains, or from one slot alone, by fields of :class:`ChannelNoise`."""
     links = (config.cells, config.users)
     estimator = ESTIMATORS[config.estimator]
@@ -95,7 +95,7 @@ def _measuring_noise(config: MultiCellConfig, rng: RandomSource) -> dict[str, Ar
     return draws
 
 
-def _holding_noise(config: MultiCellConfig, rng: RandomSource) -> dict[str, Array]:
+def _holding_noise(config: MultiCellConfig, rng: AnySource) -> dict[str, Array]:
     """Randomness of an estimate of gains on known angles, by the fields of :class:`ChannelNoise`."""
     links = (config.cells, config.users)
     pilots = min(config.pilots, config.bs_antennas)
@@ -111,9 +111,7 @@ def _fading_paths(config: MultiCellConfig) -> int:
     return config.total_paths if config.rician_db is None else config.total_paths - 1
 
 
-def _own_draws(
-    config: MultiCellConfig, own: Callable[..., RandomSource], work: Work
-) -> tuple[Array, Array, ChannelNoise]:
+def _own_draws(config: MultiCellConfig, own: Callable[..., AnySource], work: Work) -> tuple[Array, Array, ChannelNoise]:
     """Blockage, arrivals and noise of a slot: what not every configuration and slot uses.
 
     Where the work differs from slot to slot, what is held and what every slot draws after it have generators of their
@@ -155,32 +153,31 @@ def draw_innovation(config: MultiCellConfig, rng: RandomSource, work: Work) -> I
 
 def draw_innovations(config: MultiCellConfig, generators: Sequence[np.random.Generator], work: Work) -> Innovation:
     """:func:`draw_innovation` of each generator, on a leading axis: one array of normals, in the order of one lane."""
-    links = (config.cells, config.users)
+    lanes, links = len(generators), (config.cells, config.users)
     shapes = ((config.users, 2), links, (*links, 2 * _fading_paths(config)))
     ends = np.cumsum([prod(shape) for shape in shapes])
-    normals, own = np.empty((len(generators), ends[-1])), []
+    own = spawn_lanes(generators, dtype=config.dtype)  # one number of each generator, before all others
+    normals = np.empty((lanes, ends[-1]))
     for row, rng in zip(normals, generators, strict=True):
-        own.append(_own_draws(config, spawn(rng), work))
         rng.standard_normal(out=row)
     velocity, phase, scatter = (
-        np.reshape(part, (len(generators), *shape))
+        np.reshape(part, (lanes, *shape))
         for part, shape in zip(np.split(normals, ends[:-1], axis=1), shapes, strict=True)
     )
-    blockage, arrivals, noise = zip(*own, strict=True)
+    blockage, arrivals, noise = _own_draws(config, own, work)
     return Innovation(
         velocity=velocity,
         los_phase=phase,
         scatter=as_complex_normal(scatter),
-        blockage=_stacked(*blockage),
-        noise=tree_map(_stacked, *noise),
-        arrivals=_stacked(*arrivals),
+        blockage=_of_lanes(blockage, lanes),
+        noise=tree_map(lambda leaf: _of_lanes(leaf, lanes), noise),
+        arrivals=_of_lanes(arrivals, lanes),
     )
 
 
-def _stacked(*lanes: np.ndarray) -> np.ndarray:
-    """Lanes on a leading axis; at once where there is nothing in them."""
-    first = lanes[0]
-    return np.stack(lanes) if first.size else np.zeros((len(lanes), *first.shape), dtype=first.dtype)
+def _of_lanes(drawn: np.ndarray, lanes: int) -> np.ndarray:
+    """What lanes have drawn, or what stands for randomness that nothing uses with their axis."""
+    return drawn if drawn.ndim > 1 else np.zeros((lanes, 0), dtype=drawn.dtype)
 
 
 def draw_initial(config: MultiCellConfig, rng: RandomSource) -> Initial:
