@@ -13,9 +13,9 @@ from .relaxations import (
     LONGEST,
     NEXT_COMPLEMENTARITY,
     NODE_ACCURACY,
-    solve_definite,
     shares_of,
     slopes_of,
+    solve_definite,
     started,
 )
 from .waves import helper
