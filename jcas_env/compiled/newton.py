@@ -13,9 +13,9 @@ from .relaxations import (
     LONGEST,
     NEXT_COMPLEMENTARITY,
     NODE_ACCURACY,
-    eliminated,
     shares_of,
     slopes_of,
+    solve_definite,
     started,
 )
 from .waves import helper
@@ -45,7 +45,7 @@ def _spread(weight, slope, u):  # type: ignore[no-untyped-def]
 
 @helper
 def _system(n, goal, y, state, at, tau, parts, matrices, dy):  # type: ignore[no-untyped-def]
-    """Newton's system with tops and multipliers of the lines eliminated: its lower triangle, and the right side dy."""
+    """Newton's system without tops and multipliers of the lines: its lower triangle, and the right side dy."""
     _, _, worth, _, slope, _, width = goal
     top, below, above, slack, theta = state
     _, _, pull, drained, spent, gradient, line = at
@@ -155,6 +155,6 @@ def interior_point(n, goal, target, y, best, room, matrices):  # type: ignore[no
             break
         tau = NEXT_COMPLEMENTARITY * _complementarity(n, y, width, state)
         _system(n, goal, y, state, at, tau, parts, (share, hessian), steps[0])
-        eliminated(n, hessian, steps[0], room[36])
+        solve_definite(n, hessian, steps[0], room[36])
         primal, dual = _directions(n, goal, y, state, at, tau, parts, share, steps)
         _move(n, width, y, state, steps, primal, dual)

@@ -163,7 +163,7 @@ def slopes_of(n, goal, y, theta, at, share):  # type: ignore[no-untyped-def]
 
 
 @helper
-def eliminated(n, matrix, x, inverse):  # type: ignore[no-untyped-def]
+def solve_definite(n, matrix, x, inverse):  # type: ignore[no-untyped-def]
     """Solve a positive definite system, of which the lower triangle is overwritten, in place of its right side x."""
     for k in range(n):
         inverse[k] = 1.0 / matrix[k, k]
