@@ -55,7 +55,7 @@ def tests(arguments: list[str]) -> list[str]:
 def wanted(extras: tuple[str, ...]) -> str:
     """What STAMP says when the environment is as the files want it, one line per installed extra."""
     digest = hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in INPUTS)).hexdigest()
-    return "\n".join([digest, *sorted({"test", *extras})])
+    return "\n".join([digest, *sorted({"test", "examples", *extras})])
 
 
 def ensure(extras: tuple[str, ...]) -> None:

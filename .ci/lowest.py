@@ -25,7 +25,7 @@ STAMP = VENV / ".installed"
 JCAS = ("-m", "jcas_experiments")
 TESTS = (
     "tests/env/test_walk.py", "tests/env/adapters", "tests/agents/test_sb3.py", "tests/experiments/test_commands.py",
-    "tests/experiments/test_training_command.py",
+    "tests/experiments/train/test_training_command.py",
 )  # fmt: skip
 LINES = (
     (*JCAS, "--help"),

@@ -85,13 +85,13 @@ def test_installs_once_and_again_only_when_the_files_change(checkout, monkeypatc
     monkeypatch.setattr(dev, "install", install)
     dev.ensure(())
     dev.ensure(())
-    assert calls == [(("test",), True)]
+    assert calls == [(("examples", "test"), True)]
     dev.ensure(("dev",))
     dev.ensure(())
-    assert calls[1:] == [(("dev", "test"), False)]
+    assert calls[1:] == [(("dev", "examples", "test"), False)]
     (checkout / "constraints.txt").write_text("numpy==2.4.6\n")
     dev.ensure(())
-    assert calls[2:] == [(("test",), False)]
+    assert calls[2:] == [(("examples", "test"), False)]
     sys.modules.pop("dev", None)
 
 

@@ -16,13 +16,13 @@ def one_thread() -> None:
         os.environ.setdefault("VECLIB_MAXIMUM_THREADS", "1")
 
 
-def main() -> None:
+def start() -> None:
     """Entry point of the ``jcas`` command."""
     one_thread()
-    from .cli import main as run
+    from .cli import main
 
-    run()
+    main()
 
 
 if __name__ == "__main__":
-    main()
+    start()

@@ -113,7 +113,7 @@ def test_the_command_takes_one_thread_unless_told_otherwise(given, threads):
     code = (
         "import sys, os; import jcas_experiments.__main__ as m; assert 'numpy' not in sys.modules; "
         "sys.argv = ['jcas', '--version']\n"
-        "try: m.main()\nexcept SystemExit: print(os.environ['OMP_NUM_THREADS'], 'numpy' in sys.modules)"
+        "try: m.start()\nexcept SystemExit: print(os.environ['OMP_NUM_THREADS'], 'numpy' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split()[-2:] == [threads, "True"]

@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,34 +15,10 @@ import jcas_env
 from jcas_env.checks import require
 
 from ..kept import is_number
+from ..machine import installed, processor
 from .row import Plan, Row
 from .throughput.devices import device_name
 from .throughput.processes import LIBRARIES, ROOT, THREADS
-
-PACKAGES = (
-    "numpy", "scipy", "array-api-compat", "gymnasium", "mobile-env", "torch", "stable-baselines3", "cvxpy", "numba",
-)  # fmt: skip
-"""Whose versions change times."""
-
-
-def installed() -> dict[str, str | None]:
-    """Versions by package; None for one that is not there."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
-    return found
-
-
-def processor() -> str:
-    """Name of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def commit(root: Path) -> str | None:

@@ -16,8 +16,8 @@ from jcas_agents.files import write_file
 
 from jcas_env.checks import require
 
-from ..bench.record import installed, processor
 from ..files import require_writable
+from ..machine import installed, processor
 from .comparison import Comparison
 from .picture import comparison_figure
 from .table import cells, legend
