@@ -15,7 +15,6 @@ from jcas_env.checks import require
 from .crew import THREADS, Answer, LostWorkerError, Task, answered
 from .local import ATTEMPTS, GRACE
 
-
 CONNECT = 10.0
 """Seconds in which a cluster has to answer."""
 
