@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ from jcas_env.checks import require
 from .crew import THREADS, Answer, LostWorkerError, Task, answered
 from .local import ATTEMPTS, GRACE
 
+CONNECT = 10.0
+"""Seconds in which a cluster has to answer."""
+
 
 class RayCrew:
     """Tasks of one CPU each, ``size`` at a time; without a size as many as the cluster has CPUs.
@@ -24,6 +28,7 @@ class RayCrew:
 
     def __init__(self, address: str, size: int | None) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        _require_somebody(address)
         local: dict[str, Any] = {"num_cpus": size, "include_dashboard": False} if address == "local" else {}
         workers = {"runtime_env": {"env_vars": THREADS}}
         try:
@@ -71,6 +76,17 @@ class RayCrew:
         for value in told:
             on_told(index, value)
         return index, found
+
+
+def _require_somebody(address: str) -> None:
+    """Raise ``ValueError`` where nobody listens at HOST:PORT: Ray itself would try for minutes."""
+    host, separator, port = address.rpartition(":")
+    if not separator or "/" in address:
+        return
+    try:
+        socket.create_connection((host, int(port)), CONNECT).close()
+    except (OSError, ValueError) as error:
+        raise ValueError(f"`--ray {address}`: no Ray cluster answers there ({error})") from None
 
 
 def _answer(task: Task) -> tuple[list[Any], Answer]:
