@@ -44,6 +44,7 @@ def train(
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write curves and cards as JSON.")] = None,
 ) -> None:
     """Train a policy; state and policy are saved every few seconds, and Ctrl-C keeps them."""
+    from jcas_agents.files import NotWrittenError
     from jcas_agents.training.trainer import BadGradientError
 
     from ..files import alone_in, require_apart, require_writable, write_json
@@ -78,8 +79,11 @@ def train(
                 raise typer.Exit(130)
     except ValueError as error:
         fail(error)
-    except (BadGradientError, OSError) as error:
+    except BadGradientError as error:
         fail(error, 1)
+    except OSError as error:  # of ours, which says all, or of a library's own writer
+        named = error.filename is not None
+        fail(NotWrittenError(f"{error.filename} cannot be written: {error.strerror}") if named else error, 1)
 
 
 def _has_state(run: Run | SB3Run, console: Console) -> bool:
