@@ -58,6 +58,7 @@ def train(
     ray: RayAddress = None,
 ) -> None:
     """Train a policy; state and policy are saved every few seconds, and Ctrl-C keeps them."""
+    from jcas_agents.files import NotWrittenError
     from jcas_agents.training.trainer import BadGradientError
 
     from ..files import require_apart, require_writable
@@ -82,8 +83,11 @@ def train(
             _shared(crew, runs, json)
     except (TypeError, ValueError) as error:
         fail(error)
-    except (BadGradientError, OSError) as error:
+    except BadGradientError as error:
         fail(error, 1)
+    except OSError as error:  # of ours, which says all, or of a library's own writer
+        named = error.filename is not None
+        fail(NotWrittenError(f"{error.filename} cannot be written: {error.strerror}") if named else error, 1)
 
 
 def _one_by_one(runs: list[SeedRun], json: Path | None) -> None:

@@ -21,7 +21,7 @@ from .search.atoms import (
     projected_curvature,
     snapshots_first,
 )
-from .search.newton import ridge_floor, wrap
+from .search.newton import jitter, ridge_floor, wrap
 from .spomp import detection_level
 
 
@@ -168,11 +168,6 @@ def angle_information_matrix(
     return unrows(_information(aperture, _paths(aperture, aod_cos, aoa_cos, gains, noise_power)), links)
 
 
-def _jitter(like: Array) -> float:
-    """Ridge of Gram matrices, singular where paths coincide: 1e-9, in single precision a multiple of eps [-]."""
-    return max(1e-9, ridge_floor(like))
-
-
 def _column(values: Array) -> Array:
     """Values per link (links,) against (links, snapshots, rx_antennas, tx_antennas) or Gram matrices."""
     return values[:, None, None, None]
@@ -215,7 +210,7 @@ def _paths(aperture: Aperture, aod_cos: Array, aoa_cos: Array, gains: Array, noi
         g = xp.where(_column(ok), g, xp.ones_like(g))
         noise, strongest = (xp.where(ok, x, xp.ones_like(x)) for x in (noise, strongest))
     noise = xp.maximum(noise, RELATIVE_NOISE_FLOOR * strongest)
-    ridge = (0.1 * noise[:, None]) / xp.maximum(power, 1e-12 * strongest[:, None]) + _jitter(noise)
+    ridge = (0.1 * noise[:, None]) / xp.maximum(power, 1e-12 * strongest[:, None]) + jitter(noise)
     return TruePaths(v, w, g, noise, ridge, strongest, ok)
 
 
@@ -255,7 +250,7 @@ def _gains(aperture: Aperture, truth: TruePaths, angles: tuple[Array, Array], no
     both = [xp.concat([drawn, true], axis=-1) for drawn, true in zip(angles, truth[:2], strict=True)]
     inner = correlation(aperture, angles, (both[0], both[1]))
     k, cross = inner[..., :paths], inner[..., paths:]
-    root = xp.linalg.cholesky(k + _jitter(k) * xp.eye(paths, dtype=k.dtype, device=device(k)))
+    root = xp.linalg.cholesky(k + jitter(k) * xp.eye(paths, dtype=k.dtype, device=device(k)))
     seen = cross @ truth.gains + root @ (_column(xp.sqrt(truth.noise_power)) * _white(normals, truth.gains))
     ridge = diagonal(xp.astype(truth.ridge, k.dtype, copy=False))[:, None]
     inverse = xp.linalg.inv(k + ridge)

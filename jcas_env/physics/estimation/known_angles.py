@@ -10,6 +10,7 @@ from ..channel import steered_channels
 from .estimate import Estimate, report, without_paths
 from .pilots import identifiable, prepare
 from .search.atoms import Aperture, columns, correlation, departure_factor, diagonal, project, snapshots_first, solve
+from .search.newton import jitter
 
 
 def gains_on_known_angles(
@@ -20,7 +21,7 @@ def gains_on_known_angles(
     aoa_cos: Array,
     active: Array | None = None,
     *,
-    ridge: Array | float = 1e-9,
+    ridge: Array | float | None = None,
 ) -> Estimate:
     r"""Least squares for the gains, :math:`g_t = (B_t^H B_t + \rho I)^{-1} B_t^H y_t` (spec estimation 8.5).
 
@@ -36,9 +37,9 @@ def gains_on_known_angles(
         Direction cosines v and w [-].
     active : Array, shape (..., paths), bool, or None
         Paths to use; None for all.
-    ridge : float or Array, shape (...,)
-        rho. ``sigma^2 L/(M N)``, the inverse of the prior power of a gain, makes it the MMSE estimate of a genie that
-        knows the angles.
+    ridge : float or Array, shape (...,), or None
+        rho; None: :func:`.jitter`, which keeps the Gram matrix regular where paths coincide. ``sigma^2 L/(M N)``, the
+        inverse of the prior power of a gain, makes it the MMSE estimate of a genie that knows the angles.
 
     Returns
     -------
@@ -52,7 +53,7 @@ def gains_on_known_angles(
     pilots = prepare(received, beams, noise_power, paths)
     aod, aoa, on = (rows(part, links, 1) for part in (aod_cos, aoa_cos, active))
     on = xp.ones_like(aod, dtype=xp.bool) if active is None else on
-    rho = rows(as_array(ridge, aod), links, 0)[:, None]
+    rho = rows(as_array(jitter(aod) if ridge is None else ridge, aod), links, 0)[:, None]
     gains, spread, channel = fitted_gains(pilots.data, pilots.beams, aod, aoa, on, rho)
     estimate = Estimate(
         channel=channel,

@@ -259,3 +259,14 @@ class TestMalformedArguments:
 
         with pytest.raises(ValueError, match="`start`"):
             spomp(self.Z, None, 0.1, paths=3, start=Start(*np.zeros((2, 4, 2)), np.ones((4, 2), dtype=bool)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_paths_that_coincide_share_a_gain_in_either_precision(dtype):
+    """A Gram matrix of ones, which a ridge below the rounding would leave singular."""
+    received = np.ones((1, 1, 8), np.result_type(dtype, 1j))
+    aod, aoa = np.zeros(2, dtype), np.zeros(2, dtype)
+    found = gains_on_known_angles(received, None, np.asarray(0.1, dtype), aod, aoa)
+    alone = gains_on_known_angles(received, None, np.asarray(0.1, dtype), aod[:1], aoa[:1])
+    np.testing.assert_allclose(found.channel, alone.channel, rtol=1e-4)
+    assert found.gains.dtype == received.dtype

@@ -53,6 +53,11 @@ def ridge_floor(like: Array) -> float:
     return 64.0 * float(array_namespace(like).finfo(like.dtype).eps)
 
 
+def jitter(like: Array) -> float:
+    """Ridge of Gram matrices, singular where paths coincide: 1e-9, in single precision a multiple of eps [-]."""
+    return max(1e-9, ridge_floor(like))
+
+
 def fit(pilots: Pilots, aod_cos: Array, aoa_cos: Array, ridge: Array, active: Array) -> Fit:
     """Best gains at given angles with a positive ridge; arrays are (links, paths) [-]. Inactive paths get no gain.
 
