@@ -76,7 +76,8 @@ def understand(tmp_path, monkeypatch):
     ):
         monkeypatch.setattr(f"jcas_experiments.{place}", work)
     monkeypatch.setattr("jcas_experiments.score.scores.scores", score)
-    monkeypatch.setattr("jcas_experiments.bench.throughput.devices.sees_cuda", lambda: True)  # a device need not be here
+    # Neither a device nor Minari need be here.
+    monkeypatch.setattr("jcas_experiments.bench.throughput.devices.sees_cuda", lambda: True)
     monkeypatch.setattr("jcas_experiments.dataset.command.require_minari", lambda: None)
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(here))
     for command in ("compare", "reproduce", "score", "train"):  # Ray need not be here

@@ -41,6 +41,7 @@ class BestGrouping(Method):
     """What a cell is judged by."""
 
     def __post_init__(self) -> None:
+        require(callable(getattr(self.solver, "solve", None)), f"`solver` must be a solver, got {self.solver!r}")
         for index, threshold in enumerate(self.thresholds):
             require_number(f"thresholds[{index}]", threshold, "above 0", lambda value: 0 < value < inf)
         require(len(self.thresholds) > 0, "`thresholds` must hold at least one number, got none")

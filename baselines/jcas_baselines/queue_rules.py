@@ -18,7 +18,7 @@ from jcas_env.types import COMMUNICATION, POSITIONING, Array, Status
 
 from .equal import EqualAllocation
 from .multicell.ascent import AscentSearch, search
-from .solver import Method, Solution, Solver
+from .solver import Method, Solution, Solver, require_solvers
 
 IDLE_WEIGHT = 0.01
 """Weight of a user without backlog in MaxWeight, in slots of its mean arrivals [-]."""
@@ -125,6 +125,11 @@ class DrainSearch(AscentSearch):
     """Rate of the last step [logits]."""
     starts: Sequence[Solver] = (EqualAllocation(), BacklogProportional())
     """Solvers whose allocations are starts."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_solvers("starts", self.starts)
+        require(len(self.starts) > 0, "`starts` must hold at least one solver, got none")
 
     def warm_starts(self) -> Sequence[Solver]:
         """Solvers whose allocations are starts."""

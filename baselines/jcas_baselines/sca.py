@@ -16,6 +16,9 @@ from .multicell.cells import Scope
 from .multicell.rounds import solve_by_rounds
 from .solver import Method, Solution, double_precision, require_choice, require_count, require_number, require_numpy
 
+MOST_ROUNDS = 10**5
+"""Most convex steps: the utility after each is kept."""
+
 
 @dataclass(frozen=True)
 class SCA(Method):
@@ -56,7 +59,7 @@ class SCA(Method):
         require_choice("scope", self.scope, None, "cell", "network")
         require_choice("backend", self.backend, "closed_form", "cvxpy")
         require_number("tolerance", self.tolerance, "in (0, 1)", lambda value: 0 < value < 1)
-        require_count("max_rounds", 1 if self.max_rounds is None else self.max_rounds)
+        require_count("max_rounds", 1 if self.max_rounds is None else self.max_rounds, most=MOST_ROUNDS)
         if not isinstance(self.start, MassiveMIMOAllocation) and self.start not in (None, *get_args(Start)):
             raise ValueError(f"`start` must be an allocation or one of {get_args(Start)}, got {self.start!r}")
 

@@ -12,7 +12,7 @@ from .equal import EqualAllocation
 from .exact import Exact
 from .multicell.ascent import AscentSearch
 from .sca import SCA
-from .solver import Solver, require_count
+from .solver import Solver, require_count, require_solvers
 
 RANDOM_SPREAD = 1.5
 """Standard deviation of the logits of a random start [-]."""
@@ -37,6 +37,10 @@ class GradientSearch(AscentSearch):
     """Rate of the last step [logits]."""
     start: Solver = EqualAllocation()  # noqa: RUF009 (frozen)
     """Solver whose allocation is the start; it must keep the problem's grouping."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(callable(getattr(self.start, "solve", None)), f"`start` must be a solver, got {self.start!r}")
 
     def warm_starts(self) -> Sequence[Solver]:
         """Solvers whose allocations are starts."""
@@ -82,6 +86,7 @@ class Joint(AscentSearch):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_solvers("starts", self.starts)
         require_count("random_starts", self.random_starts, least=0 if self.starts else 1)
         require_count("seed", self.seed, least=0)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import singledispatch, wraps
 from math import inf
@@ -168,10 +168,19 @@ def require_choice(name: str, value: object, *choices: str | None) -> None:
     require(value in choices, f"`{name}` must be {', '.join(others)} or {last}, got {value!r}")
 
 
-def require_count(name: str, value: object, least: int = 1) -> None:
-    """Raise ``ValueError`` for an option that is no integer of at least ``least``."""
+def require_count(name: str, value: object, least: int = 1, most: int | None = None) -> None:
+    """Raise ``ValueError`` for an option that is no integer of at least ``least``, and at most ``most`` if there is one."""
     counts = isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
-    require(counts, f"`{name}` must be an integer of at least {least}, got {value!r}")
+    end = "" if most is None else f" and at most {most}"
+    counts = counts and (most is None or int(value) <= most)  # type: ignore[call-overload]
+    require(counts, f"`{name}` must be an integer of at least {least}{end}, got {value!r}")
+
+
+def require_solvers(name: str, value: object) -> None:
+    """Raise ``ValueError`` for an option that is no sequence of solvers."""
+    listed = value if isinstance(value, Sequence) and not isinstance(value, str) else ()
+    good = isinstance(value, Sequence) and all(callable(getattr(solver, "solve", None)) for solver in listed)
+    require(good, f"`{name}` must be a sequence of solvers, got {value!r}")
 
 
 def require_number(name: str, value: object, rule: str, holds: Callable[[float], bool]) -> None:

@@ -102,6 +102,30 @@ def test_an_option_that_counts_takes_integers_and_a_number_takes_numbers(method,
     assert getattr(method(**{option: value}, **REQUIRED.get(method, {})), option) == value
 
 
+@pytest.mark.parametrize(
+    ("method", "option", "one"),
+    [
+        (GradientSearch, "start", True),
+        (BestGrouping, "solver", True),
+        (Joint, "starts", False),
+        (DrainSearch, "starts", False),
+    ],
+)
+def test_an_option_that_holds_solvers_takes_solvers(method, option, one):
+    """Not one that fails only when it is asked to solve."""
+    for value in (None, float("nan"), "admm", 3, *(() if one else (Exact(), [None], "ab"))):
+        with pytest.raises(ValueError, match=f"`{option}` must be"):
+            method(**{option: value})
+    assert method(**{option: Exact() if one else [Exact()]})
+
+
+def test_rounds_of_which_the_utility_is_kept_are_bounded_by_memory():
+    with pytest.raises(
+        ValueError, match="`max_rounds` must be an integer of at least 1 and at most 100000, got 10{30}"
+    ):
+        SCA(max_rounds=10**30)
+
+
 def selective():
     problem = identical()
     return replace(problem, snr=np.broadcast_to(problem.snr[..., None], (*problem.snr.shape, problem.subcarriers)))
