@@ -13,6 +13,7 @@ from math import inf
 
 from array_api_compat import array_namespace
 
+from jcas_env.checks import require
 from jcas_env.scenarios.multicell import MultiCellProblem
 from jcas_env.types import COMMUNICATION, POSITIONING, Array, Status
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jcas_env.checks import require
+
 from .admm import ADMM
 from .equal import EqualAllocation
 from .exact import Exact

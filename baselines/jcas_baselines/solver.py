@@ -169,7 +169,7 @@ def require_choice(name: str, value: object, *choices: str | None) -> None:
 
 
 def require_count(name: str, value: object, least: int = 1, most: int | None = None) -> None:
-    """Raise ``ValueError`` for an option that is no integer of at least ``least``, and at most ``most`` if there is one."""
+    """Raise ``ValueError`` for an option that is no integer from ``least`` on, to ``most`` if there is such an end."""
     counts = isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
     end = "" if most is None else f" and at most {most}"
     counts = counts and (most is None or int(value) <= most)  # type: ignore[call-overload]

@@ -7,9 +7,9 @@ used where numba is installed (the extra ``fast``), arrays are NumPy's in one pr
     JCAS_COMPILED=0 python ...                  # never
     with jcas_env.compiled.dispatch.switched(on=False): ...
 
-Results are those of the formula to rounding (1e-9 relative in double precision, which tests hold): nothing is summed in
-another order for speed, nothing depends on the number of threads, and a lane computes what it computes alone. What a
-loop does not serve (other libraries, gradients, rare configurations) the formula does.
+Results are those of the formula to rounding (1e-9 relative in double precision, which tests hold): sums are in a fixed
+order, nothing depends on the number of threads, and a lane computes what it computes alone. What a loop does not serve
+(other libraries, gradients, rare configurations) the formula does.
 
 Loops are compiled when they are first needed, once on a machine: that takes seconds, of which a line on the log tells,
 and later processes load them from the user's folder for caches (:mod:`.kept`).

@@ -57,6 +57,15 @@ def test_without_noise_the_position_is_exact(rng):
     assert np.linalg.norm(found.position - point, axis=-1).max() < 1e-6
 
 
+def test_rounding_of_the_bearings_moves_positions_by_no_more_than_rounding(rng):
+    """At the bottom the misfit is flat, to the root of the rounding unit: 1e-8 m, were it to choose the last step."""
+    cosine = bearing(users(rng, 400), STATIONS, AXES)[0] + 1e-4 * rng.standard_normal((400, 3))
+    here, there = (find(value, 1e-4) for value in (cosine, cosine * (1.0 + 2.0**-52)))
+    well = here.located & there.located & (here.bound < 0.1)
+    assert well.mean() > 0.9
+    assert np.linalg.norm(here.position - there.position, axis=-1)[well].max() < 1e-10
+
+
 @pytest.mark.parametrize("deviation", [1e-6, 1e-4, 1e-2, 0.1])
 def test_single_precision_finds_whom_double_precision_finds(rng, deviation):
     """Where stations stand nearly in line the information is singular in single precision: steps stay finite."""
