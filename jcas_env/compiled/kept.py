@@ -83,6 +83,6 @@ def _sealed(path: Path, payload: bytes) -> bytes:
 
 @cache
 def _edition() -> str:
-    """What the loops are: changes with any of the files of this folder."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
+    """What the loops are: changes with any of the files of this folder and those in it."""
+    sources = sorted(Path(__file__).parent.rglob("*.py"))
     return sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()

@@ -12,7 +12,7 @@ from jcas_baselines.bounding import interior_point, prices, relaxation, tree
 from support.bounds import random_problem
 from support.scenes import static
 
-from jcas_env.compiled import newton, nodes, relaxations
+from jcas_env.compiled.bounding import newton, nodes, relaxations
 from jcas_env.compiled.dispatch import switched
 from jcas_env.tree import take
 

@@ -120,9 +120,7 @@ def test_an_option_that_holds_solvers_takes_solvers(method, option, one):
 
 
 def test_rounds_of_which_the_utility_is_kept_are_bounded_by_memory():
-    with pytest.raises(
-        ValueError, match="`max_rounds` must be .* at most 100000, got 10{30}"
-    ):
+    with pytest.raises(ValueError, match="`max_rounds` must be .* at most 100000, got 10{30}"):
         SCA(max_rounds=10**30)
 
 

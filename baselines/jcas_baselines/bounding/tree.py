@@ -115,7 +115,7 @@ def _over_omega(line: _Line, omega: np.ndarray) -> np.ndarray:
     return line.at(np.stack([omega[:, 0], omega[:, 1], np.clip(inner, omega[:, 0], omega[:, 1])])).max(axis=0)
 
 
-@compiled("nodes")
+@compiled("bounding.nodes")
 def evaluate(items: Items, nodes: Nodes, target: np.ndarray) -> Nodes:
     r"""Bound nodes whose intervals and start ``point`` are set; ``bound`` holds the parent's.
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from .dispatch import Loop, in_order
+from ..dispatch import Loop, in_order
+from ..waves import helper
 from .newton import interior_point
 from .relaxations import lines_of, paid, propagated, shares_of, softplus
-from .waves import helper
 
 START_MARGIN, NARROW, WIDEST, DEAREST, ROUNDING = 0.1, 1e-7, 40.0, 1e9, 1e-11
 """As in ``jcas_baselines.bounding``."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from math import exp, inf, log, log1p
 
-from .waves import helper
+from ..waves import helper
 
 STEEP, CANCELLATION, EMPTY = 6.0, 1e-12, 1e-7
 INTERIOR_STEPS, FIRST_COMPLEMENTARITY, NEXT_COMPLEMENTARITY = 8, 0.1, 0.1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import inf
 
+from ..waves import helper
 from .relaxations import (
     COARSE,
     FRACTION,
@@ -18,7 +19,6 @@ from .relaxations import (
     solve_definite,
     started,
 )
-from .waves import helper
 
 
 @helper

@@ -1,0 +1,1 @@
+"""Loops of ``jcas_baselines.bounding``: nodes of a branch and bound."""
