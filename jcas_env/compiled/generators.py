@@ -29,7 +29,7 @@ BYTE, FRACTION = np.uint64(0xFF), np.uint64(0x000FFFFFFFFFFFFF)
 UNIFORM = 1.0 / 9007199254740992.0
 
 
-class LaneGenerators:
+class CompiledGenerators:
     """As :class:`jcas_env.randomness.LaneGenerators`."""
 
     def __init__(self, seeds: np.ndarray, part: tuple[int, ...], dtype: Any) -> None:
@@ -65,7 +65,7 @@ class LaneGenerators:
 def lane_generators_loop(seeds: np.ndarray, /, *, part: tuple[int, ...], dtype: Any) -> Any:
     """:func:`jcas_env.randomness.lane_generators`."""
     small = all(0 < number < 2**32 for number in part) and len(part) <= POOL - 2
-    return LaneGenerators(seeds, part, dtype) if small and seeds.size else NotImplemented
+    return CompiledGenerators(seeds, part, dtype) if small and seeds.size else NotImplemented
 
 
 @cache
