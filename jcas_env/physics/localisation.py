@@ -24,7 +24,7 @@ LEAST_RANGE = 1e-3
 NEWTON_STEPS = 12
 """Damped Gauss-Newton steps (spec multicell 2.7)."""
 
-ROUNDINGS = 8.0
+COSINE_ROUNDINGS = 8.0
 """Rounding units of a cosine by which residuals are known."""
 
 KEPT = 6
@@ -180,7 +180,7 @@ def _refine(fit: _Fit, cosine: Array, weight: Array, stations: Array, axes: Arra
     damping = xp.full_like(fit.cost, 1e-3)
     # Keeps a step finite where all stations look along their arrays.
     least = 1e-12 * xp.sum(weight, axis=0)
-    flat = ROUNDINGS * float(xp.finfo(fit.cost.dtype).eps)
+    flat = COSINE_ROUNDINGS * float(xp.finfo(fit.cost.dtype).eps)
     for _ in range(NEWTON_STEPS):
         xx, xy, yy = _information(fit.east, fit.north, weight, axis=0)
         pull = weight * fit.residual

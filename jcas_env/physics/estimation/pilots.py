@@ -20,7 +20,7 @@ from ..channel import PathChannel, steered_channels
 from .estimate import Estimate
 from .search.atoms import Aperture
 
-AT_ONCE = 216
+LINKS_AT_ONCE = 216
 """Links whose pilots are received at a time."""
 
 RELATIVE_NOISE_FLOOR = 1e-12
@@ -85,7 +85,7 @@ def heard_antennas(gains: Array, arrival: Array, departure: Array, noise_power: 
     """
     links = noise_power.shape
     flat = [rows(part, links, part.ndim - len(links)) for part in (gains, arrival, departure, noise_power, noise)]
-    size = AT_ONCE if at_hand(noise_power) else prod(links)
+    size = LINKS_AT_ONCE if at_hand(noise_power) else prod(links)
     parts = zip(*(blocks(part, prod(links), size) for part in flat), strict=True)
     pieces = [measure(steered_channels(*paths), None, power, random) for *paths, power, random in parts]
     return unrows(joined(pieces), links)

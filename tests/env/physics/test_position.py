@@ -63,7 +63,7 @@ def test_rounding_of_the_bearings_moves_positions_by_no_more_than_rounding(rng):
     here, there = (find(value, 1e-4) for value in (cosine, cosine * (1.0 + 2.0**-52)))
     well = here.located & there.located & (here.bound < 0.1)
     assert well.mean() > 0.9
-    assert np.linalg.norm(here.position - there.position, axis=-1)[well].max() < 1e-10
+    assert np.linalg.norm(here.position - there.position, axis=-1)[well].max() < 1e-9
 
 
 @pytest.mark.parametrize("deviation", [1e-6, 1e-4, 1e-2, 0.1])
