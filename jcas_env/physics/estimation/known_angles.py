@@ -77,8 +77,8 @@ def fitted_gains(
 ) -> tuple[Array, Array, Array]:
     """Gains of flat links at known angles, and the channels that they make, complex [-] (spec estimation 8.5).
 
-    ``data`` and ``beams`` as in :class:`.Pilots`; ``aod``, ``aoa`` and ``on``, which paths are used, (links, paths);
-    ``rho`` (links, 1) [-]. Returns gains (links, snapshots, paths), the diagonal of the inverse of B^H B + rho I,
+    ``data`` and ``beams`` as in :class:`.pilots.Pilots`; ``aod``, ``aoa`` and ``on``, which paths are used, (links,
+    paths); ``rho`` (links, 1) [-]. Returns gains (links, snapshots, paths), the diagonal of (B^H B + rho I)^-1,
     (links, paths), and channels (links, snapshots, rx_antennas, tx_antennas).
     """
     xp = array_namespace(data)
