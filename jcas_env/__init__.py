@@ -35,7 +35,7 @@ from .scenarios.multicell import (
 )
 from .types import Status
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 for _name, (_scenario, _) in SCENARIOS.items():
     gym.register(
