@@ -178,8 +178,8 @@ def require_count(name: str, value: object, least: int = 1, most: int | None = N
 
 def require_solvers(name: str, value: object) -> None:
     """Raise ``ValueError`` for an option that is no sequence of solvers."""
-    listed = value if isinstance(value, Sequence) and not isinstance(value, str) else ()
-    good = isinstance(value, Sequence) and all(callable(getattr(solver, "solve", None)) for solver in listed)
+    listed = isinstance(value, Sequence) and not isinstance(value, str)
+    good = listed and all(callable(getattr(solver, "solve", None)) for solver in value)  # type: ignore[attr-defined]
     require(good, f"`{name}` must be a sequence of solvers, got {value!r}")
 
 

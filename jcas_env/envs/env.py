@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import gymnasium as gym
@@ -29,7 +30,7 @@ class JCASEnv(Lanes, gym.Env):
     max_episode_steps : int, optional
         Cuts episodes before the scenario's horizon, which stays what it is.
     render_mode : {None, "rgb_array", "human"}
-        ``human``: every reset and step is shown in a window; ``RuntimeError`` where none can be opened.
+        ``human``: every reset and step is shown in a window; where none can be opened, the log says so and nothing is.
     **fields
         Any field of the scenario's configuration, e.g. ``users_per_cell=6``; with a scenario that is already built, one
         like it with these. Another keyword raises ``TypeError``.
@@ -117,27 +118,38 @@ class JCASEnv(Lanes, gym.Env):
             return None
         from ..render import frame
 
+        if self.render_mode == "human" and self._window is None:
+            self._window = self._opened()
+        if self._window is False:
+            return None
         picture = frame(self.scenario, self.state, self._allocation)
         if self.render_mode == "rgb_array":
             return picture
-        if self._window is None:
-            from ..render.window import new_window
-
-            self._window = new_window(type(self.scenario).__name__)
-            self._window.appear()
         self._window.show(picture)
         return None
 
+    def _opened(self) -> Any:
+        """A window; False, and a line on the log, where none can be opened."""
+        from ..render.window import new_window
+
+        try:
+            window = new_window(type(self.scenario).__name__)
+            window.appear()
+        except RuntimeError as error:
+            logging.getLogger("jcas_env").warning("nothing is shown: %s", error)
+            return False
+        return window
+
     def close(self) -> None:
         """Close the window, if there is one."""
-        if self._window is not None:
+        if self._window:
             self._window.close()
-            self._window = None
+        self._window = None
 
     # ---------------------------------------------------------------- internals
 
     def _show(self) -> None:
-        """Show what has happened where somebody watches."""
+        """Show what has happened, where somebody watches."""
         if self.render_mode == "human":
             self.render()
 

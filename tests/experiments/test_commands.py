@@ -84,7 +84,7 @@ def test_ctrl_c_in_a_score_keeps_finished_ratios_and_no_card(tmp_path, monkeypat
     result = CliRunner().invoke(cli.app, ["score", "--card", "--json", str(tmp_path / "x.json")])
     assert result.exit_code == 130
     assert "interrupted: 0" in result.stdout
-    assert (tmp_path / "x.json").exists()
+    assert not (tmp_path / "x.json").exists()
 
 
 @pytest.mark.parametrize(

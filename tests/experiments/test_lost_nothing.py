@@ -398,7 +398,7 @@ def at_once(*_, **__):
         (("bench", "closed-forms", "--quick"), None),
         (("reproduce", "lu-fig3", "--quick"), None),
         (SMALL[:-2], "compare.command.play"),
-        (("train", "--steps", "2", "--scenes", "4"), "train.gradient.train_gradient"),
+        (("train", "--steps", "2", "--scenes", "4"), "train.seeds.train_gradient"),
     ],
 )
 def test_interrupted_before_its_first_row_a_command_leaves_the_file_of_the_last_one(run, monkeypatch, line, target):

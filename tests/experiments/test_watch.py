@@ -158,3 +158,17 @@ def test_the_human_mode_shows_every_reset_and_step(monkeypatch):
     assert env.render() is None
     env.close()
     assert window.closed
+
+
+def test_without_a_display_the_human_mode_says_so_once_and_plays_on(monkeypatch, caplog):
+    def none(title):
+        raise RuntimeError("there is no display")
+
+    monkeypatch.setattr("jcas_env.render.window.new_window", none)
+    env = gym.make("jcas/MultiCell-v0", render_mode="human", **FIELDS)
+    env.reset(seed=0)
+    for _ in range(2):
+        env.step(env.action_space.sample())
+    assert env.render() is None
+    assert caplog.messages == ["nothing is shown: there is no display"]
+    env.close()

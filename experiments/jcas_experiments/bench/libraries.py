@@ -68,6 +68,7 @@ LIBRARIES = (
     Library("TorchRL", "torchrl", "torchrl_ppo.py", "flat", "DISABLED", _EXTRA.format("torchrl")),
     Library("skrl", "skrl", "skrl_ppo.py", "flat", "SAME_STEP", _BESIDE.format("skrl")),
     Library("PettingZoo", "pettingzoo", "pettingzoo_parallel.py", "flat", "single", _EXTRA.format("pettingzoo"), 1024),
+    Library("RLlib", "ray", "rllib_ppo.py", "dict", "NEXT_STEP", _EXTRA.format("rllib")),
 )
 """One row each, in this order."""
 

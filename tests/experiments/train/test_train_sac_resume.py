@@ -6,17 +6,17 @@ import pytest
 
 pytest.importorskip("stable_baselines3")
 
-from jcas_agents.data.scene_env import SceneVectorEnv
-from jcas_agents.sb3.adapter import RECIPES, SB3VectorAdapter
+from jcas_agents.sb3.adapter import RECIPES
 from jcas_agents.sb3.states import model_tensors
+from jcas_experiments.train.arenas import arena
 from jcas_experiments.train.sb3 import Progressed, SB3Run, prepare
 
 STEPS = 50_000
 
 
 def test_a_resumed_sac_collects_as_many_transitions_as_at_first_before_it_learns(tmp_path):
-    run = SB3Run(folder=tmp_path, algo="sac", minutes=1.0, seed=0, scenes=8, network="mlp")
-    env = SB3VectorAdapter(SceneVectorEnv(run.config, scenes=8, num_envs=2))
+    run = SB3Run(tmp_path, arena("multicell", "rate", "mlp", []), algo="sac", minutes=1.0, seed=0, scenes=8)
+    env = run.arena.lanes(8, 2)
     model, _ = prepare(run, env, None)
     card = {**Progressed(steps=STEPS, updates=10)._asdict(), "curve": []}
     resumed, before = prepare(run, env, (model_tensors(model), card))

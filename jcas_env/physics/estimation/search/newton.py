@@ -54,7 +54,10 @@ def ridge_floor(like: Array) -> float:
 
 
 def jitter(like: Array) -> float:
-    """Ridge of Gram matrices, singular where paths coincide: 1e-9, in single precision a multiple of eps [-]."""
+    """Ridge of Gram matrices, singular where paths coincide: 1e-9, in single precision a multiple of eps, () [-].
+
+    ``like`` (...,) says the precision (spec estimation 6.4).
+    """
     return max(1e-9, ridge_floor(like))
 
 
