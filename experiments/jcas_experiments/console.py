@@ -6,10 +6,12 @@ import codecs
 import os
 import sys
 from io import TextIOWrapper
+from time import monotonic
 from typing import Any, NoReturn, TextIO, cast
 
 import typer
 from rich.console import Console
+from rich.progress import Progress, TaskID
 from rich.text import Text
 
 INSTEAD = {
@@ -91,6 +93,39 @@ def lost_output() -> OSError | None:
 def standard_output(width: int = 140) -> Console:
     """Standard output; wide enough for a table where it is not a terminal."""
     return Console() if sys.stdout is not None and sys.stdout.isatty() else Console(width=width)
+
+
+class Bars(Progress):
+    """Bars on a terminal; elsewhere a plain line on standard error now and then, so that long work is seen to move."""
+
+    EVERY = 15.0
+    """Seconds between two lines."""
+
+    def __init__(self, *columns: Any, **options: Any) -> None:
+        self._told = monotonic()
+        super().__init__(*columns, **options)
+
+    def update(self, task_id: TaskID, **fields: Any) -> None:
+        """Move a bar."""
+        super().update(task_id, **fields)
+        self._tell(task_id)
+
+    def advance(self, task_id: TaskID, advance: float = 1) -> None:
+        """Move a bar on."""
+        super().advance(task_id, advance)
+        self._tell(task_id)
+
+    def _tell(self, task_id: TaskID) -> None:
+        if self.console.is_terminal or monotonic() - self._told < self.EVERY:
+            return
+        self._told = monotonic()
+        task = self._tasks[task_id]
+        unit = f" {task.fields['unit']}" if "unit" in task.fields else ""
+        left = "" if task.time_remaining is None else f", about {task.time_remaining:.0f} s to go"
+        size = "" if task.total is None else f" of {task.total:.0f}"
+        Console(stderr=True).print(
+            f"{task.description.strip()}: {task.completed:.0f}{size}{unit}{left}", markup=False, highlight=False
+        )
 
 
 def say(console: Console, line: str) -> None:

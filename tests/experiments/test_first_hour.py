@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -14,7 +15,9 @@ from pathlib import Path
 import pytest
 from jcas_experiments import cli
 from jcas_experiments.compare import command
+from jcas_experiments.console import Bars
 from jcas_experiments.looks import looks
+from rich.console import Console
 from typer.testing import CliRunner
 
 from jcas_env.scenarios import SCENARIOS
@@ -193,3 +196,18 @@ def test_the_example_of_an_own_allocator_is_feasible_and_lies_between(run, tmp_p
     rows = json.loads((tmp_path / "n.json").read_text())["rows"]
     assert rows[2]["violation"] <= 1e-9
     assert rows[0]["utility"] > rows[2]["utility"] > rows[1]["utility"]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_long_work_without_a_terminal_prints_a_plain_line_now_and_then(monkeypatch, capsys, terminal):
+    clock = iter(range(0, 1000, 4))
+    monkeypatch.setattr("jcas_experiments.console.monotonic", lambda: next(clock))
+    console = Console(file=io.StringIO(), force_terminal=terminal)
+    with Bars(console=console) as bars:
+        task = bars.add_task("equal", total=40, unit="slots")
+        for _ in range(40):
+            bars.advance(task)
+    lines = capsys.readouterr().err.splitlines()
+    assert bool(lines) is not terminal
+    assert all(line.startswith("equal: ") and " of 40 slots" in line for line in lines)
+    assert len(lines) < 12

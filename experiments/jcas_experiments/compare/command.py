@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from jcas_env.scenarios import SCENARIOS
 
 from ..allocators import refuses
-from ..console import complain, fail, say, standard_output
+from ..console import Bars, complain, fail, say, standard_output
 from ..files import require_apart, require_picture, require_writable, write_all, write_json
 from ..jobs.crew import Crew, LostWorkerError
 from ..jobs.options import Jobs, RayAddress, crew_of
@@ -219,7 +219,7 @@ def run_comparison(
     ready = {name: setting.roster.make(name) for name in allocators}
     found: dict[str, Played | Exception] = {}
     yardstick, complete = None, True
-    with Progress(*BAR, console=console, transient=True) as progress:
+    with Bars(*BAR, console=console, transient=True) as progress:
         try:
             for name, result in _results(setting, ready, rows, progress, crew):
                 found[name] = result

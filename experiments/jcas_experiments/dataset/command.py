@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from jcas_env.checks import require
 from jcas_env.scenarios import SCENARIOS
 
 from ..allocators import refuses
-from ..console import fail, say, standard_output
+from ..console import Bars, fail, say, standard_output
 from ..files import alone_in, require_writable, write_json
 from ..scenarios.registry import roster_of
 from ..settings import HORIZON, build_scenario
@@ -132,7 +132,7 @@ def _require_recordable(recording: Recording) -> None:
 def record_all(recording: Recording, episodes: int, finished: Finished, console: Console) -> bool:
     """Record what is not finished, with a bar; False where Ctrl-C has ended it."""
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Bars(*columns, console=console, transient=True) as progress:
         task = progress.add_task(recording.who, total=episodes, completed=sum(i in finished for i in range(episodes)))
 
         def keep(episode: int, table: Any) -> None:

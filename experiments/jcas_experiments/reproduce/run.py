@@ -12,10 +12,11 @@ from typing import Any
 
 from jcas_agents.files import write_file
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
 from jcas_env.checks import require
 
+from ..console import Bars
 from ..figures import new_figure, save_figure, small_print
 from ..files import write_json
 from ..jobs.crew import Crew, LostWorkerError
@@ -75,7 +76,7 @@ def compute(
         write_csv(path, _table(recipe, rows))
         progress.update(task, completed=len(rows))
 
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
+    with Bars(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
         task = progress.add_task(name, total=size, completed=len(rows))
         missing = [number for number in range(1, size + 1) if number not in rows]
         try:

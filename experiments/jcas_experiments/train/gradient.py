@@ -17,9 +17,9 @@ from jcas_agents.tensor_files import read
 from jcas_agents.training.curves import TensorBoard
 from jcas_agents.training.trainer import BadGradientError, Trainer, TrainingRecipe
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from ..console import say
+from ..console import Bars, say
 from ..files import write_json
 from .curve import COLUMNS, LOG_EVERY, Curve, Point
 from .judging import EpisodeJudge
@@ -117,7 +117,7 @@ def train_gradient(
     saved = monotonic()
     judge: EpisodeJudge | None = None
     board = TensorBoard(run.folder / "tensorboard", trainer.step + 1 if resume else 0)
-    with closing(board), Progress(*columns, console=console, transient=True) as progress:
+    with closing(board), Bars(*columns, console=console, transient=True) as progress:
         task = progress.add_task("training", total=run.end, completed=trainer.step)
         try:
             for gain in trainer.run(until=run.end):
@@ -146,7 +146,7 @@ def _prepare(run: Run, console: Console, resume: bool) -> tuple[Trainer, Curve]:
     state = read(run.state_file) if resume else None
     if state is not None:
         require_same_run(state[1], run.made_by)  # before the scenes, which take a while
-    with Progress(TextColumn("drawing scenes"), BarColumn(), console=console, transient=True) as progress:
+    with Bars(TextColumn("drawing scenes"), BarColumn(), console=console, transient=True) as progress:
         task = progress.add_task("scenes", total=run.scenes * run.task.each())
         trainer = run.task.trainer(run.recipe, run.scenes, lambda count: progress.advance(task, count))
     if state is None:

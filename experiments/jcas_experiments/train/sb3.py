@@ -19,11 +19,11 @@ from jcas_agents.sb3.adapter import RECIPES, ROLLOUT_LANES
 from jcas_agents.sb3.policy import trained_policy
 from jcas_agents.sb3.states import model_tensors, restore_model
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
 from jcas_env.checks import require
 
-from ..console import say
+from ..console import Bars, say
 from ..files import write_json
 from .arenas import Arena
 from .gradient import Told
@@ -183,7 +183,7 @@ def train_sb3(
     model, before = prepare(run, env, state)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     complete = True
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Bars(*columns, console=console, transient=True) as progress:
         watch = Watch(
             progress, judge, lambda spent, curve: save(run, model, spent, curve), tell=tell,
             limit=60.0 * run.minutes, peak=run.recipe["learning_rate"], spent=before.spent, curve=before.curve,

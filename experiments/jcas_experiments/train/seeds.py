@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 
 from jcas_env.checks import require
 
-from ..console import say
+from ..console import Bars, say
 from ..files import alone_in
 from ..jobs.crew import Answer, Crew, Tell
 from .gradient import Run, Told, train_gradient
@@ -120,7 +120,7 @@ def share_runs(
     """
     errors: dict[int, Exception] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Bars(*columns, console=console, transient=True) as progress:
         bars: dict[int, TaskID] = {}
 
         def on_told(index: int, told: Told) -> None:
