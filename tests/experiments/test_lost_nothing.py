@@ -193,7 +193,7 @@ class TestReproduce:
 
     def test_a_full_disk_is_one_line(self, run, tmp_path, monkeypatch):
         assert run("reproduce", "lu-fig3", "--quick", "--json", "/dev/full").exit_code == 1
-        assert (tmp_path / "results" / "lu-fig3.csv").exists()
+        assert (tmp_path / "results" / "quick" / "lu-fig3.csv").exists()
 
 
 class TestScore:

@@ -44,8 +44,8 @@ class TestCommand:
         assert all(len(row) == len(content["columns"]) for row in content["rows"])
         assert content["complete"] is True
         assert "reproduced" in result.output
-        assert (tmp_path / "results" / "luo-fig9.png").read_bytes()[:4] == b"\x89PNG"
-        with (tmp_path / "results" / "luo-fig9.csv").open() as handle:
+        assert (tmp_path / "results" / "quick" / "luo-fig9.png").read_bytes()[:4] == b"\x89PNG"
+        with (tmp_path / "results" / "quick" / "luo-fig9.csv").open() as handle:
             lines = list(csv.reader(handle))
         assert lines[0] == list(FIGURES["luo-fig9"].all_columns)
         assert len(lines) == 7
@@ -65,8 +65,8 @@ class TestCommand:
         assert "2 of 6 points" in result.output
         content = json.loads((tmp_path / "n.json").read_text())
         assert (len(content["rows"]), content["complete"], content["verdict"]) == (2, False, [])
-        assert len((tmp_path / "results" / "luo-fig9.csv").read_text().splitlines()) == 3
-        assert (tmp_path / "results" / "luo-fig9.png").exists()
+        assert len((tmp_path / "results" / "quick" / "luo-fig9.csv").read_text().splitlines()) == 3
+        assert (tmp_path / "results" / "quick" / "luo-fig9.png").exists()
 
     def test_an_unknown_figure_is_one_line_with_the_nearest_name(self, run):
         result = run("luo-fig99")

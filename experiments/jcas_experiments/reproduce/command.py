@@ -32,7 +32,9 @@ def reproduce(
     quick: Annotated[bool, typer.Option("--quick", help="Fewer scenes and points; under a minute a figure.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Scene i is drawn with seed + i.")] = 0,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the numbers as JSON.")] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for FIGURE.png and FIGURE.csv.")] = Path("results"),
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of FIGURE.png and FIGURE.csv; results or results/quick.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Compute only the points that are not there yet.")] = False,
     jobs: Jobs = None,
     ray: RayAddress = None,
@@ -42,19 +44,20 @@ def reproduce(
     Finished points are in the CSV file at once; Ctrl-C keeps them, --resume goes on from FIGURE.rows.json beside it.
     """
     console = standard_output()
+    folder = out or Path("results/quick" if quick else "results")
     try:
         require(figure in ("all", *FIGURES), f"unknown figure {figure!r}: {suggest(figure, ['all', *FIGURES])}")
         names = list(FIGURES) if figure == "all" else [figure]
-        require_writable("--out", out / f"{figure}.csv")
+        require_writable("--out", folder / f"{figure}.csv")
         require_writable("--json", json)
-        endings = (".csv", ".png", ".rows.json")
-        require_apart({"--json": json, **{f"{name}{end}:": out / f"{name}{end}" for name in names for end in endings}})
+        files = [f"{name}{end}" for name in names for end in (".csv", ".png", ".rows.json")]
+        require_apart({"--json": json, **{f"{file}:": folder / file for file in files}})
         crew = crew_of(jobs, ray)
     except ValueError as error:
         fail(error)
     try:
         with crew or nullcontext():
-            last, lost, told = _figures(names, Effort(seed, quick), out, json, console, resume=resume, crew=crew)
+            last, lost, told = _figures(names, Effort(seed, quick), folder, json, console, resume=resume, crew=crew)
     except ValueError as error:
         fail(error)
     except OSError as error:
