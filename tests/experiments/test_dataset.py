@@ -305,6 +305,7 @@ def test_a_dataset_is_replaced_by_force_alone_and_then_whole(run, tmp_path, monk
         (("mars",), "unknown scenario 'mars'"),
         (("--allocator", "amdm"), "unknown allocator 'amdm': did you mean 'admm'"),
         (("--reference", "amdm"), "unknown allocator 'amdm': did you mean 'admm'"),
+        (("--allocator", "equal", "--reference", "drain"), "drain: DrainSearch needs a problem with queues"),
         (("--allocator", "admm", "--policy", "multicell-rate"), "both say who plays"),
         (("--policy", "multicell-rat"), "no shipped policy 'multicell-rat'"),
         (("--set", "userz=4"), "unexpected keyword argument 'userz'"),
