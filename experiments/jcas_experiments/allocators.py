@@ -13,7 +13,9 @@ from typing import Any
 
 from jcas_agents.agent import as_allocator
 
+from jcas_env import JCASVectorEnv
 from jcas_env.checks import require, suggest
+from jcas_env.scenarios.scenario import Scenario
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,27 @@ def refuses(error: Exception) -> bool:
     """
     raised = (extract_tb(error.__traceback__)[-1].line or "").startswith("raise")
     return raised and type(error) in (TypeError, ValueError)
+
+
+def refuse_now(scenario: Scenario, roster: Roster, names: Sequence[str], *, seed: int) -> None:
+    """Let allocators decide once, on the first scene; ``ValueError`` where one says that this is not for it.
+
+    What is refused is refused before the work; other errors come at their turn.
+    """
+    env = JCASVectorEnv(scenario, num_envs=1)
+    observation, _ = env.reset(seed=seed)
+    refused = []
+    for name in names:
+        allocator = as_allocator(roster.make(name))
+        try:
+            allocator.decide(env, observation)
+        except ModuleNotFoundError:
+            raise
+        except Exception as error:
+            if refuses(error):
+                refused.append(f"{name}: {error}")
+    if refused:
+        raise ValueError("\n".join(refused))
 
 
 def _same(allocator: Any) -> Any:

@@ -305,6 +305,7 @@ def test_a_dataset_is_replaced_by_force_alone_and_then_whole(run, tmp_path, monk
         (("mars",), "unknown scenario 'mars'"),
         (("--allocator", "amdm"), "unknown allocator 'amdm': did you mean 'admm'"),
         (("--reference", "amdm"), "unknown allocator 'amdm': did you mean 'admm'"),
+        (("--allocator", "equal", "--reference", "drain"), "drain: DrainSearch needs a problem with queues"),
         (("--allocator", "admm", "--policy", "multicell-rate"), "both say who plays"),
         (("--policy", "multicell-rat"), "no shipped policy 'multicell-rat'"),
         (("--set", "userz=4"), "unexpected keyword argument 'userz'"),
@@ -358,8 +359,16 @@ def test_datasets_lie_where_minari_looks_for_them(monkeypatch, tmp_path):
     monkeypatch.setattr("pathlib.Path.home", lambda: tmp_path)
     assert datasets_root(None) == tmp_path / ".minari" / "datasets"
     monkeypatch.setenv("MINARI_DATASETS_PATH", "elsewhere")
-    assert str(datasets_root(None)) == "elsewhere"
+    monkeypatch.chdir(tmp_path)
+    assert datasets_root(None) == tmp_path / "elsewhere"
     assert datasets_root(tmp_path) == tmp_path
+
+
+@needs_minari
+def test_a_folder_may_be_named_from_where_one_stands(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done(run(*words("mesh", "--allocator", "equal", "--out", "here")))
+    assert (tmp_path / "here" / "jcas" / "mesh-equal-v0" / "data" / "main_data.hdf5").is_file()
 
 
 def test_the_same_columns_are_the_same_bytes_and_objects_are_refused():

@@ -65,6 +65,15 @@ def test_a_film_has_a_picture_for_each_slot_and_one_of_the_beginning(run, tmp_pa
         assert film.size[0] == 2 * 880
 
 
+def test_as_many_slots_are_shown_as_are_asked_for(run, monkeypatch):
+    shown = []
+    monkeypatch.setattr("jcas_experiments.watch.command.write_film", lambda *given, **_: shown.extend(given[1]) or 1)
+    monkeypatch.setattr("jcas_experiments.watch.command.SLOTS", 2)
+    result = run("mesh", "--allocator", "equal", "--slots", "4", "--out", "f.gif")
+    assert result.exit_code == 0, result.output
+    assert len(shown) == 1 + 4
+
+
 def test_what_is_drawn_is_what_was_earned():
     scenario = make_scenario("multicell", **FIELDS)
     (player,) = players_of(scenario, view_of("multicell"), {"equal": EqualAllocation()})
@@ -107,6 +116,8 @@ def test_an_mp4_holds_all_pictures(tmp_path):
         (("--out", "f.avi"), "`--out` takes a file ending in .gif or .mp4"),
         (("--out", "."), "`--out` takes a file ending in"),
         (("--allocator", "equl", "--out", "f.gif"), "did you mean 'equal'?"),
+        (("--allocator", "equal,admm", "--out", "f.gif"), "unknown allocator 'equal,admm'"),
+        (("--against", "drain", "--out", "f.gif"), "drain: DrainSearch needs a problem with queues"),
         (("mash",), "did you mean 'mesh'?"),
     ],
 )

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from jcas_env.scenarios import SCENARIOS
 
-from ..allocators import refuses
+from ..allocators import refuse_now, refuses
 from ..console import Bars, complain, fail, say, standard_output
 from ..files import require_apart, require_picture, require_writable, write_all, write_json
 from ..jobs.crew import Crew, LostWorkerError
@@ -25,7 +25,7 @@ from ..jobs.options import Jobs, RayAddress, crew_of
 from ..kept import Kept, rows_file
 from ..scenarios.registry import ENTRIES, roster_of
 from ..settings import HORIZON, build_scenario, with_estimator
-from .comparison import Comparison, Played, Setting, play, refuse_now
+from .comparison import Comparison, Played, Setting, play
 from .latency import parse_latency
 from .picture import draw_comparison
 from .refusal import RefusedError
@@ -166,7 +166,7 @@ def compare(
         )
         rows = finished_rows(rows_file(picture), setting, resume=resume)
         crew = crew_of(jobs, ray)
-        refuse_now(setting, names)
+        refuse_now(built, roster, names, seed=seed)
     except (ValueError, TypeError, OSError) as error:
         fail(error)
     except KeyboardInterrupt:

@@ -5,20 +5,18 @@ Numbers only: :mod:`.table` puts them into words, :mod:`.picture` draws them, :m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
 from jcas_agents import Evaluation, decision_time, evaluate
-from jcas_agents.agent import as_allocator
 from jcas_agents.evaluation import finite_mean
 from jcas_baselines import BestGrouping
 
-from jcas_env import JCASVectorEnv
 from jcas_env.scenarios.scenario import Scenario
 
-from ..allocators import Roster, refuses
+from ..allocators import Roster
 from ..scenarios.registry import view_of
 from ..statistics import mean_interval, paired_ratio
 from ..views import Column, View
@@ -114,27 +112,6 @@ def play(
     delay = setting.latency.delay(name, seconds)
     on_late()
     return Played(prompt, seconds, again(delay=delay) if delay else prompt, delay, regroups)
-
-
-def refuse_now(setting: Setting, names: Sequence[str]) -> None:
-    """Let every allocator decide once, on the first scene; ``ValueError`` where one says that this is not for it.
-
-    What is refused is refused before the work; other errors come at their turn.
-    """
-    env = JCASVectorEnv(setting.scenario, num_envs=1)
-    observation, _ = env.reset(seed=setting.seed)
-    refused = []
-    for name in names:
-        allocator = as_allocator(setting.roster.make(name))
-        try:
-            allocator.decide(env, observation)
-        except ModuleNotFoundError:
-            raise
-        except Exception as error:
-            if refuses(error):
-                refused.append(f"{name}: {error}")
-    if refused:
-        raise ValueError("\n".join(refused))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from jcas_env.checks import require
 from jcas_env.scenarios import SCENARIOS
 
-from ..allocators import refuses
+from ..allocators import refuse_now, refuses
 from ..console import Bars, fail, say, standard_output
 from ..files import alone_in, require_writable, write_json
 from ..scenarios.registry import roster_of
@@ -77,6 +77,7 @@ def dataset(
         require(force or not place.folder.exists(), f"{place.folder} exists; with `--force` it is replaced")
         require_writable("--out", place.growing / "episodes.json")
         _require_recordable(recording)
+        refuse_now(recording.scenario, recording.roster, [rival], seed=seed)
         with alone_in(place.growing):
             finished = Finished(place.growing, recording, resume=resume)
             complete = record_all(recording, episodes, finished, console)

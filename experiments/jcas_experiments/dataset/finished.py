@@ -30,10 +30,12 @@ def require_name(name: str) -> None:
 
 
 def datasets_root(out: Path | None) -> Path:
-    """Folder of all datasets: the one that is given, or Minari's own."""
-    if out is not None:
-        return out
-    return Path(os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari" / "datasets")
+    """Folder of all datasets, from the root on: the one that is given, or Minari's own.
+
+    Minari puts a relative one before the names of its files twice.
+    """
+    given = out or os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari" / "datasets"
+    return Path(given).absolute()
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import typer
 
 from jcas_env.scenarios import SCENARIOS
 
+from ..allocators import refuse_now
 from ..console import fail, say, standard_output
 from ..scenarios.registry import roster_of, view_of
 from ..settings import build_scenario, with_estimator
@@ -48,15 +49,18 @@ def watch(
     With --out a film is written instead, which needs no display.
     """
     try:
-        built = build_scenario(scenario, preset, with_estimator(set_ or [], estimator), None, default_horizon=SLOTS)
+        settings = with_estimator(set_ or [], estimator)
+        built = build_scenario(scenario, preset, settings, None, default_horizon=max(SLOTS, slots or 0))
         roster = roster_of(scenario).for_task(built.config).with_policies(policy or [])
-        asked = [name for name in (allocator or roster.reference, against) if name is not None]
-        roster = roster.with_own(",".join(asked))
-        names = [name for name in asked if roster.select(name)]
+        names = list(dict.fromkeys(name for name in (allocator or roster.reference, against) if name is not None))
+        roster = roster.with_own(",".join(names))
+        for name in names:
+            roster.require_known(name)
         if out is not None:
             require_film("--out", out)
         view = view_of(scenario)
-        players = players_of(built, view, {name: roster.make(name) for name in dict.fromkeys(names)})
+        refuse_now(built, roster, names, seed=seed)
+        players = players_of(built, view, {name: roster.make(name) for name in names})
     except (ValueError, TypeError, OSError) as error:
         fail(error)
     shown, unit = slots or built.horizon, view.unit(built.config)
