@@ -277,3 +277,14 @@ class TestChoice:
     def test_the_environment_variable(self, given, expected):
         code = f"from jcas_env.compiled.dispatch import is_on; assert is_on() is {expected}"
         subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "JCAS_COMPILED": given})
+
+    @pytest.mark.parametrize(("given", "expected"), [("1", False), ("0", True)])
+    def test_where_numba_compiles_nothing_formulas_serve(self, given, expected):
+        code = (
+            "import numpy as np\nfrom jcas_env.compiled.dispatch import is_on\n"
+            "from jcas_env.randomness import lane_generators\n"
+            f"assert is_on() is {expected}\n"
+            "one = lane_generators(np.array([3], dtype=np.uint64), part=(2,), dtype=float).random(4)\n"
+            "assert (one[0] == np.random.default_rng((3, 2)).random(4)).all()"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "NUMBA_DISABLE_JIT": given})
