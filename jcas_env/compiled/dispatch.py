@@ -175,6 +175,6 @@ _PRECISIONS = (frozenset("dDl?"), frozenset("fFl?"))
 
 
 def one_precision(*arrays: np.ndarray) -> bool:
-    """Whether arrays are of one precision, their whole numbers int64."""
-    letters = {value.dtype.char for value in arrays}
+    """Whether arrays are of one precision, their whole numbers int64, and all in the processor's order of bytes."""
+    letters = {value.dtype.char if value.dtype.isnative else "other" for value in arrays}
     return any(letters <= kinds for kinds in _PRECISIONS)

@@ -288,3 +288,10 @@ class TestChoice:
             "assert (one[0] == np.random.default_rng((3, 2)).random(4)).all()"
         )
         subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "NUMBA_DISABLE_JIT": given})
+
+    def test_numbers_in_another_order_of_bytes_get_the_formula(self, rng):
+        gain, label = rng.random((3, 4, 4)), np.zeros((3, 4), dtype=np.int64)
+        swapped = [value.astype(value.dtype.newbyteorder()) for value in (gain, label)]
+        for one, other in ((swapped[0], label), (gain, swapped[1])):
+            assert slots.unit_powers_loop(one, other, other) is NotImplemented
+            np.testing.assert_allclose(unit_powers(one, other, other), unit_powers(gain, label, label), rtol=1e-12)
