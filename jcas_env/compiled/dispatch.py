@@ -5,6 +5,7 @@ that numba compiles, which keep a user's few numbers in the cache and start once
 used where numba is installed (the extra ``fast``), arrays are NumPy's in one precision, and nothing says otherwise::
 
     JCAS_COMPILED=0 python ...                  # never
+    NUMBA_DISABLE_JIT=1 python ...              # nor anything else of numba's
     with jcas_env.compiled.dispatch.switched(on=False): ...
 
 Results are those of the formula to rounding (1e-9 relative in double precision, which tests hold): sums are in a fixed
@@ -35,8 +36,8 @@ _state = {"on": environ.get("JCAS_COMPILED", "1") != "0"}
 
 @cache
 def _installed() -> bool:
-    """Whether numba is there; it is imported when a loop is first needed."""
-    return find_spec("numba") is not None
+    """Whether numba is there, and compiles; it is imported when a loop is first needed."""
+    return find_spec("numba") is not None and environ.get("NUMBA_DISABLE_JIT") in (None, "0")
 
 
 def is_on() -> bool:
@@ -174,6 +175,6 @@ _PRECISIONS = (frozenset("dDl?"), frozenset("fFl?"))
 
 
 def one_precision(*arrays: np.ndarray) -> bool:
-    """Whether arrays are of one precision, their whole numbers int64."""
-    letters = {value.dtype.char for value in arrays}
+    """Whether arrays are of one precision, their whole numbers int64, and all in the processor's order of bytes."""
+    letters = {value.dtype.char if value.dtype.isnative else "other" for value in arrays}
     return any(letters <= kinds for kinds in _PRECISIONS)

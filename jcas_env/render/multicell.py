@@ -9,7 +9,7 @@ import numpy as np
 from ..scenarios.multicell import MultiCell
 from ..types import COMMUNICATION, POSITIONING
 from ..units import MEGA
-from .palette import FOUND, NUMBERED, SERVICES, crowding, group_look, round_number
+from .palette import FOUND, LOOKS, NUMBERED, SERVICES, crowding, group_look, round_number
 from .scene import scene
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def draw_map(axes: Axes, scenario: MultiCell, state: State, allocation: MultiCel
 
 
 def draw_groups(axes: Axes, scenario: MultiCell, state: State, allocation: MultiCellAllocation | None) -> None:
-    """Users in the colour and shape of their group, with a line to their station."""
+    """Users in the colour and shape of their group, with a line to their station; the legend names the first groups."""
     position, cell = np.asarray(state.air.position), np.asarray(state.cell)
     groups, stations = np.asarray(state.csi.group), scenario.layout.stations
     crowded = crowding(len(position))
@@ -96,12 +96,13 @@ def draw_groups(axes: Axes, scenario: MultiCell, state: State, allocation: Multi
     area = crowded**2 * (14.0 + 60.0 * power / max(float(power.mean()), np.finfo(float).tiny)).clip(max=420.0)
     for label in np.unique(groups):
         look, members = group_look(int(label)), np.flatnonzero(groups == label)
+        name = f"group {int(label) + 1}" if label < LOOKS else None
         for user in members:
             line = np.stack([stations[cell[user]], position[user]], axis=1)
             axes.plot(*line, color=look.colour, lw=0.6, alpha=0.6, zorder=1)
         axes.scatter(
             position[members, 0], position[members, 1], s=area[members], c=look.colour, marker=look.shape,
-            edgecolors="white", linewidths=0.6, alpha=0.85, zorder=4, label=f"group {int(label) + 1}",
+            edgecolors="white", linewidths=0.6, alpha=0.85, zorder=4, label=name,
         )  # fmt: skip
     if len(position) <= NUMBERED:
         for number, place in enumerate(position):

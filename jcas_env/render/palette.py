@@ -14,6 +14,8 @@ GROUPS = ("#6a3d9a", "#2a9134", "#8c510a", "#d6408b", "#11807a", "#5a5a5a", "#9a
 """Colours of groups, none of which is a service's."""
 SHAPES = "osD^v<>p"
 """Markers of groups: the next one where the colours have been through."""
+LOOKS = len(GROUPS) * len(SHAPES)
+"""Groups that can be told apart."""
 FOUND = "#b3312c"
 """Colour of estimated positions."""
 NUMBERED = 40
@@ -28,7 +30,7 @@ class GroupLook(NamedTuple):
 
 
 def group_look(label: int) -> GroupLook:
-    """Colour and shape of a group by its label inside the cell; sixty-four differ."""
+    """Colour and shape of a group by its label inside the cell; :data:`LOOKS` differ."""
     return GroupLook(GROUPS[label % len(GROUPS)], SHAPES[label // len(GROUPS) % len(SHAPES)])
 
 

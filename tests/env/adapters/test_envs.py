@@ -18,6 +18,7 @@ from jcas_baselines import ADMM, GBD, EqualAllocation, Myopic
 
 import jcas_env
 from jcas_env.render import slot_figure
+from jcas_env.render.palette import LOOKS
 
 
 @dataclass(frozen=True)
@@ -462,6 +463,18 @@ class TestMultiCell:
         red = [line for line in drawn if line.get_color() == crosses.get_color() and line is not crosses]
         pairs = np.stack([measured[fix.located], ends], axis=1)
         np.testing.assert_allclose([line.get_xydata() for line in red], pairs)
+
+    def test_the_legend_leaves_room_for_the_map_however_many_groups(self):
+        """Each of 256 users in a group of its own: the legend names those whose looks differ."""
+        alone = {"grouping_threshold": 1e-6, "floor": 0.0, "estimator": "perfect", "bs_antennas": 4}
+        env = MULTICELL.make(cells=1, users_per_cell=256, **alone).unwrapped
+        env.reset(seed=0)
+        figure = slot_figure(env.scenario, env.state)
+        figure.canvas.draw()
+        (legend,) = figure.legends
+        assert len(np.unique(env.state.csi.group)) > LOOKS
+        assert [text.get_text() for text in legend.get_texts()] == [f"group {number + 1}" for number in range(LOOKS)]
+        assert figure.axes[0].get_position().height > 0.3
 
 
 def test_unknown_render_modes_are_refused():

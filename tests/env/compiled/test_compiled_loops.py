@@ -277,3 +277,21 @@ class TestChoice:
     def test_the_environment_variable(self, given, expected):
         code = f"from jcas_env.compiled.dispatch import is_on; assert is_on() is {expected}"
         subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "JCAS_COMPILED": given})
+
+    @pytest.mark.parametrize(("given", "expected"), [("1", False), ("0", True)])
+    def test_where_numba_compiles_nothing_formulas_serve(self, given, expected):
+        code = (
+            "import numpy as np\nfrom jcas_env.compiled.dispatch import is_on\n"
+            "from jcas_env.randomness import lane_generators\n"
+            f"assert is_on() is {expected}\n"
+            "one = lane_generators(np.array([3], dtype=np.uint64), part=(2,), dtype=float).random(4)\n"
+            "assert (one[0] == np.random.default_rng((3, 2)).random(4)).all()"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "NUMBA_DISABLE_JIT": given})
+
+    def test_numbers_in_another_order_of_bytes_get_the_formula(self, rng):
+        gain, label = rng.random((3, 4, 4)), np.zeros((3, 4), dtype=np.int64)
+        swapped = [value.astype(value.dtype.newbyteorder()) for value in (gain, label)]
+        for one, other in ((swapped[0], label), (gain, swapped[1])):
+            assert slots.unit_powers_loop(one, other, other) is NotImplemented
+            np.testing.assert_allclose(unit_powers(one, other, other), unit_powers(gain, label, label), rtol=1e-12)
