@@ -17,7 +17,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-DECLARED = ROOT / "pyproject.toml"
+DECLARED, CONSTRAINTS = ROOT / "pyproject.toml", ROOT / "constraints.txt"
 VENV = ROOT / ".venv-lowest"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / ".installed"
@@ -56,7 +56,10 @@ def install() -> None:
     shutil.rmtree(VENV, ignore_errors=True)
     venv.create(VENV, with_pip=False)
     pins = VENV / "lowest.txt"
-    pins.write_text("\n".join(lowest([*project["dependencies"], *extras["train"], *extras["test"]])) + "\n")
+    wanted = lowest([*project["dependencies"], *extras["train"], *extras["test"]])
+    # PyTorch is the pinned one: an older one brings gigabytes of CUDA.
+    torch = [line for line in CONSTRAINTS.read_text(encoding="utf-8").splitlines() if line.startswith("torch==")]
+    pins.write_text("\n".join([*(line for line in wanted if not line.startswith("torch==")), *torch]) + "\n")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(PYTHON)]
     subprocess.run([*pip, "install", "--quiet", "-c", str(pins), "-e", f"{ROOT}[test]"], cwd=ROOT, check=True)
     STAMP.write_text(digest)
