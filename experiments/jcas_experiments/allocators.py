@@ -17,6 +17,9 @@ from jcas_env import JCASVectorEnv
 from jcas_env.checks import require, suggest
 from jcas_env.scenarios.scenario import Scenario
 
+RESERVED = ("yardstick", "(yardstick)")
+"""Names under which a comparison holds its yardstick."""
+
 
 @dataclass(frozen=True)
 class Roster:
@@ -66,7 +69,7 @@ class Roster:
                 named[str(file)] = (partial(_same, learned_policy(str(file))), f"shipped policy {file}")
                 continue
             require(file.suffix == ".safetensors", f"`--policy` takes a .safetensors file, got {file}")
-            taken, short = self.allocators | named, file.with_suffix("")
+            taken, short = {*self.allocators, *named, *RESERVED}, file.with_suffix("")
             # The shortest name that nobody has: file, folder and file, whole path.
             labels = (short.name, "/".join(short.parts[-2:]), str(short))
             name = next((label for label in labels if label not in taken), str(file))

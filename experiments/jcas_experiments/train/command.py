@@ -37,7 +37,7 @@ def train(
     scenes: Annotated[
         int | None, typer.Option(min=1, help="Scenes of each configuration, frames or episodes; the recipe's.")
     ] = None,
-    minutes: Annotated[float, typer.Option(min=0.01, help="CPU time of a run with ppo or sac.")] = 8.0,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="CPU time of a run with ppo or sac; 8.")] = None,
     local: Annotated[
         bool, typer.Option("--local", help="Base stations decide, each from what it sees; multicell, rate, gradient.")
     ] = False,

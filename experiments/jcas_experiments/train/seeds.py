@@ -23,6 +23,9 @@ from .tasks import task
 if TYPE_CHECKING:
     from .sb3 import SB3Run
 
+MINUTES = 8.0
+"""CPU time of a run with ppo or sac, unless an option says otherwise [min]."""
+
 
 @dataclass(frozen=True)
 class SeedRun:
@@ -39,7 +42,8 @@ class SeedRun:
     """Of the gradient: whether base stations decide, each from what it sees."""
     steps: int | None
     scenes: int | None
-    minutes: float
+    minutes: float | None
+    """Of ppo and sac; None: :data:`MINUTES`."""
     stop_after: int | None
     resume: bool
     seed: int
@@ -63,7 +67,8 @@ class SeedRun:
         return (self.parent or Path("results/train") / name) / f"seed-{self.seed}"
 
     def _gradient(self) -> Run:
-        for option, given in (("--set", self.settings), ("--policy-network", self.network)):
+        foreign = {"--set": self.settings, "--policy-network": self.network, "--minutes": self.minutes}
+        for option, given in foreign.items():
             require(not given, f"`{option}` is for ppo and sac: the gradient has tasks of its own")
         chosen = task(self.scenario, self.reward, local=self.local)
         recipe = chosen.recipe(seed=self.seed, **({} if self.steps is None else {"steps": self.steps}))
@@ -76,11 +81,13 @@ class SeedRun:
         from .sb3 import SB3Run
 
         require(not self.local, f"`--local` is trained by gradient, got `--algo {self.algo}`")
+        for option, given in (("--steps", self.steps), ("--stop-after", self.stop_after)):
+            require(given is None, f"`{option}` is for the gradient: `--algo {self.algo}` learns for `--minutes`")
         played = arena(self.scenario, self.reward, self.network, list(self.settings))
         banked = self.scenes is None or played.one_slot
         require(banked, "`--scenes` is of a bank of frozen scenes: this task plays on lanes")
         folder = self._folder(f"{played.scenario}-{played.reward}-{self.algo}")
-        return SB3Run(folder, played, self.algo, self.minutes, self.seed, self.scenes or 6000)
+        return SB3Run(folder, played, self.algo, self.minutes or MINUTES, self.seed, self.scenes or 6000)
 
     def _goes_on(self, state: Path, console: Console) -> bool:
         """Whether to go on with a run; says so where there is none."""

@@ -134,6 +134,9 @@ def test_an_option_that_a_task_does_not_have_is_refused_in_one_line(tmp_path):
         (["multicell", "--algo", "ppo", "--set", "user_per_cell=2"], "users_per_cell"),
         (["mesh", "--algo", "sac", "--policy-network", "equivariant"], "is for multicell without queues"),
         (["mesh", "--algo", "sac", "--scenes", "8"], "bank of frozen scenes"),
+        (["mesh", "--algo", "ppo", "--steps", "8"], "`--steps` is for the gradient"),
+        (["mesh", "--algo", "ppo", "--stop-after", "8"], "`--stop-after` is for the gradient"),
+        (["mesh", "--minutes", "0.01"], "`--minutes` is for ppo and sac"),
         (["massive-mimo", "--algo", "ppo", "--reward", "rate"], "tracking"),
     ):
         result = call(*arguments, "--out", str(tmp_path))
@@ -253,6 +256,16 @@ def test_bad_policy_files_are_refused_in_one_line(tmp_path):
         assert result.exit_code == 2
         assert message in result.output
         assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("name", ["yardstick", "(yardstick)"])
+def test_a_policy_named_like_the_yardstick_does_not_stand_in_its_place(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    file = Path(f"{name}.safetensors")
+    for suffix in (".json", ".safetensors"):
+        file.with_suffix(suffix).write_bytes((PRETRAINED / f"multicell-rate{suffix}").read_bytes())
+    roster = roster_of("multicell").with_policies([file])
+    assert roster.always == (f"{name}.safetensors",)
 
 
 def test_policies_of_several_seeds_have_short_names_of_their_own(tmp_path):
