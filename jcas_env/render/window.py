@@ -14,33 +14,21 @@ HEADLESS = (
 
 
 def new_window(title: str) -> Window:
-    """A window; ``RuntimeError`` that offers a way out where none can be opened."""
-    import matplotlib as mpl
+    """A window; ``RuntimeError`` that offers a way out where none can be opened.
+
+    Matplotlib chooses the toolkit, unless the user has chosen one.
+    """
     from matplotlib import pyplot as plt
+    from matplotlib.backends import BackendFilter, backend_registry
 
-    from matplotlib.backends.registry import backend_registry  # isort: skip
-
-    before = mpl.get_backend(auto_select=False)
-    if before is None or str(before).lower() not in backend_registry.list_builtin(_interactive()):
-        for name in ("qtagg", "tkagg", "gtk4agg", "gtk3agg", "macosx", "wxagg"):
-            try:
-                plt.switch_backend(name)
-            except (ImportError, RuntimeError):
-                continue
-            break
-        else:
-            raise RuntimeError(HEADLESS)
+    chosen = plt.get_backend().lower()
+    if chosen not in map(str.lower, backend_registry.list_builtin(BackendFilter.INTERACTIVE)):
+        raise RuntimeError(HEADLESS)
     try:
         figure = plt.figure(title, frameon=False)
     except Exception as error:  # a toolkit's own way to say that it sees no display
         raise RuntimeError(f"{HEADLESS} ({error})") from None
     return Window(figure)
-
-
-def _interactive() -> Any:
-    from matplotlib.backends.registry import BackendFilter
-
-    return BackendFilter.INTERACTIVE
 
 
 class Window:
