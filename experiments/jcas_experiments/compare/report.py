@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -20,6 +21,7 @@ from ..files import require_writable
 from ..machine import installed, processor
 from .comparison import Comparison
 from .picture import comparison_figure
+from .regret import shortfall
 from .table import cells, legend
 from .verdict import verdict
 
@@ -138,12 +140,19 @@ def _scenes(comparison: Comparison) -> str:
     if yardstick is None:
         return ""
     first = {name: result.evaluation.slot_utility[0] for name, result in comparison.played.items()}
+    kept = [values[: yardstick.scenes] for name, values in first.items() if name not in comparison.regrouping]
+    found = np.maximum.reduce([yardstick.best, *kept])  # who plays well may find more than the search
     rows = []
     for scene in range(yardstick.scenes):
-        best, bound = (float(value[scene]) for value in (yardstick.best, yardstick.bound))
-        gap = f"{100 * (1 - best / bound):.2f} %" if np.isfinite(bound) and bound > 0 else "-"
-        numbers = [f"{value[scene]:.3f}" for value in first.values()]
-        rows.append([str(comparison.setting.seed + scene), *numbers, f"{best:.3f}", f"{bound:.3f}", gap])
+        best, bound = found[scene : scene + 1], yardstick.bound[scene : scene + 1]
+        gap = shortfall(best, bound, logarithmic=comparison.setting.logarithmic)
+        numbers = [
+            *(values[scene] for values in first.values()),
+            best[0],
+            *([bound[0]] if np.isfinite(bound[0]) else []),
+        ]
+        texts = [f"{value:.3f}" for value in numbers] + ([] if np.isfinite(bound[0]) else ["-"])
+        rows.append([str(comparison.setting.seed + scene), *texts, "-" if gap is None else f"{100 * gap:.2f} %"])
     titles = ["network", *first, "best found", "bound", "certified gap"]
     words = "No allocation with the same beams and groups earns more than the bound."
     return f"<h2>First slots</h2><p>{words}</p>{_table(titles, rows, sortable=True)}"
@@ -154,7 +163,7 @@ def _made(comparison: Comparison, arguments: Sequence[str]) -> str:
     setting = comparison.setting
     last = setting.seed + setting.episodes - 1
     rows = [
-        ["command", " ".join(["jcas", *arguments])],
+        ["command", shlex.join(["jcas", *arguments])],
         ["networks", f"{setting.episodes}, seeds {setting.seed} to {last}, {setting.scenario.horizon} slots each"],
         ["processor", processor()],
         *([name, found] for name, found in installed().items() if found is not None),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import log1p
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ def verdict(comparison: Comparison) -> list[str]:
     )
     sentences += _certain(comparison, first, fair[first])
     sentences += _together(comparison, order)
-    sentences += _fast(first, fair)
+    sentences += _fast(first, fair, logarithmic=setting.logarithmic)
     if setting.latency is not None:
         late = max(fair, key=lambda name: fair[name]["late_utility"])
         sentences.append(
@@ -78,11 +79,13 @@ def _together(comparison: Comparison, order: list[str]) -> list[str]:
     return sentences
 
 
-def _fast(first: str, rows: dict[str, dict[str, Any]]) -> list[str]:
+def _fast(first: str, rows: dict[str, dict[str, Any]], *, logarithmic: bool) -> list[str]:
     """The fastest allocator that earns nearly as much as the first."""
     best = rows[first]
-    close = [name for name, row in rows.items() if best["utility"] - row["utility"] <= CLOSE * abs(best["utility"])]
-    fastest = min(close, key=lambda name: rows[name]["decision_ms"])
+    # Of logarithms a difference is a ratio.
+    close = -log1p(-CLOSE) if logarithmic else CLOSE * abs(best["utility"])
+    near = [name for name, row in rows.items() if best["utility"] - row["utility"] <= close]
+    fastest = min(near, key=lambda name: rows[name]["decision_ms"])
     speed = best["decision_ms"] / max(rows[fastest]["decision_ms"], 1e-9)
     if fastest == first or speed < 2.0:
         return []

@@ -79,7 +79,7 @@ def test_the_page_is_whole_fetches_nothing_and_shows_every_number():
     assert table[1][1] == "1.50"
     assert scenes[1] == ["7", "1.000", "2.000", "2.000", "2.500", "20.00 %"]
     assert [row[0] for row in scenes[1:]] == ["7", "8", "9"]
-    assert ["command", "jcas compare --set a=<b>&c"] in made
+    assert ["command", "jcas compare --set 'a=<b>&c'"] in made
     assert ["networks", "3, seeds 7 to 9, 2 slots each"] in made
     assert ["users_per_cell", "3"] in config
     assert len(users) == 3
