@@ -144,8 +144,8 @@ def records_of(
 ) -> dict[str, np.ndarray]:
     """Records of the episodes of :func:`evaluate`, (slots, episodes, ...) each.
 
-    An episode does not depend on those beside it: records of consecutive seeds, joined along the second axis, are those
-    of all of them.
+    Episodes are played ``LANES`` at a time. Records of consecutive pieces of so many seeds, joined along the second
+    axis, are those of all of them bit for bit; other pieces to what a solver's rounding makes of its neighbours.
     """
     allocator = as_allocator(allocator)
     chunks = []

@@ -63,10 +63,12 @@ def compiled(place: str) -> Callable[[Function], Function]:
     """
 
     def decorate(formula: Function) -> Function:
+        """The formula, or its loop."""
         loops: list[Callable[..., Any]] = []
 
         @wraps(formula)
         def chosen(*arrays: Any, **numbers: Any) -> Any:
+            """Decide at each call, by what is given."""
             if not (_state["on"] and _installed()) or not all(_of_numpy(value) for value in arrays):
                 return formula(*arrays, **numbers)
             if not loops:

@@ -111,6 +111,7 @@ def _advanced(_, high, low, more_high, more_low):  # type: ignore[no-untyped-def
     """State times the multiplier plus the increment, modulo 2^128, of numbers in two words."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        """One product and one sum of 128 bits, which LLVM knows."""
         wide, half = ir.IntType(128), ir.IntType(64)
         shift = ir.Constant(wide, 64)
         high, low, more_high, more_low = (builder.zext(argument, wide) for argument in arguments)

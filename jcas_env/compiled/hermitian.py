@@ -172,7 +172,81 @@ def _dominant(lower, trace, one, least, tiny):  # type: ignore[no-untyped-def]
 
 
 @helper
-def strongest_of_block(  # type: ignore[no-untyped-def]  # noqa: PLR0915 (written out)
+def _factor(noise, u, lost, one):  # type: ignore[no-untyped-def]
+    """Lower factor L of Q + level I of a user: reciprocals of its diagonal, and what is below."""
+    d0, d1, d2, d3 = noise[u], noise[2 * 2 * WIDTH + u], noise[5 * 2 * WIDTH + u], noise[9 * 2 * WIDTH + u]
+    rounding = lost * (d0 + d1 + d2 + d3)
+    level = rounding if rounding > one else one
+    r0 = one / sqrt(level + d0)
+    l10 = _times(r0, entry_of(noise, 1, u))
+    l20 = _times(r0, entry_of(noise, 3, u))
+    l30 = _times(r0, entry_of(noise, 6, u))
+    r1 = one / sqrt(level + d1 - _square(l10))
+    l21 = _times(r1, entry_of(noise, 4, u) - l20 * l10.conjugate())
+    l31 = _times(r1, entry_of(noise, 7, u) - l30 * l10.conjugate())
+    r2 = one / sqrt(level + d2 - _square(l20) - _square(l21))
+    l32 = _times(r2, entry_of(noise, 8, u) - l30 * l20.conjugate() - l31 * l21.conjugate())
+    r3 = one / sqrt(level + d3 - _square(l30) - _square(l31) - _square(l32))
+    return (r0, r1, r2, r3), (l10, l20, l21, l30, l31, l32)
+
+
+@helper
+def _solved_lower(inverse, below, x):  # type: ignore[no-untyped-def]
+    """L^-1 x of a column x, by what :func:`_factor` gives."""
+    r0, r1, r2, r3 = inverse
+    l10, l20, l21, l30, l31, l32 = below
+    x0, x1, x2, x3 = x
+    y0 = _times(r0, x0)
+    y1 = _times(r1, x1 - l10 * y0)
+    y2 = _times(r2, x2 - l20 * y0 - l21 * y1)
+    return y0, y1, y2, _times(r3, x3 - l30 * y0 - l31 * y1 - l32 * y2)
+
+
+@helper
+def _solved_upper(inverse, below, x):  # type: ignore[no-untyped-def]
+    """L^-H x of a column x."""
+    r0, r1, r2, r3 = inverse
+    l10, l20, l21, l30, l31, l32 = below
+    x0, x1, x2, x3 = x
+    y3 = _times(r3, x3)
+    y2 = _times(r2, x2 - l32.conjugate() * y3)
+    y1 = _times(r1, x1 - l21.conjugate() * y2 - l31.conjugate() * y3)
+    return _times(r0, x0 - l10.conjugate() * y1 - l20.conjugate() * y2 - l30.conjugate() * y3), y1, y2, y3
+
+
+@helper
+def _columns(entries, u, zero):  # type: ignore[no-untyped-def]
+    """Columns of a Hermitian matrix of which the lower entries are stored."""
+    y10, y20, y21 = entry_of(entries, 1, u), entry_of(entries, 3, u), entry_of(entries, 4, u)
+    y30, y31, y32 = entry_of(entries, 6, u), entry_of(entries, 7, u), entry_of(entries, 8, u)
+    d0, d1 = complex(entries[u], zero), complex(entries[2 * 2 * WIDTH + u], zero)
+    d2, d3 = complex(entries[5 * 2 * WIDTH + u], zero), complex(entries[9 * 2 * WIDTH + u], zero)
+    return (
+        (d0, y10, y20, y30),
+        (y10.conjugate(), d1, y21, y31),
+        (y20.conjugate(), y21.conjugate(), d2, y32),
+        (y30.conjugate(), y31.conjugate(), y32.conjugate(), d3),
+    )
+
+
+@helper
+def _put_lower(entries, u, matrix):  # type: ignore[no-untyped-def]
+    """Lower entries of a matrix, row by row, to those of user u."""
+    a, b, c, d, e, f, g, h, i, j = matrix
+    _put(entries, 0, u, a)
+    _put(entries, 1, u, b)
+    _put(entries, 2, u, c)
+    _put(entries, 3, u, d)
+    _put(entries, 4, u, e)
+    _put(entries, 5, u, f)
+    _put(entries, 6, u, g)
+    _put(entries, 7, u, h)
+    _put(entries, 8, u, i)
+    _put(entries, 9, u, j)
+
+
+@helper
+def strongest_of_block(  # type: ignore[no-untyped-def]
     every, signal, noise, one, least, tiny, lost, vector, sure
 ):
     """As ``eigenvectors.strongest_over_noise_last``, of a block of users.
@@ -182,89 +256,37 @@ def strongest_of_block(  # type: ignore[no-untyped-def]  # noqa: PLR0915 (writte
     """
     zero = one - one
     for u in range(every):
-        d0, d1, d2, d3 = noise[u], noise[2 * 2 * WIDTH + u], noise[5 * 2 * WIDTH + u], noise[9 * 2 * WIDTH + u]
-        rounding = lost * (d0 + d1 + d2 + d3)
-        level = rounding if rounding > one else one
-        r0 = one / sqrt(level + d0)
-        l10 = _times(r0, entry_of(noise, 1, u))
-        l20 = _times(r0, entry_of(noise, 3, u))
-        l30 = _times(r0, entry_of(noise, 6, u))
-        r1 = one / sqrt(level + d1 - _square(l10))
-        l21 = _times(r1, entry_of(noise, 4, u) - l20 * l10.conjugate())
-        l31 = _times(r1, entry_of(noise, 7, u) - l30 * l10.conjugate())
-        r2 = one / sqrt(level + d2 - _square(l20) - _square(l21))
-        l32 = _times(r2, entry_of(noise, 8, u) - l30 * l20.conjugate() - l31 * l21.conjugate())
-        r3 = one / sqrt(level + d3 - _square(l30) - _square(l31) - _square(l32))
-        y10, y20, y21 = entry_of(signal, 1, u), entry_of(signal, 3, u), entry_of(signal, 4, u)
-        y30, y31, y32 = entry_of(signal, 6, u), entry_of(signal, 7, u), entry_of(signal, 8, u)
-        # Columns of L^-1 Y, and of L^-1 (L^-1 Y)^H, of which the lower entries are needed.
-        h00, h01, h02, h03 = (
-            _times(r0, complex(signal[u], zero)),
-            _times(r0, y10.conjugate()),
-            _times(r0, y20.conjugate()),
-            _times(r0, y30.conjugate()),
-        )
-        h10 = _times(r1, y10 - l10 * h00)
-        h11 = _times(r1, complex(signal[2 * 2 * WIDTH + u], zero) - l10 * h01)
-        h12 = _times(r1, y21.conjugate() - l10 * h02)
-        h13 = _times(r1, y31.conjugate() - l10 * h03)
-        h20 = _times(r2, y20 - l20 * h00 - l21 * h10)
-        h21 = _times(r2, y21 - l20 * h01 - l21 * h11)
-        h22 = _times(r2, complex(signal[5 * 2 * WIDTH + u], zero) - l20 * h02 - l21 * h12)
-        h23 = _times(r2, y32.conjugate() - l20 * h03 - l21 * h13)
-        h30 = _times(r3, y30 - l30 * h00 - l31 * h10 - l32 * h20)
-        h31 = _times(r3, y31 - l30 * h01 - l31 * h11 - l32 * h21)
-        h32 = _times(r3, y32 - l30 * h02 - l31 * h12 - l32 * h22)
-        h33 = _times(r3, complex(signal[9 * 2 * WIDTH + u], zero) - l30 * h03 - l31 * h13 - l32 * h23)
-        w00 = _times(r0, h00.conjugate())
-        w10 = _times(r1, h01.conjugate() - l10 * w00)
-        w20 = _times(r2, h02.conjugate() - l20 * w00 - l21 * w10)
-        w30 = _times(r3, h03.conjugate() - l30 * w00 - l31 * w10 - l32 * w20)
-        w01 = _times(r0, h10.conjugate())
-        w11 = _times(r1, h11.conjugate() - l10 * w01)
-        w21 = _times(r2, h12.conjugate() - l20 * w01 - l21 * w11)
-        w31 = _times(r3, h13.conjugate() - l30 * w01 - l31 * w11 - l32 * w21)
-        w02 = _times(r0, h20.conjugate())
-        w12 = _times(r1, h21.conjugate() - l10 * w02)
-        w22 = _times(r2, h22.conjugate() - l20 * w02 - l21 * w12)
-        w32 = _times(r3, h23.conjugate() - l30 * w02 - l31 * w12 - l32 * w22)
-        w03 = _times(r0, h30.conjugate())
-        w13 = _times(r1, h31.conjugate() - l10 * w03)
-        w23 = _times(r2, h32.conjugate() - l20 * w03 - l21 * w13)
-        w33 = _times(r3, h33.conjugate() - l30 * w03 - l31 * w13 - l32 * w23)
+        inverse, below = _factor(noise, u, lost, one)
+        c0, c1, c2, c3 = _columns(signal, u, zero)
+        # L^-1 Y, and L^-1 (L^-1 Y)^H, whose columns are the rows of the former.
+        h00, h10, h20, h30 = _solved_lower(inverse, below, c0)
+        h01, h11, h21, h31 = _solved_lower(inverse, below, c1)
+        h02, h12, h22, h32 = _solved_lower(inverse, below, c2)
+        h03, h13, h23, h33 = _solved_lower(inverse, below, c3)
+        row = (h00.conjugate(), h01.conjugate(), h02.conjugate(), h03.conjugate())
+        w00, w10, w20, w30 = _solved_lower(inverse, below, row)
+        row = (h10.conjugate(), h11.conjugate(), h12.conjugate(), h13.conjugate())
+        _, w11, w21, w31 = _solved_lower(inverse, below, row)
+        row = (h20.conjugate(), h21.conjugate(), h22.conjugate(), h23.conjugate())
+        _, _, w22, w32 = _solved_lower(inverse, below, row)
+        row = (h30.conjugate(), h31.conjugate(), h32.conjugate(), h33.conjugate())
+        _, _, _, w33 = _solved_lower(inverse, below, row)
         trace = w00.real + w11.real + w22.real + w33.real
         each = one / trace if trace > zero else one
         lower = (
             _times(each, w00), _times(each, w10), _times(each, w11), _times(each, w20), _times(each, w21),
             _times(each, w22), _times(each, w30), _times(each, w31), _times(each, w32), _times(each, w33),
         )  # fmt: skip
-        (v0, v1, v2, v3), known = _dominant(lower, trace, one, least, tiny)
-        b3 = _times(r3, v3)
-        b2 = _times(r2, v2 - l32.conjugate() * b3)
-        b1 = _times(r1, v1 - l21.conjugate() * b2 - l31.conjugate() * b3)
-        b0 = _times(r0, v0 - l10.conjugate() * b1 - l20.conjugate() * b2 - l30.conjugate() * b3)
+        eigenvector, known = _dominant(lower, trace, one, least, tiny)
+        b0, b1, b2, b3 = _solved_upper(inverse, below, eigenvector)
         sure[u] = one if known else zero
         # What the library needs where that is not so, in place of Q and Y.
-        _put(noise, 0, u, complex(one / r0, zero))
-        _put(noise, 1, u, l10)
-        _put(noise, 2, u, complex(one / r1, zero))
-        _put(noise, 3, u, l20)
-        _put(noise, 4, u, l21)
-        _put(noise, 5, u, complex(one / r2, zero))
-        _put(noise, 6, u, l30)
-        _put(noise, 7, u, l31)
-        _put(noise, 8, u, l32)
-        _put(noise, 9, u, complex(one / r3, zero))
-        _put(signal, 0, u, w00)
-        _put(signal, 1, u, w10)
-        _put(signal, 2, u, w11)
-        _put(signal, 3, u, w20)
-        _put(signal, 4, u, w21)
-        _put(signal, 5, u, w22)
-        _put(signal, 6, u, w30)
-        _put(signal, 7, u, w31)
-        _put(signal, 8, u, w32)
-        _put(signal, 9, u, w33)
+        r0, r1, r2, r3 = inverse
+        l10, l20, l21, l30, l31, l32 = below
+        l00, l11 = complex(one / r0, zero), complex(one / r1, zero)
+        l22, l33 = complex(one / r2, zero), complex(one / r3, zero)
+        _put_lower(noise, u, (l00, l10, l11, l20, l21, l22, l30, l31, l32, l33))
+        _put_lower(signal, u, (w00, w10, w11, w20, w21, w22, w30, w31, w32, w33))
         _put(vector, 0, u, b0)
         _put(vector, 1, u, b1)
         _put(vector, 2, u, b2)

@@ -30,18 +30,20 @@ def verdict(comparison: Comparison) -> list[str]:
     first = order[0]
     setting = comparison.setting
     unit = setting.view.unit(setting.scenario.config)
-    sentences.insert(
-        0, f"{first} earns most: {fair[first]['utility']:.2f} {unit}{_over_reference(comparison, fair[first])}."
-    )
+    over = _over_reference(comparison, fair[first])
+    sentences.insert(0, f"{first} {_stands(fair[first]['utility'], unit)}{over}.")
     sentences += _certain(comparison, first, fair[first])
     sentences += _together(comparison, order)
     sentences += _fast(first, fair, logarithmic=setting.logarithmic)
     if setting.latency is not None:
         late = max(fair, key=lambda name: fair[name]["late_utility"])
-        sentences.append(
-            f"With decisions late by what they take, {late} earns most: {fair[late]['late_utility']:.2f} {unit}."
-        )
+        sentences.append(f"With decisions late by what they take, {late} {_stands(fair[late]['late_utility'], unit)}.")
     return sentences
+
+
+def _stands(utility: float, unit: str) -> str:
+    """First by a gain, or by a cost, whose utility is below zero and whose unit says so."""
+    return f"earns most: {utility:.2f} {unit}" if utility >= 0 else f"ranks first: utility {utility:.2f} [{unit}]"
 
 
 def _over_reference(comparison: Comparison, row: dict[str, Any]) -> str:
@@ -50,7 +52,10 @@ def _over_reference(comparison: Comparison, row: dict[str, Any]) -> str:
     if ratio is None or interval is None or row["allocator"] == comparison.reference:
         return ""
     low, high = interval
-    return f", {ratio:.3f} times {comparison.reference} (95 %: {low:.3f} to {high:.3f})"
+    reference = comparison.reference
+    cost = not comparison.setting.logarithmic and comparison.played[reference].evaluation.utility.mean() < 0
+    of = f"the cost of {reference}" if cost else reference
+    return f", {ratio:.3f} times {of} (95 %: {low:.3f} to {high:.3f})"
 
 
 def _certain(comparison: Comparison, name: str, row: dict[str, Any]) -> list[str]:

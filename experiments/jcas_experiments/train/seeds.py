@@ -131,12 +131,14 @@ def share_runs(
         bars: dict[int, TaskID] = {}
 
         def on_told(index: int, told: Told) -> None:
+            """Move the bar of a run."""
             done, total, words = told
             if index not in bars:
                 bars[index] = progress.add_task("", total=total)
             progress.update(bars[index], completed=done, description=f"seed {runs[index].seed}: {words}")
 
         def on_answer(index: int, found: Answer) -> None:
+            """Say what a run has printed, and hand on its report, or keep its error."""
             if index in bars:
                 progress.remove_task(bars.pop(index))
             if found.error is not None:

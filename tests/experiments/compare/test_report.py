@@ -104,6 +104,11 @@ def test_a_faster_one_that_earns_nearly_as_much_is_named():
     assert "1.005 times admm (95 %: 1.005 to 1.005)" in told
 
 
+def test_costs_are_no_gains():
+    told = verdict(comparison({"sca": [-0.5, -0.5, -0.5], "admm": [-2.0, -2.0, -2.0]}))
+    assert told[0] == "sca ranks first: utility -0.50 [Mbit/s], 0.250 times the cost of admm (95 %: 0.250 to 0.250)."
+
+
 def test_what_is_not_feasible_earns_nothing():
     told = verdict(comparison({"equal": [9.0, 9.0, 9.0], "admm": [1.0, 1.0, 1.0]}, violation={"equal": 0.5}))
     assert told[0].startswith("admm earns most")
