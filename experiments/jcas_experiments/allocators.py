@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -148,6 +149,15 @@ def refuses(error: Exception) -> bool:
     """
     raised = (extract_tb(error.__traceback__)[-1].line or "").startswith("raise")
     return raised and type(error) in (TypeError, ValueError)
+
+
+def require_portable(roster: Roster, names: Sequence[str], *, shared: bool) -> None:
+    """Raise ``ValueError`` that names an allocator which cannot be pickled, where other processes are handed it."""
+    for name in names if shared else ():
+        try:
+            pickle.dumps(roster.make(name))
+        except (AttributeError, TypeError, pickle.PicklingError) as error:
+            raise ValueError(f"{name} cannot be shared by `--jobs` or `--ray`: {error}") from None
 
 
 def refuse_now(scenario: Scenario, roster: Roster, names: Sequence[str], *, seed: int) -> None:

@@ -141,6 +141,8 @@ class Greedy:
         fair = EqualAllocation().solve(problem)
         return type(fair)(fair.allocation._replace(power=2 * fair.allocation.power), *list(vars(fair).values())[1:])
 made = Greedy()
+held = Greedy()
+held.rule = lambda power: power
 def make():
     return Greedy()
 number = 3
@@ -157,6 +159,14 @@ def own(run, tmp_path):
     )  # fmt: skip
     sys.modules.pop("mine", None)
     sys.path[:] = [entry for entry in sys.path if entry != str(tmp_path)]
+
+
+def test_an_allocator_that_no_other_process_can_have_is_refused_before_the_work(run, own, tmp_path, monkeypatch):
+    assert own("mine:held").exit_code == 0, "in one process there is nothing to hand on"
+    monkeypatch.setattr(command, "run_comparison", lambda *_: pytest.fail("the work began"))
+    result = run("compare", *SMALL, "--allocators", "equal,mine:held", "--jobs", "2")
+    assert result.exit_code == 2
+    assert "mine:held cannot be shared by `--jobs` or `--ray`" in result.stderr
 
 
 @pytest.mark.parametrize("name", ["mine:Greedy", "mine:made", "mine:make"])

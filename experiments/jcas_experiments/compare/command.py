@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from jcas_env.scenarios import SCENARIOS
 
-from ..allocators import refuse_now, refuses
+from ..allocators import refuse_now, refuses, require_portable
 from ..console import Bars, complain, fail, say, standard_output
 from ..files import require_apart, require_picture, require_writable, write_all, write_json
 from ..jobs.crew import Crew, LostWorkerError
@@ -165,6 +165,7 @@ def compare(
             {"--figure": picture, "--json": json, "--report": report, "rows:": rows_file(picture)}, policy or []
         )
         rows = finished_rows(rows_file(picture), setting, resume=resume)
+        require_portable(roster, names, shared=jobs is not None or ray is not None)
         crew = crew_of(jobs, ray)
         refuse_now(built, roster, names, seed=seed)
     except (ValueError, TypeError, OSError) as error:
